@@ -37,7 +37,7 @@ STEP = {name: step for step, names in enumerate(LAYERS) for name in names}
 RECORD = "rhetor.store.base.Record"
 NARROW = {
     "hub": {
-        "store": {"store.base"},
+        "store": {"store.base", "store.files.base"},
         "drivers": {"drivers.base"},
         "dialects": set(),
         "codec": set(),
@@ -190,7 +190,7 @@ def _allowed(module: str, imported: str) -> bool:
         return imported == RECORD
     narrow = NARROW.get(mine, {}).get(other)
     if narrow is not None:
-        return ".".join(theirs[1:3]) in narrow
+        return f"{'.'.join(theirs[1:])}.".startswith(tuple(f"{name}." for name in narrow))
     return other in STEP and mine in STEP and STEP[other] < STEP[mine]
 
 

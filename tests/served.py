@@ -35,6 +35,7 @@ from rhetor.hub.peers import Peers
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
 from rhetor.store.blobs import FileBlobs
+from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.memory import MemoryStore
 from rhetor.tool_catalog import ConfiguredPrograms
 from rhetor.transports.server.connections import Connections
@@ -208,6 +209,7 @@ async def served(
         launches=configured.launch,
         kept=FileBlobs(folder / "blobs"),
         transcripts=TRANSCRIPTS,
+        files=FilesOnDemand(folder / "checkpoints", max_file_bytes=1 << 20, without=[folder]),
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured

@@ -38,6 +38,7 @@ from rhetor.hub.peers import Peers
 from rhetor.reload import Reloading
 from rhetor.settings import HubSettings, Keys, Settings
 from rhetor.store.blobs import FileBlobs
+from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
@@ -180,6 +181,11 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
     reloading = Reloading(start.read, start.invalid, start.home, start.environment, made)
+    files = FilesOnDemand(
+        start.home.folder / "checkpoints",
+        max_file_bytes=made.settings.checkpoints.max_file_bytes,
+        without=[start.home.folder],
+    )
     try:
         async with open_hub(
             store,
@@ -192,9 +198,11 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
             transcripts=TRANSCRIPTS,
             secrets=start.secrets,
             servers=made.servers,
+            files=files,
         ) as hub:
             yield hub, reloading
     finally:
+        files.close()
         await reloading.aclose()
         await store.aclose()
 

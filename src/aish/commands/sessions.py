@@ -6,6 +6,16 @@ import os
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import Command, subcommand_error, usage_error
+from aish.commands.sessions_checkpoints import (
+    CHECKPOINT,
+    DIFF,
+    RESTORE,
+    TIMELINE,
+    checkpoint,
+    diff,
+    restore,
+    timeline,
+)
 from aish.commands.sessions_export import EXPORT, SHOW, export, show
 from aish.commands.sessions_import import IMPORT, import_conversations
 from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
@@ -19,12 +29,15 @@ if TYPE_CHECKING:
     Session = dict[str, Any]
 
 _LIST = "sessions list [--tool NAME] [--all] [--json]"
-_CREATE = "sessions create NAME --tool T [--cwd DIR] [-s N]"
+_CREATE = "sessions create NAME --tool T [--project P] [--cwd DIR] [-s N]"
 _RESUME = ("sessions resume NAME", "sessions resume TOOL ID")
 _SAVE = "sessions save NAME [ID] [--tool T]"
 _DELETE = "sessions delete NAME"
 _FORK = "sessions fork NAME [NEW]"
-_FORMS = (_LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, _FORK, EXPORT, IMPORT)
+_FORMS = (
+    _LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, _FORK,
+    CHECKPOINT, TIMELINE, DIFF, RESTORE, EXPORT, IMPORT,
+)  # fmt: skip
 _MAX_FORKS = 100
 
 
@@ -79,7 +92,7 @@ def _table(found: "list[Session]") -> str:
 
 
 def _create(words: "list[str]") -> int:
-    plain, options = split_options(words, _CREATE, ("--tool", "--cwd", "-s", "--session"))
+    plain, options = split_options(words, _CREATE, ("--tool", "--project", "--cwd", "-s", "--session"))
     window = options.get("-s", options.get("--session"))
     is_number = window is None or (window.isdecimal() and len(window) < 6)
     if len(plain) != 1 or "--tool" not in options or not is_number:
@@ -90,7 +103,11 @@ def _create(words: "list[str]") -> int:
     body: dict[str, Any] = {"specialist_id": options["--tool"], "name": plain[0]}
     if window is not None:
         body["context_window"] = int(window)
-    made = Hub().ask("POST", "/api/v2/sessions", {**body, **({"cwd": folder} if folder else {})})
+    hub = Hub()
+    if "--project" in options:  # fails if there is no such project; a program works in its folder
+        body["project_id"] = hub.ask("GET", f"/api/projects/{quote(options['--project'])}")["id"]
+        folder = folder if "--cwd" in options else ""
+    made = hub.ask("POST", "/api/v2/sessions", {**body, **({"cwd": folder} if folder else {})})
     return print_line(f"✓ Created session {plain[0]} with {made['specialist_id']} ({made['id']})")
 
 
@@ -198,8 +215,12 @@ _SUBCOMMANDS = {
     "delete": _delete,
     "show": show,
     "fork": _fork,
+    "checkpoint": checkpoint,
+    "timeline": timeline,
+    "diff": diff,
+    "restore": restore,
     "export": export,
     "import": import_conversations,
 }
-_COMMAND = Command(_FORMS, "Create, continue, save, fork, export and import conversations.", sessions)
+_COMMAND = Command(_FORMS, "Create, continue, save, rewind, fork, export and import conversations.", sessions)
 COMMANDS = {"session": _COMMAND, "sessions": _COMMAND}

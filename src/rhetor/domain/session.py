@@ -59,7 +59,9 @@ class Session(Struct, frozen=True, gc=False):
     None for never. `started`: it has had a message. `once`: it was opened for a single message and ends with
     the answer. `tools`: tools that
     its owner runs for the model, besides those of the peer. `detach_ttl`: seconds without a connected client
-    after which it is stopped, None for never.
+    after which it is stopped, None for never. `checkpoint`: the id of the checkpoint from which it
+    continues. `restore`: the number of the last restore of its files. `retold`: its agent began a new
+    conversation after a restore, and is told the earlier one.
     """
 
     id: str
@@ -78,6 +80,9 @@ class Session(Struct, frozen=True, gc=False):
     tools: tuple[Tool, ...] = ()
     voice: Voice | None = None
     detach_ttl: float | None = None
+    checkpoint: str | None = None
+    restore: str | None = None
+    retold: bool = False
     version: int = 0
 
     @property

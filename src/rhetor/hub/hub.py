@@ -19,6 +19,7 @@ from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers
 from rhetor.errors import NotFound, ShuttingDown
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
+from rhetor.store.files.base import OpenFiles
 
 from . import tool_servers
 from .active import OpenRequests
@@ -39,9 +40,21 @@ from .plans.team_turn import TeamConversation
 from .programs import lifecycle
 from .programs.instances import detach, release, reports
 from .recovery import recover
-from .sessions import blobs, checkpoints, imports, interrupts, projects, send, sessions, sockets, states
+from .sessions import (
+    blobs,
+    checkpoints,
+    forks,
+    imports,
+    interrupts,
+    projects,
+    restores,
+    send,
+    sessions,
+    sockets,
+    states,
+)
 from .sessions.send import Accepted
-from .state import NoBlobs, NoToolServers, State, no_launches
+from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
 from .turns import answers
 
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
@@ -63,8 +76,8 @@ USE_CASES: dict[type, UseCase] = {
     c.SaveSession: sessions.save,
     c.StopSession: sessions.stop,
     c.MakeCheckpoint: checkpoints.checkpoint,
-    c.RestoreSession: checkpoints.restore,
-    c.ForkSession: checkpoints.fork,
+    c.RestoreSession: restores.restore,
+    c.ForkSession: forks.fork,
     c.ImportSessions: imports.import_sessions,
     c.StartPlan: plans.start,
     c.StopPlan: plans.stop,
@@ -213,11 +226,13 @@ async def open_hub(
     transcripts: Mapping[str, Transcripts] | None = None,
     secrets: Secrets | None = None,
     servers: ToolServers | None = None,
+    files: OpenFiles | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
-    masked in the outputs of turns. `servers`: the MCP servers whose tools models may have.
+    masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
+    files of checkpoints.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -244,6 +259,7 @@ async def open_hub(
             transcripts=transcripts or {},
             secrets=secrets or Secrets(),
             tool_servers=servers or NoToolServers(),
+            files=files or NoFiles(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         peers.use_reports(partial(reports, state))

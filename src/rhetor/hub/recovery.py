@@ -4,6 +4,7 @@
   `interrupted`, with its partial output.
 - An accepted turn that had not started is run now, except for terminals, where it ends as `interrupted`.
 - Programs that are still running are adopted.
+- Restores of files are finished.
 - Plans end as `interrupted`.
 """
 
@@ -24,6 +25,7 @@ from .catalog.turns import PlanRow, TurnRow
 from .programs.adoption import adopt, register
 from .programs.instances import instances_of
 from .sessions.leases import expect_clients
+from .sessions.restores import finish_restores
 from .turns.runner import SessionRunner, closing_if_once, wake
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ async def recover(state: State) -> None:
         if not _continues(state, turn.peer):
             await _interrupt(state, turn)
     await adopt(state)
+    await finish_restores(state)
     for turn in running:
         if _continues(state, turn.peer) and not await _resume(state, turn):
             await _interrupt(state, turn)

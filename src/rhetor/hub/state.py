@@ -16,6 +16,7 @@ from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.base import Driver, ProgramDriver, ToolServers, Transcripts
 from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused, ToolServerFailed
 from rhetor.store.base import Blobs, Store
+from rhetor.store.files.base import Files, Journal, OpenFiles
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
 from .catalog.peer_stats import PeerStatistics
@@ -53,6 +54,16 @@ class NoBlobs:
         return 0
 
 
+class NoFiles:
+    """The files of a hub that has no folder for them: it stores none."""
+
+    def __call__(self) -> Files:
+        raise StoreRefused("this hub has no storage for files")
+
+    def unfinished(self) -> list[Journal]:
+        return []
+
+
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""
 
@@ -81,8 +92,8 @@ class State:
     when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
     a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
-    if no client is connected. `secrets`: masked in everything that is logged. `tool_servers`: the MCP servers
-    whose tools models may have.
+    if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
+    logged. `tool_servers`: the MCP servers whose tools models may have.
     """
 
     store: Store
@@ -102,6 +113,7 @@ class State:
     instances: dict[str, ProgramInstance] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
     blobs: Blobs = field(default_factory=NoBlobs)
+    files: OpenFiles = field(default_factory=NoFiles)
     built_in: Mapping[str, BuiltInPeer] = field(default_factory=dict)
     read_marks: ReadMarks = field(default_factory=ReadMarks)
     notifier: Notifier = field(default_factory=Notifier)

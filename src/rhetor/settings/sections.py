@@ -178,6 +178,12 @@ class ProjectsSettings(Section, frozen=True):
     roots: tuple[Annotated[str, Meta(pattern=r"^[/~]", description="an absolute path, or `~`")], ...] = ("~",)
 
 
+class CheckpointSettings(Section, frozen=True):
+    """Checkpoints of the files in sessions' folders. `max_file_bytes`: larger files are left out."""
+
+    max_file_bytes: Count = 52_428_800
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -224,6 +230,7 @@ class Settings(Section, frozen=True):
     permissions: PermissionSettings = PermissionSettings()
     session: SessionSettings = SessionSettings()
     projects: ProjectsSettings = ProjectsSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()

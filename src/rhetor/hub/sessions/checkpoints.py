@@ -1,189 +1,182 @@
-"""Checkpoints: named positions of a session, to which it can be restored and from which it can be forked."""
+"""Checkpoints: named positions of a session, with the files of its folder, and how two of them differ."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from rhetor.domain.command import ForkSession, MakeCheckpoint, Principal, RestoreSession, StopSession
-from rhetor.domain.event import CheckpointMade, Position, SessionStateChanged
-from rhetor.domain.peer import Peer
+from rhetor.domain.command import MakeCheckpoint, Principal
+from rhetor.domain.event import CheckpointMade, Position
 from rhetor.domain.session import Session
-from rhetor.errors import NotFound, PeerBusy, RhetorError, Unprocessable
-from rhetor.hub.catalog.programs import memory_of, memory_row
-from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_row, unchanged
+from rhetor.domain.snapshot import Change
+from rhetor.errors import NotFound, Unprocessable
+from rhetor.hub.catalog.checkpoints import KIND, CheckpointRow, KeptFiles, checkpoint_of
+from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
-from rhetor.hub.programs.lifecycle import instance_for, instance_key
-from rhetor.store.base import Draft, Head, Row, parse_cursor, require_position
+from rhetor.store.base import Draft, Head, parse_cursor, require_position
 
-from .sessions import stop
-from .states import open_one, owned_session
+from .session_files import differences, folder_of, kept_files
+from .states import owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> CheckpointMade:
-    """Name a position of the session: the command's cursor, or the end of the log if there is none.
+class Place(Struct, frozen=True):
+    """A position of a session, and the checkpoint that marks it, if there is one."""
+
+    position: Position
+    checkpoint: CheckpointRow | None
+
+
+class Difference(Struct, frozen=True):
+    """How two checkpoints differ. `files`: None if one of them has none. `cursors`: their positions."""
+
+    files: Sequence[Change] | None
+    cursors: tuple[str, str]
+
+
+async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> CheckpointRow:
+    """Name a position of the session: the command's cursor, or the end of the log if there is none. At the
+    end, the checkpoint also has the files of the session's folder.
 
     Raises:
         NotFound: the caller has no such session.
         MalformedCursor: the cursor cannot be parsed.
         PositionLost: the cursor is not a position of the session's log, or is no longer kept.
+        Unprocessable: the folder cannot be read.
     """
     session = await owned_session(state, principal, command.session_id)
-    position = await _position(state, session.id, command.cursor)
-    id = state.ids.new("c")
-    made = CheckpointMade(id, command.name or id, f"{session.id}@{position}")
-    doc = {"name": made.name, "cursor": str(position)}
-    row = Row(
-        "checkpoint",
-        id,
-        "made",
-        msgspec.json.encode(doc),
-        owner=session.owner,
-        parent=session.id,
-        at=state.ids.now(),
-    )
-    await state.store.commit(session.id, [Draft(made)], rows=[row])
-    return made
+    await position_at(state, session.id, command.cursor)
+    files = None
+    if command.cursor is None:
+        files = await kept_files(state, await folder_of(state, session))
+    return await make(state, principal, session.id, command.name, files=files, cursor=command.cursor)
 
 
-async def checkpoints(state: State, principal: Principal, session_id: str) -> Sequence[dict[str, Any]]:
-    """Return the session's checkpoints, oldest first, as `{checkpoint_id, at, name, cursor}`.
+async def make(
+    state: State,
+    principal: Principal,
+    session_id: str,
+    name: str,
+    *,
+    files: KeptFiles | None = None,
+    cursor: str | None = None,
+    automatic: bool = False,
+) -> CheckpointRow:
+    """Commit a checkpoint of the session. The session continues from it, if it marks the end of the log."""
 
-    `at` is Unix time in milliseconds.
+    async def attempt() -> CheckpointRow:
+        session = await owned_session(state, principal, session_id)
+        position = await position_at(state, session.id, cursor)
+        id = state.ids.new("c")
+        row = CheckpointRow(
+            id=id,
+            session_id=session.id,
+            owner=session.owner,
+            name=name or id,
+            cursor=str(position),
+            at=state.ids.now(),
+            parent=session.checkpoint,
+            automatic=automatic,
+            files=files,
+        )
+        rows, expects = [row.row()], []
+        if cursor is None and session.takes_messages:
+            rows.append(session_row(replace(session, checkpoint=id)))
+            expects.append(unchanged(session))
+        made = CheckpointMade(id, row.name, f"{session.id}@{position}")
+        await state.store.commit(session.id, [Draft(made)], rows=rows, expects=expects)
+        return row
+
+    return await until_unchanged(attempt)
+
+
+async def checkpoints(state: State, principal: Principal, session_id: str) -> Sequence[CheckpointRow]:
+    """Return the session's checkpoints, oldest first.
 
     Raises:
         NotFound: the caller has no such session.
     """
     session = await owned_session(state, principal, session_id)
-    rows = await state.store.find("checkpoint", parent=session.id)
-    return [{"checkpoint_id": row.id, "at": row.at, **msgspec.json.decode(row.doc)} for row in rows]
+    return await of_session(state, session.id)
 
 
-async def restore(state: State, principal: Principal, command: RestoreSession) -> Session:
-    """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
-
-    Raises:
-        NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
-        SessionOver: the session was stopped or has expired.
-        PeerBusy: a turn is running or waiting.
-        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
-    """
-
-    async def attempt() -> Session:
-        session = await open_one(state, principal, command.session_id)
-        if runner := state.runners.get(session.id):
-            raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
-        position = await _resolve(state, session.id, command.at)
-        id = state.ids.new("c")
-        made = CheckpointMade(id, "restored", f"{session.id}@{position}")
-        used = replace(session, used_at=state.ids.now())
-        await state.store.commit(
-            session.id,
-            [Draft(made)],
-            base=(session.id, position),
-            expects=[unchanged(session)],
-            rows=[session_row(used)],
-        )
-        return used
-
-    return await until_unchanged(attempt)
+async def of_session(state: State, session_id: str) -> Sequence[CheckpointRow]:
+    rows = await state.store.find(KIND, parent=session_id, limit=10_000)
+    return [checkpoint_of(row) for row in rows]
 
 
-async def fork(state: State, principal: Principal, command: ForkSession) -> Session:
-    """Open a session with the history of this one up to a checkpoint or cursor. The parent does not change.
+async def timeline(state: State, principal: Principal, session_id: str) -> dict[str, Any]:
+    """Return the session's checkpoints as a tree: `{current, checkpoints}`. The `parent` of a checkpoint is
+    the one from which the session continued; `current` is the one from which it continues now.
 
     Raises:
-        NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
-        UnknownPeer: the session's peer is no longer configured.
-        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
-        NameTaken: another session has the name.
-        ForkUnsupported: the peer's program cannot continue a copy of a conversation.
-        PeerBusy: the peer is a program, and a turn of the session is running or waiting.
-        Unprocessable: the peer is a program, whose conversation can be forked only at its end, and `at` is an
-            earlier position.
-        NotRunning, ProgramMissing, ProgramRefused, TurnFailure: the copy's program cannot be started; its
-            session was stopped.
+        NotFound: the caller has no such session.
     """
-    parent = await owned_session(state, principal, command.session_id)
-    peer = state.peers.get(parent.peer)
-    position = await _resolve(state, parent.id, command.at)
-    memory = await _copied_memory(state, peer, parent, position)
-    session = _copy(state, principal, parent, command.name)
-    made = CheckpointMade(state.ids.new("c"), "forked", f"{parent.id}@{position}")
-    drafts = [Draft(SessionStateChanged(session.state)), Draft(made)]
-    rows = [session_row(session)]
-    if memory:
-        rows.append(memory_row(instance_key(state, peer, session.id), memory, state.ids.now()))
-    await state.store.commit(session.id, drafts, base=(parent.id, position), rows=rows)
-    if memory:
-        await _begin_copy(state, principal, peer, session)
-    return session
+    session = await owned_session(state, principal, session_id)
+    found = await of_session(state, session.id)
+    return {"current": session.checkpoint, "checkpoints": found}
 
 
-def _copy(state: State, principal: Principal, parent: Session, name: str | None) -> Session:
-    session = open_session(
-        state.ids,
-        principal.subject,
-        parent.peer,
-        context_window=parent.context_window,
-        name=name,
-        ttl=parent.ttl,
-    )
-    metadata = {key: value for key, value in parent.metadata.items() if key != IMPORTED}
-    return replace(
-        session,
-        started=parent.started,
-        project_id=parent.project_id,
-        metadata=metadata,
-        tools=parent.tools,
-        voice=parent.voice,
-    )
+async def diff(state: State, principal: Principal, old: str, new: str) -> Difference:
+    """Return how two checkpoints differ, given by their ids.
+
+    Raises:
+        NotFound: the caller has no such checkpoint.
+        Unprocessable: the files of one of them are damaged.
+    """
+    before, after = [await owned_checkpoint(state, principal, id) for id in (old, new)]
+    files = None
+    if before.files is not None and after.files is not None:
+        files = await differences(state, before.files.root, after.files.root)
+    return Difference(files, (before.cursor, after.cursor))
 
 
-async def _copied_memory(state: State, peer: Peer, parent: Session, position: Position) -> dict[str, Any]:
-    """Return the memory with which the copy's program starts; empty if the peer has no program."""
-    if peer.program is None:
-        return {}
-    if runner := state.runners.get(parent.id):
-        raise PeerBusy(peer.name, runner.current.turn.turn_id if runner.current else "")
-    memory = await memory_of(state.store, instance_key(state, peer, parent.id))
-    copied = state.program_drivers[peer.driver].memory_of_copy(peer, memory)
-    head = await state.store.head(parent.id)
-    if head is not None and position != head.position:
-        raise Unprocessable(
-            f"{peer.name} can be forked only at the end of its session; omit `at`", peer=peer.name
-        )
-    return copied
+async def owned_checkpoint(state: State, principal: Principal, id: str) -> CheckpointRow:
+    """Return the caller's checkpoint.
+
+    Raises:
+        NotFound: the caller has no such checkpoint.
+    """
+    row = await state.store.get(KIND, id)
+    if row is not None:
+        found = checkpoint_of(row)
+        await owned_session(state, principal, found.session_id)
+        return found
+    raise NotFound(KIND, id)
 
 
-async def _begin_copy(state: State, principal: Principal, peer: Peer, session: Session) -> None:
-    """Start the copy's program now, so that later messages of the parent are not part of the copy."""
-    try:
-        instance = await instance_for(state, peer, principal.subject, session.id)
-        await instance.running.wait_until_copied()
-    except RhetorError:
-        await stop(state, principal, StopSession(session.id))
-        raise
+async def place_of(state: State, session: Session, at: str | None) -> Place:
+    """Return the place of a checkpoint (by id or name) or of a cursor; the end of the log if `at` is None.
 
-
-async def _resolve(state: State, session_id: str, at: str | None) -> Position:
-    """Return the position of a checkpoint (by id or name) or of a cursor."""
-    for row in await state.store.find("checkpoint", parent=session_id):
-        kept = msgspec.json.decode(row.doc)
-        if at is not None and at in (row.id, kept["name"]):
-            return parse_cursor(kept["cursor"])
+    Raises:
+        NotFound: `at` is neither a checkpoint of the session nor a cursor.
+        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
+        Unprocessable: several checkpoints have the name.
+    """
+    found = await of_session(state, session.id)
+    named = [c for c in found if at is not None and at == c.id] or [c for c in found if at == c.name]
+    if len(named) > 1:
+        ids = ", ".join(c.id for c in named)
+        raise Unprocessable(f"several checkpoints have the name {at!r}; use an id: {ids}")
+    if named:
+        return Place(parse_cursor(named[0].cursor), named[0])
     if at is not None and Position.parse(at) is None:
-        raise NotFound("checkpoint", at)
-    return await _position(state, session_id, at)
+        raise NotFound(KIND, at)
+    return Place(await position_at(state, session.id, at), None)
 
 
-async def _position(state: State, session_id: str, cursor: str | None) -> Position:
+async def position_at(state: State, session_id: str, cursor: str | None) -> Position:
+    """Return the position of a cursor; the end of the log if there is none.
+
+    Raises:
+        MalformedCursor: the cursor cannot be parsed.
+        PositionLost: it is not a position of the session's log, or is no longer kept.
+    """
     head = await state.store.head(session_id) or Head("", 0, 1)
     if cursor is None:
         return head.position

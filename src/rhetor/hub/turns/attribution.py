@@ -15,11 +15,13 @@ from rhetor.domain.command import Principal
 from rhetor.domain.event import Cause, ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, compose, fenced
-from rhetor.drivers.base import Prompt
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import HopLimit, UnknownPeer
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+RETOLD_CHARACTERS = 200_000  # of an earlier conversation that an agent is told
 
 
 def nonce() -> str:
@@ -97,6 +99,26 @@ def with_context(peer: Peer, prompt: Prompt) -> Prompt:
         return prompt
     texts = [text for context in prompt.context for text in _presented(peer, context)]
     return replace(prompt, content="\n\n".join([*texts, prompt.content]), context=())
+
+
+def retelling(prompt: Prompt, past: Sequence[PastMessage]) -> Prompt:
+    """Return the prompt for an agent that begins a new conversation, with what was said in the earlier one.
+
+    The oldest messages are left out if there are too many, and the prompt says so.
+    """
+    told: list[str] = []
+    size = 0
+    for message in reversed(past):
+        text = f"{'You' if message.role == 'assistant' else 'User'}: {message.content}"
+        size += len(text)
+        if size > RETOLD_CHARACTERS:
+            told.append("(Earlier messages are left out.)")
+            break
+        told.append(text)
+    heading = "The conversation so far, which continues with the message below"
+    return replace(
+        prompt, content="\n\n".join([fenced(heading, "\n\n".join(reversed(told)), nonce()), prompt.content])
+    )
 
 
 def _presented(peer: Peer, context: ContextInjected) -> Sequence[str]:

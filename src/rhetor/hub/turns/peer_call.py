@@ -16,7 +16,7 @@ from rhetor.drivers.base import Conversation, Origin, PastMessage, Prompt
 from rhetor.errors import TurnFailure, UnknownPeer
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
-from rhetor.hub.turns.attribution import with_context
+from rhetor.hub.turns.attribution import retelling, with_context
 from rhetor.hub.turns.pending import PendingRequests
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ async def call_peer(
     if peer.takes_envelopes:
         prompt = replace(prompt, origin=_origin(state, peer, pending))
     past = await history() if history else ()
+    if past and pending.retells:
+        prompt = retelling(prompt, past)
     conversation = pending.conversation = await _conversation(state, peer, pending)
     finished = False
     try:

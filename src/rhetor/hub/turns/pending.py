@@ -64,7 +64,8 @@ class PendingRequests:
 
     `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
     other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
-    `cwd`: the folder of the program that runs for the caller. `via`: the peers that the message has passed
+    `cwd`: the folder of the program that runs for the caller. `retells`: the message is preceded by the
+    earlier conversation. `via`: the peers that the message has passed
     through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
     follows. `rules`: those of the session, besides the peer's own.
     """
@@ -77,6 +78,7 @@ class PendingRequests:
         self.owner = owner
         self.instance = ""
         self.cwd: str | None = None
+        self.retells = False
         self.via: tuple[str, ...] = ()
         self.sender = ""
         self.cause = Cause(turn.message_id)

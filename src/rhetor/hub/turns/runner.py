@@ -16,12 +16,14 @@ from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import INTERNAL_HINT, StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
+from rhetor.hub.catalog.programs import memory_of
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.catalog.turn_log import Received, answer_so_far, received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
+from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.hub.turns.peer_call import call_peer
 from rhetor.store.base import Draft, Expect
 
@@ -31,6 +33,7 @@ from .turn_run import Closing, MakeClosing, TurnRun, commit_end
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+RETOLD_MESSAGES = 1000  # of an earlier conversation that an agent is told
 log = logging.getLogger(__name__)
 
 
@@ -216,15 +219,24 @@ class SessionRunner:
             received.context,
             turn=pending.turn_id,
         )
-        history = partial(self._history, session)
+        history = partial(self._history, session, pending)
         return call_peer(self._state, session.peer, prompt, pending, session.voice, history)
 
-    async def _history(self, session: Session) -> Sequence[PastMessage]:
-        if not session.context_window:
+    async def _history(self, session: Session, pending: PendingRequests) -> Sequence[PastMessage]:
+        pending.retells = await self._is_to_be_retold(session)
+        window = RETOLD_MESSAGES if pending.retells else session.context_window
+        if not window:
             return ()
-        read = partial(self._state.store.spoken, session.id, session.context_window)
+        read = partial(self._state.store.spoken, session.id, window)
         past = await until_accepted(read, session.id)
         return [PastMessage("assistant" if p.role == "assistant" else "user", p.content) for p in past]
+
+    async def _is_to_be_retold(self, session: Session) -> bool:
+        """Whether the session's agent begins a new conversation in the place of an earlier one."""
+        if not session.retold:
+            return False
+        key = instance_key(self._state, self._state.peers.get(session.peer), session.id)
+        return key not in self._state.instances and not await memory_of(self._state.store, key)
 
 
 def _turn(row: TurnRow) -> Turn:

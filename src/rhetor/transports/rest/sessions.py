@@ -15,8 +15,6 @@ from rhetor.dialects.event_filter import split, types_of
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
-from rhetor.domain.timestamps import timestamp
-from rhetor.hub.sessions import checkpoints as branching
 from rhetor.hub.sessions import sessions, states
 from rhetor.hub.turns import answers
 from rhetor.store.base import Spoken
@@ -25,13 +23,10 @@ from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
 
 from .bodies import (
-    CheckpointBody,
     EventsQuery,
     ImportBody,
     MessagesQuery,
     PageQuery,
-    PlaceBody,
-    RestoreBody,
     ResumeBody,
     SaveBody,
     SessionBody,
@@ -64,12 +59,12 @@ async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
 
 async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:
     """Return a session with its last messages."""
-    return await _shown(call.node, await states.owned_session(call.hub.state, call.who, id), query.messages)
+    return await shown(call.node, await states.owned_session(call.hub.state, call.who, id), query.messages)
 
 
 async def end(call: Call, id: str) -> Response:
     """End the session, and its own program if it has one. Its messages are kept; its name becomes free."""
-    return await _shown(call.node, await call.execute(c.StopSession(id)))
+    return await shown(call.node, await call.execute(c.StopSession(id)))
 
 
 async def message(call: Call, id: str, body: SessionMessageBody) -> Response:
@@ -94,20 +89,20 @@ async def read_events(call: Call, id: str, query: PageQuery) -> Response:
 
 
 async def pause(call: Call, id: str) -> Response:
-    return await _shown(call.node, await call.execute(c.PauseSession(id)))
+    return await shown(call.node, await call.execute(c.PauseSession(id)))
 
 
 async def resume(call: Call, id: str, body: ResumeBody) -> Response:
-    return await _shown(call.node, await call.execute(body.command(id)))
+    return await shown(call.node, await call.execute(body.command(id)))
 
 
 async def save(call: Call, id: str, body: SaveBody) -> Response:
     """Keep the session without expiry, under the given name."""
-    return await _shown(call.node, await call.execute(c.SaveSession(id, body.name)))
+    return await shown(call.node, await call.execute(c.SaveSession(id, body.name)))
 
 
 async def interrupt(call: Call, id: str) -> Response:
-    return await _shown(call.node, await call.execute(c.InterruptSession(id)))
+    return await shown(call.node, await call.execute(c.InterruptSession(id)))
 
 
 async def abandon(call: Call, id: str, turn_id: str) -> dict[str, Any]:
@@ -116,26 +111,7 @@ async def abandon(call: Call, id: str, turn_id: str) -> dict[str, Any]:
 
 
 async def stop(call: Call, id: str) -> Response:
-    return await _shown(call.node, await call.execute(c.StopSession(id)))
-
-
-async def checkpoint(call: Call, id: str, body: CheckpointBody) -> dict[str, Any]:
-    made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
-    cursor = made.parent.partition("@")[2]
-    return {"checkpoint_id": made.checkpoint_id, "name": made.name, "parent": made.parent, "cursor": cursor}
-
-
-async def checkpoints(call: Call, id: str) -> dict[str, Any]:
-    found = await branching.checkpoints(call.hub.state, call.who, id)
-    return {"checkpoints": [{**made, "at": timestamp(made["at"])} for made in found]}
-
-
-async def restore(call: Call, id: str, body: RestoreBody) -> Response:
-    return await _shown(call.node, await call.execute(c.RestoreSession(id, body.at)))
-
-
-async def fork(call: Call, id: str, body: PlaceBody) -> Response:
-    return await _shown(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
+    return await shown(call.node, await call.execute(c.StopSession(id)))
 
 
 async def import_transcripts(call: Call, body: ImportBody) -> dict[str, Any]:
@@ -144,7 +120,8 @@ async def import_transcripts(call: Call, body: ImportBody) -> dict[str, Any]:
     return found
 
 
-async def _shown(node: Node, session: Session, messages: int = MESSAGES) -> Response:
+async def shown(node: Node, session: Session, messages: int = MESSAGES) -> Response:
+    """Return a response with a session and its last messages."""
     return json_response(await described(node, session, messages))
 
 

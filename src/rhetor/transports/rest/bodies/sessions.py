@@ -120,7 +120,11 @@ class ImportBody(Body, frozen=True, kw_only=True):
 
 
 class RestoreBody(Body, frozen=True, kw_only=True):
+    """Where to restore a session to. `at`: a checkpoint's id or name, or a cursor. `dry_run`: only return
+    which files would change."""
+
     at: Id
+    dry_run: bool = False
 
 
 class SessionsQuery(Query, frozen=True, kw_only=True):

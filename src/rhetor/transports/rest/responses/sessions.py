@@ -91,22 +91,75 @@ class Page(Struct):
     events: list[Event]
 
 
-class Checkpoint(Struct):
-    checkpoint_id: str
-    name: str
-    parent: str
-    cursor: Cursor
+class LeftOut(Struct):
+    """A file that a checkpoint does not have."""
+
+    path: str
+    bytes: int
+    reason: str
 
 
 class KeptCheckpoint(Struct):
+    """`automatic`: the hub made it by itself. `folder` and what follows: of the files that it has."""
+
     checkpoint_id: str
     name: str
     cursor: Cursor
     at: Time
+    automatic: bool
+    folder: str | UnsetType = UNSET
+    files: int | UnsetType = UNSET
+    bytes: int | UnsetType = UNSET
+    left_out: list[LeftOut] | UnsetType = UNSET
+
+
+class Checkpoint(KeptCheckpoint, kw_only=True):
+    """`parent`: the position that it marks, as `<session>@<cursor>`."""
+
+    parent: str
 
 
 class Checkpoints(Struct):
     checkpoints: list[KeptCheckpoint]
+
+
+class TimelineCheckpoint(KeptCheckpoint, kw_only=True, rename={"from_": "from"}):
+    """`from`: the checkpoint from which the session continued."""
+
+    from_: str | None
+
+
+class Timeline(Struct):
+    """`current`: the checkpoint from which the session continues."""
+
+    current: str | None
+    checkpoints: list[TimelineCheckpoint]
+
+
+class ChangedFile(Struct):
+    path: str
+    change: Literal["added", "changed", "removed"]
+    kind: Literal["file", "link", "folder"]
+    old_bytes: int | None
+    new_bytes: int | None
+
+
+class Diff(Struct):
+    """`cursors`: the positions of the two checkpoints. `changed`: null if one of them has no files."""
+
+    cursors: list[Cursor]
+    changed: list[ChangedFile] | None
+
+
+class Restored(Session, kw_only=True):
+    """`changed`: the files that are different now; with `dry_run`, those that would be. `before`: the
+    checkpoint with the files as they were. `saved`: the one with files that changed during the restore.
+    `retold`: the agent begins a new conversation, and is told the earlier one."""
+
+    changed: list[ChangedFile]
+    before: KeptCheckpoint | None
+    saved: KeptCheckpoint | None
+    retold: bool
 
 
 class ToolAnswered(Struct):

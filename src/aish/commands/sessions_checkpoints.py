@@ -1,0 +1,226 @@
+"""`aish sessions checkpoint`, `timeline`, `diff` and `restore`: a session and its files at earlier times."""
+
+import os
+
+from aish import exits
+from aish.client.hub import Hub, quote
+from aish.commands import usage_error
+from aish.commands.sessions_lookup import find_session, path_of, split_options
+from aish.exits import Failure
+from aish.output import STDERR, print_json, print_line, write
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    Found = dict[str, Any]
+
+CHECKPOINT = "sessions checkpoint SESSION [NAME] [--json]"
+TIMELINE = "sessions timeline SESSION [--json]"
+DIFF = "sessions diff SESSION A [B] [--json]"
+RESTORE = "sessions restore SESSION CHECKPOINT [--dry-run] [--yes] [--json]"
+_MARKS = {"added": "+", "changed": "~", "removed": "-"}
+_MOST = 50  # changed files that are shown
+
+
+def checkpoint(words: "list[str]") -> int:
+    """Make a checkpoint of a session.
+
+    Raises:
+        Failure: the words are invalid, there is no such session, or its files cannot be kept.
+    """
+    plain, options = split_options(words, CHECKPOINT, (), ("--json",))
+    if not 1 <= len(plain) <= 2:
+        raise usage_error(CHECKPOINT)
+    hub = Hub()
+    body = {"name": plain[1]} if len(plain) == 2 else {}
+    made = hub.ask("POST", f"{path_of(find_session(hub, plain[0]))}/checkpoint", body)
+    _warn_of_left_out(made)
+    if options:
+        return print_json(made)
+    named = f" {made['name']}" if made["name"] != made["checkpoint_id"] else ""
+    return print_line(f"✓ Made the checkpoint{named} ({made['checkpoint_id']}){_files(made)}")
+
+
+def _warn_of_left_out(made: "Found") -> None:
+    left = made.get("left_out") or []
+    for each in left[:_MOST]:
+        _say(f"aish: not in the checkpoint: {each['path']} ({each['reason']})\n")
+    if len(left) > _MOST:
+        _say(f"aish: not in the checkpoint: {len(left) - _MOST} more files (--json lists them)\n")
+
+
+def _say(text: str) -> None:
+    write(STDERR, text.encode(errors="replace"))
+
+
+def _files(made: "Found") -> str:
+    if "files" not in made:
+        return ""
+    return f" with {_count(made['files'], 'file')} of {made['folder']}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def timeline(words: "list[str]") -> int:
+    """Print the checkpoints of a session as a tree.
+
+    Raises:
+        Failure: the words are invalid, or there is no such session.
+    """
+    plain, options = split_options(words, TIMELINE, (), ("--json",))
+    if len(plain) != 1:
+        raise usage_error(TIMELINE)
+    hub = Hub()
+    found = hub.ask("GET", f"{path_of(find_session(hub, plain[0]))}/timeline")
+    if options:
+        return print_json(found)
+    lines = list(_tree(found))
+    return print_line("\n".join(lines) if lines else "No checkpoints")
+
+
+def _tree(found: "Found") -> "Iterator[str]":
+    below: dict[Any, list[Found]] = {}
+    ids = {each["checkpoint_id"] for each in found["checkpoints"]}
+    for each in found["checkpoints"]:
+        parent = each["from"] if each["from"] in ids else None
+        below.setdefault(parent, []).append(each)
+    waiting = [(each, "", True) for each in reversed(below.get(None, []))]
+    while waiting:
+        each, indent, alone = waiting.pop()
+        yield f"{indent}{'' if alone else '└ '}{_line(each, found['current'])}"
+        next_ones = below.get(each["checkpoint_id"], [])
+        inner = indent if alone else f"{indent}  "
+        # a single successor continues the line; several begin branches
+        waiting += [(one, inner, len(next_ones) == 1) for one in reversed(next_ones)]
+
+
+def _line(each: "Found", current: "str | None") -> str:
+    from aish.render import local_time, one_line
+
+    mark = "*" if each["checkpoint_id"] == current else "o"
+    name = "" if each["name"] == each["checkpoint_id"] else f"  {one_line(each['name'])}"
+    files = f"  {_count(each['files'], 'file')}" if "files" in each else ""
+    return f"{mark} {local_time(each['at'], seconds=False)}  {each['checkpoint_id']}{name}{files}"
+
+
+def diff(words: "list[str]") -> int:
+    """Print which files differ between two checkpoints of a session, or between one and now.
+
+    Raises:
+        Failure: the words are invalid, or there is no such session or checkpoint.
+    """
+    plain, options = split_options(words, DIFF, (), ("--json",))
+    if not 2 <= len(plain) <= 3:
+        raise usage_error(DIFF)
+    hub = Hub()
+    session = find_session(hub, plain[0])
+    old, *new = [_checkpoint_id(hub, session, name) for name in plain[1:]]
+    if new:
+        found = hub.ask("GET", f"/api/v2/checkpoints/{quote(old)}/diff/{quote(new[0])}")
+    else:
+        shown = hub.ask("POST", f"{path_of(session)}/restore", {"at": old, "dry_run": True})
+        found = {"changed": [_reversed(each) for each in shown["changed"]]}
+    if options:
+        return print_json(found)
+    if found["changed"] is None:
+        return print_line("One of the checkpoints has no files")
+    return print_line("\n".join(_changes(found["changed"])) or "No file differs")
+
+
+def _checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
+    """Return the id of a checkpoint that is given by its name or id.
+
+    Raises:
+        Failure: there is none, or several have the name.
+    """
+    made = hub.ask("GET", f"{path_of(session)}/checkpoints")["checkpoints"]
+    found = [each["checkpoint_id"] for each in made if name == each["checkpoint_id"]]
+    found = found or [each["checkpoint_id"] for each in made if name == each["name"]]
+    if len(found) > 1:
+        raise Failure(f"several checkpoints have the name {name!r}: {', '.join(found)}", exits.USAGE)
+    if not found:
+        hint = f"aish sessions timeline {session['name'] or session['id']} shows names and ids"
+        raise Failure(f"no checkpoint has the name or id {name!r} ({hint})", exits.UNKNOWN)
+    return str(found[0])
+
+
+def _reversed(each: "Found") -> "Found":
+    """Return the change from the checkpoint to now, given the one that a restore would make."""
+    other = {"added": "removed", "removed": "added", "changed": "changed"}
+    return {
+        **each,
+        "change": other[each["change"]],
+        "old_bytes": each["new_bytes"],
+        "new_bytes": each["old_bytes"],
+    }
+
+
+def _changes(changed: "Sequence[Found]") -> "Iterator[str]":
+    from aish.render import one_line
+
+    for each in changed[:_MOST]:
+        slash = "/" if each["kind"] == "folder" else ""
+        yield f"{_MARKS[each['change']]} {one_line(each['path'])}{slash}"
+    if len(changed) > _MOST:
+        yield f"and {len(changed) - _MOST} more (--json shows all)"
+
+
+def restore(words: "list[str]") -> int:
+    """Show what a restore would change, ask, and restore the session.
+
+    Raises:
+        Failure: the words are invalid, there is no such session or checkpoint, nobody can be asked, or the
+            files cannot be restored.
+    """
+    plain, options = split_options(words, RESTORE, (), ("--dry-run", "--yes", "--json"))
+    if len(plain) != 2:
+        raise usage_error(RESTORE)
+    hub = Hub()
+    session = find_session(hub, plain[0])
+    is_cursor = plain[1].rpartition(":")[2].isdecimal() and ":" in plain[1]
+    at = plain[1] if is_cursor else _checkpoint_id(hub, session, plain[1])
+    path, body = f"{path_of(session)}/restore", {"at": at}
+    shown = hub.ask("POST", path, {**body, "dry_run": True})
+    if "--dry-run" in options:
+        if "--json" in options:
+            return print_json(shown)
+        return print_line("\n".join(_changes(shown["changed"])) or "No file would change")
+    if "--yes" not in options:
+        _ask(shown["changed"], plain[0])
+    done = hub.ask("POST", path, body)
+    if "--json" in options:
+        return print_json(done)
+    return print_line("\n".join(_report(plain, done)))
+
+
+def _ask(changed: "Sequence[Found]", name: str) -> None:
+    """Show what would change, and ask whether to do it.
+
+    Raises:
+        Failure: the answer is no, or nobody can be asked.
+    """
+    from aish.turns.input import STDIN
+
+    if not os.isatty(STDIN) or not os.isatty(STDERR):
+        raise Failure("nobody can be asked here; see --dry-run, and then add --yes", exits.USAGE)
+    files = "".join(f"{line}\n" for line in _changes(changed)) or "No file will change.\n"
+    _say(f"{files}Restore {name}? Messages and files since then are kept. [y/N] ")
+    answer = b""
+    while not answer.endswith(b"\n") and (read := os.read(STDIN, 1)):
+        answer += read
+    if answer.strip().lower() not in (b"y", b"yes"):
+        raise Failure("nothing was restored", exits.USAGE)
+
+
+def _report(plain: "list[str]", done: "Found") -> "Iterator[str]":
+    yield f"✓ Restored {plain[0]} to {plain[1]} ({_count(len(done['changed']), 'change')} to files)"
+    if done["before"]:
+        yield f"  The files as they were: {done['before']['checkpoint_id']}"
+    if done["saved"]:
+        yield f"  Files that changed meanwhile: {done['saved']['checkpoint_id']}"
+    if done["retold"]:
+        yield f"  {done['specialist_id']} begins a new conversation, and is told the earlier one"

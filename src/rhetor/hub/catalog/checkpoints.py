@@ -1,0 +1,79 @@
+"""Checkpoints as catalog rows."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from rhetor.domain.snapshot import LeftOut, Snapshot
+from rhetor.store.base import Row
+
+KIND = "checkpoint"
+
+
+class KeptFiles(Struct, frozen=True, gc=False, kw_only=True):
+    """The files of a checkpoint. `root`: the id of their snapshot. `bytes`: their size in total."""
+
+    folder: str
+    root: str
+    files: int
+    bytes: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    @classmethod
+    def of(cls, folder: str, snapshot: Snapshot) -> KeptFiles:
+        return cls(
+            folder=folder,
+            root=snapshot.root.hex(),
+            files=snapshot.files,
+            bytes=snapshot.bytes,
+            left_out=snapshot.left_out,
+        )
+
+
+class CheckpointRow(Struct, frozen=True, gc=False, kw_only=True):
+    """A checkpoint.
+
+    `cursor`: the position that it marks. `at`: Unix time in milliseconds. `parent`: the id of the checkpoint
+    from which its session continued. `automatic`: the hub made it by itself. `files`: of the session's
+    folder; None if it has none.
+    """
+
+    id: str
+    session_id: str
+    owner: str
+    name: str
+    cursor: str
+    at: int
+    parent: str | None = None
+    automatic: bool = False
+    files: KeptFiles | None = None
+
+    def row(self) -> Row:
+        """Return its catalog row."""
+        doc = msgspec.json.encode(self)
+        return Row(KIND, self.id, "made", doc, owner=self.owner, parent=self.session_id, at=self.at)
+
+
+class _Doc(Struct, frozen=True):
+    name: str
+    cursor: str
+    parent: str | None = None
+    automatic: bool = False
+    files: KeptFiles | None = None
+
+
+def checkpoint_of(row: Row) -> CheckpointRow:
+    """Decode a catalog row. Rows of older hubs have the name and the cursor only."""
+    doc = msgspec.json.decode(row.doc, type=_Doc)
+    return CheckpointRow(
+        id=row.id,
+        session_id=row.parent,
+        owner=row.owner,
+        name=doc.name,
+        cursor=doc.cursor,
+        at=row.at,
+        parent=doc.parent,
+        automatic=doc.automatic,
+        files=doc.files,
+    )

@@ -1,0 +1,254 @@
+"""Restores a session to a checkpoint: its log, the files of its folder, and the memory of its agent.
+
+The files come first. Until the log has the restore, it can be undone; if the hub ends meanwhile, the next one
+finishes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rhetor.domain.command import Principal, RestoreSession
+from rhetor.domain.event import CheckpointMade
+from rhetor.domain.peer import PLAIN
+from rhetor.domain.session import Session
+from rhetor.domain.snapshot import Change, Snapshot
+from rhetor.errors import PeerBusy, RhetorError
+from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
+from rhetor.hub.catalog.sessions import session_row, unchanged
+from rhetor.hub.core.commits import until_accepted, until_unchanged
+from rhetor.hub.programs.lifecycle import instance_key
+from rhetor.store.base import Draft
+from rhetor.store.files.base import DamagedObject, Journal, Obstructed
+
+from .checkpoints import Place, make, of_session, place_of
+from .session_files import cannot, differences, peer_of, taken
+from .states import open_one, owned_session
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+log = logging.getLogger(__name__)
+
+
+class Note(Struct, frozen=True):
+    """What the journal of a restore keeps for the next hub."""
+
+    session_id: str
+    owner: str
+    checkpoint: str
+
+
+class Restored(Struct, frozen=True):
+    """A restored session.
+
+    `before`: the checkpoint with the files as they were. `saved`: the checkpoint with files that changed
+    during the restore. `changed`: the files that are different now. `retold`: the agent begins a new
+    conversation, and is told the earlier one.
+    """
+
+    session: Session
+    before: CheckpointRow | None = None
+    saved: CheckpointRow | None = None
+    changed: Sequence[Change] = ()
+    retold: bool = False
+
+
+async def preview(state: State, principal: Principal, session_id: str, at: str) -> Restored:
+    """Return the session as it is, and which files a restore would change.
+
+    Raises:
+        NotFound, PositionLost, Unprocessable: as `restore`.
+    """
+    session = await owned_session(state, principal, session_id)
+    files = (await _place(state, session, at))[1]
+    if files is None:
+        return Restored(session)
+    now = await _before(state, files)
+    return Restored(session, changed=await differences(state, now.root.hex(), files.root))
+
+
+async def restore(state: State, principal: Principal, command: RestoreSession) -> Restored:
+    """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
+
+    If the checkpoint has files, the session's folder becomes as it was. Files that changed since are kept as
+    a checkpoint first. A coding agent begins a new conversation, and is told the earlier one.
+
+    Raises:
+        NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
+        SessionOver: the session was stopped or has expired.
+        PeerBusy: a turn is running or waiting.
+        PositionLost: the cursor is not a position of the session's log, or is no longer kept.
+        Unprocessable: the files cannot be restored; they are as they were.
+    """
+    session = await _idle(state, principal, command.session_id)
+    place, files = await _place(state, session, command.at)
+    retold = await _forget_conversation(state, session)
+    if files is None:
+        return Restored(await _commit(state, principal, session.id, place, retold), retold=retold)
+    async with state.exclusively(f"folder {files.folder}"):
+        return await _with_files(state, principal, session, place, files, retold)
+
+
+async def _with_files(
+    state: State, principal: Principal, session: Session, place: Place, files: KeptFiles, retold: bool
+) -> Restored:
+    now = await _before(state, files)
+    changed = await differences(state, now.root.hex(), files.root)
+    kept = await _kept_before(state, principal, session, files, now)
+    journal = await _restore_files(state, session, place, files, now)
+    try:
+        restored = await _commit(state, principal, session.id, place, retold, journal.number)
+    except RhetorError:
+        await asyncio.to_thread(_undo, state, journal)
+        raise
+    saved = await _settle(state, principal, session.id, journal)
+    return Restored(restored, kept, saved, changed, retold)
+
+
+async def _idle(state: State, principal: Principal, session_id: str) -> Session:
+    session = await open_one(state, principal, session_id)
+    if runner := state.runners.get(session.id):
+        raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
+    return session
+
+
+async def _place(state: State, session: Session, at: str) -> tuple[Place, KeptFiles | None]:
+    place = await place_of(state, session, at)
+    return place, place.checkpoint.files if place.checkpoint else None
+
+
+async def _before(state: State, files: KeptFiles) -> Snapshot:
+    """Return a snapshot of the folder as it is, with all paths of the checkpoint."""
+    try:
+        wanted = await asyncio.to_thread(lambda: state.files().paths(bytes.fromhex(files.root)))
+    except DamagedObject as error:
+        raise cannot("the files of the checkpoint cannot be read", error) from error
+    return await taken(state, Path(files.folder), wanted)
+
+
+async def _kept_before(
+    state: State, principal: Principal, session: Session, files: KeptFiles, now: Snapshot
+) -> CheckpointRow | None:
+    """Keep the files as a checkpoint, unless one of the session has them already."""
+    known = await of_session(state, session.id)
+    if any(c.files is not None and c.files.root == now.root.hex() for c in known):
+        return None
+    kept = KeptFiles.of(files.folder, now)
+    return await make(state, principal, session.id, "before a restore", files=kept, automatic=True)
+
+
+async def _restore_files(
+    state: State, session: Session, place: Place, files: KeptFiles, now: Snapshot
+) -> Journal:
+    checkpoint = place.checkpoint.id if place.checkpoint else ""
+    note = msgspec.json.encode(Note(session.id, session.owner, checkpoint))
+    folder, root = Path(files.folder), bytes.fromhex(files.root)
+    try:
+        return await asyncio.to_thread(lambda: state.files().restore(folder, root, now.root, note))
+    except (Obstructed, DamagedObject, OSError) as error:
+        raise cannot("the files cannot be restored", error) from error
+
+
+def _undo(state: State, journal: Journal) -> None:
+    files = state.files()
+    files.settle(files.finish(journal, undo=True))
+
+
+async def _commit(
+    state: State, principal: Principal, session_id: str, place: Place, retold: bool, number: str = ""
+) -> Session:
+    """Begin a new epoch of the session's log at the place."""
+
+    async def attempt() -> Session:
+        session = await _idle(state, principal, session_id)
+        return await _begin_epoch(state, session, place, retold, number)
+
+    return await until_unchanged(attempt)
+
+
+async def _begin_epoch(state: State, session: Session, place: Place, retold: bool, number: str) -> Session:
+    made = CheckpointMade(state.ids.new("c"), "restored", f"{session.id}@{place.position}")
+    current = place.checkpoint.id if place.checkpoint else None
+    used = replace(
+        session, used_at=state.ids.now(), checkpoint=current, restore=number or None, retold=retold
+    )
+    drop = []
+    if retold:
+        drop.append(("memory", instance_key(state, state.peers.get(session.peer), session.id)))
+    await state.store.commit(
+        session.id,
+        [Draft(made)],
+        base=(session.id, place.position),
+        expects=[unchanged(session)],
+        rows=[session_row(used)],
+        drop=drop,
+    )
+    return used
+
+
+async def _forget_conversation(state: State, session: Session) -> bool:
+    """End the program of a session with a coding agent: it cannot rewind its memory. Return whether the
+    session's peer is one."""
+    peer = peer_of(state, session)
+    if peer is None or peer.program is None or peer.driver in PLAIN:
+        return False
+    instance = state.instances.get(instance_key(state, peer, session.id))
+    if instance is not None and instance.running.ended is None:
+        await instance.running.end()
+        await instance.end_logged.wait()
+    return True
+
+
+async def _settle(
+    state: State, principal: Principal, session_id: str, journal: Journal
+) -> CheckpointRow | None:
+    """Keep what changed during the restore as a checkpoint, and forget its journal."""
+    saved = None
+    if journal.saved is not None:
+        folder = os.fsdecode(journal.folder)
+        root = journal.saved
+        found = await asyncio.to_thread(lambda: state.files().paths(root))
+        kept = KeptFiles(folder=folder, root=root.hex(), files=len(found), bytes=0)
+
+        async def keep() -> CheckpointRow:
+            return await make(
+                state, principal, session_id, "changed during a restore", files=kept, automatic=True
+            )
+
+        saved = await until_accepted(keep, session_id)
+    await asyncio.to_thread(lambda: state.files().settle(journal))
+    return saved
+
+
+async def finish_restores(state: State) -> None:
+    """Finish the restores of files that an earlier hub did not, and commit them. One that fails is logged and
+    tried again by the next hub."""
+    for journal in state.files.unfinished():
+        try:
+            note = msgspec.json.decode(journal.note, type=Note)
+            await _finish(state, note, journal)
+        except (RhetorError, DamagedObject, Obstructed, OSError, msgspec.DecodeError) as error:
+            folder = os.fsdecode(journal.folder)
+            log.error("a restore cannot be finished", extra={"folder": folder, "reason": str(error)})
+
+
+async def _finish(state: State, note: Note, journal: Journal) -> None:
+    finished = await asyncio.to_thread(lambda: state.files().finish(journal))
+    owner = Principal(note.owner)
+    session = await owned_session(state, owner, note.session_id)
+    if session.takes_messages and session.restore != journal.number:
+        place = await place_of(state, session, note.checkpoint)
+        retold = await _forget_conversation(state, session)
+        await _begin_epoch(state, session, place, retold, journal.number)
+    await _settle(state, owner, session.id, finished)
+    log.warning("a restore of files was finished", extra={"folder": os.fsdecode(journal.folder)})

@@ -1,0 +1,101 @@
+"""The files of a session: of its project, or of the folder in which its coding agent works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rhetor.domain.peer import PLAIN, Peer
+from rhetor.domain.project import Project
+from rhetor.domain.session import Session
+from rhetor.domain.snapshot import Change, Snapshot
+from rhetor.errors import RhetorError, UnknownPeer, Unprocessable
+from rhetor.hub.catalog.checkpoints import KeptFiles
+from rhetor.hub.catalog.sessions import CWD
+from rhetor.store.files.base import DamagedObject, Obstructed
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+async def folder_of(state: State, session: Session) -> Path | None:
+    """Return the folder whose files belong to the session; None if it has none.
+
+    It is the folder of the session's project, or the folder in which its coding agent works. The home folder
+    and the root of the file system are nobody's project.
+    """
+    folder = await _project_folder(state, session) or _agent_folder(state, session)
+    return folder if folder not in (None, Path.home(), Path("/")) else None
+
+
+async def _project_folder(state: State, session: Session) -> Path | None:
+    row = await state.store.get("project", session.project_id) if session.project_id else None
+    if row is None or row.owner != session.owner:
+        return None
+    return Path(msgspec.json.decode(row.doc, type=Project).path)
+
+
+def _agent_folder(state: State, session: Session) -> Path | None:
+    peer = peer_of(state, session)
+    if peer is None or peer.program is None or peer.driver in PLAIN:
+        return None
+    try:
+        return Path(state.launches(peer, session.metadata.get(CWD)).cwd)
+    except RhetorError:  # the agent's program is not installed any more
+        given = session.metadata.get(CWD)
+        return Path(given) if given else None
+
+
+def peer_of(state: State, session: Session) -> Peer | None:
+    """Return the session's peer; None if it does not exist any more."""
+    try:
+        return state.peers.get(session.peer)
+    except UnknownPeer:
+        return None
+
+
+async def kept_files(state: State, folder: Path | None, include: Collection[bytes] = ()) -> KeptFiles | None:
+    """Store the files of a session's folder; None if there is no folder.
+
+    Raises:
+        Unprocessable: the folder cannot be read.
+    """
+    if folder is None:
+        return None
+    return KeptFiles.of(str(folder), await taken(state, folder, include))
+
+
+async def taken(state: State, folder: Path, include: Collection[bytes] = ()) -> Snapshot:
+    """Return a snapshot of the folder.
+
+    Raises:
+        Unprocessable: the folder cannot be read.
+    """
+    try:
+        return await asyncio.to_thread(lambda: state.files().take(folder, include=include))
+    except OSError as error:
+        raise cannot(f"the files in {folder} cannot be kept", error) from error
+
+
+async def differences(state: State, old: str, new: str) -> list[Change]:
+    """Return the differences between two snapshots, given by their roots.
+
+    Raises:
+        Unprocessable: one of them is damaged.
+    """
+    try:
+        return await asyncio.to_thread(
+            lambda: state.files().diff(bytes.fromhex(old), bytes.fromhex(new)),
+        )
+    except DamagedObject as error:
+        raise cannot("the files of a checkpoint cannot be read", error) from error
+
+
+def cannot(what: str, error: OSError | DamagedObject | Obstructed) -> Unprocessable:
+    """Return the error for a request that failed because of the files."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Unprocessable(f"{what}: {reason}")

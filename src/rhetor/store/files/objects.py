@@ -1,0 +1,218 @@
+"""Content-addressed objects in pack files. SQLite has the index: which pack has which object."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+from .base import DamagedObject
+from .journal import fsync_folder
+
+LEVEL = 1  # of compression: as fast as hashing
+BATCH = 2 << 20  # bytes of content that a thread compresses at a time
+BATCHES = 8  # that wait in memory at most
+IN_USE = 0.5  # a pack of which a smaller part is in use is written again
+SCHEMA = """
+create table if not exists packs (id integer primary key autoincrement, bytes integer not null);
+create table if not exists objects (
+  digest blob primary key, pack integer not null, offset integer not null, bytes integer not null
+) without rowid;
+create index if not exists objects_by_pack on objects (pack);
+"""
+
+
+class Pack:
+    """A file of new objects. Threads compress them, because that releases the interpreter lock."""
+
+    def __init__(self, path: Path, has: Callable[[bytes], bool]) -> None:
+        self._path = path
+        self._has = has
+        self._file = path.open("xb")
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "compress")
+        self._written: set[bytes] = set()
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._waiting = 0  # bytes of the batch
+        self._pending: list[Future[list[tuple[bytes, bytes]]]] = []
+        self.rows: list[tuple[bytes, int, int]] = []
+        self.size = 0  # of the file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._file.close()
+        if kind is not None or not self.rows:
+            self._path.unlink()
+
+    def put(self, content: bytes) -> bytes:
+        """Store the content if it is new. Return its digest."""
+        digest = sha256(content).digest()
+        if digest not in self._written and not self._has(digest):
+            self._written.add(digest)
+            self._batch.append((digest, content))
+            self._waiting += len(content)
+            if self._waiting >= BATCH:
+                self._submit()
+        return digest
+
+    def copy(self, digest: bytes, compressed: bytes) -> None:
+        """Append an object that is compressed already."""
+        self.rows.append((digest, self.size, len(compressed)))
+        self.size += self._file.write(compressed)
+
+    def finish(self) -> None:
+        """Write everything to the disk."""
+        self._submit()
+        self._collect(0)
+        self._file.flush()
+        if self.rows:
+            os.fsync(self._file.fileno())
+
+    def _submit(self) -> None:
+        self._pending.append(self._threads.submit(_compressed, self._batch))
+        self._batch, self._waiting = [], 0
+        self._collect(BATCHES)
+
+    def _collect(self, most: int) -> None:
+        while len(self._pending) > most:
+            for digest, compressed in self._pending.pop(0).result():
+                self.copy(digest, compressed)
+
+
+class Objects:
+    """The objects of all snapshots. Any thread may use it, but only one process.
+
+    What a `pack` has stored survives a crash. The pack of an interrupted process is removed when the next one
+    opens the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writing = Lock()
+        self._lock = Lock()  # of the connection
+        self._index = sqlite3.connect(folder / "objects.db", isolation_level=None, check_same_thread=False)
+        self._index.execute("pragma journal_mode = wal")
+        self._index.execute("pragma synchronous = full")
+        self._index.executescript(SCHEMA)
+        known = {self._path(pack) for pack, _ in self._packs()}
+        for path in set(folder.glob("*.pack")) - known:
+            path.unlink()
+
+    def close(self) -> None:
+        with self._writing, self._lock:
+            self._index.close()
+
+    @property
+    def size(self) -> int:
+        """The number of bytes in all packs."""
+        return sum(size for _, size in self._packs())
+
+    @contextmanager
+    def pack(self) -> Iterator[Pack]:
+        """Return a pack for new objects. When the block has ended without an error, they are stored."""
+        with self._writing:
+            number = self._next()
+            with Pack(self._path(number), self.has) as pack:
+                yield pack
+                pack.finish()
+                self._record(number, pack)
+
+    def read(self, digest: bytes) -> bytes:
+        """Return the content.
+
+        Raises:
+            DamagedObject: it is missing or damaged.
+        """
+        with self._lock:
+            row = self._index.execute(
+                "select pack, offset, bytes from objects where digest = ?", (digest,)
+            ).fetchone()
+        if row is None:
+            raise DamagedObject(f"the object {digest.hex()} is missing")
+        pack, offset, length = row
+        try:
+            with self._path(pack).open("rb") as file:
+                content = zstd.decompress(os.pread(file.fileno(), length, offset))
+        except (OSError, zstd.ZstdError) as error:
+            raise DamagedObject(f"the object {digest.hex()} cannot be read: {error}") from error
+        if sha256(content).digest() != digest:
+            raise DamagedObject(f"the object {digest.hex()} has other content")
+        return content
+
+    def keep(self, live: Set[bytes]) -> int:
+        """Remove the other objects. Return by how many bytes the store shrank.
+
+        A pack that is mostly in use keeps them.
+        """
+        with self._writing:
+            return sum(self._keep(pack, size, live) for pack, size in self._packs())
+
+    def _keep(self, number: int, size: int, live: Set[bytes]) -> int:
+        with self._lock:
+            rows = self._index.execute(
+                "select digest, offset, bytes from objects where pack = ? order by offset", (number,)
+            ).fetchall()
+        kept = [row for row in rows if row[0] in live]
+        if sum(length for _, _, length in kept) > IN_USE * size:
+            return 0
+        new = self._next()
+        with Pack(self._path(new), self.has) as pack, self._path(number).open("rb") as old:
+            for digest, offset, length in kept:
+                pack.copy(digest, os.pread(old.fileno(), length, offset))
+            pack.finish()
+            self._record(new, pack, instead_of=number)
+        self._path(number).unlink()
+        return size - pack.size
+
+    def _record(self, number: int, pack: Pack, instead_of: int | None = None) -> None:
+        fsync_folder(self._folder)
+        rows = [(digest, number, offset, length) for digest, offset, length in pack.rows]
+        with self._lock:
+            self._index.execute("begin immediate")
+            if instead_of is not None:
+                self._index.execute("delete from objects where pack = ?", (instead_of,))
+                self._index.execute("delete from packs where id = ?", (instead_of,))
+            if rows:
+                self._index.execute("insert into packs values (?, ?)", (number, pack.size))
+                self._index.executemany("insert into objects values (?, ?, ?, ?)", rows)
+            self._index.execute("commit")
+
+    def has(self, digest: bytes) -> bool:
+        """Whether the object is stored."""
+        with self._lock:
+            found = self._index.execute("select 1 from objects where digest = ?", (digest,)).fetchone()
+        return found is not None
+
+    def _packs(self) -> list[tuple[int, int]]:
+        with self._lock:
+            return self._index.execute("select id, bytes from packs").fetchall()
+
+    def _next(self) -> int:
+        with self._lock:
+            row = self._index.execute("select seq from sqlite_sequence where name = 'packs'").fetchone()
+        return int(row[0]) + 1 if row else 1
+
+    def _path(self, pack: int) -> Path:
+        return self._folder / f"{pack}.pack"
+
+
+def _compressed(batch: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(digest, zstd.compress(content, LEVEL)) for digest, content in batch]

@@ -1,0 +1,45 @@
+"""Opens the store of snapshots when it is needed, so that a hub starts without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from . import journal
+from .base import Files, Journal, OpenFiles
+
+if TYPE_CHECKING:
+    from .store import FileStore
+
+
+class FilesOnDemand(OpenFiles):
+    """See `FileStore` for the arguments."""
+
+    def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
+        self._folder = folder
+        self._max_file_bytes = max_file_bytes
+        self._without = without
+        self._lock = Lock()
+        self._store: FileStore | None = None
+
+    def __call__(self) -> Files:
+        with self._lock:
+            if self._store is None:
+                from .store import FileStore
+
+                self._store = FileStore(
+                    self._folder, max_file_bytes=self._max_file_bytes, without=self._without
+                )
+            return self._store
+
+    def unfinished(self) -> list[Journal]:
+        return journal.read_all(self._folder)
+
+    def close(self) -> None:
+        """Close the store if it is open."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None

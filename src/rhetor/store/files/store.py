@@ -1,0 +1,159 @@
+"""The store of snapshots: takes them, compares them and forgets them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+
+from msgspec.structs import replace
+
+from rhetor.domain.snapshot import Change, Entry, Snapshot
+
+from . import index as indexes
+from . import journal as journals
+from .base import DamagedObject, Files, Journal, Obstructed, Progress
+from .objects import Objects
+from .restore import Restore
+from .scan import Scan
+from .trees import changes, encode, paths, reachable, with_entries
+
+RECENT_SECONDS = 600
+
+
+class FileStore(Files):
+    """Snapshots of folders, in a folder of the hub. Any thread may use it, but only one process.
+
+    `max_file_bytes`: larger files are left out of a snapshot. `without`: folders that no snapshot contains.
+    """
+
+    def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
+        self.objects = Objects(folder)
+        self._folder = folder
+        self._max_file_bytes = max_file_bytes
+        self._without = (folder, *without)
+        self._taken: dict[bytes, float] = {}
+        self._one = Lock()  # two walks through one folder would replace each other's index
+
+    def close(self) -> None:
+        self.objects.close()
+
+    def take(
+        self, folder: Path, *, include: Collection[bytes] = (), progress: Progress | None = None
+    ) -> Snapshot:
+        of = os.fsencode(folder)
+        with self._one, self.objects.pack() as pack:
+            scan = Scan(
+                indexes.load(self._folder, of),
+                pack,
+                include=_with_parents(include),
+                without=_identities(self._without),
+                max_file_bytes=self._max_file_bytes,
+                progress=progress,
+            )
+            found = scan.run(folder)
+            pack.finish()
+            self._taken[found.root] = time.monotonic()
+        indexes.save(self._folder, of, scan.index)
+        return replace(found, stored=pack.size)
+
+    def diff(self, old: bytes, new: bytes) -> list[Change]:
+        return list(changes(self.objects, old, new))
+
+    def paths(self, root: bytes) -> set[bytes]:
+        return set(paths(self.objects, root))
+
+    def restore(self, folder: Path, target: bytes, before: bytes, note: bytes = b"") -> Journal:
+        journal = Journal(os.fsencode(folder), before, before, target, note)
+        journals.write(self._folder, journal)
+        try:
+            return self._run(journal)
+        except (Obstructed, DamagedObject):
+            self.settle(journal)
+            raise
+        except OSError:
+            self.settle(self.finish(journal, undo=True))
+            raise
+
+    def unfinished(self) -> list[Journal]:
+        return journals.read_all(self._folder)
+
+    def finish(self, journal: Journal, *, undo: bool = False) -> Journal:
+        goal = journal.first if undo else journal.target
+        moved = self._between(journal).after_interruption()
+        expected = (paths(self.objects, journal.before), paths(self.objects, journal.target))
+        now = self.take(Path(os.fsdecode(journal.folder)), include=expected[0].keys() | expected[1].keys())
+        for path, entry in paths(self.objects, now.root).items():
+            if entry.kind != "folder" and entry not in [known.get(path) for known in expected]:
+                moved[path] = entry
+        journal = replace(self._saved(journal, moved), before=now.root, target=goal)
+        journals.write(self._folder, journal)
+        return self._run(journal)
+
+    def settle(self, journal: Journal) -> None:
+        journals.remove(self._folder, journal.number)
+
+    def _run(self, journal: Journal) -> Journal:
+        with self._one:
+            journal = self._saved(journal, self._between(journal).run())
+        journals.write(self._folder, journal)
+        return journal
+
+    def _between(self, journal: Journal) -> Restore:
+        folder = Path(os.fsdecode(journal.folder))
+        return Restore(self.objects, folder, journal.before, journal.target, journal.number)
+
+    def _saved(self, journal: Journal, found: Mapping[bytes, Entry]) -> Journal:
+        if not found:
+            return journal
+        with self.objects.pack() as pack:
+            root = with_entries(self.objects, pack, journal.saved or journal.first, found)
+            self._taken[root] = time.monotonic()
+        return replace(journal, saved=root)
+
+    def export(self, root: bytes, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        with self._one:
+            with self.objects.pack() as pack:
+                empty = pack.put(encode(()))
+            Restore(self.objects, folder, empty, root, "export").run()
+
+    def read(self, digest: bytes) -> bytes:
+        return self.objects.read(digest)
+
+    def keep(self, roots: Collection[bytes]) -> int:
+        with self._one:
+            live = reachable(self.objects, {*roots, *self._recent(), *self._in_journals()})
+            indexes.forget(self._folder, live)
+            return self.objects.keep(live)
+
+    def _recent(self) -> set[bytes]:
+        """Return the snapshots that were just taken: no checkpoint may name them yet."""
+        since = time.monotonic() - RECENT_SECONDS
+        self._taken = {root: at for root, at in self._taken.items() if at > since}
+        return set(self._taken)
+
+    def _in_journals(self) -> set[bytes]:
+        found = {
+            root
+            for journal in self.unfinished()
+            for root in (journal.first, journal.before, journal.target, journal.saved)
+            if root is not None
+        }
+        return {root for root in found if self.objects.has(root)}
+
+
+def _with_parents(included: Collection[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for path in included:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition(b"/")[0]
+    return found
+
+
+def _identities(folders: Sequence[Path]) -> set[tuple[int, int]]:
+    found = (folder.stat() for folder in folders if folder.exists())
+    return {(status.st_dev, status.st_ino) for status in found}

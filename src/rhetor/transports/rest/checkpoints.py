@@ -1,0 +1,100 @@
+"""Checkpoints of sessions: make, list, compare and restore them, and fork a session at one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from rhetor.domain import command as c
+from rhetor.domain.snapshot import Change
+from rhetor.domain.timestamps import timestamp
+from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
+from rhetor.hub.sessions import checkpoints as hub_checkpoints
+from rhetor.hub.sessions import restores
+from rhetor.transports.server.call import Call, json_response
+
+from .bodies import CheckpointBody, PlaceBody, RestoreBody
+from .sessions import described, shown
+
+
+async def make(call: Call, id: str, body: CheckpointBody) -> dict[str, Any]:
+    made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
+    return {**_checkpoint(made), "parent": f"{made.session_id}@{made.cursor}"}
+
+
+async def list_all(call: Call, id: str) -> dict[str, Any]:
+    found = await hub_checkpoints.checkpoints(call.hub.state, call.who, id)
+    return {"checkpoints": [_checkpoint(made) for made in found]}
+
+
+async def timeline(call: Call, id: str) -> dict[str, Any]:
+    """Return the checkpoints as a tree: each one names the one from which the session continued."""
+    found = await hub_checkpoints.timeline(call.hub.state, call.who, id)
+    return {
+        **found,
+        "checkpoints": [{**_checkpoint(made), "from": made.parent} for made in found["checkpoints"]],
+    }
+
+
+async def diff(call: Call, a: str, b: str) -> dict[str, Any]:
+    """Return how the second checkpoint differs from the first one. `changed`: its files; null if one of the
+    two has none."""
+    found = await hub_checkpoints.diff(call.hub.state, call.who, a, b)
+    changed = None if found.files is None else _changes(found.files)
+    return {"cursors": list(found.cursors), "changed": changed}
+
+
+async def restore(call: Call, id: str, body: RestoreBody) -> Response:
+    """Reset the session and the files of its folder. With `dry_run`, only return which files would change,
+    with the session as it is."""
+    done: restores.Restored
+    if body.dry_run:
+        done = await restores.preview(call.hub.state, call.who, id, body.at)
+    else:
+        done = await call.execute(c.RestoreSession(id, body.at))
+    return json_response(
+        {
+            **await described(call.node, done.session),
+            "changed": _changes(done.changed),
+            "before": _checkpoint(done.before) if done.before else None,
+            "saved": _checkpoint(done.saved) if done.saved else None,
+            "retold": done.retold,
+        }
+    )
+
+
+async def fork(call: Call, id: str, body: PlaceBody) -> Response:
+    return await shown(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
+
+
+def _checkpoint(made: CheckpointRow) -> dict[str, Any]:
+    return {
+        "checkpoint_id": made.id,
+        "name": made.name,
+        "cursor": made.cursor,
+        "at": timestamp(made.at),
+        "automatic": made.automatic,
+        **_files(made.files),
+    }
+
+
+def _files(files: KeptFiles | None) -> dict[str, Any]:
+    if files is None:
+        return {}
+    left_out = [{"path": left.path, "bytes": left.bytes, "reason": left.reason} for left in files.left_out]
+    return {"folder": files.folder, "files": files.files, "bytes": files.bytes, "left_out": left_out}
+
+
+def _changes(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": change.path.decode(errors="replace"),
+            "change": change.how,
+            "kind": (change.new or change.old).kind,  # type: ignore[union-attr]  # one of them exists
+            "old_bytes": change.old.size if change.old else None,
+            "new_bytes": change.new.size if change.new else None,
+        }
+        for change in changes
+    ]

@@ -1,0 +1,94 @@
+"""Checkpoints from the shell: a conversation and the files of its project go back together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.e2e.home import Machine
+from tests.e2e.test_sessions import run_ok
+
+
+@pytest.fixture
+def site(machine: Machine, tmp_path: Path) -> Path:
+    """The folder of a project in which the session `work` is."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    machine.environment |= {"RHETOR_PROJECTS__ROOTS": json.dumps([str(tmp_path)])}
+    run_ok(machine, "project", "create", "site", str(folder))
+    run_ok(machine, "session", "create", "work", "--tool", "apollo", "--project", "site")
+    return folder
+
+
+def test_a_session_goes_back_to_a_checkpoint_with_its_files(machine: Machine, site: Path) -> None:
+    (site / "a").write_text("one")
+    run_ok(machine, "apollo", "hello", "-s=work")
+    assert run_ok(machine, "session", "checkpoint", "work", "first").startswith(
+        "✓ Made the checkpoint first (c_"
+    )
+    (site / "a").write_text("two")
+    (site / "b").write_text("new")
+    assert run_ok(machine, "session", "diff", "work", "first") == "~ a\n+ b\n"
+    run_ok(machine, "session", "checkpoint", "work", "second")
+    assert run_ok(machine, "session", "diff", "work", "second", "first") == "~ a\n- b\n"
+    assert run_ok(machine, "session", "diff", "work", "second") == "No file differs\n"
+    assert run_ok(machine, "session", "restore", "work", "first", "--dry-run") == "~ a\n- b\n"
+
+    unasked = machine.run("session", "restore", "work", "first")
+    assert (unasked.returncode, "add --yes" in unasked.stderr) == (2, True)
+    assert (site / "a").read_text() == "two"
+    machine.kill_hub()
+    done = run_ok(machine, "session", "restore", "work", "first", "--yes")
+    assert done.startswith("✓ Restored work to first (2 changes to files)\n")
+    assert ((site / "a").read_text(), (site / "b").exists()) == ("one", False)
+
+    run_ok(machine, "session", "checkpoint", "work", "other")
+    tree = run_ok(machine, "session", "timeline", "work").splitlines()
+    shape = [(line.partition(" 20")[0], line.split("  ")[2]) for line in tree]
+    assert shape == [("o", "first"), ("└ o", "second"), ("└ *", "other")]
+
+
+def test_unknown_and_ambiguous_checkpoints_are_named_as_such(machine: Machine, site: Path) -> None:
+    for _ in range(2):
+        run_ok(machine, "session", "checkpoint", "work", "same")
+    for words, code, said in (
+        (("restore", "work", "none", "--yes"), 3, "no checkpoint has the name or id 'none'"),
+        (("restore", "work", "same", "--yes"), 2, "several checkpoints have the name 'same'"),
+        (("diff", "work", "none"), 3, "no checkpoint has the name or id 'none'"),
+        (("checkpoint", "nobody"), 3, "no session has the name or id 'nobody'"),
+        (("restore", "work", "same", "--force"), 2, "usage: aish sessions restore"),
+    ):
+        ran = machine.run("session", *words)
+        assert (ran.returncode, said in ran.stderr) == (code, True), ran
+
+
+def test_what_a_checkpoint_leaves_out_is_said(machine: Machine, site: Path) -> None:
+    os.mkfifo(site / "pipe")
+    made = machine.run("session", "checkpoint", "work")
+    assert (made.returncode, "not in the checkpoint: pipe (not a file)" in made.stderr) == (0, True)
+
+
+@pytest.mark.parametrize(("typed", "code", "content"), [(b"y\n", 0, "one"), (b"\n", 2, "two")])
+def test_a_person_is_shown_the_changes_and_asked(
+    machine: Machine, site: Path, typed: bytes, code: int, content: str
+) -> None:
+    (site / "a").write_text("one")
+    run_ok(machine, "session", "checkpoint", "work", "first")
+    (site / "a").write_text("two")
+    ours, theirs = os.openpty()
+    command = [str(machine.bin / "aish"), "session", "restore", "work", "first"]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=machine.environment
+    ) as ran:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N] " not in shown:
+            shown += os.read(ours, 4096)
+        assert b"~ a\r\nRestore work?" in shown
+        os.write(ours, typed)
+        assert ran.wait() == code
+    os.close(ours)
+    assert (site / "a").read_text() == content

@@ -1,0 +1,197 @@
+"""Checkpoints of a session whose peer works in a folder: its files, its log and its agent's memory go back
+together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.served import Answer, Served, served
+
+from rhetor.hub.core.limits import Limits
+from rhetor.store.memory import MemoryStore
+
+from .test_checkpoints import told, with_scribe
+
+pytestmark = pytest.mark.anyio
+WORK = "/api/v2/sessions/work"
+
+
+@asynccontextmanager
+async def with_project(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Served, Path]]:
+    """A hub with the session `work` with apollo, in a project."""
+    folder = tmp_path / "root" / "site"
+    folder.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "hub").mkdir(exist_ok=True)
+    limits = Limits(project_roots=(str(tmp_path / "root"),))
+    async with served(tmp_path / "hub", limits=limits, **options) as home:
+        await asked(home, "POST", "/api/projects", {"name": "site", "path": str(folder)})
+        opened = {"specialist_id": "apollo", "name": "work", "project_id": "site"}
+        await asked(home, "POST", "/api/v2/sessions", opened)
+        yield home, folder
+
+
+async def asked(home: Served, method: str, path: str, body: Any = None) -> Any:
+    answer = await home.ask(method, path, body)
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+async def saved(home: Served, name: str) -> Any:
+    return await asked(home, "POST", f"{WORK}/checkpoint", {"name": name})
+
+
+async def restored(home: Served, at: str, **more: Any) -> Any:
+    return await asked(home, "POST", f"{WORK}/restore", {"at": at, **more})
+
+
+def paths(changed: list[dict[str, Any]]) -> dict[str, str]:
+    return {each["path"]: each["change"] for each in changed}
+
+
+async def test_a_restore_brings_back_the_conversation_and_the_files(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        await told(home, "work", "one")
+        made = await saved(home, "first")
+        assert (made["folder"], made["files"], made["bytes"]) == (str(folder), 1, 3)
+        assert (made["left_out"], made["automatic"]) == ([], False)
+        (folder / "a").write_text("two")
+        (folder / "b").write_text("new")
+        await told(home, "work", "two")
+        done = await restored(home, "first")
+        assert paths(done["changed"]) == {"a": "changed", "b": "removed"}
+        assert (done["before"]["name"], done["saved"], done["retold"]) == ("before a restore", None, False)
+        assert ((folder / "a").read_text(), (folder / "b").exists()) == ("one", False)
+        assert [m["content"] for m in done["messages"]] == ["one", "apollo heard: one"]
+        done = await restored(home, done["before"]["checkpoint_id"])  # nothing is lost
+        assert ((folder / "a").read_text(), (folder / "b").read_text()) == ("two", "new")
+        assert done["before"] is None  # the files of now are those of `first`
+
+
+async def test_a_dry_run_shows_what_would_change_and_changes_nothing(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        await saved(home, "first")
+        (folder / "a").write_text("two!")
+        shown = await restored(home, "first", dry_run=True)
+        assert shown["changed"] == [
+            {"path": "a", "change": "changed", "kind": "file", "old_bytes": 4, "new_bytes": 3}
+        ]
+        assert (folder / "a").read_text() == "two!"
+        assert len((await asked(home, "GET", f"{WORK}/checkpoints"))["checkpoints"]) == 1
+
+
+async def test_two_checkpoints_can_be_compared(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        first = await saved(home, "first")
+        (folder / "b").write_text("new")
+        second = await saved(home, "second")
+        ids = first["checkpoint_id"], second["checkpoint_id"]
+        found = await asked(home, "GET", f"/api/v2/checkpoints/{ids[0]}/diff/{ids[1]}")
+        assert paths(found["changed"]) == {"b": "added"}
+        assert found["cursors"] == [first["cursor"], second["cursor"]]
+        missing = await home.ask("GET", f"/api/v2/checkpoints/{ids[0]}/diff/c_none")
+        assert (missing.status, missing.json["code"]) == (404, "not_found")
+
+
+async def test_a_timeline_is_a_tree_that_branches_at_a_restored_checkpoint(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, _):
+        first = await saved(home, "first")
+        await saved(home, "second")
+        await restored(home, "first")
+        await saved(home, "other")
+        found = await asked(home, "GET", f"{WORK}/timeline")
+        names = {each["checkpoint_id"]: each["name"] for each in found["checkpoints"]}
+        tree = [(each["name"], names.get(each["from"])) for each in found["checkpoints"]]
+        assert tree == [("first", None), ("second", "first"), ("other", "first")]
+        assert names[found["current"]] == "other"
+        assert first["checkpoint_id"] in names
+
+
+async def test_a_name_of_two_checkpoints_is_not_guessed(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, _):
+        made = [await saved(home, "same"), await saved(home, "same")]
+        refused = await home.ask("POST", f"{WORK}/restore", {"at": "same"})
+        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+        assert all(each["checkpoint_id"] in refused.json["detail"] for each in made)
+
+
+async def test_what_is_in_the_way_stops_a_restore_before_anything_changes(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        await saved(home, "first")
+        await told(home, "work", "two")
+        (folder / "a").unlink()
+        (folder / "a").mkdir()
+        (folder / ".gitignore").write_text("*.log")
+        (folder / "a/run.log").write_text("mine")
+        before = await asked(home, "GET", WORK)
+        refused: Answer = await home.ask("POST", f"{WORK}/restore", {"at": "first"})
+        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+        assert "a/run.log is in the way" in refused.json["detail"]
+        after = await asked(home, "GET", WORK)
+        assert (after["messages"], (folder / "a/run.log").read_text()) == (before["messages"], "mine")
+
+
+async def test_a_session_without_a_folder_has_checkpoints_without_files(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        await asked(home, "POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "work"})
+        made = await saved(home, "first")
+        assert "files" not in made
+        assert (await restored(home, "first", dry_run=True))["changed"] == []
+        assert (await restored(home, "first"))["changed"] == []
+
+
+async def test_a_restore_that_the_hub_did_not_finish_is_finished_by_the_next_one(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with with_project(tmp_path, store=store) as (home, folder):
+        (folder / "a").write_text("one")
+        await told(home, "work", "one")
+        made = await saved(home, "first")
+        (folder / "a").write_text("two")
+        await told(home, "work", "two")
+        session = await asked(home, "GET", WORK)
+        files = home.hub.state.files()
+        root = files.take(folder).root
+        [row] = [r for r in await store.find("checkpoint") if r.id == made["checkpoint_id"]]
+        import msgspec
+
+        target = bytes.fromhex(msgspec.json.decode(row.doc)["files"]["root"])
+        note = {"session_id": session["id"], "owner": session["owner"], "checkpoint": made["checkpoint_id"]}
+        files.restore(folder, target, root, msgspec.json.encode(note))  # the hub ends before the commit
+        (folder / "a").write_text("mine")
+    async with with_project_again(tmp_path, store) as home:
+        after = await asked(home, "GET", WORK)
+        assert [m["content"] for m in after["messages"]] == ["one", "apollo heard: one"]
+        assert (folder / "a").read_text() == "one"
+        made_since = (await asked(home, "GET", f"{WORK}/checkpoints"))["checkpoints"][-1]
+        assert made_since["name"] == "changed during a restore"
+        await restored(home, made_since["checkpoint_id"])
+        assert (folder / "a").read_text() == "mine"
+
+
+@asynccontextmanager
+async def with_project_again(tmp_path: Path, store: MemoryStore) -> AsyncIterator[Served]:
+    limits = Limits(project_roots=(str(tmp_path / "root"),))
+    async with served(tmp_path / "hub", limits=limits, store=store) as home:
+        yield home
+
+
+async def test_an_agent_is_told_the_conversation_up_to_the_checkpoint(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        assert await told(home, "work", "two") == "c0: one two"
+        assert (await restored(home, "first"))["retold"] is True
+        answer = await told(home, "work", "three")
+        assert answer.startswith("c1: ")
+        assert answer.endswith("three")
+        assert "User: one" in answer
+        assert "You: c0: one" in answer
+        assert "two" not in answer
+        assert (await told(home, "work", "four")).endswith("three four")
