@@ -49,7 +49,14 @@ from rhetor.transports.server.memory import keep_small
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.router import Router, Row
-from rhetor.transports.server.server import HubServer, on_hang_up, stop_when_idle, tcp_listener, unix_listener
+from rhetor.transports.server.server import (
+    HubServer,
+    on_hang_up,
+    remove_socket,
+    stop_when_idle,
+    tcp_listener,
+    unix_listener,
+)
 from rhetor.transports.socketio.table import ROUTES as SOCKETIO
 from rhetor.transports.websocket.table import ROUTES as SOCKETS
 from rhetor.wiring import Configured, configure
@@ -135,6 +142,7 @@ async def serve(start: Start) -> None:
     async with AsyncExitStack() as stack:
         tcp = stack.enter_context(tcp_listener(settings.hub.host, settings.hub.port, or_any=start.by_itself))
         unix = stack.enter_context(unix_listener(start.home.socket))
+        own_socket = start.home.socket.stat()
         made = configure(settings, start.home, start.environment, start.secrets)
         hub, reloading = await stack.enter_async_context(_hub(start, made))
         node = reloading.node = _node(start, hub, made)
@@ -169,7 +177,7 @@ async def serve(start: Start) -> None:
         finally:
             for task in beside:
                 task.cancel()
-        start.home.socket.unlink(missing_ok=True)
+        remove_socket(start.home.socket, own_socket)
 
 
 @asynccontextmanager

@@ -142,6 +142,17 @@ def test_a_second_hub_keeps_the_socket_of_the_first_even_without_lock_files(
     assert ended(hub) == 0
 
 
+def test_a_hub_whose_home_was_deleted_keeps_the_socket_of_the_next_one(machine: Machine) -> None:
+    first = running(machine, "--port", "0")
+    shutil.rmtree(machine.folder)
+    second = running(machine, "--port", "0")
+    first.terminate()
+    assert ended(first) == 0
+    assert machine.status()["pid"] == second.pid
+    machine.end()
+    assert ended(second) == 0
+
+
 def test_a_hub_leaves_a_socket_alone_on_which_another_process_listens(machine: Machine) -> None:
     machine.folder.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as other:

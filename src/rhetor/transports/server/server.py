@@ -242,6 +242,13 @@ def unix_listener(path: Path) -> socket.socket:
     return listener
 
 
+def remove_socket(path: Path, own: os.stat_result) -> None:
+    """Remove the socket if it is the own one. If the hub's home was deleted, another hub may listen there."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(path.stat(), own):
+            path.unlink()
+
+
 def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
     """Return a listening socket on the loopback interface. `or_any`: use a free port if `port` is in use.
 
