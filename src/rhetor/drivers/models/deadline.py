@@ -100,7 +100,9 @@ class Deadline:
         """
         task = asyncio.current_task()
         assert task is not None
-        self._require_time(awaitable)
+        if self._reason is not None and isinstance(awaitable, Coroutine):
+            awaitable.close()  # it is not started
+        self.check()
         cancelling = task.cancelling()
         self._begin(task)
         try:
@@ -129,7 +131,7 @@ class Deadline:
 
     def alive(self) -> None:
         """Note that the provider has sent something. From now on, `idle` limits each wait."""
-        self._since = self._loop.time()
+        self._left = self._since = self._loop.time()
         if self._phase != "idle":
             self._phase = "idle"
             self._drop_late_timer()
@@ -138,11 +140,13 @@ class Deadline:
         """End the current wait, or else the next one, with Interrupted."""
         self._give_up(Interrupted())
 
-    def _require_time(self, awaitable: Awaitable[object]) -> None:
-        """Raise if the turn is already out of time or interrupted. The awaitable is not started then."""
+    def check(self) -> None:
+        """Raise if the turn is already out of time or interrupted.
+
+        Raises:
+            DeadlineExceeded, Interrupted: as for `wait`.
+        """
         if self._reason is not None:
-            if isinstance(awaitable, Coroutine):
-                awaitable.close()
             raise self._reason
 
     def _begin(self, task: asyncio.Task[object]) -> None:

@@ -157,6 +157,7 @@ class StreamedExchange:
             TimeoutError: the model has finished, and the stream does not end.
         """
         assert self._response is not None
+        self._call.deadline.check()
         if arrived := self._response.content.read_nowait():
             return arrived  # no deadline applies to it
         read = self._response.content.readany

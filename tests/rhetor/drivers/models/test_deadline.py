@@ -34,6 +34,18 @@ async def test_the_idle_timeout_applies_after_the_first_chunk() -> None:
         assert await phase_of(deadline) == "idle"
 
 
+async def test_output_that_is_read_without_a_wait_does_not_postpone_the_idle_timeout() -> None:
+    loop = asyncio.get_running_loop()
+    with Deadline(Timeouts(first_chunk=LATE, idle=SOON, total=LATE)) as deadline:
+        await deadline.wait(asyncio.sleep(0))
+        deadline.alive()
+        await asyncio.sleep(1)  # the time of a slow reader
+        deadline.alive()
+        began = loop.time()
+        assert await phase_of(deadline) == "idle"
+        assert loop.time() - began < 0.5
+
+
 async def test_waits_without_any_output_add_up() -> None:
     times = Timeouts(first_chunk=4 * SOON, idle=LATE, total=LATE)
     with Deadline(times) as deadline, pytest.raises(DeadlineExceeded):

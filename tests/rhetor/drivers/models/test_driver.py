@@ -359,6 +359,21 @@ async def test_interrupting_ends_the_iterator_and_the_call(at: At, ref: str) -> 
 
 
 @BOTH
+async def test_nothing_is_read_after_an_interruption(at: At, ref: str) -> None:
+    async with ProviderServer() as provider:
+        provider.script(Script(chunks=("a", "b", "c"), hold={1: "go", 2: "never"}))
+        async with chat_driver(at(provider)) as driver:
+            conversation = await driver.open(APOLLO)
+            async with aclosing(conversation.send(Prompt("Design a cache"), ())) as outputs:
+                assert [await anext(outputs), await anext(outputs)] == [Began(ref), Text("a")]
+                provider.gate("go").release()
+                await provider.gate("never").reached()
+                await asyncio.sleep(0.05)  # until the second chunk has arrived; there is no event for that
+                await conversation.interrupt()
+                assert await _all(outputs) == []
+
+
+@BOTH
 async def test_interrupting_before_the_first_chunk_ends_the_call(at: At, ref: str) -> None:
     async with ProviderServer() as provider:
         provider.script(Script(hold={-1: "never"}))
