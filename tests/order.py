@@ -1,6 +1,7 @@
 """The order of the tests: those that run alone first, because no other test runs yet; then the long ones, so
 that no worker runs one while the others have nothing left to do; then the modules whose tests take seconds,
-most of which start hubs; and then the others.
+most of which start hubs; and then the others. Among these, tests that use an SDK come together, because each
+worker that runs one of them imports it for seconds.
 
 xdist gives each worker an equal share of the collected tests, in their order. A worker that has finished its
 share takes over the last tests of another one.
@@ -17,6 +18,15 @@ import pytest
 T = TypeVar("T")
 FIRST = ("alone", "long")
 SLOW = ("tests/e2e/", "tests/hostile/", "tests/contracts/test_store_machine.py")
+WITH_SDK = (
+    "tests/provider/",
+    "tests/rhetor/drivers/model_tools/",
+    "tests/rhetor/transports/mcp/",
+    "tests/rhetor/transports/rest/test_management.py",
+    "tests/rhetor/transports/rest/test_requests.py",
+    "tests/rhetor/transports/rest/test_tool_servers.py",
+    "tests/rhetor/transports/websocket/test_interactive.py",
+)
 
 
 @pytest.hookimpl(trylast=True)
@@ -28,6 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         first = [[item] for mark in FIRST for item in marked[mark]]
         slow = _modules([item for item in others if item.nodeid.startswith(SLOW)])
         rest = [item for item in others if not item.nodeid.startswith(SLOW)]
+        rest.sort(key=lambda item: not item.nodeid.startswith(WITH_SDK))
         items[:] = dealt([*first, *slow], rest, workers)
 
 
