@@ -119,6 +119,8 @@ def _outline(kind: type[Struct]) -> type[Struct] | None:
 
 def _bounded(described: inspect.Type) -> type[Struct] | None:
     match described:
+        case inspect.Metadata(inner):  # of a type with an `extra_json_schema`
+            return _bounded(inner)
         case inspect.UnionType(types):
             return next((of for each in types if (of := _bounded(each)) is not None), None)
         case inspect.ListType(item, _, int(most)):
