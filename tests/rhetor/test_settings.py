@@ -136,6 +136,8 @@ def test_a_variable_is_laid_over_the_file_key_by_key(tmp_path: Path, monkeypatch
         ("mcp_servers: {a: {command: [x], url: y}}", "mcp_servers.a: set either command or url"),
         ("tools: {a: {cwd: x}}", "tools.a.cwd: must be an absolute path, a path that begins with ~, or"),
         ("tools: {a: {executable: x, prompt: '['}}", "tools.a.prompt: must be a regular expression: "),
+        ("tools: {a: {executable: x, env: {A=B: c}}}", "tools.a.env.A=B: must be the name of a variable"),
+        ("mcp_servers: {a: {command: [x], env: {'': c}}}", "must be the name of a variable, without `=`"),
         ("tools: {a: {args: [x]}}", "tools.a.executable: must be set to the name or path of a program"),
         ("models: {prices: {a/b: {input_per_1m: -1, output_per_1m: 2}}}", "a/b: input_per_1m must be a "),
         ("models: {prices: {a/b: {input_per_1m: .inf, output_per_1m: 2}}}", "a/b: input_per_1m must be a "),

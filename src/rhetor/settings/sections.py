@@ -32,6 +32,7 @@ Rule = Annotated[
         description="the name of a tool, or its beginning and `*`; rules do not match arguments",
     ),
 ]
+Variable = Annotated[str, Meta(pattern=r"^[^=\x00]+\Z", description="the name of a variable, without `=`")]
 Exact = Annotated[str, Meta(pattern=r"^[^*]*\Z", description="an exact value, without wildcards")]
 WorkingDirectory = Annotated[
     str,
@@ -126,7 +127,7 @@ class ToolSettings(Section, frozen=True):
     driver: Literal["terminal", "stdio", "claude", "codex", "acp", "continue", "cursor"] = "terminal"
     executable: Annotated[str, Meta(pattern=r"^[^\x00]*\Z", description="the name or path of a program")] = ""
     args: tuple[str, ...] = ()
-    env: dict[str, str] = {}
+    env: dict[Variable, str] = {}
     pass_env: tuple[str, ...] = ()
     cwd: WorkingDirectory = "~"
     description: str = ""
@@ -147,7 +148,7 @@ class McpServerSettings(Section, frozen=True):
     approval."""
 
     command: tuple[str, ...] = ()
-    env: dict[str, str] = {}
+    env: dict[Variable, str] = {}
     pass_env: tuple[str, ...] = ()
     url: str | None = None
     allow_private: bool = False
