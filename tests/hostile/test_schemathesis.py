@@ -16,8 +16,16 @@ from tests.scale import FULL, scaled
 
 # what `make test` sends requests to: a body with a choice, a name in the path, a fixed path
 SLICE = ("/api/mcp-servers", "/api/v2/routes/{name}", "/api/sessions/active")
-# ids of what exists; Schemathesis finds the others in responses
+# Ids of what exists; Schemathesis finds the others in responses. 410 rejects an invalid request too, if its
+# cursor is lost. A message to a session that was paused would wait until the session is resumed.
 PINNED = """
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "415", "422", "429", "5xx"]
+
+[[operations]]
+include-path = "/api/v2/sessions/{{id}}/message"
+headers = {{ "Prefer" = "respond-async" }}
+
 [[operations]]
 include-path-regex = '/ai/\\{{id\\}}'
 parameters = {{ "path.id" = "apollo" }}
