@@ -17,7 +17,7 @@ FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialec
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
 NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
 
-.PHONY: setup demo test test-failed test-fast test-long test-browser interop check bench dist lock clean
+.PHONY: setup demo test test-slow test-failed test-fast test-long test-browser interop check bench dist lock clean
 
 setup: $(STAMP)
 
@@ -43,7 +43,11 @@ demo: setup
 
 # Everything but what has a target of its own below, in under five minutes on two cores
 test: setup
-	$(PYTEST) $(PARALLEL) -m "not browser"
+	$(PYTEST) $(PARALLEL) -m "not browser and not long"
+
+# The tests that `make test` leaves to `make test-long`, at small size
+test-slow: setup
+	$(PYTEST) $(PARALLEL) -m "long and not browser"
 
 # What failed in the last run, one test after the other
 test-failed: setup

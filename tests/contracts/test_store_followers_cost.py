@@ -41,6 +41,7 @@ async def growth(store: Store) -> int:
     return tracemalloc.get_traced_memory()[0] - before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 async def test_stopped_followers_add_no_memory_while_events_grow(kind: str, tmp_path: Path) -> None:
     grown = []

@@ -159,6 +159,7 @@ async def collect(batches: AsyncIterator[Sequence[Record]], until: int) -> list[
     return found
 
 
+@pytest.mark.long
 async def test_followers_see_each_event_once_wherever_they_begin(store: Store) -> None:
     total, writers = 600, 3
     done = await store.commit("s", [])

@@ -323,6 +323,7 @@ class StoreMachine(RuleBasedStateMachine):
         return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_sequence_of_operations_agrees_with_the_model(kind: str) -> None:
     machine = type(f"{kind} machine", (StoreMachine,), {"kind": kind})

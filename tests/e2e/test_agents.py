@@ -260,6 +260,7 @@ def script(path: Path, *code: str) -> str:
     return str(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("parent", ["mcp server", "model"])
 def test_what_a_server_or_a_model_has_started_is_never_the_owner(
     machine: Machine, provider: ProviderProcess, parent: str

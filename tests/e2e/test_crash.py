@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
@@ -17,6 +18,7 @@ from tests.scale import scaled
 KILLS = scaled(20, 3)
 
 
+@pytest.mark.long
 def test_every_event_that_a_client_has_read_survives_a_kill_with_its_number(
     machine: Machine, provider: ProviderProcess, tmp_path: Path
 ) -> None:

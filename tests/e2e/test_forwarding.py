@@ -114,6 +114,7 @@ def test_context_is_sent_once_although_the_hub_is_killed(machine: Machine) -> No
     assert prompts == [[["we use Postgres"]], []]
 
 
+@pytest.mark.long
 def test_each_answer_is_forwarded_once_although_the_hub_is_killed_repeatedly(
     machine: Machine, key: dict[str, str]
 ) -> None:

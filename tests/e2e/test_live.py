@@ -39,6 +39,7 @@ def home_with_model(
     yield str(machine.folder)
 
 
+@pytest.mark.long
 async def test_kills_neither_lose_nor_repeat_events(machine: Machine, home_with_model: str) -> None:
     dice = random.Random(11)
     async with asyncio.timeout(SECONDS), aish.connect(home_with_model) as hub:

@@ -92,6 +92,7 @@ def output_of(machine: Machine, name: str) -> str:
     return "".join(json.loads(data)["text"] for (data,) in found)
 
 
+@pytest.mark.long
 def test_each_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine: Machine) -> None:
     pid = wrapped(machine, "tool", "count", *PYTHON, COUNTS, str(LINES), str(KILLS), options=("-d", "\\n"))
     dice = random.Random(7)

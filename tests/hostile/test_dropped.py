@@ -15,6 +15,8 @@ from tests.e2e.home import SECONDS
 from tests.hostile.running import RunningHub, running_hub
 from tests.scale import scaled
 
+pytestmark = pytest.mark.long
+
 DROPPED = scaled(100, 30)
 APIS = ("sse", "/ws", "/ws/ai/apollo", "/ws/attach/shown")
 SETTINGS = {

@@ -117,6 +117,7 @@ def uncollected() -> Iterator[None]:
         tracemalloc.stop()
 
 
+@pytest.mark.long
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_memory_of_a_body_is_freed_with_its_answer(
@@ -143,6 +144,7 @@ async def settled(home: Served) -> None:
     await asyncio.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_flood_does_not_increase_the_memory_of_the_hub(hub: RunningHub) -> None:
     def flood(number: int) -> int:
         headers = {**hub.session.headers, "content-type": "application/json"}

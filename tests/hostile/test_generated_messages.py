@@ -16,6 +16,8 @@ from tests.scale import scaled
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+pytestmark = pytest.mark.long
+
 SECONDS = 60.0
 PATH = {"loop": "/ws", "peer": "/ws/ai/apollo", "socket.io": "/socket.io/?EIO=4&transport=websocket"}
 # the members of the params of each call, and of the body of each event

@@ -14,6 +14,8 @@ from tests.hostile.running import RunningHub, at_a_port
 from tests.hostile.test_description import OWNERS, generated_from
 from tests.scale import FULL, scaled
 
+pytestmark = pytest.mark.long
+
 # what `make test` sends requests to: a body with a choice, a name in the path, a fixed path
 SLICE = ("/api/mcp-servers", "/api/v2/routes/{name}", "/api/sessions/active")
 # Ids of what exists; Schemathesis finds the others in responses. 410 rejects an invalid request too, if its
@@ -47,7 +49,6 @@ HOOKS = {
 SECONDS_FOR_ALL = 3600.0
 
 
-@pytest.mark.long
 def test_schemathesis_finds_nothing(hub: RunningHub, tmp_path: Path) -> None:
     token = str(hub.session.headers["authorization"])
     run(hub, hub.url, tmp_path, f"Authorization: {token}", paths=() if FULL else SLICE)

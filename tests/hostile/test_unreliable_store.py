@@ -187,6 +187,7 @@ def _lock(database: Path, seconds: float) -> None:
         other.execute("ROLLBACK")
 
 
+@pytest.mark.long
 async def test_a_hub_with_an_unreliable_store_loses_nothing_and_becomes_idle_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with running_hub(home, SETTINGS, UNRELIABLE) as hub:

@@ -123,6 +123,7 @@ async def gone(home: Served, peer: str) -> list[Payload]:
     return payloads
 
 
+@pytest.mark.long
 async def test_the_incomplete_last_line_of_a_program_is_logged_before_its_end() -> None:
     async with with_programs(seconds=300) as home:
         for number in range(DEATHS):
@@ -144,6 +145,7 @@ async def test_the_incomplete_last_line_of_a_program_is_logged_before_its_end() 
             assert (await home.status(name))["status"] == "gone"
 
 
+@pytest.mark.long
 async def test_a_turn_fails_and_keeps_its_output_if_its_program_ends() -> None:
     async with with_programs(seconds=300) as home:
         for number in range(DEATHS):
@@ -227,6 +229,7 @@ async def test_a_turn_fails_if_the_host_of_its_program_is_killed() -> None:
         assert isinstance((await gone(home, "p"))[-1], ev.PeerLost)
 
 
+@pytest.mark.long
 async def test_many_starts_and_ends_leave_nothing_behind() -> None:
     async with with_programs(seconds=1200) as home:
 

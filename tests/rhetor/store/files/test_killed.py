@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from rhetor.store.files.store import FileStore
 from tests.scale import scaled
 
@@ -14,6 +16,7 @@ from .folders import read, write
 KILLS = scaled(50, 5)
 
 
+@pytest.mark.long
 def test_a_restore_that_is_killed_again_and_again_leaves_no_mixture(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     store = FileStore(tmp_path / "store", max_file_bytes=1 << 20)

@@ -60,6 +60,7 @@ def grow(folder: Path, tree: dict[str, tuple[bytes | None, int, bool]]) -> None:
             path.chmod(mode)
 
 
+@pytest.mark.long
 @settings(max_examples=scaled(500, 25), deadline=None)
 @given(TREES, TREES)
 def test_a_restored_folder_is_as_it_was(

@@ -177,6 +177,7 @@ async def test_a_broken_index_is_found_after_a_clean_stop_and_nothing_is_lost(
     assert kept_of(path)
 
 
+@pytest.mark.long
 async def test_readable_data_of_a_damaged_file_is_salvaged_and_the_file_kept(
     tmp_path: Path, made: tuple[Path, Histories]
 ) -> None:

@@ -93,6 +93,7 @@ def digest(events: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(view).encode()).hexdigest()
 
 
+@pytest.mark.long
 async def test_followers_cut_at_random_places_all_receive_the_whole_log(tmp_path: Path) -> None:
     """Many readers are each cut at random places and continue with their cursors."""
     script = [item for n in range(CHUNKS // 20) for item in (*_distinct(n),)]

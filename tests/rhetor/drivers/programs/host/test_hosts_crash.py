@@ -43,6 +43,7 @@ def killed_after(folder: Path, mode: str, pieces: int) -> int:
     return int(pid)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["pipes", "pty"])
 async def test_every_line_is_copied_once_although_many_hubs_are_killed(tmp_path: Path, mode: str) -> None:
     chance = random.Random(7)

@@ -64,6 +64,7 @@ def messages() -> Iterator[bytes]:
     yield from every if FULL else [every[0], every[3], random.Random(1).choice(every), every[-1]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["canonical", "raw", "pipes"])
 async def test_every_code_point_arrives_unchanged(tmp_path: Path, mode: str) -> None:
     wanted = list(messages())
