@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from rhetor.domain.snapshot import LeftOut, Snapshot
 from rhetor.store.base import Row
@@ -31,7 +32,15 @@ class KeptFiles(Struct, frozen=True, gc=False, kw_only=True):
         )
 
 
-class CheckpointRow(Struct, frozen=True, gc=False, kw_only=True):
+class _Doc(Struct, frozen=True, gc=False, kw_only=True):
+    name: str
+    cursor: str
+    parent: str | None = None
+    automatic: bool = False
+    files: KeptFiles | None = None
+
+
+class CheckpointRow(_Doc, frozen=True, gc=False, kw_only=True):
     """A checkpoint.
 
     `cursor`: the position that it marks. `at`: Unix time in milliseconds. `parent`: the id of the checkpoint
@@ -42,12 +51,7 @@ class CheckpointRow(Struct, frozen=True, gc=False, kw_only=True):
     id: str
     session_id: str
     owner: str
-    name: str
-    cursor: str
     at: int
-    parent: str | None = None
-    automatic: bool = False
-    files: KeptFiles | None = None
 
     def row(self) -> Row:
         """Return its catalog row."""
@@ -55,25 +59,7 @@ class CheckpointRow(Struct, frozen=True, gc=False, kw_only=True):
         return Row(KIND, self.id, "made", doc, owner=self.owner, parent=self.session_id, at=self.at)
 
 
-class _Doc(Struct, frozen=True):
-    name: str
-    cursor: str
-    parent: str | None = None
-    automatic: bool = False
-    files: KeptFiles | None = None
-
-
 def checkpoint_of(row: Row) -> CheckpointRow:
     """Decode a catalog row. Rows of older hubs have the name and the cursor only."""
-    doc = msgspec.json.decode(row.doc, type=_Doc)
-    return CheckpointRow(
-        id=row.id,
-        session_id=row.parent,
-        owner=row.owner,
-        name=doc.name,
-        cursor=doc.cursor,
-        at=row.at,
-        parent=doc.parent,
-        automatic=doc.automatic,
-        files=doc.files,
-    )
+    doc = asdict(msgspec.json.decode(row.doc, type=_Doc))
+    return CheckpointRow(id=row.id, session_id=row.parent, owner=row.owner, at=row.at, **doc)

@@ -50,7 +50,6 @@ async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint
         Unprocessable: the folder cannot be read.
     """
     session = await owned_session(state, principal, command.session_id)
-    await position_at(state, session.id, command.cursor)
     files = None
     if command.cursor is None:
         files = await kept_files(state, await folder_of(state, session))
