@@ -109,7 +109,8 @@ async def _with_files(
     try:
         restored = await _commit(state, principal, session.id, place, retold, journal.number)
     except RhetorError:
-        await asyncio.to_thread(_undo, state, journal)
+        undone = await asyncio.to_thread(lambda: state.files().finish(journal, undo=True))
+        await _settle(state, principal, session.id, undone)
         raise
     saved = await _settle(state, principal, session.id, journal)
     return Restored(restored, kept, saved, changed, retold)
@@ -157,11 +158,6 @@ async def _restore_files(
         return await asyncio.to_thread(lambda: state.files().restore(folder, root, now.root, note))
     except (Obstructed, DamagedObject, OSError) as error:
         raise cannot("the files cannot be restored", error) from error
-
-
-def _undo(state: State, journal: Journal) -> None:
-    files = state.files()
-    files.settle(files.finish(journal, undo=True))
 
 
 async def _commit(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.served import Answer, Served, served
 
+from rhetor.errors import StoreRefused
+from rhetor.hub.catalog.checkpoints import checkpoint_of
 from rhetor.hub.core.limits import Limits
 from rhetor.store.memory import MemoryStore
 
@@ -180,6 +182,33 @@ async def with_project_again(tmp_path: Path, store: MemoryStore) -> AsyncIterato
     limits = Limits(project_roots=(str(tmp_path / "root"),))
     async with served(tmp_path / "hub", limits=limits, store=store) as home:
         yield home
+
+
+async def test_a_restore_that_the_log_rejects_is_undone_and_keeps_what_changed(tmp_path: Path) -> None:
+    class Rejecting(MemoryStore):
+        async def commit(self, *given: Any, **more: Any) -> Any:
+            if more.get("base"):
+                (tmp_path / "root/site/a").write_text("mine")
+                raise StoreRefused("the disk is full")
+            return await super().commit(*given, **more)
+
+    store = Rejecting(clock=lambda: 1_700_000_000_000)
+    async with with_project(tmp_path, store=store) as (home, folder):
+        (folder / "a").write_text("one")
+        await saved(home, "first")
+        (folder / "a").write_text("two")
+        refused = await home.ask("POST", f"{WORK}/restore", {"at": "first"})
+        assert (refused.status, refused.json["code"]) == (503, "store_refused")
+        assert (folder / "a").read_text() == "two"
+        made = (await asked(home, "GET", f"{WORK}/checkpoints"))["checkpoints"]
+        [kept] = [each for each in made if each["name"] == "changed during a restore"]
+        files = home.hub.state.files()
+        [row] = [r for r in await store.find("checkpoint") if r.id == kept["checkpoint_id"]]
+        found = checkpoint_of(row).files
+        assert found is not None
+        files.export(bytes.fromhex(found.root), tmp_path / "kept")
+        assert (tmp_path / "kept/a").read_text() == "mine"
+        assert files.unfinished() == []
 
 
 async def test_an_agent_is_told_the_conversation_up_to_the_checkpoint(tmp_path: Path) -> None:
