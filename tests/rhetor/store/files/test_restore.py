@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,6 @@ from .folders import read, write
 NAMES = st.sampled_from(["a", "b", "c", "a/a", "a/b", "b/a", "b/a/a", "c/a/b"])
 CONTENTS = st.one_of(st.none(), st.sampled_from([b"", b"x", b"text"]))
 TREES = st.dictionaries(NAMES, st.tuples(CONTENTS, st.sampled_from([0o644, 0o755, 0o600]), st.booleans()))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[FileStore]:
-    store = FileStore(tmp_path / "store", max_file_bytes=1000)
-    yield store
-    store.close()
 
 
 def restore(store: FileStore, folder: Path, target: bytes) -> bytes | None:

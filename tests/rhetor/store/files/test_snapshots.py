@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,6 @@ from rhetor.store.files.base import DamagedObject
 from rhetor.store.files.store import FileStore
 
 from .folders import read, write
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[FileStore]:
-    store = FileStore(tmp_path / "store", max_file_bytes=1000)
-    yield store
-    store.close()
 
 
 def contents(store: FileStore, folder: Path) -> list[str]:
