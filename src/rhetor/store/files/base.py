@@ -66,13 +66,6 @@ class Files(Protocol):
             DamagedObject: the snapshot is missing or damaged.
         """
 
-    def read(self, digest: bytes) -> bytes:
-        """Return the content of a file, or the target of a link.
-
-        Raises:
-            DamagedObject: it is missing or damaged.
-        """
-
     def restore(self, folder: Path, target: bytes, before: bytes, note: bytes = b"") -> Journal:
         """Make the folder equal to `target`. `before`: its snapshot, taken with `include=paths(target)`.
 

@@ -120,9 +120,6 @@ class FileStore(Files):
                 empty = pack.put(encode(()))
             Restore(self.objects, folder, empty, root, "export").run()
 
-    def read(self, digest: bytes) -> bytes:
-        return self.objects.read(digest)
-
     def keep(self, roots: Collection[bytes]) -> int:
         with self._one:
             live = reachable(self.objects, {*roots, *self._recent(), *self._in_journals()})
