@@ -22,7 +22,7 @@ def run() -> list[Figure]:
 
 
 def _providers(provider: ProviderProcess) -> dict[str, dict[str, str]]:
-    anthropic = {"ANTHROPIC_BASE_URL": provider.url, "ANTHROPIC_API_KEY": "k", "RHETOR_MODEL": "scripted"}
+    anthropic = {"ANTHROPIC_BASE_URL": provider.url, "ANTHROPIC_API_KEY": "k", "RHETOR_MODEL": "test-model"}
     return {"OpenAI chat": openai_variables(provider.url), "Anthropic messages": anthropic}
 
 

@@ -3,8 +3,8 @@
 The bare server has the same tools, with constant results. The calls follow one another on one connection, and
 the benchmark alternates between the servers. Up to 2025-11-25 a client has a session, and the library answers
 with an event stream; since 2026-07-28 each request stands alone. `ask_peer` asks the offline model, and
-includes its whole turn with the log. The last rows show what remains without the cost of the same message
-through REST.
+includes its whole turn with the log. The last rows show what remains without the cost of the same request
+through REST, which is what MCP itself costs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import product
 from typing import Any
 
 from bench.disk import disk_figure
@@ -98,13 +98,19 @@ class Side:
         each = (cpu(self.pid) - before) / CALLS * 1e3
         self.spent.setdefault((version, called), []).append(each)
 
-    def measure_message(self) -> None:
-        """Measure the message of `ask_peer`, sent through REST."""
-        body: dict[str, object] = {"content": "hi"}
-        request = post("/api/v2/ai/apollo/message", body, self.token, f"127.0.0.1:{self.port}")
-        before = cpu(self.pid)
-        put_load(Plan(request, '"response":', CALLS, port=self.port))
-        self.spent.setdefault((REST, "ask_peer"), []).append((cpu(self.pid) - before) / CALLS * 1e3)
+    def measure_rest(self) -> None:
+        """Measure what `ask_peer` and `list_peers` do, through REST."""
+        host = f"127.0.0.1:{self.port}"
+        message = post("/api/v2/ai/apollo/message", {"content": "hi"}, self.token, host)
+        head = f"Host: {host}\r\nAuthorization: Bearer {self.token}\r\n"
+        listing = f"GET /api/v2/ai HTTP/1.1\r\n{head}\r\n"
+        for called, request, part in (
+            ("ask_peer", message, '"response":'),
+            ("list_peers", listing, '"peers":'),
+        ):
+            before = cpu(self.pid)
+            put_load(Plan(request, part, CALLS, port=self.port))
+            self.spent.setdefault((REST, called), []).append((cpu(self.pid) - before) / CALLS * 1e3)
 
     def least(self, version: str, called: str) -> float:
         return min(self.spent[version, called])
@@ -120,13 +126,14 @@ def run() -> list[Figure]:
         for side in (ours, theirs):
             side.begin()
         for _ in range(ROUNDS):
-            ours.measure_message()
+            ours.measure_rest()
             for version in (LEGACY, MODERN):
                 for called in CALLED:
                     for side in (ours, theirs):
                         side.measure(version, called)
     rows = [_figure(version, called, ours, theirs) for version in (LEGACY, MODERN) for called in CALLED]
-    return [disk_figure(), *rows, *map(partial(_added, ours), (LEGACY, MODERN))]
+    added = [_added(ours, *each) for each in product((LEGACY, MODERN), ("list_peers", "ask_peer"))]
+    return [disk_figure(), *rows, *added]
 
 
 def _result(side: Side, tool: str) -> Any:
@@ -141,12 +148,12 @@ def _result(side: Side, tool: str) -> Any:
         connection.close()
 
 
-def _added(ours: Side, version: str) -> Figure:
-    """Return the row that shows what MCP adds to a message."""
-    message = ours.least(REST, "ask_peer")
-    added = ours.least(version, "ask_peer") - message
-    measured = f"{added:.2f} ms (through REST: {message:.2f} ms)"
-    return Figure(f"… {version}, ask_peer, more than through REST", measured, *_limit(added))
+def _added(ours: Side, version: str, called: str) -> Figure:
+    """Return the row that shows what MCP adds to a request."""
+    rest = ours.least(REST, called)
+    added = ours.least(version, called) - rest
+    measured = f"{added:.2f} ms (through REST: {rest:.2f} ms)"
+    return Figure(f"… {version}, {called}, more than through REST", measured, *_limit(added))
 
 
 def _limit(spent: float) -> tuple[str, bool]:
@@ -156,4 +163,5 @@ def _limit(spent: float) -> tuple[str, bool]:
 def _figure(version: str, called: str, ours: Side, theirs: Side) -> Figure:
     spent, base = ours.least(version, called), theirs.least(version, called)
     measured = f"{spent:.2f} ms (the bare server: {base:.2f} ms; {spent / base:.2f}×)"
-    return Figure(f"CPU a call, {version}, {called}", measured, *_limit(spent))
+    limit = _limit(spent) if (REST, called) not in ours.spent else ("", None)
+    return Figure(f"CPU a call, {version}, {called}", measured, *limit)

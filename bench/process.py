@@ -80,4 +80,4 @@ def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningH
 
 def openai_variables(url: str) -> dict[str, str]:
     """Return the variables with which every specialist uses the scripted provider at `url`."""
-    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
+    return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "test-model"}

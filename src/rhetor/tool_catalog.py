@@ -47,10 +47,18 @@ class ConfiguredPrograms:
     def __init__(self, entries: Mapping[str, ToolSettings], environment: Mapping[str, str]) -> None:
         self._entries = entries
         self._environment = environment
+        self._launches: dict[str, Launch] = {}  # of the peers, in no sender's folder
 
     def launch(self, peer: Peer, cwd: str | None = None) -> Launch:
         """Return the folder and the environment of the peer's program. `cwd`: the sender's own folder, for
         programs that run there."""
+        if cwd:
+            return self._launch(peer, cwd)
+        if peer.name not in self._launches:  # each list of the peers asks for all of them
+            self._launches[peer.name] = self._launch(peer, None)
+        return self._launches[peer.name]
+
+    def _launch(self, peer: Peer, cwd: str | None) -> Launch:
         entry = self._entries[peer.name]
         names = (*PASSED, *entry.pass_env)
         env = {name: self._environment[name] for name in names if name in self._environment}

@@ -164,7 +164,7 @@ def _on_path(name: str, path: str) -> str | None:
     """Do the same as `shutil.which`, which takes several times as long, mostly for programs that are missing:
     each list of the peers looks for all of them."""
     for folder in path.split(os.pathsep) if path else ():
-        file = os.path.join(folder, name)  # noqa: PTH118
+        file = f"{folder or os.curdir}/{name}"
         if os.access(file, os.X_OK) and not os.path.isdir(file):  # noqa: PTH112
             return file
     return None

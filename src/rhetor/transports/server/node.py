@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -157,8 +158,7 @@ class Node:
     @property
     def address(self) -> tuple[str, int] | None:
         """The host, as in a URL, and the port of the TCP listener; None if there is none."""
-        at = urlsplit(self.url)
-        return (at.netloc.rpartition(":")[0], at.port) if at.port else None
+        return _address_of(self.url)
 
     def charge(self, who: Principal, api: str, messages: float = 1) -> None:
         """Count messages of a caller. Callers on the owner's Unix socket are exempt.
@@ -196,3 +196,9 @@ class Node:
         if wanted and wanted != quote(self.providers.model, safe=""):
             notices.append("model")
         return {NOTICE: ", ".join(notices)} if notices else {}
+
+
+@lru_cache(maxsize=4)
+def _address_of(url: str) -> tuple[str, int] | None:
+    at = urlsplit(url)
+    return (at.netloc.rpartition(":")[0], at.port) if at.port else None
