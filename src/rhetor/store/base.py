@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -61,6 +62,22 @@ class Row(Struct, frozen=True, gc=False):
     def unchanged(self) -> Expect:
         """The condition that the stored row still has this version; for a new row, that there is none yet."""
         return Expect(self.kind, self.id, version=self.version)
+
+
+class Addition(Struct, frozen=True, gc=False):
+    """Numbers, also negative ones, that a commit adds to those of a row. The `doc` of such a row is a JSON
+    array of numbers, with decimals as strings. If there is no such row, it begins with zeros.
+
+    Concurrent commits add to the same row without conflicts, and each commit adds once. The order of the
+    numbers and their kinds must always be the same for a row. `owner`, `parent` and `at`: as in `Row`.
+    """
+
+    kind: str
+    id: str
+    numbers: tuple[int | Decimal, ...]
+    owner: str = ""
+    parent: str = ""
+    at: int = 0
 
 
 class Expect(Struct, frozen=True, gc=False):
@@ -245,6 +262,16 @@ class Log(Protocol):
         """
         ...
 
+    async def of_types(
+        self, types: Collection[str], after: Position | None = None, limit: int = PAGE
+    ) -> Sequence[Record]:
+        """Return up to `limit` records of these types, of all streams and all their incarnations.
+
+        Incarnations come in the order in which they began. `after`: the position of the last record of the
+        previous page. Truncated events are not included.
+        """
+        ...
+
     async def wait(self, stream: str, after: Position) -> None:
         """Wait until there are events after the position, or until it is no longer a position of the stream.
 
@@ -341,17 +368,19 @@ class Store(Log, Catalog, Protocol):
         key: Key | None = None,
         expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
+        adds: Sequence[Addition] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
-        """Append the drafts, write and drop rows, and store the key and the offsets: all of it, or nothing.
+        """Append the drafts, write, add to and drop rows, and store the key and the offsets: all of it, or
+        nothing.
 
         When this returns, everything is durable; followers are woken after that. The first commit to a stream
         creates it. `base` starts a new incarnation that continues from that stream and position. Rows are
-        dropped before others are written. The store checks the key before everything else, so a repeated
-        commit returns the first result even if its conditions are no longer met. If the caller is cancelled,
-        the commit is still made.
+        dropped before others are written; numbers are added last. The store checks the key before everything
+        else, so a repeated commit returns the first result even if its conditions are no longer met. If the
+        caller is cancelled, the commit is still made.
 
         Raises:
             Malformed: a text is not valid Unicode, a payload cannot be encoded as JSON, or a number is

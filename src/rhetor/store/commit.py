@@ -7,8 +7,10 @@ The rules read the stored state through `Standing`, which each store implements.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Context, Decimal
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,8 +18,11 @@ from rhetor.domain.event import Payload, Position
 from rhetor.domain.secrets import Secrets
 from rhetor.errors import KeyReused, NameTaken, NotFound, StateConflict
 
-from .base import Committed, Draft, Expect, Key, Record, Row, SourceOffset
+from .base import Addition, Committed, Draft, Expect, Key, Record, Row, SourceOffset
 from .encoding import decode, encode, require_integer, require_text
+
+EXACT = Context(prec=1_000)  # digits of a sum of decimals
+_numbers = msgspec.json.Decoder(list[int | Decimal])
 
 
 class Entry(Struct, frozen=True, gc=False):
@@ -56,6 +61,7 @@ class Append(Struct, frozen=True, gc=False):
     key: Key | None = None
     expects: Sequence[Expect] = ()
     rows: Sequence[Row] = ()
+    adds: Sequence[Addition] = ()
     drop: Sequence[tuple[str, str]] = ()
     sources: Sequence[SourceOffset] = ()
     base: tuple[str, Position] | None = None
@@ -70,6 +76,11 @@ class Append(Struct, frozen=True, gc=False):
         for row in self.rows:
             require_text("a row", (row.kind, row.id, row.state, row.owner, row.parent, row.name))
             require_integer("a row's time", row.at)
+        for each in self.adds:
+            require_text("a row", (each.kind, each.id, each.owner, each.parent))
+            require_integer("a row's time", each.at)
+            for number in each.numbers:
+                require_integer("a number", abs(int(number)))
         for kind, id in self.drop:
             require_text("a row", (kind, id))
         for expect in self.expects:
@@ -90,6 +101,29 @@ def masked(append: Append, secrets: Secrets) -> Append:
         return append
     rows = [replace(row, doc=secrets.mask_json(row.doc)) for row in append.rows]
     return replace(append, entries=[_masked(entry, secrets) for entry in append.entries], rows=rows)
+
+
+def added(doc: bytes | None, addition: Addition) -> Row:
+    """Return the row with the numbers added. `doc`: of the stored row; None if there is none."""
+    numbers = addition.numbers
+    if doc is not None:
+        pairs = zip(_numbers.decode(doc), numbers, strict=True)
+        numbers = tuple(_sum(before, more) for before, more in pairs)
+    return Row(
+        addition.kind,
+        addition.id,
+        "kept",
+        msgspec.json.encode(numbers),
+        addition.owner,
+        addition.parent,
+        at=addition.at,
+    )
+
+
+def _sum(before: int | Decimal, more: int | Decimal) -> int | Decimal:
+    if isinstance(before, int) and isinstance(more, int):
+        return before + more
+    return EXACT.add(Decimal(before), Decimal(more))
 
 
 def _masked(entry: Entry, secrets: Secrets) -> Entry:

@@ -18,6 +18,7 @@ from rhetor.errors import NotFound, StoreRefused
 
 from .base import (
     PAGE,
+    Addition,
     Committed,
     Draft,
     Exchange,
@@ -32,7 +33,7 @@ from .base import (
     random_epoch,
     require_position,
 )
-from .commit import Append, Entry, admit, masked
+from .commit import Append, Entry, added, admit, masked
 from .commit_stats import Commits
 from .messages import ASSISTANT, chunks, folded, last_spoken, said
 from .search import excerpt, rank, words_of
@@ -112,13 +113,14 @@ class MemoryStore:
         key: Key | None = None,
         expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
+        adds: Sequence[Addition] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         self._require_open()
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expects, rows, adds, drop, sources, base)
         append.require_storable()
         append = masked(append, self._secrets)
         return admit(append, self) or self._store(append)
@@ -145,6 +147,20 @@ class MemoryStore:
         incarnation = self._require(stream)
         require_position(incarnation.standing(), after)
         return behind(incarnation.records, after.seq, limit)
+
+    async def of_types(
+        self, types: Collection[str], after: Position | None = None, limit: int = PAGE
+    ) -> Sequence[Record]:
+        self._require_open()
+        found: list[Record] = []
+        begun = after is None
+        for incarnation in list(self._epochs.values()):
+            here = after is not None and incarnation.epoch == after.epoch
+            if begun or here:
+                seq = after.seq if here and after is not None else 0
+                found += [r for r in incarnation.records if r.seq > seq and r.type in types]
+            begun = begun or here
+        return found[:limit]
 
     async def wait(self, stream: str, after: Position) -> None:
         incarnation = self._streams.get(stream)
@@ -278,6 +294,10 @@ class MemoryStore:
         for row in rows.values():
             if row.name is not None:
                 self._names[row.kind, row.owner, row.name] = row.id
+        for each in append.adds:
+            stored = self._rows.get((each.kind, each.id))
+            row = added(stored.doc if stored else None, each)
+            self._rows[each.kind, each.id] = replace(row, version=self._version)
 
     def _backwards(self, stream: str) -> Iterator[Spoken]:
         incarnation = self._require(stream)

@@ -13,7 +13,7 @@ from rhetor.store.base import MARK_BEGIN, MARK_END, Exchange, Head, Hit, Record,
 from rhetor.store.messages import ASSISTANT, folded, last_spoken
 from rhetor.store.search import fts_expression
 
-from .incarnation import Incarnation, present
+from .incarnation import Incarnation, incarnation_of, present
 
 PAGE_BYTES = 4 << 20  # a page ends with the record whose payload reaches this size
 EXCERPT_TOKENS = 24
@@ -65,6 +65,25 @@ def page(connection: sqlite3.Connection, stream: str, after: Position, limit: in
             break
     cursor.close()
     return records
+
+
+def of_types(
+    connection: sqlite3.Connection, types: Collection[str], after: Position | None, limit: int
+) -> Sequence[Record]:
+    """Return a page of the records of all streams, as `Log.of_types` does."""
+    begin = (0, 0)
+    if after is not None and (last := incarnation_of(connection, after.epoch)) is not None:
+        begin = (last.id, after.seq)
+    # the cross join keeps the events in the order of their key, so that nothing is sorted
+    cursor = connection.execute(
+        f"""
+        SELECT i.stream, i.epoch, {_EVENT} FROM events CROSS JOIN incarnations i ON i.id = inc
+        WHERE (inc, seq) > (?, ?) AND seq >= i.earliest AND type IN ({", ".join("?" * len(types))})
+        ORDER BY inc, seq LIMIT ?
+        """,
+        (*begin, *types, limit),
+    )
+    return [Record(*found) for found in cursor]
 
 
 def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:

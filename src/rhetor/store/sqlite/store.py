@@ -23,6 +23,7 @@ from rhetor.domain.secrets import Secrets
 from rhetor.errors import StoreDamaged, StoreRefused
 from rhetor.store.base import (
     PAGE,
+    Addition,
     Committed,
     Draft,
     Exchange,
@@ -143,12 +144,13 @@ class SqliteStore:
         key: Key | None = None,
         expects: Sequence[Expect] = (),
         rows: Sequence[Row] = (),
+        adds: Sequence[Addition] = (),
         drop: Sequence[tuple[str, str]] = (),
         sources: Sequence[SourceOffset] = (),
         base: tuple[str, Position] | None = None,
     ) -> Committed:
         entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expects, rows, drop, sources, base)
+        append = Append(stream, self._clock(), entries, key, expects, rows, adds, drop, sources, base)
         append.require_storable()
         append = masked(append, self._secrets)
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
@@ -182,6 +184,11 @@ class SqliteStore:
             # can be a moment ahead of the tail.
             records = await self._read(partial(queries.page, stream=stream, after=after, limit=limit))
         return records
+
+    async def of_types(
+        self, types: Collection[str], after: Position | None = None, limit: int = PAGE
+    ) -> Sequence[Record]:
+        return await self._read(partial(queries.of_types, types=types, after=after, limit=limit))
 
     async def wait(self, stream: str, after: Position) -> None:
         if self._closed:

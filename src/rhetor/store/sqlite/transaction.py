@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Event, Folded, Position
 from rhetor.errors import NotFound
 from rhetor.store.base import Committed, Record, Row
-from rhetor.store.commit import Append, admit
+from rhetor.store.commit import Append, added, admit
 from rhetor.store.messages import said
 
 from .incarnation import Incarnation, incarnation_of, present
@@ -131,7 +131,7 @@ class Transaction:
         if key := append.key:
             committed = replace(committed, result=key.result)
             self._keys[key.scope, key.key] = key.fingerprint, committed, append.at
-        if append.rows or append.drop:
+        if append.rows or append.adds or append.drop:
             self._put_rows(append)
         if append.rows:
             committed = replace(committed, version=self.version)
@@ -142,12 +142,24 @@ class Transaction:
 
     def _put_rows(self, append: Append) -> None:
         self._rows.update(dict.fromkeys(append.drop))
-        if append.rows:
+        if append.rows or append.adds:
             self.version += 1
         for row in append.rows:
             self._rows[row.kind, row.id] = replace(row, version=self.version)
             if row.name is not None:
                 self._names[row.kind, row.owner, row.name] = row.id
+        for each in append.adds:
+            row = added(self._doc(each.kind, each.id), each)
+            self._rows[each.kind, each.id] = replace(row, version=self.version)
+
+    def _doc(self, kind: str, id: str) -> bytes | None:
+        """Return the document of a row; None if there is no such row."""
+        if (kind, id) in self._rows:
+            pending = self._rows[kind, id]
+            return pending.doc if pending else None
+        sql = "SELECT doc FROM rows WHERE kind = ? AND id = ?"
+        stored = self._connection.execute(sql, (kind, id)).fetchone()
+        return stored[0] if stored else None
 
     def _begun(self, append: Append) -> Incarnation:
         """Create a new incarnation of the stream, which replaces the current one, if any."""
