@@ -69,8 +69,11 @@ class RunningPlan(Protocol):
 
 
 class OpenRequests(Protocol):
-    """The open requests of a running turn. `via`: the peers that the turn's message has passed through.
-    `cause`: the original from which the turn's message follows."""
+    """The open requests of a running turn. `lock`: must be held for each commit of the turn. `via`: the peers
+    that the turn's message has passed through. `cause`: the original from which the message follows."""
+
+    @property
+    def lock(self) -> asyncio.Lock: ...
 
     @property
     def stream(self) -> str: ...

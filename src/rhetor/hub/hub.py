@@ -27,6 +27,7 @@ from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
 from .catalog.sessions import session_of
 from .catalog.turn_log import turn_end
+from .catalog.usage_of_log import fold_log
 from .core.background import Background
 from .core.commits import until_accepted
 from .core.ids import Ids
@@ -266,6 +267,7 @@ async def open_hub(
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
+        await fold_log(store, state.ids.now())
         await teams.load_teams(state)
         await tool_servers.load(state)
         await blobs.sweep(state)

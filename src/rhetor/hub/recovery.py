@@ -12,16 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from rhetor.domain.event import OutputPartial, Payload, PlanEnded, StepFailed, StepSkipped, TurnInterrupted
 from rhetor.domain.peer import PeerKind
 from rhetor.domain.turn import STARTED, TurnState
+from rhetor.domain.usage import Source
 from rhetor.errors import UnknownPeer
-from rhetor.store.base import Draft, Row
+from rhetor.store.base import Addition, Draft, Row
 
 from .catalog.requests import closing_requests
 from .catalog.sessions import session_of
-from .catalog.turn_log import answer_so_far, received
+from .catalog.turn_log import received, so_far
 from .catalog.turns import PlanRow, TurnRow
+from .catalog.usage import Spent, source_of
 from .programs.adoption import adopt, register
 from .programs.instances import instances_of
 from .sessions.leases import expect_clients
@@ -94,35 +99,68 @@ def _types(state: State, peer: str) -> bool:
 
 
 async def _interrupt(state: State, turn: TurnRow) -> None:
-    drafts, rows = await _ending(state, turn)
-    also = await closing_if_once(state, turn.stream)
+    row = await state.store.get("session", turn.stream)
+    session = session_of(row) if row else None
+    also = await closing_if_once(state, turn.stream, session)
+    source = replace(source_of(session), once=also.once) if session else Source(turn.peer, turn.owner)
+    ending = await _ending(state, turn, source)
     await state.store.commit(
-        turn.stream, [*drafts, *also.drafts], rows=[*rows, *also.rows], expects=also.expects
+        turn.stream,
+        [*ending.drafts, *also.drafts],
+        rows=[*ending.rows, *also.rows],
+        adds=ending.adds,
+        expects=also.expects,
     )
+    ending.stored(state)
 
 
-async def _ending(state: State, turn: TurnRow) -> tuple[list[Draft], list[Row]]:
-    """Return the events and rows that end a turn as interrupted and close its requests."""
+class Ending(Struct):
+    """What to commit to end turns. `spent`: what each of them used."""
+
+    drafts: list[Draft] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    spent: dict[str, Spent] = field(default_factory=dict)
+
+    @property
+    def adds(self) -> list[Addition]:
+        return [add for spent in self.spent.values() for add in spent.adds]
+
+    def stored(self, state: State) -> None:
+        """Note that it was committed."""
+        for turn_id, spent in self.spent.items():
+            state.usage.stored(turn_id, spent)
+
+
+async def _ending(state: State, turn: TurnRow, source: Source) -> Ending:
+    """Return what ends a turn as interrupted and closes its requests."""
     drafts, rows = await closing_requests(state.store, turn.stream, turn.id)
-    text = await answer_so_far(state.store, turn)
-    end: list[Payload] = [OutputPartial(text)] if text else []
-    drafts += [Draft(p, turn.id, turn.step) for p in (*end, TurnInterrupted(REASON))]
-    return drafts, [*rows, turn.become(TurnState.INTERRUPTED).row()]
+    logged, now = await so_far(state.store, turn), state.ids.now()
+    end: list[Payload] = [OutputPartial(logged.text)] if logged.text else []
+    end.append(TurnInterrupted(REASON))
+    drafts += [Draft(payload, turn.id, turn.step, now) for payload in end]
+    rows.append(turn.become(TurnState.INTERRUPTED).row())
+    if turn.state not in STARTED:
+        return Ending(drafts, rows)
+    state.usage.resume(turn.id, logged.usage)
+    spent = state.usage.count(source, turn.id, end, now, running=True)
+    return Ending(drafts, [*rows, *spent.rows], {turn.id: spent})
 
 
 async def _end_plan(state: State, plan: PlanRow) -> None:
     """End a plan, its turns and its unfinished steps in one commit."""
-    drafts: list[Draft] = []
-    rows: list[Row] = [plan.become("interrupted").row()]
+    all_ = Ending(rows=[plan.become("interrupted").row()])
     turns = [TurnRow.of(row) for row in await state.store.find("turn", parent=plan.id)]
     for turn in turns:
         if turn.state in STARTED:
-            ending, ended = await _ending(state, turn)
-            drafts += ending
-            drafts.append(Draft(StepFailed(turn.step or "", "interrupted", REASON, True), turn.id, turn.step))
-            rows += ended
-    drafts += [Draft(StepSkipped(id, "hub"), step=id) for id in _not_started(plan, turns)]
-    await state.store.commit(plan.id, [*drafts, Draft(PlanEnded("interrupted"))], rows=rows)
+            ending = await _ending(state, turn, Source(turn.peer, plan.owner))
+            failed = StepFailed(turn.step or "", "interrupted", REASON, True)
+            all_.drafts += [*ending.drafts, Draft(failed, turn.id, turn.step)]
+            all_.rows += ending.rows
+            all_.spent |= ending.spent
+    all_.drafts += [Draft(StepSkipped(id, "hub"), step=id) for id in _not_started(plan, turns)]
+    all_.drafts.append(Draft(PlanEnded("interrupted")))
+    await state.store.commit(plan.id, all_.drafts, rows=all_.rows, adds=all_.adds)
+    all_.stored(state)
 
 
 def _not_started(plan: PlanRow, turns: list[TurnRow]) -> list[str]:

@@ -21,6 +21,7 @@ from rhetor.store.files.base import Files, Journal, OpenFiles
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
+from .catalog.usage import Usage
 from .core.background import Background
 from .core.deliveries import Deliveries
 from .core.ids import Ids
@@ -120,6 +121,7 @@ class State:
     requests_changed: Notifier = field(default_factory=Notifier)
     broadcaster: Broadcaster = field(init=False)
     leases: Occupancy = field(default_factory=Occupancy)
+    usage: Usage = field(default_factory=Usage)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     deliveries: Deliveries = field(default_factory=Deliveries)
     secrets: Secrets = field(default_factory=Secrets)

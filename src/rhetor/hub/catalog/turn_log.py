@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from rhetor.domain.event import ContextInjected, Event, MessageAccepted, OutputDelta, Position, TurnEnd
+from rhetor.domain.usage import Source, TurnUsage, count
 from rhetor.errors import NotFound, PositionLost
 from rhetor.store.base import Head, Log, follow
 
@@ -73,10 +74,19 @@ async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | Tu
     return []
 
 
-async def answer_so_far(log: Log, turn: TurnRow) -> str:
-    """Return the part of the turn's answer that is in the log now."""
-    events = [event.payload async for event in turn_events(log, turn)]
-    return "".join(p.text for p in events if isinstance(p, OutputDelta) and p.channel == "answer")
+class SoFar(msgspec.Struct, frozen=True):
+    """What the log has of a turn that has started: the part of its answer, and what is known of its usage."""
+
+    text: str
+    usage: TurnUsage
+
+
+async def so_far(log: Log, turn: TurnRow) -> SoFar:
+    """Return what is in the log now of a turn that has started."""
+    payloads = [event.payload async for event in turn_events(log, turn)]
+    text = "".join(p.text for p in payloads if isinstance(p, OutputDelta) and p.channel == "answer")
+    usage = count(Source("", ""), TurnUsage(started=True), payloads, "").turn
+    return SoFar(text, usage or TurnUsage(started=True))
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:

@@ -22,7 +22,7 @@ from rhetor.domain.command import (
     StartSession,
 )
 from rhetor.errors import StateConflict, StoreRefused
-from rhetor.store.base import Committed, Draft, Expect, Key, Row, SourceOffset, Store
+from rhetor.store.base import Addition, Committed, Draft, Expect, Key, Row, SourceOffset, Store
 
 KeyedCommand = SendMessage | StartSession | StartPlan | AnswerTool | AnswerPermission | OpenSocket | MakeTeam
 
@@ -38,6 +38,7 @@ async def commit_until_accepted(
     rows: Sequence[Row] = (),
     sources: Sequence[SourceOffset] = (),
     expects: Sequence[Expect] = (),
+    adds: Sequence[Addition] = (),
 ) -> Committed:
     """Commit, and retry while the store rejects the commit.
 
@@ -48,7 +49,7 @@ async def commit_until_accepted(
         StateConflict: a row no longer meets a condition in `expects`.
     """
     return await until_accepted(
-        lambda: store.commit(stream, drafts, expects=expects, rows=rows, sources=sources), stream
+        lambda: store.commit(stream, drafts, expects=expects, rows=rows, adds=adds, sources=sources), stream
     )
 
 

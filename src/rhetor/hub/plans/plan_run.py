@@ -27,11 +27,13 @@ from rhetor.domain.event import (
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
 from rhetor.domain.turn import Turn, TurnState
+from rhetor.domain.usage import Source
 from rhetor.drivers.base import Prompt
 from rhetor.errors import INTERNAL_HINT, RhetorError, StateConflict
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.catalog.turns import PlanRow, TurnRow
+from rhetor.hub.catalog.usage import Meter
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
@@ -194,6 +196,7 @@ class PlanRun:
             step.id,
             closing,
             pending,
+            Meter(state.usage, Source(peer.name, row.owner), turn.turn_id, state.ids.now),
             partial(acknowledge, state),
         )
         self._runs[step.id] = run

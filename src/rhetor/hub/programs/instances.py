@@ -31,6 +31,7 @@ from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.store.base import Draft, SourceOffset
 
 from .late import add_late, last_answered, write_late
+from .late_usage import counting
 from .masking import masked
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ async def _store(state: State, instance: ProgramInstance, spooled: Spooled) -> N
     rows = [memory_row(instance.entry.key, memory, state.ids.now()) for memory in memories[-1:]]
     if drafts or rows:
         sources = [SourceOffset(spooled.source, spooled.offset)]
-        done = await commit_until_accepted(state.store, instance.entry.session_id, drafts, rows, sources)
+        session_id = instance.entry.session_id
+        async with counting(state, instance, drafts) as (timed, adds):
+            done = await commit_until_accepted(state.store, session_id, timed, rows, sources, adds=adds)
         if instance.asked and instance.unshown is None and not instance.running.is_viewed:
             said = any(isinstance(o, Text) and o.channel == "unsolicited" for o in spooled.outputs)
             instance.unshown = Position(done.epoch, done.first - 1) if said else None

@@ -17,7 +17,9 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.domain.transcript import Excerpt, Passage, TranscriptFile
 from rhetor.domain.turn import Turn
+from rhetor.domain.usage import Amounts, Cell, TurnUsage, count, day_of
 from rhetor.errors import UnknownPeer
+from rhetor.hub.catalog import usage
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.sessions import IMPORTED, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import TurnRow
@@ -135,11 +137,13 @@ class Conversation:
         session, rows = await self._session_for(passages)
         drafts = [] if self.session_id else [Draft(SessionStateChanged(session.state), at=session.created_at)]
         head = await store.head(session.id)
+        used: dict[Cell, Amounts] = {}
         for passage in passages:
             events, turn = self._turn_of(session, passage, head.head if head else 0)
             drafts += events
-            rows.append(turn.row())
-        await store.commit(session.id, drafts, rows=rows, expects=[unchanged(session)])
+            rows += [turn.row(), *_count(session, events, used)]
+        adds = usage.additions(used)
+        await store.commit(session.id, drafts, rows=rows, adds=adds, expects=[unchanged(session)])
         self.session_id = session.id
 
     async def _session_for(self, passages: Sequence[Passage]) -> tuple[Session, list[Row]]:
@@ -207,6 +211,18 @@ class Conversation:
     def _turn_id(self, passage: Passage) -> str:
         place = f"{self._key}/{passage.id}".encode()
         return f"{_IMPORTED_TURN}{blake2b(place, digest_size=12).hexdigest()}"
+
+
+def _count(session: Session, drafts: Sequence[Draft], used: dict[Cell, Amounts]) -> list[Row]:
+    """Add what a turn used, on the days on which it did. Return the rows of its session."""
+    turn, rows = TurnUsage(), []
+    for draft in drafts:
+        counted = count(usage.source_of(session), turn, (draft.payload,), day_of(draft.at or 0))
+        for cell, more in counted.amounts.items():
+            used[cell] = used.get(cell, Amounts()) + more
+        rows += [usage.session_row(session.id, cell) for cell in counted.sessions]
+        turn = counted.turn or TurnUsage()
+    return rows
 
 
 _IMPORTED_TURN = "t_i"  # no other turn id begins like this: `Ids` puts a hex digit after `t_`

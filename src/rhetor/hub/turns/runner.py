@@ -19,8 +19,9 @@ from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.programs import memory_of
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
-from rhetor.hub.catalog.turn_log import Received, answer_so_far, received
+from rhetor.hub.catalog.turn_log import Received, received, so_far
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
+from rhetor.hub.catalog.usage import Meter, source_of
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.programs.lifecycle import instance_key
@@ -138,9 +139,10 @@ class SessionRunner:
     ) -> None:
         store, turn = self._state.store, _turn(row)
         try:
-            text = await until_accepted(lambda: answer_so_far(store, row), row.stream)
+            logged = await until_accepted(lambda: so_far(store, row), row.stream)
             requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
-            turn.take_up(text, [request.id for request in requests])
+            turn.take_up(logged.text, [request.id for request in requests])
+            self._state.usage.resume(row.id, logged.usage)
             pending = self._pending(session, turn, message)
             pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
             pending.restore(requests)
@@ -182,8 +184,11 @@ class SessionRunner:
         assert isinstance(end, TurnEnd)
         make = _closing(self._state, row, session)(end, turn.state)
         started = () if row.state is TurnState.RUNNING else (start,)
-        drafts = [Draft(payload, row.id) for payload in (*started, *payloads)]
-        await commit_end(self._state.store, session.id, drafts, make)
+        meter = _meter(self._state, session, row.id)
+        at = meter.time_of(payloads)
+        drafts = [Draft(payload, row.id, at=at) for payload in (*started, *payloads)]
+        await commit_end(self._state.store, session.id, drafts, meter, make)
+        meter.stored()
 
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)
@@ -203,6 +208,7 @@ class SessionRunner:
             None,
             _closing(state, row, session),
             pending,
+            _meter(state, session, turn.turn_id),
             partial(acknowledge, state),
             partial(state.presence.wants_each_event, session.id),
         )
@@ -239,6 +245,10 @@ class SessionRunner:
         return key not in self._state.instances and not await memory_of(self._state.store, key)
 
 
+def _meter(state: State, session: Session, turn_id: str) -> Meter:
+    return Meter(state.usage, source_of(session), turn_id, state.ids.now)
+
+
 def _turn(row: TurnRow) -> Turn:
     return Turn(row.id, row.message_id, row.peer)
 
@@ -260,7 +270,8 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
             session_end = await closing_if_once(state, row.stream, known) if session.once else Closing()
             known = None  # this is called again if the session has changed since the turn began
             stats = state.peer_statistics.row(row.peer, now)
-            return Closing(session_end.drafts, [*rows, stats, *session_end.rows], session_end.expects)
+            also = [*rows, stats, *session_end.rows]
+            return Closing(session_end.drafts, also, session_end.expects, session_end.once)
 
         return make
 
@@ -273,10 +284,13 @@ async def closing_if_once(state: State, stream: str, known: Session | None = Non
     `known`: the session of the stream, if it need not be read. The commit fails if it has changed since."""
     row = None if known else await state.store.get("session", stream)
     session = session_of(row) if row else known
-    if session is None or not session.once or not session.takes_messages:
+    if session is None or not session.once:
         return Closing()
+    if not session.takes_messages:
+        return Closing(once=True)
     ended = session.become(SessionState.EXPIRED)
-    return Closing([Draft(SessionStateChanged(ended.state))], [session_row(ended)], [unchanged(session)])
+    drafts = [Draft(SessionStateChanged(ended.state))]
+    return Closing(drafts, [session_row(ended)], [unchanged(session)], once=True)
 
 
 def wake(state: State, session_id: str) -> None:

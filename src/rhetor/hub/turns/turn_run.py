@@ -14,6 +14,7 @@ from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.drivers.base import Leavable
 from rhetor.errors import INTERNAL_HINT, ProviderCut, RhetorError
+from rhetor.hub.catalog.usage import Meter
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.hub.core.masking import MaskedOutputs
@@ -29,11 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class Closing(msgspec.Struct, frozen=True):
-    """What to commit together with a turn's end, on the conditions in `expects`."""
+    """What to commit together with a turn's end, on the conditions in `expects`. `once`: the turn's
+    session was opened for one message."""
 
     drafts: Sequence[Draft] = ()
     rows: Sequence[Row] = ()
     expects: Sequence[Expect] = ()
+    once: bool = False
 
 
 # Returns what to commit with a turn's end. It is called again for each attempt, and reads its rows again.
@@ -48,8 +51,8 @@ class TurnRun:
     If `immediate` returns False, the first output is gathered too. While the store rejects commits, no more
     output is read from the peer, and what was read is kept until it is stored.
 
-    `closing` receives the turn's end and final state. `stored` is called after each commit with the spool
-    offsets that it stored.
+    `closing` receives the turn's end and final state. `meter` counts what the turn uses. `stored` is called
+    after each commit with the spool offsets that it stored.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class TurnRun:
         step: str | None,
         closing: Callable[[TurnEnd, TurnState], MakeClosing],
         pending: PendingRequests,
+        meter: Meter,
         stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
         immediate: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -70,6 +74,7 @@ class TurnRun:
         self._step = step
         self._closing = closing
         self._pending = pending
+        self._meter = meter
         self._stored = stored
         self._immediate = immediate
         self.turn = turn
@@ -219,7 +224,9 @@ class TurnRun:
             self._buffer, self._buffered_bytes = [], 0
             if closing is not None:
                 waiting.close(*self._pending.close_all())
-            own = [Draft(p, self.turn.turn_id, self._step) for p in joined([*waiting.payloads, *ending])]
+            payloads = joined([*waiting.payloads, *ending])
+            at = self._meter.time_of(payloads)
+            own = [Draft(p, self.turn.turn_id, self._step, at) for p in payloads]
             rows = [*waiting.rows.values()]
             if waiting.memory is not None:
                 rows += self._pending.memory_rows(waiting.memory)
@@ -228,12 +235,17 @@ class TurnRun:
                 self._unstored = Unstored()  # what is read meanwhile is not part of this commit
                 try:
                     if closing is None:
-                        await commit_until_accepted(self._store, self._stream, own, rows, sources)
+                        spent = self._meter.count(payloads, at)
+                        rows += spent.rows
+                        await commit_until_accepted(
+                            self._store, self._stream, own, rows, sources, adds=spent.adds
+                        )
                     else:
-                        await commit_end(self._store, self._stream, own, closing, rows, sources)
+                        await commit_end(self._store, self._stream, own, self._meter, closing, rows, sources)
                 except BaseException:  # also if the run is cancelled
                     self._unstored.put_back(waiting)
                     raise
+                self._meter.stored()
                 self._pending.notify(rows)
                 self._stored(sources)
                 self._pending.deliver(waiting.decided)
@@ -244,18 +256,22 @@ async def commit_end(
     store: Store,
     stream: str,
     drafts: Sequence[Draft],
+    meter: Meter,
     make_closing: MakeClosing,
     rows: Sequence[Row] = (),
     sources: Sequence[SourceOffset] = (),
 ) -> None:
     """Commit a turn's end with what `make_closing` returns, until the store accepts it."""
+    payloads, at = [draft.payload for draft in drafts], drafts[-1].at
 
     async def attempt() -> None:
         closing = await make_closing()
+        spent = meter.count(payloads, at, once=closing.once)
         await store.commit(
             stream,
             [*drafts, *closing.drafts],
-            rows=[*rows, *closing.rows],
+            rows=[*rows, *closing.rows, *spent.rows],
+            adds=spent.adds,
             sources=sources,
             expects=closing.expects,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.rhetor.hub.agent_programs import agents
+from tests.rhetor.hub.usage_counts import folded_usage, stored_usage
 
 from rhetor.domain.command import AnswerPermission, InterruptSession, Principal, SendMessage
 from rhetor.domain.event import (
@@ -27,6 +28,7 @@ from rhetor.domain.event import (
     UsageReported,
 )
 from rhetor.domain.permission import Rules
+from rhetor.domain.usage import Amounts
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import StateConflict
 from rhetor.hub.catalog.programs import HUB_STREAM
@@ -170,3 +172,7 @@ async def test_the_usage_of_an_interrupted_turn_is_logged() -> None:
             if isinstance(payload, TurnEnd)
         ]
         assert ends == [TurnInterrupted]
+        sums, sessions = await stored_usage(hub.state.store)
+        assert (sums, sessions) == await folded_usage(hub.state.store)
+        whole = sum(sums.values(), Amounts())
+        assert whole == Amounts(turns=1, unpriced=1, input_tokens=7, output_tokens=2)
