@@ -74,6 +74,9 @@ class KnownProviders:
     findings: Sequence[dict[str, Any]] = ()
     is_checking = False
 
+    async def price_list(self) -> dict[str, Any]:
+        return {"source": "genai-prices", "version": "1", "date": "2026-09-28"}
+
     async def check_models(self) -> Sequence[object]:
         return ()
 

@@ -59,12 +59,13 @@ class ModelAccess:
             agents=agents,
         )
         self._given = GivenModels(self._models, self._clients)
+        self._prices = Prices(prices)
         self._chat = ChatDriver(
             self._models,
             self._clients,
             timeouts,
             fallbacks=fallbacks,
-            prices=Prices(prices),
+            prices=self._prices,
             agents=agents,
         )
 
@@ -124,6 +125,10 @@ class ModelAccess:
     @property
     def findings(self) -> list[dict[str, Any]]:
         return [finding.shown() for finding in self._findings]
+
+    async def price_list(self) -> dict[str, Any]:
+        """Return where known prices come from: `{source, version, date}`."""
+        return await self._prices.describe()
 
     async def describe(self) -> dict[str, Any]:
         """Return the provider and the model that `auto` resolves to now; if that fails, the error."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
 _MILLION = 1_000_000
+PACKAGE = "genai-prices"
+KNOWN_VERSION, KNOWN_DATE = "0.2.3", "2026-11-09"  # the pinned version, and its newest price
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -74,6 +77,19 @@ class Prices:
         found = _in_table(table, target, usage, cache_written, datetime.fromtimestamp(self._clock(), UTC))
         return None if found is None else _text(found)
 
+    async def describe(self) -> dict[str, str | None]:
+        """Return what the table is: `{source, version, date}`. `date`: of the newest price in it; None if
+        that is unknown."""
+        if (found := version(PACKAGE)) == KNOWN_VERSION:
+            since: str | None = KNOWN_DATE  # so that a question about usage does not wait for the table
+        else:
+            since = newest_price(await asyncio.shield(self._loading()), self._today)
+        return {"source": PACKAGE, "version": found, "date": since}
+
+    @property
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock(), UTC).date()
+
     def _loading(self) -> asyncio.Future[DataSnapshot]:
         if self._table is None:
             self._table = asyncio.get_running_loop().run_in_executor(None, _load)
@@ -84,6 +100,19 @@ def _load() -> DataSnapshot:
     from genai_prices.data_snapshot import get_snapshot
 
     return get_snapshot()
+
+
+def newest_price(table: DataSnapshot, today: date) -> str | None:
+    """Return the day on which the newest price of the table began; None if no price of it has a day."""
+    days = (
+        getattr(price.constraint, "start_date", None)
+        for provider in table.providers
+        for model in provider.models
+        if isinstance(model.prices, list)
+        for price in model.prices
+    )
+    begun = [day for day in days if day is not None and day <= today]
+    return max(begun).isoformat() if begun else None
 
 
 def _in_table(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, StartSession
-from rhetor.domain.event import Position, TurnCompleted
 from rhetor.domain.peer import Peer
 from rhetor.domain.project import Project, ProjectSettings
 from rhetor.domain.rule_commands import ChangeProject, CreateProject
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND, OPEN = "project", "open"
-COUNTED = ("input_tokens", "output_tokens")
 
 
 async def create(state: State, principal: Principal, command: CreateProject) -> Project:
@@ -122,32 +119,6 @@ def in_project(project: Project, peer: Peer, session: Session) -> Session:
         permissions=settings.permissions,
     )
     return session if voice == Voice() else replace(session, voice=voice)
-
-
-async def usage(state: State, sessions: Sequence[Session]) -> dict[str, Any]:
-    """Return what the completed turns of the sessions took: `{turns, input_tokens, output_tokens, cost,
-    unpriced_turns}`. `cost`: of the turns whose price is known, in USD as a decimal string."""
-    turns, unpriced, cost, tokens = 0, 0, Decimal(0), dict.fromkeys(COUNTED, 0)
-    for session in sessions:
-        async for end in _ends(state, session.id):
-            turns += 1
-            for name in COUNTED:
-                tokens[name] += (end.usage or {}).get(name) or 0
-            if end.cost is None:
-                unpriced += 1
-            else:
-                cost += Decimal(end.cost)
-    return {"turns": turns, **tokens, "cost": format(cost, "f"), "unpriced_turns": unpriced}
-
-
-async def _ends(state: State, stream: str) -> Any:
-    head = await state.store.head(stream)
-    after = Position(head.epoch, head.earliest - 1) if head else None
-    while after is not None and (records := await state.store.page(stream, after)):
-        after = records[-1].position
-        for record in records:
-            if record.type == TurnCompleted.type:
-                yield record.event.payload
 
 
 def _check(state: State, settings: ProjectSettings) -> None:

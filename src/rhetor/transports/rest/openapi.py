@@ -21,6 +21,7 @@ from .responses import Frame, Html, Problem
 
 Schema = dict[str, Any]
 JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
+CSV = "text/csv"
 MEDIA_TYPES: dict[Any, str] = {str: TEXT, Html: "text/html"}
 AFTER = msgspec.json.schema(After)
 REF = "#/components/schemas/{name}"
@@ -146,6 +147,8 @@ def _content(row: Route, schemas: _Schemas) -> Schema:
         content[ANY] = {"schema": {"type": "string", "format": "binary"}}
     elif row.answer is not None:
         content[MEDIA_TYPES.get(row.answer, JSON)] = {"schema": schemas.of(row.answer)}
+    if row.csv:
+        content[CSV] = {"schema": {"type": "string"}}
     if row.streams is not Streams.NEVER:
         content[SSE] = {"schema": schemas.of(Frame)}
     return content

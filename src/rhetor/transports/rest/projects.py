@@ -11,12 +11,13 @@ from rhetor.domain.project import Project, ProjectSettings
 from rhetor.domain.rule_commands import ChangeProject, CreateProject
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.sessions import projects, sessions
+from rhetor.hub.sessions.usage import usage
 from rhetor.transports.server.call import Call
 
+from .analytics import shown
 from .bodies import ProjectBody, ProjectSettingsBody
 
 SHOWN = 100
-MOST_COUNTED = 100_000  # sessions
 
 
 async def list_projects(call: Call) -> dict[str, Any]:
@@ -35,8 +36,8 @@ async def one_project(call: Call, id: str) -> dict[str, Any]:
     """Return a project with its last sessions and their usage."""
     state = call.hub.state
     project = await projects.owned_project(state, call.who, id)
-    found = await sessions.listed(state, call.who, project=project.name, limit=MOST_COUNTED)
-    return {**await _shape(call, project), "usage": await projects.usage(state, found)}
+    used = await usage(state, call.who, "project", project=project.name)
+    return {**await _shape(call, project), "usage": shown(used.total)}
 
 
 async def change(call: Call, id: str, body: ProjectSettingsBody) -> dict[str, Any]:

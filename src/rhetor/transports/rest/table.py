@@ -8,8 +8,8 @@ from rhetor import errors as e
 from rhetor.auth.policy import Policy
 from rhetor.transports.server.router import Route, Streams
 
-from . import bodies as b
 from . import (
+    analytics,
     checkpoints,
     forwards,
     history,
@@ -27,6 +27,7 @@ from . import (
     system,
     tool_servers,
 )
+from . import bodies as b
 from . import responses as a
 
 PUBLIC, USER, PERSON, OWNER = Policy.PUBLIC, Policy.USER, Policy.PERSON, Policy.OWNER
@@ -159,6 +160,13 @@ ROUTES = (
     Route("GET", "/api/projects/{id}", USER, projects.one_project, None, a.UsedProject, (e.NotFound,)),
     Route("PUT", "/api/projects/{id}/settings", PERSON, projects.change, b.ProjectSettingsBody, a.Project,
           (*PEER, *FOUND, e.UnknownModel)),
+
+    Route("GET", "/api/analytics/usage", USER, analytics.usage, None, a.Analytics, (e.StoreRefused,),
+          b.AnalyticsQuery, csv=True),
+    Route("GET", "/api/analytics/costs", USER, analytics.costs, None, a.Analytics, (e.StoreRefused,),
+          b.AnalyticsQuery, csv=True),
+    Route("GET", "/api/analytics/sessions", USER, analytics.sessions, None, a.Analytics, (e.StoreRefused,),
+          b.AnalyticsQuery, csv=True),
 
     Route("GET", "/api/mcp-servers", USER, tool_servers.list_servers, answer=a.ToolServers),
     Route("POST", "/api/mcp-servers", PERSON, tool_servers.add, b.ToolServerBody, a.ToolServer,

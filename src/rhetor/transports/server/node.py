@@ -65,6 +65,11 @@ class Providers(Protocol):
         """What is wrong with these models: `[{setting, model, detail, hint, unknown}]`."""
         ...
 
+    async def price_list(self) -> dict[str, Any]:
+        """Return where known prices come from: `{source, version, date}`. The date is that of the newest
+        price in the list; None if that is unknown."""
+        ...
+
     async def describe(self) -> dict[str, Any]:
         """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
         embedded model."""

@@ -48,7 +48,7 @@ class Route(Struct, frozen=True):
 
     `answer`: the type of the JSON response; `str` and `bytes` stand for text and binary content, None for no
     content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
-    errors besides those that any request may get.
+    errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
     """
 
     method: str
@@ -64,6 +64,7 @@ class Route(Struct, frozen=True):
     status: int = 200
     later: type[Struct] | None = None
     body_bytes: int = BODY_BYTES
+    csv: bool = False
 
     @property
     def needs_body(self) -> bool:

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+from genai_prices.data_snapshot import get_snapshot
 
 from rhetor.domain.output import Done, Usage
-from rhetor.drivers.models.prices import Price, Prices
+from rhetor.drivers.models.prices import KNOWN_DATE, KNOWN_VERSION, PACKAGE, Price, Prices, newest_price
 from rhetor.drivers.models.target import Kind, Provider, Target
 from tests.provider import ProviderServer, Script
 from tests.provider import Usage as Tokens
@@ -128,3 +131,16 @@ async def test_an_answer_reports_its_cost(at: Any, ref: str) -> None:
         assert outputs[-2:] == [Usage(ref, 1000, 100, 400, "0.00104"), Done("stop")]
         outputs, _ = await apollo_says(at(provider))
         assert outputs[-2:] == [Usage(ref, 1000, 100, 400, None), Done("stop")]
+
+
+async def test_the_price_list_is_named_with_the_day_of_its_newest_price() -> None:
+    assert await Prices().describe() == {"source": PACKAGE, "version": KNOWN_VERSION, "date": KNOWN_DATE}
+
+
+def test_the_day_of_the_pinned_list_is_that_of_its_newest_price() -> None:
+    """If this fails after an update of the list, change KNOWN_VERSION and KNOWN_DATE."""
+    assert version(PACKAGE) == KNOWN_VERSION
+    day = date.fromisoformat(KNOWN_DATE)
+    assert newest_price(get_snapshot(), day) == KNOWN_DATE
+    assert newest_price(get_snapshot(), date(2026, 11, 30)) == KNOWN_DATE
+    assert newest_price(get_snapshot(), date(2000, 1, 1)) is None

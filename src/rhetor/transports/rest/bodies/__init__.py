@@ -1,5 +1,6 @@
 """The types of request bodies and queries, and the commands that they become."""
 
+from .analytics import AnalyticsQuery
 from .common import AfterQuery, EventsQuery, PageQuery, TextBody
 from .management import ManagedSessionBody, ProjectBody, ProjectSettingsBody, ToolServerBody
 from .messages import (
@@ -38,6 +39,7 @@ from .sockets import GroupBody, MembersBody, SocketBody
 
 __all__ = [
     "AfterQuery",
+    "AnalyticsQuery",
     "BulkBody",
     "CapableQuery",
     "CheckpointBody",

@@ -1,5 +1,6 @@
 """The types of the responses, for the OpenAPI page. Other modules build the responses themselves."""
 
+from .analytics import Analytics
 from .common import Frame, Html, Problem, Status
 from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
 from .management import (
@@ -34,6 +35,7 @@ from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, So
 
 __all__ = [
     "Accepted",
+    "Analytics",
     "Capabilities",
     "CheckedTool",
     "Checkpoint",

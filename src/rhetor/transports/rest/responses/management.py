@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
+from .analytics import UsageTotal
 from .common import Time
 from .peers import BriefSession
 
@@ -38,18 +39,8 @@ class Project(Struct):
     created_at: Time
 
 
-class Usage(Struct):
-    """What completed turns took. `cost`: of the turns whose price is known."""
-
-    turns: int
-    input_tokens: int
-    output_tokens: int
-    cost: Annotated[str, Meta(description="USD as a decimal string")]
-    unpriced_turns: int
-
-
 class UsedProject(Project):
-    usage: Usage
+    usage: UsageTotal
 
 
 class Projects(Struct):
