@@ -103,6 +103,7 @@ def _limits(settings: Settings) -> Limits:
         detach_ttl=settings.session.detach_ttl,
         default_peer=settings.session.default_peer,
         project_roots=settings.projects.roots,
+        on_pause=settings.quota.on_pause or "ask",
     )
 
 

@@ -117,6 +117,7 @@ def _facts(status: "Status") -> "list[tuple[str, str]]":
     ]
     reasons = [one for one in status.get("reasons") or () if one != status.get("evidence")]
     facts += [("" if number else "reason", one) for number, one in enumerate(reasons)]
+    facts += [_paused(one) for one in status.get("paused") or ()]
     if dialog := status.get("dialog"):
         facts += [("dialog", " ".join(str(dialog["text"]).split()))]
         facts += [("", f"- {_option(one)}") for one in dialog.get("options") or ()]
@@ -128,6 +129,14 @@ def _facts(status: "Status") -> "list[tuple[str, str]]":
         facts.append(("ended", f"with exit code {status['exit_code']}"))
     facts.append(("messages", f"{status.get('running') or 0} running, {status.get('waiting') or 0} waiting"))
     return facts
+
+
+def _paused(pause: "dict[str, Any]") -> tuple[str, str]:
+    from aish.render import local_time
+
+    until = f", until {local_time(pause['resets_at'])}" if pause.get("resets_at") else ""
+    then = ", then it continues by itself" if pause.get("then") else ""
+    return "paused", f"by its {pause['cause']}{until}{then} (aish approve {pause['request_id']})"
 
 
 def _option(option: object) -> str:

@@ -69,7 +69,8 @@ class PermissionNotices:
         name = "\0".join(key)
         if change.pending:
             self._pending[key] = request
-            text = f"⏸ {request.peer} asks: {_summary(request)}"
+            asks = "" if request.expires_at is None and not request.questions else "asks: "
+            text = f"⏸ {request.peer} {asks}{_summary(request)}"
             self._notices.add(f"{text} — aish approve {self._short_id(request)}", key=name, rings=True)
             return
         self._pending.pop(key, None)

@@ -175,6 +175,9 @@ class Turn:
                     from aish.turns.permissions import show_request
 
                     show_request(self._peer, frame)
+                elif kind == "passed_on":
+                    self._out.break_line()
+                    say(f"aish: {frame.get('to')} answers instead of {frame.get('from')}")
         finally:
             self._err.end()
             self._out.end()

@@ -21,6 +21,7 @@ _PLAIN_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _LOOKS_LIKE_ANOTHER = re.compile(r",\s*[^\s,:]+:\s")
 _REQUESTS = ("params", "toolCall")  # where agents keep the request
 _ARGUMENTS = ("input", "rawInput", "arguments")  # where drivers keep a tool's arguments
+_PAUSE = frozenset(("paused", "reason", "resets_at", "then"))  # what the hub says about a paused turn
 _REMARKS = frozenset(("reason", "description", "title", "explanation"))
 _GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
 ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answered
@@ -127,6 +128,8 @@ def summary(tool: str, detail: "Any") -> str:
     An argument has its name unless it is the command. If there are several, each is shortened for itself, so
     that none can push another one out. What is left out is counted: `rm …[+340]… /`.
     """
+    if (paused := _paused(detail)) is not None:
+        return paused
     given = _arguments(detail)
     each = max(_SUMMARY_CHARACTERS // max(len(given), 1) - 2, _LEAST_CHARACTERS)
     shown = [_argument(name, _abridged(_text(value), each), alone=len(given) == 1) for name, value in given]
@@ -164,8 +167,11 @@ def _abridged(text: str, most: int) -> str:
 def describe_request(request: "dict[str, Any]") -> str:
     """Describe a request: the peer, the tool, all arguments of the tool in full, and the options."""
     detail = request["detail"]
+    if (paused := _paused(detail)) is not None:
+        head = f"{request['request_id']}  {request['peer']} {paused}"
+        return cleaned("\n    ".join((head, one_line(_options(request)))))
     lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(revealed(request['tool']))}"]
-    lines[0] += f", until {local_time(request['expires_at'])}"
+    lines[0] += f", until {local_time(request['expires_at'])}" if request.get("expires_at") else ""
     lines += _argument_lines(detail)
     if rest := _beside_arguments(detail):
         lines.append(_shortened(rest, DETAIL_CHARACTERS))
@@ -179,8 +185,22 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
         say(cleaned(f"aish: {peer} asks: {'; '.join(map(describe_question, asked))}"))
         say(cleaned(f"({usage_of(data, request)} · aish deny {request})"))
         return
+    if (paused := _paused(data.get("detail"))) is not None:
+        say(cleaned(f"aish: {peer} {paused}"))
+        for option in data.get("options") or ():
+            say(cleaned(one_line(f"    {option['name']}: aish approve {request} {option['option_id']}")))
+        return
     head = f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})"
     say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))
+
+
+def _paused(detail: "Any") -> str | None:
+    """Return the reason and the time of a pause; None if the request is not that of a paused turn."""
+    if not isinstance(detail, dict) or set(detail) != _PAUSE:
+        return None
+    until = f" until {local_time(detail['resets_at'])}" if detail["resets_at"] else ""
+    then = ", and continues by itself" if detail["then"] else ""
+    return f"is paused{until}{then}: {one_line(revealed(str(detail['reason'])))}"
 
 
 def _argument_lines(detail: "Any") -> "list[str]":

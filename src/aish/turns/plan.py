@@ -123,6 +123,10 @@ class PlanRun:
                 from aish.turns.permissions import show_request
 
                 show_request(self._peers[step], data)
+            case "turn.started" if data.get("instead_of"):
+                self._progress.break_line()
+                self._out.break_line()
+                say(f"aish: {data['peer']} answers instead of {data['instead_of']}")
             case "turn.completed":
                 self._completed[step] = data
             case "step.done":

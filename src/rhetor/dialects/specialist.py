@@ -85,6 +85,10 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
             return {"type": "tool_result", **source, **ev.data_of(payload)}
         case ev.PermissionAsked():
             return {"type": "permission", **source, **ev.data_of(payload)}
+        case ev.QuotaPaused():
+            return {"type": "quota_paused", **source, **ev.data_of(payload)}
+        case ev.TurnStarted(peer, instead_of=str(before)):
+            return {"type": "passed_on", **source, "from": before, "to": peer}
     return None
 
 

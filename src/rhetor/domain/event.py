@@ -53,11 +53,16 @@ class TurnQueued(Struct, frozen=True, gc=False):
 
 
 class TurnStarted(Struct, frozen=True, gc=False):
-    """The peer is working on the turn. `model`: the model that was asked for, if the peer is one."""
+    """The peer is working on the turn. `model`: the model that was asked for, if the peer is one.
+
+    If the turn is passed on to another peer while it runs, there is one event for each of them. `instead_of`:
+    the peer that was called before.
+    """
 
     type: ClassVar[str] = "turn.started"
     peer: str
     model: str | None = None
+    instead_of: str | UnsetType = UNSET
 
 
 class OutputDelta(Struct, frozen=True, gc=False):
@@ -115,9 +120,10 @@ class PermissionOption(Struct, frozen=True, gc=False):
 class PermissionAsked(Struct, frozen=True, gc=False):
     """The peer asks whether it may use a tool; the turn waits for the answer.
 
-    `tool`: the program's own name of the tool. `detail`: any JSON value that helps a person decide.
-    `expires_at`: the time, in RFC 3339, when the request is denied if nobody has answered. `questions`: what
-    the peer wants to know, if it asks for that.
+    `tool`: the program's own name of the tool; if the turn is paused, what paused it. `detail`: any JSON
+    value that helps a person decide. `expires_at`: the time, in RFC 3339, when the request is denied if
+    nobody has answered; None if it waits without limit. `questions`: what the peer wants to know, if it asks
+    for that.
     """
 
     type: ClassVar[str] = "permission.asked"
@@ -132,9 +138,9 @@ class PermissionAsked(Struct, frozen=True, gc=False):
 class PermissionAnswered(Struct, frozen=True, gc=False):
     """A permission request was answered.
 
-    `option_id`: the option that was chosen, or None if none was. `by`: a person, `policy`, `expiry`, the peer
-    that withdrew its request, or the end of the turn. `answers`: the answers to the request's questions, by
-    their ids; no option was chosen then.
+    `option_id`: the option that was chosen, or None if none was. `by`: a person, `policy`, `expiry`, `reset`
+    (the time until which the turn was paused has come), the peer that withdrew its request, or the end of the
+    turn. `answers`: the answers to the request's questions, by their ids; no option was chosen then.
     """
 
     type: ClassVar[str] = "permission.answered"
@@ -201,6 +207,17 @@ class UsageReported(Struct, frozen=True, gc=False):
     cost: str | None = None
 
 
+class QuotaPaused(Struct, frozen=True, gc=False):
+    """The peer's usage limit is reached, so the turn is paused.
+
+    `resets_at`: when the limit ends, in RFC 3339. `reason`: what the peer or its provider said.
+    """
+
+    type: ClassVar[str] = "quota.paused"
+    resets_at: str
+    reason: str
+
+
 class AgentRecord(Struct, frozen=True, gc=False):
     """A record of a coding agent, as it was received.
 
@@ -232,7 +249,7 @@ class TurnCompleted(Struct, frozen=True, gc=False):
 
     `finish_reason`: as OpenAI names them, and `refusal`. `usage`: the tokens of all model calls of the turn.
     `cost`: USD as a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to
-    its end.
+    its end, without the time in which it was paused.
     """
 
     type: ClassVar[str] = "turn.completed"
@@ -396,6 +413,7 @@ Payload = (
     | MessageForwarded
     | ForwardFailed
     | UsageReported
+    | QuotaPaused
     | AgentRecord
     | BlobKept
     | TurnCompleted

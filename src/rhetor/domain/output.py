@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .event import Channel, PermissionOption, RunsAt, StepDone, StepFailed, StepStarted
+from .event import Channel, PermissionOption, QuotaPaused, RunsAt, StepDone, StepFailed, StepStarted
 from .questions import Question
 
 
@@ -65,6 +65,21 @@ class Permission(Struct, frozen=True, gc=False):
     options: tuple[PermissionOption, ...]
     expires_at: str | None = None
     questions: tuple[Question, ...] = ()
+
+
+class Paused(Struct, frozen=True, gc=False):
+    """The turn is paused: it waits for the answer to `asked`. `quota`: set if a usage limit is the cause."""
+
+    asked: Permission
+    quota: QuotaPaused | None = None
+
+
+class PassedOn(Struct, frozen=True, gc=False):
+    """The turn is passed on to another peer, which answers it from here on. `quota`: set if a usage limit is
+    the cause, and the turn was not paused for it."""
+
+    peer: str
+    quota: QuotaPaused | None = None
 
 
 class Withdrawn(Struct, frozen=True, gc=False):
@@ -132,6 +147,8 @@ Plain = (
     | ToolUse
     | ToolResult
     | Permission
+    | Paused
+    | PassedOn
     | Withdrawn
     | Usage
     | Record

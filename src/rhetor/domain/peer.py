@@ -44,7 +44,7 @@ class Peer(Struct, frozen=True, gc=False):
     `model`: `auto` or `provider/model`; None if the peer is a program. `mcp_servers`: the names of the MCP
     servers whose tools it has. `program`: set if the peer is a program. `display_name`: how it is shown.
     `permissions`: rules that answer its permission requests. `streams`: whether answers arrive piece by piece
-    or as whole messages.
+    or as whole messages. `on_pause`: what follows if its usage limit is reached; empty for the hub's setting.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Peer(Struct, frozen=True, gc=False):
     display_name: str = ""
     permissions: Rules = field(default_factory=Rules)
     streams: bool = True
+    on_pause: str = ""
 
     @property
     def title(self) -> str:
@@ -79,6 +80,11 @@ class Peer(Struct, frozen=True, gc=False):
         A fence around a message would become part of its input. Coding agents read text as models do.
         """
         return self.program is not None and self.program.protocol == "text" and self.driver in PLAIN
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the peer is a coding agent, which remembers its conversation."""
+        return self.program is not None and self.driver not in PLAIN
 
     @property
     def outlives_waiting(self) -> bool:

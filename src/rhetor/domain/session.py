@@ -61,7 +61,8 @@ class Session(Struct, frozen=True, gc=False):
     its owner runs for the model, besides those of the peer. `detach_ttl`: seconds without a connected client
     after which it is stopped, None for never. `checkpoint`: the id of the checkpoint from which it
     continues. `restore`: the number of the last restore of its files. `retold`: its agent began a new
-    conversation after a restore, and is told the earlier one.
+    conversation after a restore, and is told the earlier one. `heard`: if several agents have answered in it,
+    the last turn that each of them knows; its own agent is left out while it knows all.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Session(Struct, frozen=True, gc=False):
     checkpoint: str | None = None
     restore: str | None = None
     retold: bool = False
+    heard: dict[str, str] = field(default_factory=dict)
     version: int = 0
 
     @property

@@ -17,6 +17,8 @@ from .output import (
     Done,
     Late,
     Output,
+    PassedOn,
+    Paused,
     Permission,
     Record,
     Remembered,
@@ -106,10 +108,14 @@ class Turn:
             case ToolResult(call_id, result, is_error):
                 self.told(call_id)
                 return (ev.ToolReturned(call_id, result, is_error),)
-            case Permission(request_id, tool, detail, options, expires_at, questions):
-                self._wait_for(request_id)
-                asked = questions or UNSET
-                return (ev.PermissionAsked(request_id, tool, detail, options, expires_at, asked),)
+            case Permission():
+                return (self._ask(output),)
+            case Paused(asked, quota):
+                return (self._ask(asked),) if quota is None else (quota, self._ask(asked))
+            case PassedOn(peer, quota):
+                started = ev.TurnStarted(peer, instead_of=self.peer)
+                self.peer = peer
+                return (started,) if quota is None else (quota, started)
             case Withdrawn(request_id):
                 if request_id not in self._waiting_for:
                     return ()
@@ -130,14 +136,22 @@ class Turn:
                 return self._complete(finish_reason, seconds)
         assert_never(output)
 
-    def take_up(self, text: str, waiting_for: Iterable[str]) -> None:
+    @property
+    def has_output(self) -> bool:
+        """Whether the peer has said or done anything that clients see before the turn ends."""
+        return self._has_output
+
+    def take_up(
+        self, text: str, waiting_for: Iterable[str], usage: Iterable[Usage] = (), *, has_output: bool = True
+    ) -> None:
         """Continue a turn that an earlier hub started. `text`: its answer so far; `waiting_for`: its open
-        requests."""
+        requests; `usage`: of its model calls so far."""
         self._require(*UNSTARTED)
         self.state = TurnState.RUNNING
         if text:
             self._parts.append(text)
-        self._has_output = True
+        self._usage += usage
+        self._has_output = has_output
         for id in waiting_for:
             self._wait_for(id)
 
@@ -177,6 +191,13 @@ class Turn:
         self.state = state
         # also without text: a dialect that ends such a turn with two frames has a number for each of them
         return (ev.OutputPartial(self.text), end) if self._has_output else (end,)
+
+    def _ask(self, asked: Permission) -> ev.PermissionAsked:
+        self._wait_for(asked.request_id)
+        questions = asked.questions or UNSET
+        return ev.PermissionAsked(
+            asked.request_id, asked.tool, asked.detail, asked.options, asked.expires_at, questions
+        )
 
     def _wait_for(self, id: str) -> None:
         self._waiting_for.add(id)

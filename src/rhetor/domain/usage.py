@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import astuple, replace
 
 from .event import Event, Payload, TurnCompleted, TurnEnd, TurnStarted, UsageReported
@@ -98,13 +98,14 @@ class Amounts(Struct, frozen=True, gc=False):
 class TurnUsage(Struct, frozen=True, gc=False):
     """What is known of a turn so far. `started`: it is running. `model`: the last one that it reported.
     `unpriced`: it has reported tokens without a price. `silent`: the day on which it ended, if it had
-    reported nothing."""
+    reported nothing. `guest`: the peer that it was passed on to, whose usage it is from then on."""
 
     started: bool = False
     reported: bool = False
     unpriced: bool = False
     model: str = ""
     silent: str = ""
+    guest: str = ""
 
 
 class Counted(Struct):
@@ -125,6 +126,8 @@ def count(source: Source, turn: TurnUsage, payloads: Iterable[Payload], day: str
     counted = Counted(turn=turn)
     for payload in payloads:
         known = counted.turn or TurnUsage()
+        if known.guest:
+            source = replace(source, peer=known.guest)
         if isinstance(payload, UsageReported):
             cell, price = source.cell(day, payload.model or ""), _price(payload.cost)
             if known.silent:  # it reports after its end
@@ -132,9 +135,10 @@ def count(source: Source, turn: TurnUsage, payloads: Iterable[Payload], day: str
             is_first = price is None and not known.unpriced
             counted.add(cell, _reported(payload, price, unpriced=is_first))
             unpriced = known.unpriced or price is None
-            counted.turn = TurnUsage(known.started, True, unpriced, cell.model)
+            counted.turn = TurnUsage(known.started, True, unpriced, cell.model, guest=known.guest)
         elif isinstance(payload, TurnStarted):
-            counted.turn = replace(known, started=True)
+            guest = known.guest if payload.instead_of is UNSET else payload.peer
+            counted.turn = replace(known, started=True, guest=guest)
         elif isinstance(payload, _ENDS) and known.started:
             cell = source.cell(day, known.model)
             unreported, once = int(not known.reported), int(source.once)

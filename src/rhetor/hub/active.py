@@ -59,6 +59,11 @@ class RunningPlan(Protocol):
         """The turns that run in the plan's own stream."""
         ...
 
+    @property
+    def sessions(self) -> Collection[str]:
+        """The sessions in which steps of the plan run."""
+        ...
+
     def stop(self, by: str) -> None:
         """Cancel the running steps and start no others. `by`: who or what stopped the plan."""
         ...
@@ -100,6 +105,10 @@ class OpenRequests(Protocol):
             KeyReused: `key` was used for another command.
             StoreRefused: nothing was stored; the request may be answered again.
         """
+        ...
+
+    def note_answer(self, payload: PermissionAnswered) -> None:
+        """Continue as an answer says that was committed before the turn was taken up from an earlier hub."""
         ...
 
 

@@ -57,6 +57,7 @@ from .sessions import (
 from .sessions.send import Accepted
 from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
 from .turns import answers
+from .turns.pauses import leave_paused
 
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
@@ -196,8 +197,11 @@ class Hub:
         state.notifier.notify()  # tasks that wait for a change end when the hub is closing
         state.leases.close()
         release(state)
-        for runner in list(state.runners.values()):
-            if runner.current:
+        awaited = {session for plan in state.plans.values() for session in plan.sessions}
+        for session, runner in list(state.runners.items()):
+            if runner.current and runner.current.turn.turn_id in state.pauses and session not in awaited:
+                leave_paused(runner)
+            elif runner.current:
                 runner.current.stop(lambda turn: turn.interrupt("the hub was shut down"))
         for plan in list(state.plans.values()):
             plan.shut_down()

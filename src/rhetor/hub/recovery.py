@@ -2,6 +2,7 @@
 
 - No turn is repeated. A running turn is continued if its driver supports that; otherwise it ends as
   `interrupted`, with its partial output.
+- The pause of a turn is taken up again. When it is over, the turn's peer is called.
 - An accepted turn that had not started is run now, except for terminals, where it ends as `interrupted`.
 - Programs that are still running are adopted.
 - Restores of files are finished.
@@ -22,6 +23,7 @@ from rhetor.domain.usage import Source
 from rhetor.errors import UnknownPeer
 from rhetor.store.base import Addition, Draft, Row
 
+from .catalog.pauses import Pause, ended_pause, paused_turns
 from .catalog.requests import closing_requests
 from .catalog.sessions import session_of
 from .catalog.turn_log import received, so_far
@@ -49,15 +51,14 @@ async def recover(state: State) -> None:
     for row in await state.store.find("plan", state="running", limit=100_000):
         await _end_plan(state, PlanRow.of(row))
     running = [
-        TurnRow.of(row)
-        for started in STARTED
-        for row in await state.store.find("turn", state=started, limit=100_000)
+        TurnRow.of(row) for row in await state.store.find("turn", state=TurnState.RUNNING, limit=100_000)
     ]
     for turn in running:
         if not _continues(state, turn.peer):
             await _interrupt(state, turn)
     await adopt(state)
     await finish_restores(state)
+    await _take_up_pauses(state)
     for turn in running:
         if _continues(state, turn.peer) and not await _resume(state, turn):
             await _interrupt(state, turn)
@@ -87,6 +88,26 @@ async def _resume(state: State, turn: TurnRow) -> bool:
         return False
     runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
     runner.resume(session_of(row), turn, instance, await received(state.store, turn))
+    return True
+
+
+async def _take_up_pauses(state: State) -> None:
+    rows = await state.store.find("turn", state=TurnState.WAITING, limit=100_000)
+    pauses = await paused_turns(state.store) if rows else {}
+    for turn in map(TurnRow.of, rows):
+        pause = pauses.get(turn.id)
+        if pause is None or not await _take_up(state, turn, pause):
+            await _interrupt(state, turn)
+
+
+async def _take_up(state: State, turn: TurnRow, pause: Pause) -> bool:
+    """Continue the pause of a turn; False if its session no longer takes messages."""
+    row = await state.store.get("session", turn.stream)
+    session = session_of(row) if row is not None else None
+    if session is None or not session.takes_messages or not state.peers.has(turn.peer):
+        return False
+    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
+    runner.take_up(session, turn, pause, await received(state.store, turn))
     return True
 
 
@@ -139,6 +160,8 @@ async def _ending(state: State, turn: TurnRow, source: Source) -> Ending:
     end.append(TurnInterrupted(REASON))
     drafts += [Draft(payload, turn.id, turn.step, now) for payload in end]
     rows.append(turn.become(TurnState.INTERRUPTED).row())
+    if turn.state is TurnState.WAITING:
+        rows += await ended_pause(state.store, turn.id)
     if turn.state not in STARTED:
         return Ending(drafts, rows)
     state.usage.resume(turn.id, logged.usage)

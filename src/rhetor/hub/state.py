@@ -19,6 +19,7 @@ from rhetor.store.base import Blobs, Store
 from rhetor.store.files.base import Files, Journal, OpenFiles
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
+from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
 from .catalog.usage import Usage
@@ -88,7 +89,8 @@ class State:
     """The shared state of one hub. The log and the catalog are authoritative; this mirrors what is running.
 
     `runners`: the runners of sessions with a turn that runs or waits, by session id. `plans`: running plans,
-    by id. `pending`: the open requests of running turns, by turn id. `instances`: running programs, by key.
+    by id. `pending`: the open requests of running turns, by turn id. `pauses`: the pauses of running turns,
+    by turn id. `instances`: running programs, by key.
     `gone`: how and when (Unix time in milliseconds) a peer's last program ended, by peer. `notifier` fires
     when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
     a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
@@ -108,6 +110,7 @@ class State:
     runners: dict[str, Runner] = field(default_factory=dict)
     plans: dict[str, RunningPlan] = field(default_factory=dict)
     pending: dict[str, OpenRequests] = field(default_factory=dict)
+    pauses: dict[str, Pause] = field(default_factory=dict)
     program_drivers: Mapping[str, ProgramDriver] = field(default_factory=dict)
     launches: Callable[[Peer, str | None], Launch] = no_launches
     transcripts: Mapping[str, Transcripts] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from rhetor.coding_agents import CODING_AGENTS
 from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.domain.permission import Rules
 from rhetor.domain.program import Program
+from rhetor.domain.quota import HANDOVER
 from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.drivers.base import require_pattern
 from rhetor.specialists import BUILT_IN
@@ -34,8 +35,21 @@ def peers_of(settings: Settings) -> list[Peer]:
     for team, members in settings.teams.items():
         if unknown := [m for m in members if m not in specialists and m not in tools]:
             raise InvalidValue(("teams", team), f"no peer is called {unknown[0]!r}")
+    _require_known_guests(settings, {peer.name: peer for peer in peers})
     rules = _rules(settings.permissions)
     return [replace(peer, permissions=peer.permissions + rules) for peer in peers]
+
+
+def _require_known_guests(settings: Settings, peers: Mapping[str, Peer]) -> None:
+    """Check that each `handover:PEER` names another peer."""
+    entries: list[tuple[tuple[str, ...], str, str]] = [((), "", settings.quota.on_pause or "")]
+    for section, names in (("specialists", settings.specialists), ("tools", settings.tools)):
+        entries += [((section, name), name, peers[name].on_pause) for name in names if name in peers]
+    for keys, name, on_pause in entries:
+        other = on_pause.removeprefix(HANDOVER)
+        if on_pause.startswith(HANDOVER) and (other not in peers or other == name):
+            why = "is the peer itself" if other == name else "is not a peer"
+            raise InvalidValue((*keys, "quota", "on_pause"), f"{other!r} {why}")
 
 
 def tools_of(settings: Settings) -> dict[str, ToolSettings]:
@@ -95,6 +109,7 @@ def _specialist(name: str, own: SpecialistSettings, settings: Settings) -> Peer:
         tuple(_capability(c, score, c in primary) for c, score in scores.items()),
         own.mcp_servers,
         permissions=_rules(own.permissions),
+        on_pause=own.quota.on_pause or "",
     )
 
 
@@ -123,6 +138,7 @@ def _tool(name: str, own: ToolSettings) -> Peer:
         display_name=own.display_name,
         streams=own.capabilities.get(STREAMING) is not False,
         permissions=_rules(own.permissions),
+        on_pause=own.quota.on_pause or "",
     )
 
 

@@ -34,6 +34,13 @@ Rule = Annotated[
 ]
 Variable = Annotated[str, Meta(pattern=r"^[^=\x00]+\Z", description="the name of a variable, without `=`")]
 Exact = Annotated[str, Meta(pattern=r"^[^*]*\Z", description="an exact value, without wildcards")]
+OnPause = Annotated[
+    str,
+    Meta(
+        pattern=r"^(ask|continue|handover:[A-Za-z][A-Za-z0-9_.-]{0,63})\Z",
+        description="`ask`, `continue` or `handover:PEER`",
+    ),
+]
 WorkingDirectory = Annotated[
     str,
     Meta(pattern=r"^([/~]|caller\Z)", description="an absolute path, a path that begins with ~, or `caller`"),
@@ -103,6 +110,13 @@ class PermissionSettings(Section, frozen=True):
     deny: tuple[Rule, ...] = ()
 
 
+class QuotaSettings(Section, frozen=True):
+    """What follows if a peer's usage limit is reached: a person is asked (`ask`), the turn continues by
+    itself when the limit resets (`continue`), or another peer answers (`handover:PEER`)."""
+
+    on_pause: OnPause | None = None
+
+
 class SpecialistSettings(Section, frozen=True):
     """Keys that are left out keep the value of the built-in specialist of that name, if there is one."""
 
@@ -114,6 +128,7 @@ class SpecialistSettings(Section, frozen=True):
     primary: tuple[str, ...] | None = None
     mcp_servers: tuple[PeerName, ...] = ()
     permissions: PermissionSettings = PermissionSettings()
+    quota: QuotaSettings = QuotaSettings()
 
 
 class ToolSettings(Section, frozen=True):
@@ -140,6 +155,7 @@ class ToolSettings(Section, frozen=True):
     primary: tuple[str, ...] = ()
     install: str = ""
     permissions: PermissionSettings = PermissionSettings()
+    quota: QuotaSettings = QuotaSettings()
 
 
 class McpServerSettings(Section, frozen=True):
@@ -229,6 +245,7 @@ class Settings(Section, frozen=True):
     teams: dict[PeerName, tuple[str, ...]] = {}
     mcp_servers: dict[PeerName, McpServerSettings] = {}
     permissions: PermissionSettings = PermissionSettings()
+    quota: QuotaSettings = QuotaSettings("ask")
     session: SessionSettings = SessionSettings()
     projects: ProjectsSettings = ProjectsSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.scripted import PEERS, ScriptedDriver
 
 from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
 from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
+from rhetor.domain.peer import Peer
 from rhetor.domain.secrets import Secrets
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
@@ -67,12 +68,13 @@ async def house(
     limits: Limits | None = None,
     driver: ScriptedDriver | None = None,
     secrets: Secrets | None = None,
+    peers: Sequence[Peer] = PEERS,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
-    peers = Peers(PEERS, {"reviewers": ("apollo", "athena")})
+    known = Peers(peers, {"reviewers": ("apollo", "athena")})
     async with (
         asyncio.timeout(60),
-        open_hub(store, peers, {"scripted": driver}, limits=limits, secrets=secrets) as hub,
+        open_hub(store, known, {"scripted": driver}, limits=limits, secrets=secrets) as hub,
     ):
         yield House(hub, driver)

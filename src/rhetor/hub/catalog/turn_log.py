@@ -8,7 +8,16 @@ from contextlib import suppress
 
 import msgspec
 
-from rhetor.domain.event import ContextInjected, Event, MessageAccepted, OutputDelta, Position, TurnEnd
+from rhetor.domain.event import (
+    ContextInjected,
+    Event,
+    MessageAccepted,
+    OutputDelta,
+    Position,
+    TurnEnd,
+    UsageReported,
+)
+from rhetor.domain.output import Usage
 from rhetor.domain.usage import Source, TurnUsage, count
 from rhetor.errors import NotFound, PositionLost
 from rhetor.store.base import Head, Log, follow
@@ -75,9 +84,11 @@ async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | Tu
 
 
 class SoFar(msgspec.Struct, frozen=True):
-    """What the log has of a turn that has started: the part of its answer, and what is known of its usage."""
+    """What the log has of a turn that has started: the part of its answer, the usage of its model calls, and
+    what is known of its usage for the sums."""
 
     text: str
+    calls: Sequence[Usage]
     usage: TurnUsage
 
 
@@ -85,8 +96,10 @@ async def so_far(log: Log, turn: TurnRow) -> SoFar:
     """Return what is in the log now of a turn that has started."""
     payloads = [event.payload async for event in turn_events(log, turn)]
     text = "".join(p.text for p in payloads if isinstance(p, OutputDelta) and p.channel == "answer")
+    reported = (p for p in payloads if isinstance(p, UsageReported))
+    calls = [Usage(u.model, u.input_tokens, u.output_tokens, u.cached_tokens, u.cost) for u in reported]
     usage = count(Source("", ""), TurnUsage(started=True), payloads, "").turn
-    return SoFar(text, usage or TurnUsage(started=True))
+    return SoFar(text, calls, usage or TurnUsage(started=True))
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:

@@ -14,7 +14,7 @@ from typing import get_args
 import msgspec
 from msgspec.structs import astuple, replace
 
-from rhetor.domain.event import Payload, TurnEnd, UsageReported
+from rhetor.domain.event import Payload, TurnEnd, TurnStarted, UsageReported
 from rhetor.domain.session import Session
 from rhetor.domain.usage import Amounts, Cell, Counted, Source, Turns, TurnUsage, count, day_of, start_of
 from rhetor.store.base import Addition, Catalog, Row
@@ -23,7 +23,8 @@ KIND, SESSION = "usage", "usage_session"
 MOST_ROWS = 10_000_000
 MOST_WRITTEN = 100_000  # rows of sessions that are known to be in the catalog
 MOST_TOTALS = 1_000
-_COUNTED = frozenset((UsageReported, *get_args(TurnEnd)))
+# a run commits the start of a turn only if it passes the turn on to another peer
+_COUNTED = frozenset((TurnStarted, UsageReported, *get_args(TurnEnd)))
 _amounts = msgspec.json.Decoder(tuple[int, int, int, int, int, int, int, Decimal])
 
 

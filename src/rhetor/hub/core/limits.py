@@ -14,7 +14,8 @@ class Limits(msgspec.Struct, frozen=True):
     `abandon_after`: how long a turn continues after its last reader has disconnected.
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
-    `project_roots`: the folders in which projects may be.
+    `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
+    reached.
     """
 
     session_ttl: float = 3600.0
@@ -27,3 +28,4 @@ class Limits(msgspec.Struct, frozen=True):
     detach_ttl: float = 60.0
     default_peer: str = "numa"
     project_roots: tuple[str, ...] = ("~",)
+    on_pause: str = "ask"

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, SendMessage, StartPlan
 from rhetor.domain.event import (
@@ -82,6 +83,11 @@ class PlanRun:
     def runs(self) -> Collection[TurnRun]:
         """The turns that run in the plan's own stream."""
         return self._runs.values()
+
+    @property
+    def sessions(self) -> Collection[str]:
+        """The sessions in which steps of the plan run."""
+        return self._sessions.values()
 
     async def run(self) -> None:
         """Run the plan from its first steps to its `plan.ended` event."""
@@ -187,7 +193,7 @@ class PlanRun:
         pending.sender = accepted.from_
         pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
-        closing = self._closing(step, row, peer)
+        closing = self._closing(step, row, peer, turn)
         run = TurnRun(
             state.store,
             state.background,
@@ -249,12 +255,17 @@ class PlanRun:
             return Cause(message_id)
         return self._initial_cause
 
-    def _closing(self, step: Step, row: TurnRow, peer: Peer) -> Callable[[TurnEnd, TurnState], MakeClosing]:
+    def _closing(
+        self, step: Step, began: TurnRow, peer: Peer, turn: Turn
+    ) -> Callable[[TurnEnd, TurnState], MakeClosing]:
         state = self._state
 
         def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
             now = state.ids.now()
-            outcome = self._outcome(step, peer, end)
+            row = replace(began, peer=turn.peer)  # another peer than at first may have answered
+            self._via[step.id] = (*self._via[step.id][:-1], row.peer)
+            answering = state.peers.get(row.peer) if state.peers.has(row.peer) else peer
+            outcome = self._outcome(step, answering, end)
             state.peer_statistics.note(row.peer, end, now)
             drafts = [Draft(outcome, row.id, step.id), *self._skipped()]
             rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rhetor.domain.program import Exit
-from rhetor.domain.turn import STARTED
+from rhetor.domain.turn import TurnState
 from rhetor.drivers.base import SavedState
 from rhetor.errors import TurnFailure
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
 from rhetor.hub.catalog.requests import open_requests_of
+from rhetor.hub.catalog.turns import TurnRow
 from rhetor.store.base import Draft
 
 from .instances import add_instance, forget, status_changed
@@ -81,12 +82,13 @@ async def _saved_state(state: State, entry: ProgramRow) -> SavedState:
     the running turn in its session."""
     offset = await state.store.offset(source_of(entry.host_id))
     memory = await memory_of(state.store, entry.key)
-    for started in STARTED:
-        for row in await state.store.find("turn", state=started, parent=entry.session_id):
-            details = {
-                request.id: request.data.get("detail")
-                for request in await open_requests_of(state.store, entry.session_id, row.id)
-                if request.kind == "permission"
-            }
-            return SavedState(offset, memory, True, details)
+    for row in await state.store.find("turn", state=TurnState.RUNNING, parent=entry.session_id):
+        if TurnRow.of(row).peer != entry.peer.name:
+            continue  # another peer answers it
+        details = {
+            request.id: request.data.get("detail")
+            for request in await open_requests_of(state.store, entry.session_id, row.id)
+            if request.kind == "permission"
+        }
+        return SavedState(offset, memory, True, details)
     return SavedState(offset, memory)

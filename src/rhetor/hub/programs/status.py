@@ -15,6 +15,7 @@ from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import UNSTARTED
 from rhetor.errors import PeerBusy, TurnFailure
 from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.pauses import Pause
 
 from .instances import instances_of
 from .lifecycle import instance_key
@@ -45,6 +46,24 @@ class Waited(msgspec.Struct, frozen=True):
 
 def status_of(state: State, peer: Peer) -> ProgramStatus:
     """Return the peer's current status."""
+    return paused_status(state, peer) or _program_status(state, peer)
+
+
+def paused_status(state: State, peer: Peer) -> ProgramStatus | None:
+    """Return the status of a peer all of whose running turns are paused; None for other peers."""
+    pauses = pauses_of(state, peer)
+    if not pauses or len(pauses) < running_turns(state, peer):
+        return None
+    first = min(pauses, key=lambda pause: pause.at)
+    return ProgramStatus("blocked", first.question.shown, first.at)
+
+
+def pauses_of(state: State, peer: Peer) -> list[Pause]:
+    """Return the pauses of the peer's running turns."""
+    return [pause for pause in state.pauses.values() if pause.peer == peer.name] if state.pauses else []
+
+
+def _program_status(state: State, peer: Peer) -> ProgramStatus:
     if instances := instances_of(state, peer.name):
         return min(
             (instance.status for instance in instances), key=lambda status: URGENCY.index(status.state)

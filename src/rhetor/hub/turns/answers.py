@@ -120,8 +120,13 @@ async def _answer(
     key = command_key(principal, command, request.id)
     if pending := state.pending.get(request.turn_id):
         committed = await pending.answer(request, payload, value, key)
-    else:  # the turn has ended, so this raises, unless `key` repeats an earlier answer
+    else:  # the turn has ended, so this raises, unless `key` repeats an earlier answer; or its pause is not
+        # taken up from an earlier hub yet
         committed = await commit_answer(state.store, request, payload, key)
+        if isinstance(payload, PermissionAnswered) and not committed.replayed:
+            state.requests_changed.notify()
+            if pending := state.pending.get(request.turn_id):
+                pending.note_answer(payload)
     return Answered(request.id, request.turn_id, Position(committed.epoch, committed.last))
 
 

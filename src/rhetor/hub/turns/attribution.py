@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 RETOLD_CHARACTERS = 200_000  # of an earlier conversation that an agent is told
+# Why a peer is told the earlier conversation: it was restored, another peer had it, or others answered since.
+Retelling = Literal["restored", "taken over", "missed"]
+_HEADINGS: dict[Retelling, str] = {
+    "restored": "The conversation so far, which continues with the message below",
+    "taken over": "The conversation so far with another assistant, which continues with the message below",
+    "missed": "What was said meanwhile with another assistant, before the message below",
+}
 
 
 def nonce() -> str:
@@ -101,24 +108,41 @@ def with_context(peer: Peer, prompt: Prompt) -> Prompt:
     return replace(prompt, content="\n\n".join([*texts, prompt.content]), context=())
 
 
-def retelling(prompt: Prompt, past: Sequence[PastMessage]) -> Prompt:
-    """Return the prompt for an agent that begins a new conversation, with what was said in the earlier one.
+def retelling(prompt: Prompt, past: Sequence[PastMessage], why: Retelling = "restored") -> Prompt:
+    """Return the prompt for an agent that does not know a part of the conversation, with what was said there.
 
     The oldest messages are left out if there are too many, and the prompt says so.
     """
-    told: list[str] = []
+    author = "You" if why == "restored" else "Assistant"
+    kept = most_recent(past)
+    told = [f"{author if message.role == 'assistant' else 'User'}: {message.content}" for message in kept]
+    if len(kept) < len(past):
+        told.insert(0, "(Earlier messages are left out.)")
+    part = fenced(_HEADINGS[why], "\n\n".join(told), nonce())
+    return replace(prompt, content=f"{part}\n\n{prompt.content}")
+
+
+def most_recent(past: Sequence[PastMessage]) -> Sequence[PastMessage]:
+    """Return the last messages, as many as an agent is told."""
     size = 0
-    for message in reversed(past):
-        text = f"{'You' if message.role == 'assistant' else 'User'}: {message.content}"
-        size += len(text)
+    for number, message in enumerate(reversed(past)):
+        size += len(message.content)
         if size > RETOLD_CHARACTERS:
-            told.append("(Earlier messages are left out.)")
-            break
-        told.append(text)
-    heading = "The conversation so far, which continues with the message below"
-    return replace(
-        prompt, content="\n\n".join([fenced(heading, "\n\n".join(reversed(told)), nonce()), prompt.content])
-    )
+            return past[len(past) - number :]
+    return past
+
+
+def continuing(prompt: Prompt, said: str, by: Peer | None) -> Prompt:
+    """Return the prompt for an agent that continues an answer which a usage limit interrupted.
+
+    `said`: the answer so far. `by`: the peer that began it; None if the agent itself did, and remembers it.
+    """
+    if by is None:
+        heading = "A usage limit interrupted your answer to the message below. Continue where you stopped."
+        return replace(prompt, content=f"{heading}\n\n{prompt.content}")
+    heading = f"{by.title} began to answer the message below, and reached its usage limit. Continue its work."
+    part = fenced(f"{by.title} said so far", said, nonce()) if said.strip() else ""
+    return replace(prompt, content="\n\n".join(filter(None, (heading, part, prompt.content))))
 
 
 def _presented(peer: Peer, context: ContextInjected) -> Sequence[str]:

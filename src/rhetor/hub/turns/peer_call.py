@@ -1,4 +1,7 @@
-"""Calls a peer for one turn: opens a conversation, sends the message, and closes the conversation."""
+"""Calls a peer for one turn: opens a conversation, sends the message, and closes the conversation.
+
+If the peer has reached a usage limit, the turn is paused and the peer is called again, or another peer is.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,25 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rhetor.domain.output import Done, Output
+from rhetor.domain.output import Done, Output, PassedOn, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Voice
 from rhetor.drivers.base import Conversation, Origin, PastMessage, Prompt
-from rhetor.errors import TurnFailure, UnknownPeer
+from rhetor.errors import ProviderCooling, ProviderFailed, RateLimited, TurnFailure, UnknownPeer
+from rhetor.hub.catalog.pauses import Question
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
-from rhetor.hub.turns.attribution import retelling, with_context
+from rhetor.hub.turns.attribution import continuing, retelling, with_context
+from rhetor.hub.turns.handover import pass_on
+from rhetor.hub.turns.pauses import PausedTurn
 from rhetor.hub.turns.pending import PendingRequests
+from rhetor.hub.turns.quotas import after_answer, after_limit
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+SEPARATOR = "\n\n"  # between what was said before a pause and what follows
+History = Callable[[Peer], Awaitable[Sequence[PastMessage]]]
 
 
 async def call_peer(
@@ -29,41 +39,145 @@ async def call_peer(
     prompt: Prompt,
     pending: PendingRequests,
     voice: Voice | None = None,
-    history: Callable[[], Awaitable[Sequence[PastMessage]]] | None = None,
+    history: History | None = None,
+    paused: PausedTurn | None = None,
 ) -> AsyncGenerator[Output, None]:
     """Open a conversation with the peer, send the prompt after its `history`, and yield the outputs.
 
-    While it runs, `pending` passes answers to the conversation.
+    While it runs, `pending` passes answers to the conversation. If the peer reaches a usage limit that
+    resets, the turn is paused, or passed on to another peer. `paused`: the turn is paused already.
 
     Raises:
         TurnFailure: the peer no longer exists.
+        TurnStopped: the turn was paused, and is to be stopped.
         RhetorError: the conversation cannot be opened, or the peer's driver reports a failure.
     """
+    call = PeerCall(state, _known_peer(state, peer_name), pending, paused)
+    while True:
+        if call.must_wait:
+            async with aclosing(call.until_it_continues()) as events:
+                async for output in events:
+                    yield output
+        peer = call.peer if voice is None else call.with_voice(voice)
+        past = await history(peer) if history else ()
+        asked = call.prompt(peer, prompt, past)
+        conversation = pending.conversation = await _conversation(state, peer, pending)
+        finished = False
+        try:
+            async with aclosing(conversation.send(asked, past)) as outputs:
+                async for output in outputs:
+                    finished = isinstance(output, Done)
+                    yield output
+            return
+        except (RateLimited, ProviderCooling) as failure:
+            if not await call.continues_after(failure):
+                raise
+        except (GeneratorExit, asyncio.CancelledError):
+            if not finished:
+                _abandon(state, pending)
+            raise
+        finally:
+            await conversation.aclose()
+
+
+class PeerCall:
+    """Which peer is called for a turn, and when: at once, after a pause, or after another peer.
+
+    `peer`: the peer that answers now.
+    """
+
+    def __init__(self, state: State, peer: Peer, pending: PendingRequests, paused: PausedTurn | None) -> None:
+        self.peer = peer
+        self._state = state
+        self._pending = pending
+        self._paused = pending.pause = paused
+        self._passed_on: PassedOn | None = None
+        self._called = list(paused.pause.called) if paused else [peer.name]
+        self._own = self._called[0]
+        self._begun_by = peer if paused and paused.pause.begun else None
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether something comes before the next call."""
+        return self._paused is not None or self._passed_on is not None or self._begun_by is not None
+
+    async def until_it_continues(self) -> AsyncGenerator[Output, None]:
+        """Yield what happens before the next call: pauses, and the change of the peer.
+
+        Raises:
+            TurnStopped: the turn is to be stopped.
+        """
+        while (paused := self._paused) is not None:
+            async with aclosing(paused.outputs()) as outputs:
+                async for output in outputs:
+                    yield output
+            await self._follow(paused)
+        if (passed_on := self._passed_on) is not None:
+            await self._pass_on(passed_on.peer)
+            yield passed_on
+            self._passed_on = None
+        if (text := self._pending.text) and not text.endswith("\n"):
+            yield Text(SEPARATOR)
+
+    async def continues_after(self, failure: ProviderFailed) -> bool:
+        """Return whether the turn continues although the call has failed: after a pause, or with another
+        peer."""
+        begun = self._pending.has_output
+        then = after_limit(self._state, self.peer, failure, begun=begun, called=self._called)
+        if then is None:
+            return False
+        self._begun_by = self.peer if begun else None
+        if isinstance(then, PassedOn):
+            self._passed_on = then
+        else:
+            await self._pause(then)
+        return True
+
+    def with_voice(self, voice: Voice) -> Peer:
+        """Return the peer with the session's voice, which belongs to the session's own peer."""
+        self._pending.rules = voice.permissions
+        return voice.of(self.peer) if self.peer.name == self._own else self.peer
+
+    def prompt(self, peer: Peer, prompt: Prompt, past: Sequence[PastMessage]) -> Prompt:
+        """Return the message as the peer gets it."""
+        pending = self._pending
+        prompt = with_context(peer, prompt)
+        if peer.takes_envelopes:
+            prompt = replace(prompt, origin=_origin(self._state, peer, pending))
+        if self._begun_by is not None and not peer.reads_plain:
+            prompt = continuing(prompt, pending.text, None if self._begun_by is peer else self._begun_by)
+        if past and pending.retells:
+            prompt = retelling(prompt, past, pending.retells)
+        return prompt
+
+    async def _pause(self, question: Question) -> None:
+        self._paused = self._pending.pause = await PausedTurn.begin(
+            self._state, self._pending, question, begun=self._begun_by is not None, called=self._called
+        )
+
+    async def _follow(self, paused: PausedTurn) -> None:
+        """Do what was chosen: pause again for another answer, or continue."""
+        question, chosen = paused.pause.question, paused.chosen
+        if follows := after_answer(self._state, self.peer, question, chosen, self._called):
+            await self._pause(follows)
+            return
+        self._paused = None
+        if (name := paused.other_peer) is not None and self._state.peers.has(name):
+            self._passed_on = PassedOn(name)
+        await paused.over()
+
+    async def _pass_on(self, name: str) -> None:
+        other = self._state.peers.get(name)
+        await pass_on(self._state, self._pending, self.peer, other)
+        self.peer = other
+        self._called.append(other.name)
+
+
+def _known_peer(state: State, name: str) -> Peer:
     try:
-        peer = state.peers.get(peer_name)
+        return state.peers.get(name)
     except UnknownPeer as gone:
-        raise TurnFailure(gone.detail, peer=peer_name) from gone
-    if voice is not None:
-        peer, pending.rules = voice.of(peer), voice.permissions
-    prompt = with_context(peer, prompt)
-    if peer.takes_envelopes:
-        prompt = replace(prompt, origin=_origin(state, peer, pending))
-    past = await history() if history else ()
-    if past and pending.retells:
-        prompt = retelling(prompt, past)
-    conversation = pending.conversation = await _conversation(state, peer, pending)
-    finished = False
-    try:
-        async with aclosing(conversation.send(prompt, past)) as outputs:
-            async for output in outputs:
-                finished = isinstance(output, Done)
-                yield output
-    except (GeneratorExit, asyncio.CancelledError):
-        if not finished:
-            _abandon(state, pending)
-        raise
-    finally:
-        await conversation.aclose()
+        raise TurnFailure(gone.detail, peer=name) from gone
 
 
 def _origin(state: State, peer: Peer, pending: PendingRequests) -> Origin:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 from msgspec.structs import replace
@@ -33,10 +33,13 @@ from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.hub.active import EndedTurn
+from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
 from rhetor.hub.programs.late import add_late
 from rhetor.store.base import Committed, Key, Row
+
+from .attribution import Retelling
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -59,15 +62,30 @@ class Settled:
     decided: list[PermissionAnswered] = field(default_factory=list)
 
 
+class OpenPause(Protocol):
+    """The pause of a running turn, whose permission request is one of the turn's requests."""
+
+    pause: Pause
+
+    def opened(self) -> Sequence[Row]:
+        """Return the rows to commit together with the permission request."""
+        ...
+
+    def answered(self, answer: PermissionAnswered) -> None:
+        """Continue as the committed answer says."""
+        ...
+
+
 class PendingRequests:
     """The open requests of one turn, as a context manager that is open while the turn runs.
 
     `lock` must be held for each commit of the turn, so that an answer and the turn's end cannot overtake each
     other. `conversation`: None until it is open. `instance`: the key of the program that answers, if any.
-    `cwd`: the folder of the program that runs for the caller. `retells`: the message is preceded by the
-    earlier conversation. `via`: the peers that the message has passed
+    `cwd`: the folder of the program that runs for the caller. `retells`: why the message is preceded by the
+    earlier conversation, if it is. `via`: the peers that the message has passed
     through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
-    follows. `rules`: those of the session, besides the peer's own.
+    follows. `rules`: those of the session, besides the peer's own. `pause`: set while the turn is paused;
+    `paused_seconds`: how long it has been.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -78,11 +96,13 @@ class PendingRequests:
         self.owner = owner
         self.instance = ""
         self.cwd: str | None = None
-        self.retells = False
+        self.retells: Retelling | None = None
         self.via: tuple[str, ...] = ()
         self.sender = ""
         self.cause = Cause(turn.message_id)
         self.rules = Rules()
+        self.pause: OpenPause | None = None
+        self.paused_seconds = 0.0
         self._turn = turn
         self._step = step
         self._open: dict[str, Request] = {}
@@ -116,6 +136,27 @@ class PendingRequests:
         """The name of the peer that answers the turn."""
         return self._turn.peer
 
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._turn.text
+
+    @property
+    def has_output(self) -> bool:
+        """Whether the peer has begun to answer, or to work."""
+        return self._turn.has_output
+
+    def open_request(self, id: str) -> Request | None:
+        """Return the request if it is open."""
+        return self._open.get(id)
+
+    def note_answer(self, payload: PermissionAnswered) -> None:
+        """Continue as an answer says that was committed before the turn was taken up from an earlier hub."""
+        self._open.pop(payload.request_id, None)
+        self._turn.told(payload.request_id)
+        if self.pause is not None and self._is_of_pause(payload.request_id):
+            self.pause.answered(payload)
+
     def restore(self, requests: Sequence[Request]) -> None:
         """Add the open requests of a turn that an earlier hub started."""
         self._open |= {request.id: request for request in requests}
@@ -136,6 +177,8 @@ class PendingRequests:
     def with_expiry(self, payload: Payload) -> Payload:
         """Return the payload, with an expiry time if it is a permission request that has none."""
         if not isinstance(payload, PermissionAsked) or payload.expires_at is not None:
+            return payload
+        if self._is_of_pause(payload.request_id):
             return payload
         end = self._state.ids.now() + int(self._state.limits.permission_seconds * 1000)
         return replace(payload, expires_at=timestamp(end))
@@ -179,6 +222,8 @@ class PendingRequests:
         ]
         payloads += [ToolReturned(call, CANCELLED_CALL, is_error=True) for call in self._calls]
         rows = [request.row(CLOSED) for request in self._open.values()]
+        if self.pause is not None:
+            rows.append(self.pause.pause.row(OVER))
         self._open.clear()
         self._calls.clear()
         return payloads, rows
@@ -206,7 +251,13 @@ class PendingRequests:
                 self._state.requests_changed.notify()
             self._open.pop(request.id, None)
             self._turn.told(request.id)
-        if self.conversation is not None:
+        if (
+            self.pause is not None
+            and isinstance(payload, PermissionAnswered)
+            and self._is_of_pause(request.id)
+        ):
+            self.pause.answered(payload)
+        elif self.conversation is not None:
             await self.conversation.answer(request.id, value)
         return committed
 
@@ -217,7 +268,16 @@ class PendingRequests:
             settled.payloads.append(payload)
             settled.rows[request.id] = request.with_answer(payload).row(CLOSED)
 
+    def _is_of_pause(self, request_id: str) -> bool:
+        return self.pause is not None and self.pause.pause.request_id == request_id
+
     def _open_or_decide(self, request: Request, payload: Payload, settled: Settled) -> None:
+        if self.pause is not None and self._is_of_pause(request.id):
+            # no rule answers it, and it does not expire
+            settled.rows[request.id] = request.row(OPEN)
+            settled.rows |= {f"{row.kind} {row.id}": row for row in self.pause.opened()}
+            self._open[request.id] = request
+            return
         answer = decided(self._rules, payload) if isinstance(payload, PermissionAsked) else None
         settled.rows[request.id] = request.row(OPEN if answer is None else ANSWERED)
         if answer is not None:
@@ -251,6 +311,9 @@ class PendingRequests:
         )
 
     def _expire_later(self, request: Request) -> None:
+        if request.data["expires_at"] is None:
+            return  # the turn is paused
+
         def expire() -> None:
             self._state.background.start(self._expire(request), f"expiry {request.id}")
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rhetor.domain.event import SessionStateChanged, TurnEnd
+from msgspec.structs import replace
+
+from rhetor.domain.event import SessionStateChanged, TurnCompleted, TurnEnd
 from rhetor.domain.output import Output
+from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import INTERNAL_HINT, StateConflict
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
-from rhetor.hub.catalog.programs import memory_of
+from rhetor.hub.catalog.pauses import Pause
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.catalog.turn_log import Received, received, so_far
@@ -24,17 +27,17 @@ from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.catalog.usage import Meter, source_of
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
-from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.hub.turns.peer_call import call_peer
 from rhetor.store.base import Draft, Expect
 
+from .handover import after_answer_of, past_for
+from .pauses import PausedTurn
 from .pending import PendingRequests
 from .turn_run import Closing, MakeClosing, TurnRun, commit_end
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-RETOLD_MESSAGES = 1000  # of an earlier conversation that an agent is told
 log = logging.getLogger(__name__)
 
 
@@ -83,6 +86,11 @@ class SessionRunner:
     def resume(self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received) -> None:
         """Continue a turn that an earlier hub started and its program is still running."""
         work = self._resumed(session, row, instance, message)
+        self.task = self._state.background.start(work, f"session {self._session_id}")
+
+    def take_up(self, session: Session, row: TurnRow, pause: Pause, message: Received) -> None:
+        """Continue the pause of a turn that an earlier hub started."""
+        work = self._taken_up(session, row, pause, message)
         self.task = self._state.background.start(work, f"session {self._session_id}")
 
     def _start(self, first: tuple[Session, TurnRow, Received] | None) -> None:
@@ -141,7 +149,7 @@ class SessionRunner:
         try:
             logged = await until_accepted(lambda: so_far(store, row), row.stream)
             requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
-            turn.take_up(logged.text, [request.id for request in requests])
+            turn.take_up(logged.text, [request.id for request in requests], logged.calls)
             self._state.usage.resume(row.id, logged.usage)
             pending = self._pending(session, turn, message)
             pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
@@ -151,6 +159,27 @@ class SessionRunner:
             notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # whatever it is, the turn must not stay running
             log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
+            await self._try_fail(session, row, error)
+        finally:
+            self.current = None
+        await self._run(None)
+
+    async def _taken_up(self, session: Session, row: TurnRow, pause: Pause, message: Received) -> None:
+        store, turn = self._state.store, _turn(row)
+        try:
+            logged = await until_accepted(lambda: so_far(store, row), row.stream)
+            requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
+            asked = [request.id for request in requests]
+            turn.take_up(logged.text, asked, logged.calls, has_output=pause.begun)
+            self._state.usage.resume(row.id, logged.usage)
+            pending = self._pending(session, turn, message)
+            pending.restore(requests)
+            paused = PausedTurn.taken_up(self._state, pending, pause, row)
+            self.current = self._turn_run(session, row, turn, pending)
+            await self.current.run(self._outputs(session, message, pending, paused))
+            notify_relay(self._state.routing_table, row, session.project_id)
+        except Exception as error:  # whatever it is, the turn must not stay paused
+            log.exception("taking up a paused turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
         finally:
             self.current = None
@@ -182,7 +211,7 @@ class SessionRunner:
         payloads = turn.fail("internal", f"{type(error).__name__}: {error}", False, {"hint": INTERNAL_HINT})
         end = payloads[-1]
         assert isinstance(end, TurnEnd)
-        make = _closing(self._state, row, session)(end, turn.state)
+        make = _closing(self._state, row, session, turn)(end, turn.state)
         started = () if row.state is TurnState.RUNNING else (start,)
         meter = _meter(self._state, session, row.id)
         at = meter.time_of(payloads)
@@ -206,7 +235,7 @@ class SessionRunner:
             session.id,
             turn,
             None,
-            _closing(state, row, session),
+            _closing(state, row, session, turn),
             pending,
             _meter(state, session, turn.turn_id),
             partial(acknowledge, state),
@@ -214,7 +243,11 @@ class SessionRunner:
         )
 
     def _outputs(
-        self, session: Session, received: Received, pending: PendingRequests
+        self,
+        session: Session,
+        received: Received,
+        pending: PendingRequests,
+        paused: PausedTurn | None = None,
     ) -> AsyncGenerator[Output, None]:
         message = received.message
         prompt = Prompt(
@@ -225,24 +258,13 @@ class SessionRunner:
             received.context,
             turn=pending.turn_id,
         )
-        history = partial(self._history, session, pending)
-        return call_peer(self._state, session.peer, prompt, pending, session.voice, history)
+        history = self._history(session, pending)
+        return call_peer(self._state, pending.peer, prompt, pending, session.voice, history, paused)
 
-    async def _history(self, session: Session, pending: PendingRequests) -> Sequence[PastMessage]:
-        pending.retells = await self._is_to_be_retold(session)
-        window = RETOLD_MESSAGES if pending.retells else session.context_window
-        if not window:
-            return ()
-        read = partial(self._state.store.spoken, session.id, window)
-        past = await until_accepted(read, session.id)
-        return [PastMessage("assistant" if p.role == "assistant" else "user", p.content) for p in past]
-
-    async def _is_to_be_retold(self, session: Session) -> bool:
-        """Whether the session's agent begins a new conversation in the place of an earlier one."""
-        if not session.retold:
-            return False
-        key = instance_key(self._state, self._state.peers.get(session.peer), session.id)
-        return key not in self._state.instances and not await memory_of(self._state.store, key)
+    def _history(
+        self, session: Session, pending: PendingRequests
+    ) -> Callable[[Peer], Awaitable[Sequence[PastMessage]]]:
+        return lambda peer: past_for(self._state, session, peer, pending)
 
 
 def _meter(state: State, session: Session, turn_id: str) -> Meter:
@@ -253,7 +275,9 @@ def _turn(row: TurnRow) -> Turn:
     return Turn(row.id, row.message_id, row.peer)
 
 
-def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd, TurnState], MakeClosing]:
+def _closing(
+    state: State, began: TurnRow, session: Session, turn: Turn
+) -> Callable[[TurnEnd, TurnState], MakeClosing]:
     """Return the `closing` of a session's turn. It commits the rows of the turn, of its peer's statistics and
     of the outbox, and ends a session that was created for this turn only."""
 
@@ -261,21 +285,39 @@ def _closing(state: State, row: TurnRow, session: Session) -> Callable[[TurnEnd,
 
     def closing(end: TurnEnd, became: TurnState) -> MakeClosing:
         now = state.ids.now()
+        row = replace(began, peer=turn.peer)  # another peer than at first may have answered
         state.peer_statistics.note(row.peer, end, now)
         rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now, project)]
+        answered_by_guest = turn.peer != session.peer or bool(session.heard)
         known: Session | None = session
 
         async def make() -> Closing:
             nonlocal known
-            session_end = await closing_if_once(state, row.stream, known) if session.once else Closing()
+            changes = Closing()
+            if session.once:
+                changes = await closing_if_once(state, row.stream, known)
+            elif answered_by_guest and isinstance(end, TurnCompleted):
+                changes = await _heard(state, row)
             known = None  # this is called again if the session has changed since the turn began
             stats = state.peer_statistics.row(row.peer, now)
-            also = [*rows, stats, *session_end.rows]
-            return Closing(session_end.drafts, also, session_end.expects, session_end.once)
+            also = [*rows, stats, *changes.rows]
+            return Closing(changes.drafts, also, changes.expects, changes.once)
 
         return make
 
     return closing
+
+
+async def _heard(state: State, turn: TurnRow) -> Closing:
+    """Return what to commit because a peer has answered, if several peers answer in the session."""
+    row = await state.store.get("session", turn.stream)
+    if row is None or not state.peers.has(turn.peer) or not state.peers.get(turn.peer).remembers:
+        return Closing()
+    session = session_of(row)
+    changed = after_answer_of(session, turn.peer, turn.id)
+    if changed is session:
+        return Closing()
+    return Closing(rows=[session_row(changed)], expects=[unchanged(session)])
 
 
 async def closing_if_once(state: State, stream: str, known: Session | None = None) -> Closing:

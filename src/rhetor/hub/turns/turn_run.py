@@ -20,6 +20,7 @@ from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until
 from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
+from .pauses import TurnStopped
 from .pending import PendingRequests
 from .unstored import Unstored, joined
 
@@ -138,6 +139,9 @@ class TurnRun:
         self._task = asyncio.current_task()
         try:
             return await self._read_outputs(outputs)
+        except TurnStopped as stopped:
+            self._take_rest()
+            return self.turn.cancel(stopped.by)
         except RhetorError as failure:
             self._take_rest()
             return self.turn.fail(failure.code, failure.detail, failure.retryable, failure.data)
@@ -167,7 +171,8 @@ class TurnRun:
         async with aclosing(outputs) as stream:
             async for whole in stream:
                 for output in self._masked.take(whole):
-                    payloads = self.turn.step(output, loop.time() - started)
+                    seconds = loop.time() - started - self._pending.paused_seconds
+                    payloads = self.turn.step(output, seconds)
                     if isinstance(output, Spooled):
                         self._note(output)
                     if self.turn.state not in OPEN:

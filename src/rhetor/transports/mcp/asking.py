@@ -223,6 +223,10 @@ def _told(event: ev.Event) -> str:
             return f"{peer} is working\n"
         case ev.ToolCalled(name=name):
             return f"uses the tool {name}\n"
+        case ev.QuotaPaused(resets_at, reason):
+            return f"has reached its usage limit, which resets at {resets_at}: {reason}\n"
+        case ev.PermissionAsked(tool="quota" | "budget" as cause, request_id=id):
+            return f"is paused ({cause}) until permission request {id} is answered\n"
         case ev.PermissionAsked(tool=tool):
             return f"waits for permission to use {tool}\n"
     return ""

@@ -14,7 +14,7 @@ from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import ProgramStatus
 from rhetor.hub.programs.instances import instances_of, reports, take_unshown
-from rhetor.hub.programs.status import look_at_hosts, running_turns, status_of, visible_to
+from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to
 from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
@@ -151,7 +151,7 @@ async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, 
         sessions=await sessions.of_tool(state, who, peer) if peer.kind is PeerKind.TOOL else count,
         stats=state.peer_statistics.of(peer.name),
         model=peer.model,
-        instance_view=instance_view(node, who, peer) if peer.program else None,
+        instance_view=instance_view(node, who, peer) if peer.program or pauses_of(state, peer) else None,
         forward=state.routing_table.forward_of(who.subject, peer.name),
         address=node.address,
     )

@@ -9,11 +9,15 @@ from rhetor.dialects import resources
 from rhetor.domain.command import EndProgram, LaunchTool
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Exit
+from rhetor.domain.timestamps import timestamp
 from rhetor.errors import UnknownPeer
+from rhetor.hub.catalog.pauses import Pause
 from rhetor.hub.programs.instances import instances_of, reports
 from rhetor.hub.programs.status import (
     inspect,
     look_at_hosts,
+    paused_status,
+    pauses_of,
     running_turns,
     until_idle,
     visible_to,
@@ -51,13 +55,30 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     state = call.hub.state
     peer = state.peers.get(id)
     instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
-    how = await inspect(state, instance) if instance else peer_status(call.node, peer)
+    how = paused_status(state, peer)
+    if how is None:
+        how = await inspect(state, instance) if instance else peer_status(call.node, peer)
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
     seen = visible_to(call.who, how)
     place = resources.InstanceView(instance.running.pid if instance else None, seen)
     ended = gone[0] if gone and not instance else None
     own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
-    return resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
+    shown = resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
+    pauses = [pause for pause in pauses_of(state, peer) if pause.owner == call.who.subject]
+    return {**shown, "paused": [_paused(pause) for pause in pauses]}
+
+
+def _paused(pause: Pause) -> dict[str, Any]:
+    return {
+        "turn_id": pause.id,
+        "session_id": pause.stream,
+        "request_id": pause.request_id,
+        "cause": pause.question.cause,
+        "reason": pause.question.reason,
+        "resets_at": None if pause.question.resets_at is None else timestamp(pause.question.resets_at),
+        "then": pause.question.then or None,
+        "since": timestamp(pause.at),
+    }
 
 
 async def wait(call: Call, body: WaitBody) -> dict[str, Any]:

@@ -15,9 +15,25 @@ class Dialog(Struct):
     options: list[str]
 
 
+class PausedTurn(Struct):
+    """A paused turn, and the permission request that continues it. `session_id`: its session or plan.
+    `cause`: quota | budget. `resets_at`: when the cause ends, if that is known. `then`: the option that is
+    chosen at that time; null if the turn waits for an answer."""
+
+    turn_id: str
+    session_id: str
+    request_id: str
+    cause: str
+    reason: str
+    resets_at: Time | None
+    then: str | None
+    since: Time
+
+
 class ProgramStatus(Struct):
     """The status of a peer, and the evidence for it. `screen`: the lines of its terminal, if it has one.
-    `session_id`: your session in which the output of its program between turns is logged."""
+    `session_id`: your session in which the output of its program between turns is logged. `paused`: your
+    turns with it that are paused."""
 
     name: str
     kind: str
@@ -34,6 +50,7 @@ class ProgramStatus(Struct):
     running: int
     waiting: int
     session_id: str | None
+    paused: list[PausedTurn]
 
 
 class Ended(Struct):
