@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from time import time
 
+from rhetor.domain.quota import reset_time
+from rhetor.drivers.resets import said_in
 from rhetor.errors import (
     ContextOverflow,
     ModelUnknown,
@@ -28,6 +31,11 @@ _LOGGED_OUT = re.compile(
     r"not logged in|run /login|invalid api key|authentication required|it requires a login|please log ?in",
     re.IGNORECASE,
 )
+_LIMITED = re.compile(
+    r"limit reached|hit your (?:\w+ )?limit|usage limit|out of (?:extra )?usage|quota|"
+    r"exhausted your capacity",
+    re.IGNORECASE,
+)
 _OVERFLOW = re.compile(r"prompt is too long|context (?:window|length|limit)|room in the model", re.IGNORECASE)
 
 
@@ -40,9 +48,33 @@ class Interrupted(TurnFailure):
         super().__init__(f"{agent} was interrupted", retryable=True)
 
 
+def limited(agent: str, said: str, at: float | None, model: str | None = None) -> RateLimited | None:
+    """Return the failure if the agent has reached a usage limit that resets at a known time.
+
+    `at`: that time, if the agent has reported it apart from its message (Unix time); otherwise, the message
+    may name it.
+    """
+    if at is None:
+        at = said_in(said, time())
+    when = reset_time(at)
+    if when is None:
+        return None
+    return RateLimited(
+        f"{agent} has reached its usage limit: {_words(said)}",
+        retryable=True,
+        provider=agent,
+        model=model,
+        status=429,
+        resets_at=when,
+        hint="send the message again when the limit has been reset, or to another peer",
+    )
+
+
 def failed(agent: str, said: str, *, retryable: bool = False) -> TurnFailure:
     """Return the failure for an error that does not come from a model provider. If the agent says that it is
     not logged in, the hint says how to log in."""
+    if _LIMITED.search(said) and (failure := limited(agent, said, None)) is not None:
+        return failure
     if _LOGGED_OUT.search(said):
         return ProviderDenied(
             f"{agent} is not logged in: {_words(said)}", provider=agent, hint=how_to_log_in(agent) or _LOG_IN
@@ -59,9 +91,14 @@ def is_of_lost_conversation(failure: TurnFailure | None) -> bool:
     return True
 
 
-def refused(agent: str, said: str, status: int | None, model: str | None) -> ProviderFailed:
+def refused(
+    agent: str, said: str, status: int | None, model: str | None, resets_at: float | None = None
+) -> ProviderFailed:
     """Return the failure for a provider's error that the agent reports after its own retries. `status`: the
-    HTTP status, None if there was no response."""
+    HTTP status, None if there was no response. `resets_at`: as `at` in `limited`."""
+    is_limit = status in (402, 429) or _LIMITED.search(said) is not None
+    if is_limit and (failure := limited(agent, said, resets_at, model)) is not None:
+        return failure
     kind, retryable, hint = _status(status, said)
     if kind is ProviderDenied:
         hint = how_to_log_in(agent) or hint

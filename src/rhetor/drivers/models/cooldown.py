@@ -15,6 +15,7 @@ from typing import Self
 
 import msgspec
 
+from rhetor.domain.quota import RESETS_AT
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.target import Provider, Target
 from rhetor.drivers.models.verdicts import is_providers, passes, shows_life
@@ -29,12 +30,14 @@ log = logging.getLogger(__name__)
 
 class _State(msgspec.Struct):
     """The state of a provider whose last turn failed. `until`: the end of its cooldown, if it has one.
-    `trying`: a turn is trying it after the cooldown."""
+    `trying`: a turn is trying it after the cooldown. `resets_at`: when the usage limit that caused the last
+    failure resets, if one did."""
 
     failures: int = 0
     cooldowns: int = 0
     until: float | None = None
     trying: bool = False
+    resets_at: str | None = None
 
 
 class Cooldowns:
@@ -57,14 +60,18 @@ class Cooldowns:
         if state is None or state.until is None:
             return Admission(self, target.provider, blamed, trial=False)
         left = state.until - self._clock()
+        if left <= 0 and state.resets_at is not None:  # a limit was reset, so nothing has to be tried
+            del self._states[target.provider]
+            return Admission(self, target.provider, blamed, trial=False)
         if left > 0 or state.trying:
-            raise errors.cooling(target, state.failures, max(left, 0.0))
+            raise errors.cooling(target, state.failures, max(left, 0.0), state.resets_at)
         state.trying = True
         return Admission(self, target.provider, blamed, trial=True)
 
     def failed(self, provider: Provider, failure: ProviderFailed, *, trial: bool) -> None:
         """Count a failed turn, and start a cooldown after the third in a row or after a failed trial."""
         state = self._states.setdefault(provider, _State())
+        state.resets_at = failure.data.get(RESETS_AT)
         if state.until is not None and not trial:
             return  # the turn began before the cooldown
         state.failures += 1

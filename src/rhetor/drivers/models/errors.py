@@ -12,9 +12,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from rhetor.codec import lenient_json
+from rhetor.domain.quota import LEAST_WAIT, RESETS_AT, reset_time
 from rhetor.drivers.models.network import ProxyUnsupported
 from rhetor.drivers.models.reasons import Reason, reason_of
 from rhetor.drivers.models.target import Target
+from rhetor.drivers.resets import in_headers, named_in, said_in
 from rhetor.errors import (
     ContextOverflow,
     EmptyAnswer,
@@ -76,10 +79,29 @@ def refused(
     target: Target, status: int, body: bytes, headers: Mapping[str, str], now: float
 ) -> ProviderFailed:
     """Return the error for a response with a status other than 2xx. `now`: Unix time."""
-    failure = _failure(target, status, reason_of(body))
-    if (seconds := retry_after(headers, now)) is not None:
-        failure.data["retry_after"] = seconds
+    said = reason_of(body)
+    asked = retry_after(headers, now)
+    resets_at = _reset(status, body, headers, said, now)
+    if asked is None and resets_at is not None:
+        asked = max(resets_at - now, 0.0)
+    failure = _failure(target, status, said, resets=resets_at is not None)
+    if asked is not None:
+        failure.data["retry_after"] = asked
+        if isinstance(failure, RateLimited) and asked * 1000 > LEAST_WAIT:
+            failure.data[RESETS_AT] = reset_time(now + asked)
     return failure
+
+
+def _reset(status: int, body: bytes, headers: Mapping[str, str], said: Reason, now: float) -> float | None:
+    """Return when the limit that a 429 reports resets (Unix time), if the response has a time."""
+    if status != 429:
+        return None
+    try:
+        value = lenient_json.decode(body)
+    except ValueError:
+        value = None
+    found = (named_in(value, now), in_headers(headers, now), said_in(said.words, now))
+    return max((at for at in found if at is not None), default=None)
 
 
 def failed_in_stream(target: Target, data: bytes) -> ProviderFailed:
@@ -133,15 +155,16 @@ def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
     return ProviderTimeout(detail, retryable=True, **data)
 
 
-def cooling(target: Target, failures: int, seconds: float) -> ProviderCooling:
+def cooling(target: Target, failures: int, seconds: float, resets_at: str | None = None) -> ProviderCooling:
     """Return the error for a provider in a cooldown. `seconds`: until it is called again; 0 if another turn
-    is calling it now."""
+    is calling it now. `resets_at`: when the usage limit resets that caused the cooldown, if one did."""
     when = f"will be called again in {seconds:.0f} s" if seconds >= 1 else "is being called again"
     hint = "send the message again then, or set models.fallbacks to other models"
     return ProviderCooling(
         _placed(target, f"{target.provider.name} failed {failures} turns in a row and {when}"),
         retryable=True,
         **_data(target, None, hint) | {"retry_after": round(max(seconds, 1.0), 1)},
+        **({RESETS_AT: resets_at} if resets_at else {}),
     )
 
 
@@ -228,10 +251,11 @@ def _number(text: str | None) -> float | None:
     return number if 0 <= number < 1e6 else None
 
 
-def _failure(target: Target, status: int, said: Reason) -> ProviderFailed:
+def _failure(target: Target, status: int, said: Reason, *, resets: bool = False) -> ProviderFailed:
+    """Return the error. `resets`: the response says when its limit ends, so it is no matter of credit."""
     names = f"{said.words} {said.type} {said.code}"
-    kind, retryable, hint = _condition(target, status, names)
-    reason = {"reason": QUOTA} if _is_quota(status, names) else {}
+    kind, retryable, hint = _condition(target, status, "" if resets else names)
+    reason = {"reason": QUOTA} if _is_quota(status, names) and not resets else {}
     words = said.words or said.type or str(said.code) or "no reason given"
     detail = f"{target.provider.name} refused the request: {_masked(target, words)}"
     return kind(

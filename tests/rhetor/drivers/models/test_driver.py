@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
+from rhetor.domain.quota import reset_time
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.urls import Address
@@ -493,3 +494,33 @@ async def test_localhost_is_called_on_whichever_address_it_listens() -> None:
         url = provider.url.replace("127.0.0.1", "localhost")
         _, failure = await apollo_says(openai_at(provider) | {"OPENAI_BASE_URL": f"{url}/v1"})
     assert failure is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "resets_in"),
+    [
+        (429, {"retry-after": "7200"}, None, 7200),
+        (429, {"retry-after": "60"}, None, None),  # the call is repeated instead
+        (429, {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h0m0s"}, None, 3600),
+        (429, {}, '{"error": {"message": "no quota", "details": [{"retryDelay": "7200s"}]}}', 7200),
+        (
+            429,
+            {},
+            '[{"error": {"message": "You exceeded your current quota, check your billing details. '
+            'Please retry in 2h0m0s.", "status": "RESOURCE_EXHAUSTED"}}]',
+            7200,
+        ),
+        (429, {}, '{"error": {"message": "try again later", "type": "rate_limit_error"}}', None),
+        (429, {"retry-after": "7200"}, '{"error": {"message": "x", "code": "insufficient_quota"}}', None),
+        (503, {"retry-after": "7200"}, None, None),
+    ],
+)
+async def test_a_limit_has_the_time_at_which_it_resets_if_the_provider_says_it(
+    status: int, headers: dict[str, str], body: str | None, resets_in: float | None
+) -> None:
+    refused = Script(failure=Failure(status, headers=headers, body=body))
+    async with ProviderServer(default=lambda asked: refused) as provider:
+        _, failure = await apollo_says(openai_at(provider))
+    assert failure is not None
+    expected = None if resets_in is None else reset_time(NOW + resets_in)
+    assert failure.data.get("resets_at") == expected

@@ -16,6 +16,7 @@ permission after it was interrupted.
 
 from __future__ import annotations
 
+from time import time
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conve
 from rhetor.drivers.agents.jsonrpc import Outgoing
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import object_of, record_of, rows, table, text
+from rhetor.drivers.resets import named_in
 from rhetor.errors import TurnFailure
 
 from . import permissions, updates
@@ -375,7 +377,8 @@ class Acp(AgentProtocol):
             ways = ", ".join(self._ways_in) or "none listed"
             return failed(self._agent, f"it requires a login: {said} (options: {ways})")
         if isinstance(code, int) and 400 <= code < 600:
-            return refused(self._agent, said, code, text(self.memory, "model") or None)
+            at = named_in(data, time())
+            return refused(self._agent, said, code, text(self.memory, "model") or None, at)
         return failed(self._agent, said)
 
 

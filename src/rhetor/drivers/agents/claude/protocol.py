@@ -30,7 +30,7 @@ from rhetor.drivers.agents.records import count, object_of, record_of, rows, tab
 from . import lines
 from .blocks import CHANNELS, Spoken, StreamedBlocks
 from .permissions import answer_to
-from .results import failure_of, finish_reason_of, usage_of
+from .results import failure_of, finish_reason_of, is_limit, reset_of, usage_of
 
 _READY = "rhetor-ready"  # the id of our `initialize` request; its answer shows that the agent is ready
 _SYNTHETIC = "<synthetic>"  # the model in messages that no model wrote
@@ -54,6 +54,7 @@ class ClaudeCode(AgentProtocol):
         self._catching_up = False  # the current message began under an earlier hub
         self._await_replay = False  # the running turn may be one that the agent began by itself
         self._stopped = False
+        self._resets_at: float | None = None  # the usage limit that was reached in this turn
         self._spoke = False  # a part of this turn's answer was output
         self._is_busy = False
         self._is_ready = not opening.fork
@@ -127,7 +128,9 @@ class ClaudeCode(AgentProtocol):
                     return Decoded((record, *self._replay()))
                 return Decoded((record, *lines.results_in(found)))
             case "assistant":
-                return Decoded((record, *self._message(found)))
+                return Decoded((record, *(() if is_limit(found) else self._message(found))))
+            case "rate_limit_event":
+                self._resets_at = reset_of(found) or self._resets_at
         return Decoded((record,))
 
     def answer(
@@ -153,6 +156,7 @@ class ClaudeCode(AgentProtocol):
 
     def _rest_up(self) -> None:
         self._await_replay = self._stopped = self._spoke = self._replayed = self._is_over = False
+        self._resets_at = None
         self._held.clear()
         self.memory.pop("awaits", None)
 
@@ -266,7 +270,7 @@ class ClaudeCode(AgentProtocol):
         return _OWN_SECONDS if self._is_resumed or self._notified else None
 
     def _answered(self, found: dict[str, Any], outputs: list[Plain]) -> Decoded:
-        failure = failure_of(found, self._stopped, self.memory.get("model"))
+        failure = failure_of(found, self._stopped, self.memory.get("model"), self._resets_at)
         if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
             self.opening = replace(self.opening, memory={})

@@ -21,11 +21,14 @@ _FINISH = {"max_tokens": "length", "model_context_window_exceeded": "length", "r
 _NO_CONNECTION = re.compile(r"connect|network|socket|timed out|terminated", re.IGNORECASE)
 
 
-def failure_of(result: dict[str, Any], was_stopped: bool, model: str | None) -> TurnFailure | None:
-    """Return the failure of the turn, or None if it has an answer. `was_stopped`: we interrupted it."""
+def failure_of(
+    result: dict[str, Any], was_stopped: bool, model: str | None, resets_at: float | None = None
+) -> TurnFailure | None:
+    """Return the failure of the turn, or None if it has an answer. `was_stopped`: we interrupted it.
+    `resets_at`: when the usage limit that was reached in this turn resets, if one was (Unix time)."""
     kind, said = text(result, "subtype"), text(result, "result")
     if kind == "success":
-        return _refusal(result, said, model) if result.get("is_error") is True else None
+        return _refusal(result, said, model, resets_at) if result.get("is_error") is True else None
     if was_stopped or text(result, "terminal_reason").startswith("aborted"):
         return Interrupted(AGENT)
     errors = result.get("errors")
@@ -49,8 +52,27 @@ def usage_of(result: dict[str, Any], memory: dict[str, Any]) -> list[Usage]:
     return [Usage(memory.get("model"), given, said, cached, cost)]
 
 
-def _refusal(result: dict[str, Any], said: str, model: str | None) -> TurnFailure:
+def reset_of(event: dict[str, Any]) -> float | None:
+    """Return when the limit of a `rate_limit_event` resets (Unix time); None if it was not reached.
+
+    Claude Code 2.1 reports the limits of a plan in this way: `allowed` and `allowed_warning` are information,
+    and a call that is `rejected` fails."""
+    info = table(event, "rate_limit_info")
+    at = info.get("resetsAt")
+    is_reached = text(info, "status") == "rejected" and info.get("isUsingOverage") is not True
+    is_time = isinstance(at, int | float) and not isinstance(at, bool)
+    return float(at) if is_reached and is_time and at is not None else None
+
+
+def is_limit(assistant: dict[str, Any]) -> bool:
+    """Return whether an `assistant` line only says that a usage limit was reached: no model wrote it."""
+    return text(assistant, "error") == "rate_limit"
+
+
+def _refusal(result: dict[str, Any], said: str, model: str | None, resets_at: float | None) -> TurnFailure:
     status = result.get("api_error_status")
+    if resets_at is not None and status in (None, 429):
+        return refused(AGENT, said, 429, model, resets_at)
     if type(status) is int:
         return refused(AGENT, said, status, model)
     return refused(AGENT, said, None, model) if _NO_CONNECTION.search(said) else failed(AGENT, said)

@@ -21,7 +21,6 @@ _STATUS: dict[str, int | None] = {
     "internalServerError": 500,
     "unauthorized": 401,
     "badRequest": 400,
-    "usageLimitExceeded": 402,
     "sessionBudgetExceeded": 402,
     "httpConnectionFailed": None,
     "responseStreamConnectionFailed": None,
@@ -30,8 +29,9 @@ _STATUS: dict[str, int | None] = {
 }
 
 
-def failure_of(turn: dict[str, Any], model: str | None) -> TurnFailure | None:
-    """Return the failure of a turn, from its `turn/completed`, or None if the turn has an answer."""
+def failure_of(turn: dict[str, Any], model: str | None, resets_at: float | None = None) -> TurnFailure | None:
+    """Return the failure of a turn, from its `turn/completed`, or None if the turn has an answer.
+    `resets_at`: when the usage limits that are used up reset, if Codex has reported any (Unix time)."""
     status = text(turn, "status")
     if status == "completed":
         return None
@@ -40,6 +40,8 @@ def failure_of(turn: dict[str, Any], model: str | None) -> TurnFailure | None:
     error = table(turn, "error")
     said = text(error, "message")
     kind, http = _kind(error.get("codexErrorInfo"))
+    if kind == "usageLimitExceeded":
+        return refused(AGENT, said, 402, model, resets_at)
     if kind in _STATUS:
         return refused(AGENT, said, http or _STATUS[kind], model)
     # a lost connection has the code "other", but it can be retried
@@ -49,6 +51,19 @@ def failure_of(turn: dict[str, Any], model: str | None) -> TurnFailure | None:
 def not_started(said: str) -> TurnFailure:
     """Return the failure if Codex has rejected the conversation or the message."""
     return failed(AGENT, said)
+
+
+def reset_of(limits: dict[str, Any]) -> float | None:
+    """Return when the usage limits that are used up reset (Unix time); None if none is. `limits`: from
+    `account/rateLimits/updated`. The limits of two windows apply at the same time, so the later one counts.
+    """
+    windows = [table(limits, name) for name in ("primary", "secondary")]
+    used_up = [
+        w for w in windows if isinstance(w.get("usedPercent"), int | float) and w["usedPercent"] >= 100
+    ]
+    return max(
+        (float(count(window, "resetsAt")) for window in used_up if count(window, "resetsAt")), default=None
+    )
 
 
 def _kind(info: Any) -> tuple[str, int | None]:

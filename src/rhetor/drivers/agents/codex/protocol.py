@@ -25,7 +25,7 @@ from rhetor.drivers.agents.jsonrpc import Outgoing
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, table, text
 
-from .failures import AGENT, failure_of, not_started
+from .failures import AGENT, failure_of, not_started, reset_of
 from .items import Items
 from .permissions import METHODS, answer_to, cancelled, options_of, questions_of, tool_of
 
@@ -81,6 +81,7 @@ class Codex(AgentProtocol):
         self._servers: list[str] = []
         self._asked: dict[str, dict[str, Any]] = {}
         self._own: str | None = ""  # our running turn; None: it is not known yet; "": none runs
+        self._limits: dict[str, Any] = {}  # of the user's plan
         self._spoken = ""  # the turn whose text was output last
         self._turns: dict[str, str] = {}  # our turns, the last `MAX_TURNS` of them, with their ids in the log
 
@@ -287,6 +288,9 @@ class Codex(AgentProtocol):
                 return Decoded((record, *self._ended_item(params)))
             case "thread/tokenUsage/updated":
                 return Decoded((record, *self._usage(params)))
+            case "account/rateLimits/updated":
+                # only what has changed is reported
+                self._limits |= {k: v for k, v in table(params, "rateLimits").items() if v is not None}
             case "model/rerouted":
                 self.memory["model"] = text(params, "toModel") or self.memory.get("model")
         return Decoded((record,))
@@ -314,7 +318,8 @@ class Codex(AgentProtocol):
         self._own = ""
         self._items.clear()
         self._asked.clear()
-        return Decoded((record,), ended=True, failure=failure_of(turn, self.memory.get("model")))
+        failure = failure_of(turn, self.memory.get("model"), reset_of(self._limits))
+        return Decoded((record,), ended=True, failure=failure)
 
     def _withdrawn(self, number: Any) -> list[Plain]:
         """Withdraw the request, if it is still open: Codex reports answered requests as resolved too."""
