@@ -88,7 +88,8 @@ def _show(words: "list[str]") -> int:
     used = found["usage"]
     lines = [f"{found['name']}: {cleaned(found['path'])}", *_shown(found["settings"])]
     turns = f"{used['turns']} turn{'s' if used['turns'] != 1 else ''}"
-    lines.append(f"  {turns}, {used['input_tokens'] + used['output_tokens']} tokens, ${used['cost']}")
+    cost = "cost unknown" if used["cost"] is None else f"${used['cost']}"
+    lines.append(f"  {turns}, {used['input_tokens'] + used['output_tokens']} tokens, {cost}")
     for session in found["sessions"]:
         name = f"  {cleaned(session['name'])}" if session["name"] else ""
         lines.append(f"  {session['id']}  {session['specialist_id']}, {session['state']}{name}")

@@ -123,6 +123,11 @@ def test_projects_are_created_shown_and_changed(aish: Shell, hub: ScriptedHub) -
     ]
 
 
+def test_a_project_without_known_prices_has_an_unknown_cost(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/projects/site", answer({**PROJECT, "usage": {**USAGE, "cost": None}}))
+    assert "tokens, cost unknown\n" in aish("project", "show", "site").out
+
+
 def test_the_answers_of_a_project_are_forwarded_to_this_terminal_or_another_place(
     aish: Shell, hub: ScriptedHub
 ) -> None:
