@@ -15,13 +15,13 @@ from typing import get_args
 
 import msgspec
 from msgspec import UNSET, Struct
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from .event import Event, Payload, TurnCompleted, TurnEnd, TurnStarted, UsageReported
 
 COUNTED: tuple[str, ...] = tuple(each.type for each in (TurnStarted, UsageReported, *get_args(TurnEnd)))
 MOST_ENDED = 1_000  # turns that are remembered after their end, in case they report more
-_ENDS = get_args(TurnEnd)
+_ENDS = frozenset(get_args(TurnEnd))
 _EXACT = Context(prec=1_000)
 _MILLISECONDS_PER_DAY = 86_400_000
 
@@ -41,7 +41,7 @@ class Source(Struct, frozen=True, gc=False):
         return Cell(day, self.peer, model, self.project, self.caller)
 
 
-class Cell(Struct, frozen=True, gc=False):
+class Cell(Struct, frozen=True, gc=False, array_like=True):
     """What sums are kept for. `day`: in UTC, as `2026-11-30`. `model`, `project`: empty if unknown."""
 
     day: str
@@ -53,14 +53,17 @@ class Cell(Struct, frozen=True, gc=False):
     @property
     def id(self) -> str:
         """The cell as text, which `parse` reads."""
-        return msgspec.json.encode(astuple(self)).decode()
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def parse(cls, id: str) -> Cell:
-        return cls(*msgspec.json.decode(id))
+        return _cell(id)
 
 
-class Amounts(Struct, frozen=True, gc=False):
+_cell = msgspec.json.Decoder(Cell).decode
+
+
+class Amounts(Struct, frozen=True, gc=False, array_like=True):
     """Sums over turns and their reports.
 
     `turns`: those that ended. `unpriced`: those that reported tokens whose price is unknown; a report outside
@@ -89,10 +92,22 @@ class Amounts(Struct, frozen=True, gc=False):
             _EXACT.add(self.cost, more.cost),
         )
 
+    def with_turn(self, *, unreported: bool, once: bool) -> Amounts:
+        """Return the sums with one more turn that has ended."""
+        return replace(
+            self,
+            turns=self.turns + 1,
+            unreported=self.unreported + unreported,
+            once=self.once + once,
+        )
+
     @property
     def known_cost(self) -> str | None:
         """USD as a decimal string; None if nothing has a price."""
         return format(self.cost, "f") if self.priced else None
+
+
+_NOTHING = Amounts()
 
 
 class TurnUsage(Struct, frozen=True, gc=False):
@@ -128,7 +143,7 @@ def count(source: Source, turn: TurnUsage, payloads: Iterable[Payload], day: str
         known = counted.turn or TurnUsage()
         if known.guest:
             source = replace(source, peer=known.guest)
-        if isinstance(payload, UsageReported):
+        if type(payload) is UsageReported:
             cell, price = source.cell(day, payload.model or ""), _price(payload.cost)
             if known.silent:  # it reports after its end
                 counted.add(source.cell(known.silent, ""), Amounts(unreported=-1))
@@ -136,19 +151,25 @@ def count(source: Source, turn: TurnUsage, payloads: Iterable[Payload], day: str
             counted.add(cell, _reported(payload, price, unpriced=is_first))
             unpriced = known.unpriced or price is None
             counted.turn = TurnUsage(known.started, True, unpriced, cell.model, guest=known.guest)
-        elif isinstance(payload, TurnStarted):
-            guest = known.guest if payload.instead_of is UNSET else payload.peer
-            counted.turn = replace(known, started=True, guest=guest)
-        elif isinstance(payload, _ENDS) and known.started:
-            cell = source.cell(day, known.model)
-            unreported, once = int(not known.reported), int(source.once)
-            counted.add(cell, Amounts(turns=1, unreported=unreported, once=once))
+        elif type(payload) is TurnStarted:
+            counted.turn = _started(known, payload)
+        elif known.started and type(payload) in _ENDS:
+            cell, reported = source.cell(day, known.model), known.reported
+            before = counted.amounts.get(cell, _NOTHING)
+            counted.amounts[cell] = before.with_turn(unreported=not reported, once=source.once)
             if source.session and not source.once:
                 counted.sessions.append(cell)
-            ended = replace(known, started=False, silent=day if unreported else "")
             # a turn that was answered has reported everything
-            counted.turn = None if isinstance(payload, TurnCompleted) else ended
+            ended = replace(known, started=False, silent="" if reported else day)
+            counted.turn = None if type(payload) is TurnCompleted else ended
     return counted
+
+
+def _started(turn: TurnUsage, payload: TurnStarted) -> TurnUsage:
+    """Return the turn when it has started, or was passed on to another peer."""
+    if payload.instead_of is UNSET:
+        return replace(turn, started=True)
+    return replace(turn, started=True, guest=payload.peer, model="")
 
 
 def _reported(report: UsageReported, price: Decimal | None, *, unpriced: bool) -> Amounts:
@@ -208,7 +229,8 @@ def fold(
         for cell, more in counted.amounts.items():
             known = amounts.get(cell)
             amounts[cell] = more if known is None else known + more
-        sessions.update(dict.fromkeys((source.session, cell) for cell in counted.sessions))
+        for cell in counted.sessions:
+            sessions[source.session, cell] = None
         turns.put(event.turn_id, counted.turn)
 
 
@@ -222,6 +244,7 @@ def _day(number: int) -> str:
     return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
 
 
+@lru_cache(maxsize=1024)
 def start_of(day: str) -> int:
     """Return the beginning of a day in UTC, as Unix time in milliseconds."""
     begin = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)

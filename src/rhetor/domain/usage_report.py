@@ -35,12 +35,11 @@ def report(
 ) -> Report:
     """Group the sums. `sessions`: the cells in which a session that is kept had a turn."""
     amounts: dict[str, Amounts] = {}
-    total = Amounts()
     for cell, more in sums:
         key = getattr(cell, by)
         known = amounts.get(key)
         amounts[key] = more if known is None else known + more
-        total += more
+    total = sum(amounts.values(), Amounts())
     had_turns: dict[str, set[str]] = {}
     for session, cell in sessions:
         had_turns.setdefault(getattr(cell, by), set()).add(session)

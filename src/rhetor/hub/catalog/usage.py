@@ -8,7 +8,6 @@ sessions are counted. Sessions for a single message are only added up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import get_args
 
 import msgspec
@@ -25,7 +24,7 @@ MOST_WRITTEN = 100_000  # rows of sessions that are known to be in the catalog
 MOST_TOTALS = 1_000
 # a run commits the start of a turn only if it passes the turn on to another peer
 _COUNTED = frozenset((TurnStarted, UsageReported, *get_args(TurnEnd)))
-_amounts = msgspec.json.Decoder(tuple[int, int, int, int, int, int, int, Decimal])
+_amounts = msgspec.json.Decoder(Amounts).decode
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -102,8 +101,10 @@ class Usage:
                     if _matches(cell, key):
                         self._totals[key] = total + more
 
-    def _rows(self, source: Source, cells: Iterable[Cell]) -> list[Row]:
-        rows = (session_row(source.session, cell) for cell in cells)
+    def _rows(self, source: Source, cells: Sequence[Cell]) -> list[Row]:
+        if not cells:
+            return []
+        rows = [session_row(source.session, cell) for cell in cells]
         return [row for row in rows if row.id not in self._written]
 
 
@@ -120,7 +121,7 @@ class Meter:
     def time_of(self, payloads: Iterable[Payload]) -> int | None:
         """Return the time that these events must have, so that they and the sums agree on the day, as Unix
         time in milliseconds. None: nothing of them is counted, and the time of the commit will do."""
-        return self._clock() if any(type(payload) in _COUNTED for payload in payloads) else None
+        return None if _COUNTED.isdisjoint(map(type, payloads)) else self._clock()
 
     def count(self, payloads: Iterable[Payload], at: int | None, *, once: bool = False) -> Spent:
         """Return what to commit with these payloads of the turn. `at`: as `time_of` returned it. `once`: the
@@ -158,7 +159,7 @@ def session_row(session: str, cell: Cell) -> Row:
 
 def amounts_of(row: Row) -> tuple[Cell, Amounts]:
     """Decode a row of sums."""
-    return Cell.parse(row.id), Amounts(*_amounts.decode(row.doc))
+    return Cell.parse(row.id), _amounts(row.doc)
 
 
 def session_of(row: Row) -> tuple[str, Cell]:

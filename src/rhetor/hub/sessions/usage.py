@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from rhetor.store.base import Row
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+MOST_MONTHS = 12  # that are read one by one
 
 
 async def usage(
@@ -30,27 +33,41 @@ async def usage(
     `first`, `last`: only from this day to that day, in UTC. `project`: only of this project of the caller.
     """
 
+    owner = principal.subject if project is not None or not _sees_all(principal) else None
+    months = _months(first, last)
+    sums = await _rows(state, KIND, owner, months)
+    sessions = await _rows(state, SESSION, owner, months)
+
     def wanted(cell: Cell) -> bool:
         after, before = first is None or cell.day >= first, last is None or cell.day <= last
         return after and before and (project is None or cell.project == project)
 
-    owner = principal.subject if project is not None or not _sees_all(principal) else None
-    sums = map(amounts_of, await _rows(state, KIND, owner, first, last))
-    sessions = map(session_of, await _rows(state, SESSION, owner, first, last))
-    return report(
-        by,
-        (each for each in sums if wanted(each[0])),
-        (each for each in sessions if wanted(each[1])),
-    )
+    def grouped() -> Report:
+        return report(
+            by,
+            (each for each in map(amounts_of, sums) if wanted(each[0])),
+            (each for each in map(session_of, sessions) if wanted(each[1])),
+        )
+
+    return await asyncio.to_thread(grouped)  # it can take 0.1 s
 
 
 def _sees_all(principal: Principal) -> bool:
     return principal.local and not principal.is_agent
 
 
-async def _rows(
-    state: State, kind: str, owner: str | None, first: str | None, last: str | None
-) -> Sequence[Row]:
-    is_one_month = first is not None and last is not None and first[:7] == last[:7]
-    month = first[:7] if first is not None and is_one_month else None
-    return await state.store.find(kind, owner=owner, parent=month, limit=MOST_ROWS)
+def _months(first: str | None, last: str | None) -> Sequence[str | None]:
+    """Return the months whose rows are needed, such as `2026-11`; `[None]` for those of all months."""
+    if first is None or last is None:
+        return [None]
+    count = (int(last[:4]) - int(first[:4])) * 12 + int(last[5:7]) - int(first[5:7]) + 1
+    if count > MOST_MONTHS:
+        return [None]
+    numbers = (int(first[:4]) * 12 + int(first[5:7]) - 1 + more for more in range(count))
+    return [f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers]
+
+
+async def _rows(state: State, kind: str, owner: str | None, months: Sequence[str | None]) -> Sequence[Row]:
+    find = state.store.find
+    found = [await find(kind, owner=owner, parent=month, limit=MOST_ROWS) for month in months]
+    return [row for rows in found for row in rows]
