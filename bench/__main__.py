@@ -27,6 +27,7 @@ ALL = (
     "memory",
     "bodies",
     "programs",
+    "analytics",
 )
 OUT = Path(__file__).parent / "out" / "figures.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
