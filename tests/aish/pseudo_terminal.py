@@ -92,10 +92,13 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def at_terminal(aish: Shell, *words: str, echo: bool = False, term: str = "dumb") -> Iterator[Terminal]:
+def at_terminal(
+    aish: Shell, *words: str, echo: bool = False, term: str = "dumb", columns: int = 80
+) -> Iterator[Terminal]:
     """Run `aish` with a terminal as stdin, stdout and stderr, which turns Ctrl-C into a signal. `echo`: typed
-    text is shown; `term`: the value of TERM."""
+    text is shown; `term`: the value of TERM; `columns`: the width of the terminal."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     attributes = termios.tcgetattr(theirs)
     if not echo:
         attributes[3] &= ~termios.ECHO

@@ -23,6 +23,7 @@ _MODULES = {
     **dict.fromkeys(("shutdown", "status"), "system"),
     "sockets": "sockets",
     "tools": "tools",
+    "usage": "usage",
 }
 COMMANDS = frozenset(_MODULES)
 JSON_WORDS = ("json", "--json")

@@ -29,6 +29,8 @@ Commands (aish help COMMAND shows the syntax of one):
   status · doctor · shutdown      show the hub · show what is missing and how
                                   to get it · stop the hub
   history [N] · search WORDS      show recent messages · search all messages
+  usage [--by model]              show tokens and cost, by day, peer, model,
+                                  project or caller
   approve [ID [OPTION]] · deny ID
                                   answer permission requests, or list them
 
