@@ -15,6 +15,7 @@ from rhetor.domain.event import (
     TurnFailed,
     TurnStarted,
 )
+from rhetor.errors import NotFound
 from rhetor.store.base import Draft, Hit, Store
 
 from .store_kit import answer, chunk, events, failure, gapless, partial, question, shown
@@ -46,6 +47,28 @@ async def test_a_limit_keeps_the_last_messages(store: Store) -> None:
     assert await said(store, "s", 3) == ["b!", "c?", "c!"]
     assert await said(store, "s", 0) == []
     assert await said(store, "s", 3, answered=False) == ["b!", "c?", "c!"]
+
+
+async def test_messages_up_to_a_position_are_those_of_its_branch(store: Store) -> None:
+    await turns(store, "s", "a", "b")
+    first = await store.head("s")
+    assert first is not None
+    await store.commit("s", [], base=("s", Position(first.epoch, 2)))
+    await turns(store, "s", "c", "d")
+    second = await store.head("s")
+    assert second is not None
+
+    async def until(epoch: str, seq: int) -> list[str]:
+        found = await store.spoken("s", 100, answered=False, until=Position(epoch, seq))
+        return [spoken.content for spoken in found]
+
+    assert await until(first.epoch, 4) == ["a?", "a!", "b?", "b!"]
+    assert await until(first.epoch, 3) == ["a?", "a!", "b?"]
+    assert await until(second.epoch, 2) == ["a?", "a!", "c?", "c!"]
+    assert await until(second.epoch, 0) == ["a?", "a!"]
+    for stream, epoch in (("s", "0" * 32), ("other", first.epoch)):
+        with pytest.raises(NotFound):
+            await store.spoken(stream, 100, until=Position(epoch, 1))
 
 
 async def test_an_unanswered_question_is_not_part_of_the_conversation(store: Store) -> None:

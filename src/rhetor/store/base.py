@@ -279,8 +279,12 @@ class Log(Protocol):
         """
         ...
 
-    async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
+    async def spoken(
+        self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
+    ) -> Sequence[Spoken]:
         """Return the last `limit` messages, oldest first, including those of the stream's bases.
+
+        `until`: only those up to this position, which may be of an earlier incarnation of the stream.
 
         Messages of truncated events are included. If `answered` is set, only turns with a whole or partial
         answer are included, and each turn's question comes before its answer; if a turn was answered again,
@@ -288,7 +292,7 @@ class Log(Protocol):
         are returned in the order of the log.
 
         Raises:
-            NotFound: the stream does not exist.
+            NotFound: the stream does not exist, or never had the incarnation of `until`.
         """
         ...
 

@@ -172,8 +172,10 @@ class MemoryStore:
         finally:
             self._wakeups.leave(stream, woken)
 
-    async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
-        return last_spoken(self._backwards(stream), limit, answered=answered)
+    async def spoken(
+        self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
+    ) -> Sequence[Spoken]:
+        return last_spoken(self._backwards(stream, until), limit, answered=answered)
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
         found = [
@@ -299,15 +301,21 @@ class MemoryStore:
             row = added(stored.doc if stored else None, each)
             self._rows[each.kind, each.id] = replace(row, version=self._version)
 
-    def _backwards(self, stream: str) -> Iterator[Spoken]:
-        incarnation = self._require(stream)
-        last = incarnation.head
+    def _backwards(self, stream: str, until: Position | None) -> Iterator[Spoken]:
+        incarnation = self._require(stream) if until is None else self._once(stream, until.epoch)
+        last = incarnation.head if until is None else until.seq
         while True:
             yield from (spoken for spoken in reversed(incarnation.said) if spoken.seq <= last)
             if incarnation.base is None:
                 return
             last = incarnation.base[1].seq
             incarnation = self._epochs[incarnation.base[1].epoch]
+
+    def _once(self, stream: str, epoch: str) -> _Incarnation:
+        incarnation = self._epochs.get(epoch)
+        if incarnation is None or incarnation.stream != stream:
+            raise NotFound("stream", stream)
+        return incarnation
 
     def _require(self, stream: str) -> _Incarnation:
         incarnation = self._streams.get(stream)

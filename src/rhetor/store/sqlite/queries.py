@@ -22,7 +22,7 @@ _EVENT = "seq, at, type, turn_id, step, data"
 _ROW = "kind, id, state, doc, owner, parent, name, at, version"
 _TEXTS = """
 WITH RECURSIVE view (depth, inc, last, base, base_seq) AS (
-    SELECT 0, id, 9223372036854775807, base, base_seq FROM incarnations WHERE id = ?
+    SELECT 0, id, ?, base, base_seq FROM incarnations WHERE id = ?
     UNION ALL
     SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq
     FROM view JOIN incarnations i ON i.id = view.base
@@ -102,13 +102,31 @@ def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence
     return found
 
 
-def spoken(connection: sqlite3.Connection, stream: str, limit: int, answered: bool) -> Sequence[Spoken]:
-    return last_spoken(_backwards(connection, require(connection, stream)), limit, answered=answered)
+def spoken(
+    connection: sqlite3.Connection, stream: str, limit: int, answered: bool, until: Position | None
+) -> Sequence[Spoken]:
+    if until is None:
+        incarnation, last = require(connection, stream), _FOREVER
+    else:
+        incarnation, last = _once(connection, stream, until.epoch), until.seq
+    return last_spoken(_backwards(connection, incarnation, last), limit, answered=answered)
 
 
-def _backwards(connection: sqlite3.Connection, incarnation: Incarnation) -> Iterator[Spoken]:
-    """Yield the messages of the incarnation, then those of its bases, newest first."""
-    for inc, last in connection.execute(_TEXTS, (incarnation.id,)).fetchall():
+def _once(connection: sqlite3.Connection, stream: str, epoch: str) -> Incarnation:
+    """Return an incarnation that the stream has or had.
+
+    Raises:
+        NotFound: it never had one with this epoch.
+    """
+    found = incarnation_of(connection, epoch)
+    if found is None or found.stream != stream:
+        raise NotFound("stream", stream)
+    return found
+
+
+def _backwards(connection: sqlite3.Connection, incarnation: Incarnation, until: int) -> Iterator[Spoken]:
+    """Yield the messages of the incarnation up to that number, then those of its bases, newest first."""
+    for inc, last in connection.execute(_TEXTS, (until, incarnation.id)).fetchall():
         cursor = connection.execute(
             "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
             (inc, last),

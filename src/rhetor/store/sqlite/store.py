@@ -203,8 +203,11 @@ class SqliteStore:
         finally:
             self._wakeups.leave(stream, woken)
 
-    async def spoken(self, stream: str, limit: int, *, answered: bool = True) -> Sequence[Spoken]:
-        return await self._read(partial(queries.spoken, stream=stream, limit=limit, answered=answered))
+    async def spoken(
+        self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
+    ) -> Sequence[Spoken]:
+        read = partial(queries.spoken, stream=stream, limit=limit, answered=answered, until=until)
+        return await self._read(read)
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
         return await self._read(partial(queries.recent, limit=limit, before=before))
