@@ -119,7 +119,7 @@ class Reloading:
         for instance in list(state.instances.values()):
             keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
-        state.tool_servers = new.servers
+        state.tool_servers, state.files.max_file_bytes = new.servers, settings.checkpoints.max_file_bytes
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
         limits = settings.limits

@@ -27,7 +27,7 @@ from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.home import Home
-from rhetor.hub.core.limits import Limits
+from rhetor.hub.core.limits import CheckpointLimits, Limits
 from rhetor.settings import ANSWERING, Keys, Settings, named_models, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
@@ -104,6 +104,12 @@ def _limits(settings: Settings) -> Limits:
         default_peer=settings.session.default_peer,
         project_roots=settings.projects.roots,
         on_pause=settings.quota.on_pause or "ask",
+        checkpoints=CheckpointLimits(
+            settings.checkpoints.mode == "per_turn",
+            settings.checkpoints.keep,
+            settings.checkpoints.max_age_days,
+            settings.checkpoints.max_bytes,
+        ),
     )
 
 

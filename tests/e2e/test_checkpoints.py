@@ -34,8 +34,13 @@ def test_a_session_goes_back_to_a_checkpoint_with_its_files(machine: Machine, si
     assert run_ok(machine, "session", "diff", "work", "first") == "~ a\n+ b\n"
     run_ok(machine, "session", "checkpoint", "work", "second")
     assert run_ok(machine, "session", "diff", "work", "second", "first") == "~ a\n- b\n"
-    assert run_ok(machine, "session", "diff", "work", "second") == "No file differs\n"
+    assert run_ok(machine, "session", "diff", "work", "second") == "Nothing differs\n"
     assert run_ok(machine, "session", "restore", "work", "first", "--dry-run") == "~ a\n- b\n"
+    answer = " ".join(run_ok(machine, "apollo", "again", "-s=work").split())
+    said = f"You: again\n{{0}} apollo: {answer[:69]}…\n"
+    assert run_ok(machine, "session", "diff", "work", "second") == "+ " + said.format("+")
+    shown = run_ok(machine, "session", "restore", "work", "first", "--dry-run")
+    assert shown == "~ a\n- b\n\n- " + said.format("-")
 
     unasked = machine.run("session", "restore", "work", "first")
     assert (unasked.returncode, "add --yes" in unasked.stderr) == (2, True)
@@ -49,6 +54,15 @@ def test_a_session_goes_back_to_a_checkpoint_with_its_files(machine: Machine, si
     tree = run_ok(machine, "session", "timeline", "work").splitlines()
     shape = [(line.partition(" 20")[0], line.split("  ")[2]) for line in tree]
     assert shape == [("o", "first"), ("└ o", "second"), ("└ *", "other")]
+    run_ok(machine, "apollo", "differently", "-s=work")
+    run_ok(machine, "session", "checkpoint", "work", "third")
+    run_ok(machine, "session", "restore", "work", "second", "--yes")
+    run_ok(machine, "apollo", "elsewhere", "-s=work")
+    run_ok(machine, "session", "checkpoint", "work", "fourth")
+    between = run_ok(machine, "session", "diff", "work", "third", "fourth").splitlines()
+    assert between[:2] == ["~ a", "+ b"]
+    assert [line.split(":")[0] for line in between[3:]] == ["- You", "- apollo", "+ You", "+ apollo"]
+    assert (between[3], between[5]) == ("- You: differently", "+ You: elsewhere")
 
 
 def test_unknown_and_ambiguous_checkpoints_are_named_as_such(machine: Machine, site: Path) -> None:

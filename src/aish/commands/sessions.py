@@ -15,6 +15,7 @@ from aish.commands.sessions_checkpoints import (
     diff,
     restore,
     timeline,
+    warn_of_limits,
 )
 from aish.commands.sessions_export import EXPORT, SHOW, export, show
 from aish.commands.sessions_import import IMPORT, import_conversations
@@ -149,6 +150,7 @@ def _save(words: "list[str]") -> int:
     name = plain[0]
     if len(plain) == 1 and (known := _session_named(hub, name)):
         made = hub.ask("POST", f"{path_of(known)}/checkpoint", {})
+        warn_of_limits(made)
         hub.ask("POST", f"{path_of(known)}/save", {})
         return print_line(f"✓ Saved {name} (checkpoint {made['checkpoint_id']})")
     session = find_session(hub, plain[1]) if len(plain) == 2 else _last_used(hub, options.get("--tool"))

@@ -21,7 +21,8 @@ TIMELINE = "sessions timeline SESSION [--json]"
 DIFF = "sessions diff SESSION A [B] [--json]"
 RESTORE = "sessions restore SESSION CHECKPOINT [--dry-run] [--yes] [--json]"
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
-_MOST = 50  # changed files that are shown
+_MOST = 50  # changed files, and messages, that are shown
+_EXCERPT = 70  # characters of a message
 
 
 def checkpoint(words: "list[str]") -> int:
@@ -35,20 +36,33 @@ def checkpoint(words: "list[str]") -> int:
         raise usage_error(CHECKPOINT)
     hub = Hub()
     body = {"name": plain[1]} if len(plain) == 2 else {}
-    made = hub.ask("POST", f"{path_of(find_session(hub, plain[0]))}/checkpoint", body)
-    _warn_of_left_out(made)
+    path = f"{path_of(find_session(hub, plain[0]))}/checkpoint"
+    made = hub.ask("POST", path, body)
+    warn_of_limits(made)
     if options:
         return print_json(made)
     named = f" {made['name']}" if made["name"] != made["checkpoint_id"] else ""
     return print_line(f"✓ Made the checkpoint{named} ({made['checkpoint_id']}){_files(made)}")
 
 
-def _warn_of_left_out(made: "Found") -> None:
+def warn_of_limits(made: "Found") -> None:
+    """Say what limits left out of a new checkpoint, and what they removed because of it."""
     left = made.get("left_out") or []
     for each in left[:_MOST]:
         _say(f"aish: not in the checkpoint: {each['path']} ({each['reason']})\n")
     if len(left) > _MOST:
         _say(f"aish: not in the checkpoint: {len(left) - _MOST} more files (--json lists them)\n")
+    removed = made.get("removed") or []
+    for each in removed[:_MOST]:
+        named = f" {each['name']}" if each["name"] != each["checkpoint_id"] else ""
+        _say(f"aish: removed the checkpoint {each['checkpoint_id']}{named} ({each['limit']})\n")
+    if len(removed) > _MOST:
+        _say(f"aish: removed {len(removed) - _MOST} more checkpoints (--json lists them)\n")
+    if "exceeding_bytes" in made:
+        taken = (
+            f"checkpoints take {made['exceeding_bytes'] / 1e6:,.0f} MB, and only those with names are left"
+        )
+        _say(f"aish: {taken}; raise checkpoints.max_bytes\n")
 
 
 def _say(text: str) -> None:
@@ -108,7 +122,7 @@ def _line(each: "Found", current: "str | None") -> str:
 
 
 def diff(words: "list[str]") -> int:
-    """Print which files differ between two checkpoints of a session, or between one and now.
+    """Print which files and messages differ between two checkpoints of a session, or between one and now.
 
     Raises:
         Failure: the words are invalid, or there is no such session or checkpoint.
@@ -122,13 +136,27 @@ def diff(words: "list[str]") -> int:
     if new:
         found = hub.ask("GET", f"/api/v2/checkpoints/{quote(old)}/diff/{quote(new[0])}")
     else:
-        shown = hub.ask("POST", f"{path_of(session)}/restore", {"at": old, "dry_run": True})
-        found = {"changed": [_reversed(each) for each in shown["changed"]]}
+        body = {"at": old, "dry_run": True}
+        shown = hub.ask("POST", f"{path_of(session)}/restore", body)
+        messages = [_flipped(each) for each in shown["changed_messages"]]
+        messages.sort(key=lambda each: each["change"] == "added")  # those of the checkpoint come first
+        changed = [_reversed(each) for each in shown["changed"]]
+        found = {"changed": changed, "changed_messages": messages}
     if options:
         return print_json(found)
-    if found["changed"] is None:
-        return print_line("One of the checkpoints has no files")
-    return print_line("\n".join(_changes(found["changed"])) or "No file differs")
+    return print_line("\n".join(_differences(found, session["specialist_id"])) or "Nothing differs")
+
+
+def _differences(found: "Found", peer: str) -> "Iterator[str]":
+    """Yield a line for each file and each message that differs."""
+    files = ["One of the checkpoints has no files"]
+    if found["changed"] is not None:
+        files = list(_changes(found["changed"]))
+    messages = list(_message_changes(found["changed_messages"], peer))
+    yield from files
+    if files and messages:
+        yield ""
+    yield from messages
 
 
 def _checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
@@ -148,12 +176,15 @@ def _checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
     return str(found[0])
 
 
+def _flipped(each: "Found") -> "Found":
+    other = {"added": "removed", "removed": "added", "changed": "changed"}
+    return {**each, "change": other[each["change"]]}
+
+
 def _reversed(each: "Found") -> "Found":
     """Return the change from the checkpoint to now, given the one that a restore would make."""
-    other = {"added": "removed", "removed": "added", "changed": "changed"}
     return {
-        **each,
-        "change": other[each["change"]],
+        **_flipped(each),
         "old_bytes": each["new_bytes"],
         "new_bytes": each["old_bytes"],
     }
@@ -167,6 +198,18 @@ def _changes(changed: "Sequence[Found]") -> "Iterator[str]":
         yield f"{_MARKS[each['change']]} {one_line(each['path'])}{slash}"
     if len(changed) > _MOST:
         yield f"and {len(changed) - _MOST} more (--json shows all)"
+
+
+def _message_changes(changed: "Sequence[Found]", peer: str) -> "Iterator[str]":
+    from aish.render import one_line
+
+    for each in changed[:_MOST]:
+        author = peer if each["role"] == "assistant" else "You"
+        content = one_line(each["content"])
+        excerpt = content if len(content) <= _EXCERPT else f"{content[: _EXCERPT - 1]}…"
+        yield f"{_MARKS[each['change']]} {author}: {excerpt}"
+    if len(changed) > _MOST:
+        yield f"and {len(changed) - _MOST} more messages (--json shows all)"
 
 
 def restore(words: "list[str]") -> int:
@@ -188,16 +231,17 @@ def restore(words: "list[str]") -> int:
     if "--dry-run" in options:
         if "--json" in options:
             return print_json(shown)
-        return print_line("\n".join(_changes(shown["changed"])) or "No file would change")
+        lines = "\n".join(_differences(shown, session["specialist_id"]))
+        return print_line(lines or "Nothing would change")
     if "--yes" not in options:
-        _ask(shown["changed"], plain[0])
+        _ask(list(_differences(shown, session["specialist_id"])), plain[0])
     done = hub.ask("POST", path, body)
     if "--json" in options:
         return print_json(done)
     return print_line("\n".join(_report(plain, done)))
 
 
-def _ask(changed: "Sequence[Found]", name: str) -> None:
+def _ask(differences: "Sequence[str]", name: str) -> None:
     """Show what would change, and ask whether to do it.
 
     Raises:
@@ -207,8 +251,8 @@ def _ask(changed: "Sequence[Found]", name: str) -> None:
 
     if not os.isatty(STDIN) or not os.isatty(STDERR):
         raise Failure("nobody can be asked here; see --dry-run, and then add --yes", exits.USAGE)
-    files = "".join(f"{line}\n" for line in _changes(changed)) or "No file will change.\n"
-    _say(f"{files}Restore {name}? Messages and files since then are kept. [y/N] ")
+    shown = "".join(f"{line}\n" for line in differences) or "Nothing will change.\n"
+    _say(f"{shown}Restore {name}? Messages and files since then are kept. [y/N] ")
     answer = b""
     while not answer.endswith(b"\n") and (read := os.read(STDIN, 1)):
         answer += read

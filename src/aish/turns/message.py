@@ -170,6 +170,9 @@ class Turn:
                 elif kind == "error":
                     self._out.write("".join(self._held))
                     raise turn_failure(self._peer, frame)
+                elif kind == "notice":
+                    self._out.break_line()
+                    say(f"aish: {frame.get('detail')}")
                 elif kind == "permission":
                     self._out.break_line()
                     from aish.turns.permissions import show_request

@@ -153,5 +153,10 @@ class ResumingStream:
             yield {"type": "done", **data, "execution_time": data["seconds"]}
         elif event.type == "permission.asked":
             yield {"type": "permission", **data}
+        elif event.type == "checkpoint.failed":
+            yield {"type": "notice", "detail": f"no checkpoint of this turn: {data['detail']}"}
+        elif event.type == "checkpoint.made" and data.get("left_out"):
+            named = ", ".join(f"{left['path']} ({left['reason']})" for left in data["left_out"])
+            yield {"type": "notice", "detail": f"not in the checkpoint {data['name']!r}: {named}"}
         elif event.type in _ENDS:
             yield {"type": "error", "code": _ENDS[event.type], "retryable": True, **data}

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from rhetor.domain import event as ev
+from rhetor.domain.snapshot import LeftOut
 from rhetor.store.base import Record
 
 from .notices import TURN_ENDS
@@ -89,7 +90,21 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
             return {"type": "quota_paused", **source, **ev.data_of(payload)}
         case ev.TurnStarted(peer, instead_of=str(before)):
             return {"type": "passed_on", **source, "from": before, "to": peer}
+        case ev.CheckpointFailed(code, detail):
+            return {
+                "type": "notice",
+                **source,
+                "code": code,
+                "detail": f"no checkpoint of this turn: {detail}",
+            }
+        case ev.CheckpointMade(name=name, left_out=tuple(left_out)):
+            return {"type": "notice", **source, **_left_out(name, left_out)}
     return None
+
+
+def _left_out(name: str, files: tuple[LeftOut, ...]) -> dict[str, Any]:
+    named = ", ".join(f"{left.path} ({left.reason})" for left in files)
+    return {"code": "left_out", "detail": f"not in the checkpoint {name!r}: {named}"}
 
 
 def _error(code: str, detail: str, source: dict[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .questions import Answers, Question
+from .snapshot import LeftOut
 
 Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
@@ -321,13 +322,33 @@ class PeerLost(Struct, frozen=True, gc=False):
 class CheckpointMade(Struct, frozen=True, gc=False):
     """A position of a session was given a name. A restore and a fork record their origin in this way, too.
 
-    `parent`: the position, as `<session>@<epoch>:<seq>`.
+    `parent`: the position, as `<session>@<epoch>:<seq>`. `left_out`: files that a checkpoint before a turn
+    does not contain, and that the checkpoint before it did not name.
     """
 
     type: ClassVar[str] = "checkpoint.made"
     checkpoint_id: str
     name: str
     parent: str
+    left_out: tuple[LeftOut, ...] | UnsetType = UNSET
+
+
+class CheckpointFailed(Struct, frozen=True, gc=False):
+    """No checkpoint could be made before the turn, which runs without one. `hint`: what to do."""
+
+    type: ClassVar[str] = "checkpoint.failed"
+    code: str
+    detail: str
+    hint: str | UnsetType = UNSET
+
+
+class CheckpointRemoved(Struct, frozen=True, gc=False):
+    """A checkpoint without a name was removed. `limit`: the setting that took effect."""
+
+    type: ClassVar[str] = "checkpoint.removed"
+    checkpoint_id: str
+    name: str
+    limit: str
 
 
 class PlanStarted(Struct, frozen=True, gc=False):
@@ -425,6 +446,8 @@ Payload = (
     | PeerExited
     | PeerLost
     | CheckpointMade
+    | CheckpointFailed
+    | CheckpointRemoved
     | PlanStarted
     | StepStarted
     | StepDone

@@ -42,7 +42,9 @@ from .programs import lifecycle
 from .programs.instances import detach, release, reports
 from .recovery import recover
 from .sessions import (
+    automatic_checkpoints,
     blobs,
+    checkpoint_limits,
     checkpoints,
     forks,
     imports,
@@ -267,6 +269,7 @@ async def open_hub(
             files=files or NoFiles(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
+        state.before_turn = partial(automatic_checkpoints.before_turn, state)
         peers.use_reports(partial(reports, state))
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
@@ -313,5 +316,6 @@ async def _sweep(state: State) -> None:
         await asyncio.sleep(EXPIRY_SECONDS)
         try:
             await states.expire_old(state)
+            await checkpoint_limits.sweep(state)
         except Exception:  # a bug or the store; the next sweep retries
             log.exception("expiry sweep failed")

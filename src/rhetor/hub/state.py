@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from weakref import WeakValueDictionary
 
+from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.domain.secrets import Secrets
+from rhetor.domain.session import Session
 from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.base import Driver, ProgramDriver, ToolServers, Transcripts
@@ -26,7 +29,7 @@ from .catalog.usage import Usage
 from .core.background import Background
 from .core.deliveries import Deliveries
 from .core.ids import Ids
-from .core.limits import Limits
+from .core.limits import Limits, Upkeep
 from .core.notifier import Notifier
 from .fanout.broadcaster import Broadcaster
 from .fanout.presence import Occupancy, Presence
@@ -41,6 +44,16 @@ def no_launches(peer: Peer, cwd: str | None) -> Launch:
         NotRunning: always.
     """
     raise NotRunning(peer.name)
+
+
+class BeforeTurn(Protocol):
+    """Prepares a turn of a session. `at`: the position before it. `content`: its message."""
+
+    async def __call__(self, session: Session, turn_id: str, at: Position, content: str) -> None: ...
+
+
+async def do_nothing(session: Session, turn_id: str, at: Position, content: str) -> None:
+    """Prepare nothing."""
 
 
 class NoBlobs:
@@ -58,6 +71,9 @@ class NoBlobs:
 
 class NoFiles:
     """The files of a hub that has no folder for them: it stores none."""
+
+    max_file_bytes = 0
+    exists = False
 
     def __call__(self) -> Files:
         raise StoreRefused("this hub has no storage for files")
@@ -96,7 +112,8 @@ class State:
     a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
     if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
-    logged. `tool_servers`: the MCP servers whose tools models may have.
+    logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
+    turn, if checkpoints are made automatically.
     """
 
     store: Store
@@ -129,6 +146,8 @@ class State:
     deliveries: Deliveries = field(default_factory=Deliveries)
     secrets: Secrets = field(default_factory=Secrets)
     tool_servers: ToolServers = field(default_factory=NoToolServers)
+    before_turn: BeforeTurn = do_nothing
+    upkeep: Upkeep = field(default_factory=Upkeep)
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

@@ -196,9 +196,16 @@ class ProjectsSettings(Section, frozen=True):
 
 
 class CheckpointSettings(Section, frozen=True):
-    """Checkpoints of the files in sessions' folders. `max_file_bytes`: larger files are left out."""
+    """Checkpoints, and the files in sessions' folders that they keep. With the mode `per_turn`, one is made
+    before each turn. Those without a name are removed if a session has more than `keep` of them, if they are
+    older than `max_age_days`, or if all files take more than `max_bytes` on the disk. `max_file_bytes`:
+    larger files are left out."""
 
+    mode: Literal["per_turn", "manual"] = "manual"
+    keep: Count = 50
+    max_age_days: Annotated[float, Meta(gt=0)] = 30
     max_file_bytes: Count = 52_428_800
+    max_bytes: Count = 2_147_483_648
 
 
 class TimeoutSettings(Section, frozen=True):

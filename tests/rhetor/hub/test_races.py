@@ -72,7 +72,7 @@ async def test_a_name_saved_during_another_change_is_kept(change: str) -> None:
         made: Any = await home.execute(MakeCheckpoint(session.id))
         commands: dict[str, Command] = {
             "pause": PauseSession(session.id),
-            "restore": RestoreSession(session.id, made.id),
+            "restore": RestoreSession(session.id, made.checkpoint.id),
         }
         _save_first(home, store, session.id)
         await home.execute(commands[change])

@@ -28,10 +28,10 @@ from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
 from rhetor.drivers.base import PastMessage
 from rhetor.errors import ProviderCut, StateConflict
-from rhetor.hub.catalog.checkpoints import CheckpointRow
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.recovery import REASON
+from rhetor.hub.sessions.checkpoints import Made
 from rhetor.hub.sessions.states import expire_old, owned_session
 from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.memory import MemoryStore
@@ -112,7 +112,7 @@ async def test_a_fork_has_the_history_up_to_its_checkpoint_and_does_not_change_i
         first = await home.send(target="apollo", content="one", context_window=10)
         await home.end_of(first)
         made = await home.execute(MakeCheckpoint(first.session_id, "here"))
-        assert isinstance(made, CheckpointRow)
+        assert isinstance(made, Made)
         await home.end_of(await home.send(session_id=first.session_id, content="two"))
         forked = await home.execute(ForkSession(first.session_id, "here"))
         assert isinstance(forked, Session)

@@ -53,6 +53,11 @@ class CheckpointRow(_Doc, frozen=True, gc=False, kw_only=True):
     owner: str
     at: int
 
+    @property
+    def is_named(self) -> bool:
+        """Whether a person gave it a name. Limits do not remove it."""
+        return not self.automatic and self.name != self.id
+
     def row(self) -> Row:
         """Return its catalog row."""
         doc = msgspec.json.encode(self)

@@ -5,6 +5,20 @@ from __future__ import annotations
 import msgspec
 
 
+class CheckpointLimits(msgspec.Struct, frozen=True):
+    """Which checkpoints are made and kept.
+
+    `per_turn`: one is made before each turn of a session with a folder. `keep`: how many without a name a
+    session has at most. `max_age_days`: how long those are kept. `max_bytes`: what the files of all
+    checkpoints may take on the disk.
+    """
+
+    per_turn: bool = False
+    keep: int = 50
+    max_age_days: float = 30
+    max_bytes: int = 2 << 30
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Limits of one hub. Times are in seconds.
 
@@ -15,7 +29,7 @@ class Limits(msgspec.Struct, frozen=True):
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
-    reached.
+    reached. `checkpoints`: which are made and kept.
     """
 
     session_ttl: float = 3600.0
@@ -29,3 +43,16 @@ class Limits(msgspec.Struct, frozen=True):
     default_peer: str = "numa"
     project_roots: tuple[str, ...] = ("~",)
     on_pause: str = "ask"
+    checkpoints: CheckpointLimits = CheckpointLimits()
+
+
+class Upkeep(msgspec.Struct):
+    """When the checkpoints of one hub were last looked through. Times are on `time.monotonic`.
+
+    `swept`: for those that are too old. `shrunk`: because their files took too much. `removed`: some were
+    removed, or an earlier hub may have, and nobody has looked since for content that none has.
+    """
+
+    swept: float = float("-inf")
+    shrunk: float = float("-inf")
+    removed: bool = True

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from rhetor.domain.command import MakeCheckpoint, Principal
 from rhetor.domain.event import CheckpointMade, Position
 from rhetor.domain.session import Session
-from rhetor.domain.snapshot import Change
+from rhetor.domain.snapshot import Change, LeftOut
 from rhetor.errors import NotFound, Unprocessable
 from rhetor.hub.catalog.checkpoints import KIND, CheckpointRow, KeptFiles, checkpoint_of
 from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
-from rhetor.store.base import Draft, Head, parse_cursor, require_position
+from rhetor.store.base import Draft, Head, Spoken, parse_cursor, require_position
 
+from .checkpoint_limits import ALL, Applied, apply_limits, of_session
 from .session_files import differences, folder_of, kept_files
 from .states import owned_session
 
@@ -32,14 +33,29 @@ class Place(Struct, frozen=True):
     checkpoint: CheckpointRow | None
 
 
+class MessageChanges(Struct, frozen=True):
+    """The messages that only the old or only the new branch of a conversation has, in order."""
+
+    removed: Sequence[Spoken] = ()
+    added: Sequence[Spoken] = ()
+
+
 class Difference(Struct, frozen=True):
     """How two checkpoints differ. `files`: None if one of them has none. `cursors`: their positions."""
 
     files: Sequence[Change] | None
     cursors: tuple[str, str]
+    messages: MessageChanges
 
 
-async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> CheckpointRow:
+class Made(Struct, frozen=True):
+    """A new checkpoint, and what limits removed because of it."""
+
+    checkpoint: CheckpointRow
+    applied: Applied = Applied()
+
+
+async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint) -> Made:
     """Name a position of the session: the command's cursor, or the end of the log if there is none. At the
     end, the checkpoint also has the files of the session's folder.
 
@@ -50,10 +66,12 @@ async def checkpoint(state: State, principal: Principal, command: MakeCheckpoint
         Unprocessable: the folder cannot be read.
     """
     session = await owned_session(state, principal, command.session_id)
-    files = None
-    if command.cursor is None:
-        files = await kept_files(state, await folder_of(state, session))
-    return await make(state, principal, session.id, command.name, files=files, cursor=command.cursor)
+    if command.cursor is not None:
+        at = await position_at(state, session.id, command.cursor)
+        return Made(await make(state, principal, session.id, command.name, at=at))
+    files = await kept_files(state, await folder_of(state, session))
+    made = await make(state, principal, session.id, command.name, files=files)
+    return Made(made, await apply_limits(state, made))
 
 
 async def make(
@@ -63,14 +81,20 @@ async def make(
     name: str,
     *,
     files: KeptFiles | None = None,
-    cursor: str | None = None,
+    at: Position | None = None,
+    turn_id: str | None = None,
+    left_out: tuple[LeftOut, ...] = (),
     automatic: bool = False,
 ) -> CheckpointRow:
-    """Commit a checkpoint of the session. The session continues from it, if it marks the end of the log."""
+    """Commit a checkpoint of the session. `at`: the position that it marks; the end of the log if it is None.
+    `turn_id`: the turn before which it is made. `left_out`: what its event names.
+
+    The session continues from it, unless it is made for an earlier position that was given.
+    """
 
     async def attempt() -> CheckpointRow:
         session = await owned_session(state, principal, session_id)
-        position = await position_at(state, session.id, cursor)
+        position = at or await position_at(state, session.id, None)
         id = state.ids.new("c")
         row = CheckpointRow(
             id=id,
@@ -84,11 +108,11 @@ async def make(
             files=files,
         )
         rows, expects = [row.row()], []
-        if cursor is None and session.takes_messages:
+        if (at is None or turn_id) and session.takes_messages:
             rows.append(session_row(replace(session, checkpoint=id)))
             expects.append(unchanged(session))
-        made = CheckpointMade(id, row.name, f"{session.id}@{position}")
-        await state.store.commit(session.id, [Draft(made)], rows=rows, expects=expects)
+        made = CheckpointMade(id, row.name, f"{session.id}@{position}", left_out or UNSET)
+        await state.store.commit(session.id, [Draft(made, turn_id)], rows=rows, expects=expects)
         return row
 
     return await until_unchanged(attempt)
@@ -104,11 +128,6 @@ async def checkpoints(state: State, principal: Principal, session_id: str) -> Se
     return await of_session(state, session.id)
 
 
-async def of_session(state: State, session_id: str) -> Sequence[CheckpointRow]:
-    rows = await state.store.find(KIND, parent=session_id, limit=10_000)
-    return [checkpoint_of(row) for row in rows]
-
-
 async def timeline(state: State, principal: Principal, session_id: str) -> dict[str, Any]:
     """Return the session's checkpoints as a tree: `{current, checkpoints}`. The `parent` of a checkpoint is
     the one from which the session continued; `current` is the one from which it continues now.
@@ -119,6 +138,37 @@ async def timeline(state: State, principal: Principal, session_id: str) -> dict[
     session = await owned_session(state, principal, session_id)
     found = await of_session(state, session.id)
     return {"current": session.checkpoint, "checkpoints": found}
+
+
+async def message_changes(
+    state: State, old: tuple[str, Position], new: tuple[str, Position]
+) -> MessageChanges:
+    """Return how the conversation of a session up to a position differs from that up to another one, which
+    may be of another session, such as a fork."""
+    before, after = [
+        last_answers(await state.store.spoken(session_id, ALL, answered=False, until=position))
+        for session_id, position in (old, new)
+    ]
+    known, found = [{_identity(spoken) for spoken in branch} for branch in (before, after)]
+    return MessageChanges(
+        [spoken for spoken in before if _identity(spoken) not in found],
+        [spoken for spoken in after if _identity(spoken) not in known],
+    )
+
+
+def _identity(spoken: Spoken) -> tuple[str, str, int, str]:
+    return spoken.turn_id, spoken.role, spoken.at, spoken.content
+
+
+def last_answers(messages: Sequence[Spoken]) -> list[Spoken]:
+    """Return the messages; if late text was added to an answer, the last state of it in the first one's
+    place."""
+    found: dict[object, Spoken] = {}
+    for number, spoken in enumerate(messages):
+        key = (spoken.turn_id, spoken.role) if spoken.turn_id else number
+        first = found.get(key, spoken)
+        found[key] = replace(spoken, at=first.at)
+    return list(found.values())
 
 
 async def diff(state: State, principal: Principal, old: str, new: str) -> Difference:
@@ -132,7 +182,9 @@ async def diff(state: State, principal: Principal, old: str, new: str) -> Differ
     files = None
     if before.files is not None and after.files is not None:
         files = await differences(state, before.files.root, after.files.root)
-    return Difference(files, (before.cursor, after.cursor))
+    old_place, new_place = [(row.session_id, parse_cursor(row.cursor)) for row in (before, after)]
+    messages = await message_changes(state, old_place, new_place)
+    return Difference(files, (before.cursor, after.cursor), messages)
 
 
 async def owned_checkpoint(state: State, principal: Principal, id: str) -> CheckpointRow:

@@ -28,9 +28,10 @@ from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_accepted, until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.store.base import Draft
-from rhetor.store.files.base import DamagedObject, Journal, Obstructed
+from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreUndone
 
-from .checkpoints import Place, make, of_session, place_of
+from .checkpoint_limits import of_session
+from .checkpoints import MessageChanges, Place, make, message_changes, place_of, position_at
 from .session_files import cannot, differences, peer_of, taken
 from .states import open_one, owned_session
 
@@ -52,29 +53,32 @@ class Restored(Struct, frozen=True):
     """A restored session.
 
     `before`: the checkpoint with the files as they were. `saved`: the checkpoint with files that changed
-    during the restore. `changed`: the files that are different now. `retold`: the agent begins a new
-    conversation, and is told the earlier one.
+    during the restore. `changed`: the files that are different now. `messages`: how the conversation is.
+    `retold`: the agent begins a new conversation, and is told the earlier one.
     """
 
     session: Session
     before: CheckpointRow | None = None
     saved: CheckpointRow | None = None
     changed: Sequence[Change] = ()
+    messages: MessageChanges = MessageChanges()
     retold: bool = False
 
 
 async def preview(state: State, principal: Principal, session_id: str, at: str) -> Restored:
-    """Return the session as it is, and which files a restore would change.
+    """Return the session as it is, and how a restore would change its files and its conversation.
 
     Raises:
         NotFound, PositionLost, Unprocessable: as `restore`.
     """
     session = await owned_session(state, principal, session_id)
-    files = (await _place(state, session, at))[1]
+    place, files = await _place(state, session, at)
+    messages = await _messages(state, session, place)
     if files is None:
-        return Restored(session)
+        return Restored(session, messages=messages)
     now = await _before(state, files)
-    return Restored(session, changed=await differences(state, now.root.hex(), files.root))
+    changed = await differences(state, now.root.hex(), files.root)
+    return Restored(session, changed=changed, messages=messages)
 
 
 async def restore(state: State, principal: Principal, command: RestoreSession) -> Restored:
@@ -92,11 +96,16 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     """
     session = await _idle(state, principal, command.session_id)
     place, files = await _place(state, session, command.at)
+    messages = await _messages(state, session, place)
     retold = await _forget_conversation(state, session)
     if files is None:
-        return Restored(await _commit(state, principal, session.id, place, retold), retold=retold)
+        restored = await _commit(state, principal, session.id, place, retold)
+        return Restored(restored, messages=messages, retold=retold)
+    root = bytes.fromhex(files.root)
     async with state.exclusively(f"folder {files.folder}"):
-        return await _with_files(state, principal, session, place, files, retold)
+        with state.files().holding(root):
+            done = await _with_files(state, principal, session, place, files, retold)
+            return replace(done, messages=messages)
 
 
 async def _with_files(
@@ -113,7 +122,12 @@ async def _with_files(
         await _settle(state, principal, session.id, undone)
         raise
     saved = await _settle(state, principal, session.id, journal)
-    return Restored(restored, kept, saved, changed, retold)
+    return Restored(restored, kept, saved, changed, retold=retold)
+
+
+async def _messages(state: State, session: Session, place: Place) -> MessageChanges:
+    now = session.id, await position_at(state, session.id, None)
+    return await message_changes(state, now, (session.id, place.position))
 
 
 async def _idle(state: State, principal: Principal, session_id: str) -> Session:
@@ -156,6 +170,9 @@ async def _restore_files(
     folder, root = Path(files.folder), bytes.fromhex(files.root)
     try:
         return await asyncio.to_thread(lambda: state.files().restore(folder, root, now.root, note))
+    except RestoreUndone as error:
+        await _settle(state, Principal(session.owner), session.id, error.journal)
+        raise cannot("the files cannot be restored, and are as they were", error) from error
     except (Obstructed, DamagedObject, OSError) as error:
         raise cannot("the files cannot be restored", error) from error
 
@@ -242,9 +259,10 @@ async def _finish(state: State, note: Note, journal: Journal) -> None:
     finished = await asyncio.to_thread(lambda: state.files().finish(journal))
     owner = Principal(note.owner)
     session = await owned_session(state, owner, note.session_id)
-    if session.takes_messages and session.restore != journal.number:
+    if session.takes_messages and session.restore != journal.number and not finished.undone:
         place = await place_of(state, session, note.checkpoint)
         retold = await _forget_conversation(state, session)
         await _begin_epoch(state, session, place, retold, journal.number)
     await _settle(state, owner, session.id, finished)
-    log.warning("a restore of files was finished", extra={"folder": os.fsdecode(journal.folder)})
+    done = "a restore of files was undone" if finished.undone else "a restore of files was finished"
+    log.warning(done, extra={"folder": os.fsdecode(journal.folder)})

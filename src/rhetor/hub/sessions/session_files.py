@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,16 @@ async def taken(state: State, folder: Path, include: Collection[bytes] = ()) -> 
         Unprocessable: the folder cannot be read.
     """
     try:
-        return await asyncio.to_thread(lambda: state.files().take(folder, include=include))
+        async with one_at_a_time(state):
+            return await asyncio.to_thread(lambda: state.files().take(folder, include=include))
     except OSError as error:
         raise cannot(f"the files in {folder} cannot be kept", error) from error
+
+
+def one_at_a_time(state: State) -> AbstractAsyncContextManager[None]:
+    """Hold the lock for long work on files: the store does one after the other, and those that wait must not
+    occupy the threads that others need."""
+    return state.exclusively("files of checkpoints")
 
 
 async def differences(state: State, old: str, new: str) -> list[Change]:

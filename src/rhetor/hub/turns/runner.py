@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rhetor.domain.event import SessionStateChanged, TurnCompleted, TurnEnd
+from rhetor.domain.event import Position, SessionStateChanged, TurnCompleted, TurnEnd
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
@@ -103,7 +104,7 @@ class SessionRunner:
                 session, row, message = first
                 turn = _turn(row)
                 turn.start()
-                await self._run_turn(session, row, turn, message)
+                await self._run_turn(session, row, turn, message, max(row.behind, 1))
             await self._run_waiting()
         finally:
             self._state.runners.pop(self._session_id, None)
@@ -133,14 +134,17 @@ class SessionRunner:
         try:
             message = await until_accepted(lambda: received(store, row), session.id)
             start = Draft(turn.start(), row.id)
-            await commit_until_accepted(store, session.id, [start], [running], expects=still_waiting)
+            started = await commit_until_accepted(
+                store, session.id, [start], [running], expects=still_waiting
+            )
         except StateConflict:  # it was cancelled in the meantime
             return
         except Exception as error:  # whatever it is, the turn must not stay accepted
             log.exception("starting a turn failed", extra={"session": session.id, "turn": row.id})
             await self._fail(session, row, error)
         else:
-            await self._run_turn(session, row.become(TurnState.RUNNING), turn, message)
+            began = row.become(TurnState.RUNNING)
+            await self._run_turn(session, began, turn, message, started.first - 1)
 
     async def _resumed(
         self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
@@ -185,11 +189,18 @@ class SessionRunner:
             self.current = None
         await self._run(None)
 
-    async def _run_turn(self, session: Session, row: TurnRow, turn: Turn, message: Received) -> None:
+    async def _run_turn(
+        self, session: Session, row: TurnRow, turn: Turn, message: Received, before: int
+    ) -> None:
+        """Run a turn whose start is in the log. `before`: the number of the last event before the turn, or
+        before its start if it was queued."""
         pending = self._pending(session, turn, message)
         self.current = self._turn_run(session, row, turn, pending)
         try:
-            await self.current.run(self._outputs(session, message, pending))
+            outputs = self._outputs(session, message, pending)
+            if self._state.limits.checkpoints.per_turn:
+                outputs = self._after_checkpoint(session, turn.turn_id, message, before, outputs)
+            await self.current.run(outputs)
             notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # its end cannot be stored; the turns that wait must run all the same
             log.exception("running a turn failed", extra={"session": session.id, "turn": row.id})
@@ -260,6 +271,22 @@ class SessionRunner:
         )
         history = self._history(session, pending)
         return call_peer(self._state, pending.peer, prompt, pending, session.voice, history, paused)
+
+    async def _after_checkpoint(
+        self,
+        session: Session,
+        turn_id: str,
+        received: Received,
+        before: int,
+        outputs: AsyncGenerator[Output, None],
+    ) -> AsyncGenerator[Output, None]:
+        async with aclosing(outputs):
+            head = await until_accepted(lambda: self._state.store.head(session.id), session.id)
+            if head is not None:
+                at = Position(head.epoch, before)
+                await self._state.before_turn(session, turn_id, at, received.message.content)
+            async for output in outputs:
+                yield output
 
     def _history(
         self, session: Session, pending: PendingRequests

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from secrets import token_hex
 from typing import Protocol
@@ -11,7 +12,7 @@ from msgspec import Struct, field
 
 from rhetor.domain.snapshot import Change, Snapshot
 
-Progress = Callable[[int], None]
+Progress = Callable[[int, int | None], None]
 
 
 class DamagedObject(Exception):
@@ -27,7 +28,7 @@ class Journal(Struct, frozen=True, gc=False):
 
     `before` and `target`: the snapshots between which files are being replaced. `first`: the snapshot from
     which the restore began. `saved`: a snapshot with what was found meanwhile and `first` does not contain.
-    `note`: for whoever began it.
+    `note`: for whoever began it. `undone`: the folder is, or is to become, as it was before the restore.
     """
 
     folder: bytes
@@ -37,16 +38,29 @@ class Journal(Struct, frozen=True, gc=False):
     note: bytes = b""
     saved: bytes | None = None
     number: str = field(default_factory=lambda: token_hex(8))
+    undone: bool = False
+
+
+class RestoreUndone(OSError):
+    """A restore failed, and the folder is as it was before. `journal`: what is to be settled; its `saved` has
+    the files that changed meanwhile."""
+
+    def __init__(self, error: OSError, journal: Journal) -> None:
+        super().__init__(error.errno or 0, error.strerror or str(error))
+        self.journal = journal
 
 
 class Files(Protocol):
-    """Snapshots of folders. Its functions block; any thread may call them, but only one process."""
+    """Snapshots of folders. Its functions block; any thread may call them, but only one process.
+
+    `progress`: is called with the number of files so far, and an estimate of their number in all.
+    """
 
     def take(
         self, folder: Path, *, include: Collection[bytes] = (), progress: Progress | None = None
     ) -> Snapshot:
         """Store the content of the folder. `include`: relative paths that the snapshot contains although a
-        `.gitignore` excludes them. `progress`: is called with the number of files so far.
+        `.gitignore` excludes them.
 
         Raises:
             OSError: the folder cannot be read, or the store cannot be written.
@@ -66,7 +80,15 @@ class Files(Protocol):
             DamagedObject: the snapshot is missing or damaged.
         """
 
-    def restore(self, folder: Path, target: bytes, before: bytes, note: bytes = b"") -> Journal:
+    def restore(
+        self,
+        folder: Path,
+        target: bytes,
+        before: bytes,
+        note: bytes = b"",
+        *,
+        progress: Progress | None = None,
+    ) -> Journal:
         """Make the folder equal to `target`. `before`: its snapshot, taken with `include=paths(target)`.
 
         Return the journal, whose `saved` has the files that changed after `before`. Until it is settled, it
@@ -75,7 +97,8 @@ class Files(Protocol):
         Raises:
             Obstructed: something that no snapshot contains is in the way; nothing was changed.
             DamagedObject: an object of `target` is missing or damaged; nothing was changed.
-            OSError: the folder cannot be written. It is as before again, or the restore is unfinished.
+            RestoreUndone: the folder cannot be written, and is as before again. The caller settles it.
+            OSError: the folder cannot be written, nor made as before; the restore is unfinished.
         """
 
     def unfinished(self) -> list[Journal]:
@@ -91,7 +114,7 @@ class Files(Protocol):
     def settle(self, journal: Journal) -> None:
         """Forget a restore whose result is recorded elsewhere."""
 
-    def export(self, root: bytes, folder: Path) -> None:
+    def export(self, root: bytes, folder: Path, *, progress: Progress | None = None) -> None:
         """Write a snapshot into a new folder.
 
         Raises:
@@ -100,16 +123,40 @@ class Files(Protocol):
             OSError: the folder cannot be written; a part of it may remain.
         """
 
-    def keep(self, roots: Collection[bytes]) -> int:
-        """Forget all other snapshots. Return by how many bytes the store shrank.
+    @property
+    def size(self) -> int:
+        """The number of bytes that the content of all snapshots takes on the disk."""
+
+    def fitting(self, roots: Sequence[bytes], most: int) -> int:
+        """Return how many of the snapshots, from the first one, take at most so many bytes on the disk.
 
         Raises:
-            DamagedObject: a snapshot is missing or damaged. Nothing was forgotten.
+            DamagedObject: a snapshot is missing or damaged.
+        """
+
+    def holding(self, root: bytes) -> AbstractContextManager[None]:
+        """Do not forget the snapshot while the context is open."""
+
+    def keep(self, roots: Collection[bytes], *, most: int | None = None) -> int:
+        """Forget all other snapshots, apart from those that are held, that were just taken, or that a restore
+        needs. Return by how many bytes the store shrank. It may keep some content that no snapshot has,
+        unless it is larger than `most` bytes. A snapshot that is missing is ignored.
+
+        Raises:
+            DamagedObject: a snapshot is damaged. Nothing was forgotten.
+            OSError: the store cannot be written.
         """
 
 
 class OpenFiles(Protocol):
-    """Opens the store of snapshots when it is needed."""
+    """Opens the store of snapshots when it is needed. `max_file_bytes`: larger files are left out of the next
+    snapshots."""
+
+    max_file_bytes: int
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store, from this process or an earlier one."""
 
     def __call__(self) -> Files:
         """Return the store, which is opened by the first call."""

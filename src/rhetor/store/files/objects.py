@@ -141,37 +141,53 @@ class Objects:
         Raises:
             DamagedObject: it is missing or damaged.
         """
-        with self._lock:
-            row = self._index.execute(
-                "select pack, offset, bytes from objects where digest = ?", (digest,)
-            ).fetchone()
-        if row is None:
-            raise DamagedObject(f"the object {digest.hex()} is missing")
-        pack, offset, length = row
         try:
-            with self._path(pack).open("rb") as file:
-                content = zstd.decompress(os.pread(file.fileno(), length, offset))
+            content = zstd.decompress(self._compressed(digest))
         except (OSError, zstd.ZstdError) as error:
             raise DamagedObject(f"the object {digest.hex()} cannot be read: {error}") from error
         if sha256(content).digest() != digest:
             raise DamagedObject(f"the object {digest.hex()} has other content")
         return content
 
-    def keep(self, live: Set[bytes]) -> int:
+    def _compressed(self, digest: bytes) -> bytes:
+        missing = None
+        while (place := self._place(digest)) is not None and place != missing:
+            pack, offset, length = place
+            try:
+                with self._path(pack).open("rb") as file:
+                    return os.pread(file.fileno(), length, offset)
+            except FileNotFoundError:  # `keep` has moved the object to another pack meanwhile
+                missing = place
+        raise DamagedObject(f"the object {digest.hex()} is missing")
+
+    def _place(self, digest: bytes) -> tuple[int, int, int] | None:
+        with self._lock:
+            found: tuple[int, int, int] | None = self._index.execute(
+                "select pack, offset, bytes from objects where digest = ?", (digest,)
+            ).fetchone()
+        return found
+
+    def sizes(self) -> dict[bytes, int]:
+        """Return how many bytes each object takes, by digest."""
+        with self._lock:
+            return dict(self._index.execute("select digest, bytes from objects"))
+
+    def keep(self, live: Set[bytes], in_use: float = IN_USE) -> int:
         """Remove the other objects. Return by how many bytes the store shrank.
 
-        A pack that is mostly in use keeps them.
+        A pack of which a larger part than `in_use` is live keeps them.
         """
         with self._writing:
-            return sum(self._keep(pack, size, live) for pack, size in self._packs())
+            return sum(self._keep(pack, size, live, in_use) for pack, size in self._packs())
 
-    def _keep(self, number: int, size: int, live: Set[bytes]) -> int:
+    def _keep(self, number: int, size: int, live: Set[bytes], in_use: float) -> int:
         with self._lock:
             rows = self._index.execute(
                 "select digest, offset, bytes from objects where pack = ? order by offset", (number,)
             ).fetchall()
         kept = [row for row in rows if row[0] in live]
-        if sum(length for _, _, length in kept) > IN_USE * size:
+        used = sum(length for _, _, length in kept)
+        if used == size or used > in_use * size:
             return 0
         new = self._next()
         with Pack(self._path(new), self.has) as pack, self._path(number).open("rb") as old:

@@ -19,7 +19,7 @@ class FilesOnDemand(OpenFiles):
 
     def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
         self._folder = folder
-        self._max_file_bytes = max_file_bytes
+        self.max_file_bytes = max_file_bytes
         self._without = without
         self._lock = Lock()
         self._store: FileStore | None = None
@@ -30,9 +30,14 @@ class FilesOnDemand(OpenFiles):
                 from .store import FileStore
 
                 self._store = FileStore(
-                    self._folder, max_file_bytes=self._max_file_bytes, without=self._without
+                    self._folder, max_file_bytes=self.max_file_bytes, without=self._without
                 )
+            self._store.max_file_bytes = self.max_file_bytes
             return self._store
+
+    @property
+    def exists(self) -> bool:
+        return self._folder.exists()
 
     def unfinished(self) -> list[Journal]:
         return journal.read_all(self._folder)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rhetor.domain.snapshot import Change, Entry
 
-from .base import Obstructed
+from .base import Obstructed, Progress
 from .objects import Objects, Pack
 from .scan import FOLDER, OPEN, STAGING, read_whole
 from .trees import changes, read_tree
@@ -40,8 +40,9 @@ class Restore:
         self._modes: dict[bytes, int] = {}  # of folders, when all their content is in place
         self._root = -1
 
-    def run(self) -> dict[bytes, Entry]:
+    def run(self, progress: Progress | None = None) -> dict[bytes, Entry]:
         """Change the folder. Return what was found in place of what `before` contains, by path; it is stored.
+        `progress`: is called while new content is written, which takes longest.
 
         Raises:
             Obstructed: something that no snapshot contains is in the way; nothing was changed.
@@ -53,7 +54,7 @@ class Restore:
             try:
                 os.mkdir(self._staging, OWNER, dir_fd=self._root)
                 with self._open(self._staging) as staging:
-                    self._prepare(staging)
+                    self._prepare(staging, progress)
             except BaseException:  # also an interrupt: nothing was changed yet
                 self._clean()
                 raise
@@ -90,12 +91,14 @@ class Restore:
                 with self._open(below) as inner:
                     self._check_known(inner, below, known[name])
 
-    def _prepare(self, staging: int) -> None:
+    def _prepare(self, staging: int, progress: Progress | None) -> None:
         for name in (NEW, OLD):
             os.mkdir(name, OWNER, dir_fd=staging)
         for number, change in enumerate(self._changes):
             if change.new is not None and change.new.kind != "folder":
                 self._write(staging, b"%s/%d" % (NEW, number), change.new)
+            if progress is not None:
+                progress(number + 1, len(self._changes))
 
     def _write(self, staging: int, name: bytes, entry: Entry) -> None:
         content = self._objects.read(entry.digest)

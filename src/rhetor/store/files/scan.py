@@ -30,7 +30,7 @@ class Scan:
     `old`: what is known since the last one. `include`: paths that it reads although a rule excludes them,
     with the folders above them. `without`: folders that it does not enter, as (device, inode).
     `max_file_bytes`: of one file; larger ones are left out. `progress`: is called with the number of files so
-    far.
+    far, and an estimate of their number in all: as if every folder on the way were equally large.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Scan:
         self._left_out: list[LeftOut] = []
         self._files = 0
         self._bytes = 0
+        self._passed, self._width = 0.0, 1.0  # the part of the walk that is done, and that is being done
 
     def run(self, folder: Path) -> Snapshot:
         """Return the snapshot; its objects are in the pack.
@@ -76,7 +77,9 @@ class Scan:
         with os.scandir(fd) as found:
             items = sorted((os.fsencode(item.name), item) for item in found)
             statuses = [(name, _status(item)) for name, item in items]
-        for name, status in statuses:
+        begun, width = self._passed, self._width
+        for number, (name, status) in enumerate(statuses):
+            self._passed, self._width = begun + width * number / len(statuses), width / len(statuses)
             below = path + b"/" + name if path else name
             if status is None or name == GIT or name.startswith(STAGING):
                 continue
@@ -161,7 +164,7 @@ class Scan:
         self._files += 1
         self._bytes += size
         if self._progress is not None:
-            self._progress(self._files)
+            self._progress(self._files, int(self._files / (self._passed + self._width)))
         return Entry(name, kind, mode, size, digest)
 
     def _leave_out(self, path: bytes, size: int, reason: str) -> Entry | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 
 from msgspec.structs import replace
 
@@ -14,7 +16,7 @@ from rhetor.domain.snapshot import Change, Entry, Snapshot
 
 from . import index as indexes
 from . import journal as journals
-from .base import DamagedObject, Files, Journal, Obstructed, Progress
+from .base import DamagedObject, Files, Journal, Obstructed, Progress, RestoreUndone
 from .objects import Objects
 from .restore import Restore
 from .scan import Scan
@@ -32,10 +34,12 @@ class FileStore(Files):
     def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
         self.objects = Objects(folder)
         self._folder = folder
-        self._max_file_bytes = max_file_bytes
+        self.max_file_bytes = max_file_bytes
         self._without = (folder, *without)
         self._taken: dict[bytes, float] = {}
-        self._one = Lock()  # two walks through one folder would replace each other's index
+        self._held: Counter[bytes] = Counter()
+        self._holding = Lock()  # of `_held`; unlike the next one, it is never held for long
+        self._one = RLock()  # two walks through one folder would replace each other's index
 
     def close(self) -> None:
         self.objects.close()
@@ -50,7 +54,7 @@ class FileStore(Files):
                 pack,
                 include=_with_parents(include),
                 without=_identities(self._without),
-                max_file_bytes=self._max_file_bytes,
+                max_file_bytes=self.max_file_bytes,
                 progress=progress,
             )
             found = scan.run(folder)
@@ -65,39 +69,49 @@ class FileStore(Files):
     def paths(self, root: bytes) -> set[bytes]:
         return set(paths(self.objects, root))
 
-    def restore(self, folder: Path, target: bytes, before: bytes, note: bytes = b"") -> Journal:
+    def restore(
+        self,
+        folder: Path,
+        target: bytes,
+        before: bytes,
+        note: bytes = b"",
+        *,
+        progress: Progress | None = None,
+    ) -> Journal:
         journal = Journal(os.fsencode(folder), before, before, target, note)
         journals.write(self._folder, journal)
         try:
-            return self._run(journal)
+            return self._run(journal, progress)
         except (Obstructed, DamagedObject):
             self.settle(journal)
             raise
-        except OSError:
-            self.settle(self.finish(journal, undo=True))
-            raise
+        except OSError as error:
+            raise RestoreUndone(error, self.finish(journal, undo=True)) from error
 
     def unfinished(self) -> list[Journal]:
         return journals.read_all(self._folder)
 
     def finish(self, journal: Journal, *, undo: bool = False) -> Journal:
-        goal = journal.first if undo else journal.target
-        moved = self._between(journal).after_interruption()
-        expected = (paths(self.objects, journal.before), paths(self.objects, journal.target))
-        now = self.take(Path(os.fsdecode(journal.folder)), include=expected[0].keys() | expected[1].keys())
-        for path, entry in paths(self.objects, now.root).items():
-            if entry.kind != "folder" and entry not in [known.get(path) for known in expected]:
-                moved[path] = entry
-        journal = replace(self._saved(journal, moved), before=now.root, target=goal)
-        journals.write(self._folder, journal)
-        return self._run(journal)
+        goal, undone = (journal.first, True) if undo else (journal.target, journal.undone)
+        with self._one:  # what was moved is in no snapshot until it is saved
+            moved = self._between(journal).after_interruption()
+            expected = (paths(self.objects, journal.before), paths(self.objects, journal.target))
+            now = self.take(
+                Path(os.fsdecode(journal.folder)), include=expected[0].keys() | expected[1].keys()
+            )
+            for path, entry in paths(self.objects, now.root).items():
+                if entry.kind != "folder" and entry not in [known.get(path) for known in expected]:
+                    moved[path] = entry
+            journal = replace(self._saved(journal, moved), before=now.root, target=goal, undone=undone)
+            journals.write(self._folder, journal)
+            return self._run(journal)
 
     def settle(self, journal: Journal) -> None:
         journals.remove(self._folder, journal.number)
 
-    def _run(self, journal: Journal) -> Journal:
+    def _run(self, journal: Journal, progress: Progress | None = None) -> Journal:
         with self._one:
-            journal = self._saved(journal, self._between(journal).run())
+            journal = self._saved(journal, self._between(journal).run(progress))
         journals.write(self._folder, journal)
         return journal
 
@@ -113,18 +127,48 @@ class FileStore(Files):
             self._taken[root] = time.monotonic()
         return replace(journal, saved=root)
 
-    def export(self, root: bytes, folder: Path) -> None:
+    def export(self, root: bytes, folder: Path, *, progress: Progress | None = None) -> None:
         folder.mkdir(parents=True)
         with self._one:
             with self.objects.pack() as pack:
                 empty = pack.put(encode(()))
-            Restore(self.objects, folder, empty, root, "export").run()
+            Restore(self.objects, folder, empty, root, "export").run(progress)
 
-    def keep(self, roots: Collection[bytes]) -> int:
+    @property
+    def size(self) -> int:
+        return self.objects.size
+
+    def fitting(self, roots: Sequence[bytes], most: int) -> int:
+        sizes, found, total = self.objects.sizes(), set[bytes](), 0
+        for number, root in enumerate(roots):
+            new = reachable(self.objects, {root}, known=found)
+            total += sum(sizes.get(digest, 0) for digest in new)
+            if total > most:
+                return number
+            found |= new
+        return len(roots)
+
+    @contextmanager
+    def holding(self, root: bytes) -> Iterator[None]:
+        with self._holding:
+            self._held[root] += 1
+        try:
+            yield
+        finally:
+            with self._holding:
+                self._held[root] -= 1
+
+    def keep(self, roots: Collection[bytes], *, most: int | None = None) -> int:
         with self._one:
-            live = reachable(self.objects, {*roots, *self._recent(), *self._in_journals()})
+            with self._holding:
+                held = set(+self._held)
+            used = {*roots, *held, *self._recent(), *self._in_journals()}
+            live = reachable(self.objects, {root for root in used if self.objects.has(root)})
             indexes.forget(self._folder, live)
-            return self.objects.keep(live)
+            shrunk = self.objects.keep(live)
+            if most is not None and self.objects.size > most:
+                shrunk += self.objects.keep(live, in_use=1)
+            return shrunk
 
     def _recent(self) -> set[bytes]:
         """Return the snapshots that were just taken: no checkpoint may name them yet."""
@@ -133,13 +177,12 @@ class FileStore(Files):
         return set(self._taken)
 
     def _in_journals(self) -> set[bytes]:
-        found = {
+        return {
             root
             for journal in self.unfinished()
             for root in (journal.first, journal.before, journal.target, journal.saved)
             if root is not None
         }
-        return {root for root in found if self.objects.has(root)}
 
 
 def _with_parents(included: Collection[bytes]) -> set[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import msgspec
 
@@ -81,8 +81,8 @@ def with_entries(objects: Objects, pack: Pack, root: bytes | None, found: Mappin
     return pack.put(encode(tuple(entries[name] for name in sorted(entries))))
 
 
-def reachable(objects: Objects, roots: set[bytes]) -> set[bytes]:
-    """Return the digests of everything that the trees contain, and of the trees.
+def reachable(objects: Objects, roots: set[bytes], known: Set[bytes] = frozenset()) -> set[bytes]:
+    """Return the digests of everything that the trees contain, and of the trees, without what is `known`.
 
     Raises:
         DamagedObject: a tree is missing or damaged.
@@ -90,13 +90,13 @@ def reachable(objects: Objects, roots: set[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     left = list(roots)
     while left:
-        if (digest := left.pop()) in found:
+        if (digest := left.pop()) in found or digest in known:
             continue
         found.add(digest)
         for entry in read_tree(objects, digest):
             if entry.kind == "folder":
                 left.append(entry.digest)
-            else:
+            elif entry.digest not in known:
                 found.add(entry.digest)
     return found
 

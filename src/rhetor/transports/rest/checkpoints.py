@@ -5,23 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from starlette.responses import Response
-
 from rhetor.domain import command as c
 from rhetor.domain.snapshot import Change
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.sessions import checkpoints as hub_checkpoints
 from rhetor.hub.sessions import restores
-from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.call import Call
 
 from .bodies import CheckpointBody, PlaceBody, RestoreBody
-from .sessions import described, shown
+from .sessions import described
 
 
 async def make(call: Call, id: str, body: CheckpointBody) -> dict[str, Any]:
-    made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
-    return {**_checkpoint(made), "parent": f"{made.session_id}@{made.cursor}"}
+    """Make a checkpoint. `removed`: older ones that limits removed because of it."""
+    made: hub_checkpoints.Made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
+    row, applied = made.checkpoint, made.applied
+    exceeding = {} if applied.named_bytes is None else {"exceeding_bytes": applied.named_bytes}
+    removed = [
+        {
+            "checkpoint_id": each.checkpoint.id,
+            "name": each.checkpoint.name,
+            "session_id": each.checkpoint.session_id,
+            "at": timestamp(each.checkpoint.at),
+            "limit": each.limit,
+        }
+        for each in applied.removed
+    ]
+    return {**_checkpoint(row), "parent": f"{row.session_id}@{row.cursor}", "removed": removed, **exceeding}
 
 
 async def list_all(call: Call, id: str) -> dict[str, Any]:
@@ -40,13 +51,14 @@ async def timeline(call: Call, id: str) -> dict[str, Any]:
 
 async def diff(call: Call, a: str, b: str) -> dict[str, Any]:
     """Return how the second checkpoint differs from the first one. `changed`: its files; null if one of the
-    two has none."""
+    two has none. `changed_messages`: its conversation."""
     found = await hub_checkpoints.diff(call.hub.state, call.who, a, b)
     changed = None if found.files is None else _changes(found.files)
-    return {"cursors": list(found.cursors), "changed": changed}
+    messages = _messages(found.messages)
+    return {"cursors": list(found.cursors), "changed": changed, "changed_messages": messages}
 
 
-async def restore(call: Call, id: str, body: RestoreBody) -> Response:
+async def restore(call: Call, id: str, body: RestoreBody) -> dict[str, Any]:
     """Reset the session and the files of its folder. With `dry_run`, only return which files would change,
     with the session as it is."""
     done: restores.Restored
@@ -54,19 +66,18 @@ async def restore(call: Call, id: str, body: RestoreBody) -> Response:
         done = await restores.preview(call.hub.state, call.who, id, body.at)
     else:
         done = await call.execute(c.RestoreSession(id, body.at))
-    return json_response(
-        {
-            **await described(call.node, done.session),
-            "changed": _changes(done.changed),
-            "before": _checkpoint(done.before) if done.before else None,
-            "saved": _checkpoint(done.saved) if done.saved else None,
-            "retold": done.retold,
-        }
-    )
+    return {
+        **await described(call.node, done.session),
+        "changed": _changes(done.changed),
+        "changed_messages": _messages(done.messages),
+        "before": _checkpoint(done.before) if done.before else None,
+        "saved": _checkpoint(done.saved) if done.saved else None,
+        "retold": done.retold,
+    }
 
 
-async def fork(call: Call, id: str, body: PlaceBody) -> Response:
-    return await shown(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
+async def fork(call: Call, id: str, body: PlaceBody) -> dict[str, Any]:
+    return await described(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
 
 
 def _checkpoint(made: CheckpointRow) -> dict[str, Any]:
@@ -97,4 +108,12 @@ def _changes(changes: Sequence[Change]) -> list[dict[str, Any]]:
             "new_bytes": change.new.size if change.new else None,
         }
         for change in changes
+    ]
+
+
+def _messages(changes: hub_checkpoints.MessageChanges) -> list[dict[str, Any]]:
+    return [
+        {"change": change, "role": said.role, "content": said.content, "timestamp": timestamp(said.at)}
+        for change, branch in (("removed", changes.removed), ("added", changes.added))
+        for said in branch
     ]

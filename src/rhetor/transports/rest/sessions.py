@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from msgspec.structs import replace
 from starlette.responses import Response
 
 from rhetor.dialects import resources
@@ -16,8 +14,8 @@ from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
 from rhetor.hub.sessions import sessions, states
+from rhetor.hub.sessions.checkpoints import last_answers
 from rhetor.hub.turns import answers
-from rhetor.store.base import Spoken
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.node import Node
@@ -130,19 +128,8 @@ async def described(node: Node, session: Session, messages: int = MESSAGES) -> d
     store = node.hub.state.store
     spoken = await store.spoken(session.id, messages, answered=False)
     state = answers.shown_state(node.hub.state, session)
-    found = [resources.Message(s.role, s.content, s.at) for s in _with_last_answers(spoken)]
+    found = [resources.Message(s.role, s.content, s.at) for s in last_answers(spoken)]
     return resources.session(session, state, await _position(node, session.id), found)
-
-
-def _with_last_answers(messages: Sequence[Spoken]) -> list[Spoken]:
-    """Return the messages; if late text was added to an answer, the last state of it in the first one's
-    place."""
-    found: dict[object, Spoken] = {}
-    for number, spoken in enumerate(messages):
-        key = (spoken.turn_id, spoken.role) if spoken.turn_id else number
-        first = found.get(key, spoken)
-        found[key] = replace(spoken, at=first.at)
-    return list(found.values())
 
 
 async def _position(node: Node, session_id: str) -> Position | None:

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.served import Answer, Served, served
 
 from rhetor.errors import StoreRefused
 from rhetor.hub.catalog.checkpoints import checkpoint_of
-from rhetor.hub.core.limits import Limits
+from rhetor.hub.core.limits import CheckpointLimits, Limits
+from rhetor.store.files.restore import Restore
 from rhetor.store.memory import MemoryStore
 
 from .test_checkpoints import told, with_scribe
@@ -23,12 +25,16 @@ WORK = "/api/v2/sessions/work"
 
 
 @asynccontextmanager
-async def with_project(tmp_path: Path, **options: Any) -> AsyncIterator[tuple[Served, Path]]:
+async def with_project(
+    tmp_path: Path,
+    checkpoints: CheckpointLimits | None = None,
+    **options: Any,
+) -> AsyncIterator[tuple[Served, Path]]:
     """A hub with the session `work` with apollo, in a project."""
     folder = tmp_path / "root" / "site"
     folder.mkdir(parents=True, exist_ok=True)
     (tmp_path / "hub").mkdir(exist_ok=True)
-    limits = Limits(project_roots=(str(tmp_path / "root"),))
+    limits = Limits(project_roots=(str(tmp_path / "root"),), checkpoints=checkpoints or CheckpointLimits())
     async with served(tmp_path / "hub", limits=limits, **options) as home:
         await asked(home, "POST", "/api/projects", {"name": "site", "path": str(folder)})
         opened = {"specialist_id": "apollo", "name": "work", "project_id": "site"}
@@ -101,6 +107,38 @@ async def test_two_checkpoints_can_be_compared(tmp_path: Path) -> None:
         assert (missing.status, missing.json["code"]) == (404, "not_found")
 
 
+async def test_a_diff_has_the_messages_of_each_branch_that_the_other_lacks(tmp_path: Path) -> None:
+    async with with_project(tmp_path) as (home, _):
+        await told(home, "work", "both")
+        fork_point = await saved(home, "fork point")
+        await told(home, "work", "left")
+        left = await saved(home, "left")
+        shown = await restored(home, "fork point", dry_run=True)
+        expected = [("removed", "left"), ("removed", "apollo heard: left")]
+        assert messages(shown) == expected
+        assert messages(await restored(home, "fork point")) == expected
+        await told(home, "work", "right")
+        right = await saved(home, "right")
+
+        async def diff(a: Any, b: Any) -> Any:
+            path = f"/api/v2/checkpoints/{a['checkpoint_id']}/diff/{b['checkpoint_id']}"
+            return messages(await asked(home, "GET", path))
+
+        added = [("added", "right"), ("added", "apollo heard: right")]
+        assert await diff(left, right) == expected + added
+        assert await diff(fork_point, right) == added
+        assert await diff(right, right) == []
+        forked = await asked(home, "POST", f"{WORK}/fork", {"name": "copy"})
+        await told(home, "copy", "further")
+        copied = await asked(home, "POST", f"/api/v2/sessions/{forked['id']}/checkpoint")
+        further = [("added", "further"), ("added", "apollo heard: further")]
+        assert await diff(right, copied) == further
+
+
+def messages(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(each["change"], each["content"]) for each in found["changed_messages"]]
+
+
 async def test_a_timeline_is_a_tree_that_branches_at_a_restored_checkpoint(tmp_path: Path) -> None:
     async with with_project(tmp_path) as (home, _):
         first = await saved(home, "first")
@@ -161,8 +199,6 @@ async def test_a_restore_that_the_hub_did_not_finish_is_finished_by_the_next_one
         files = home.hub.state.files()
         root = files.take(folder).root
         [row] = [r for r in await store.find("checkpoint") if r.id == made["checkpoint_id"]]
-        import msgspec
-
         target = bytes.fromhex(msgspec.json.decode(row.doc)["files"]["root"])
         note = {"session_id": session["id"], "owner": session["owner"], "checkpoint": made["checkpoint_id"]}
         files.restore(folder, target, root, msgspec.json.encode(note))  # the hub ends before the commit
@@ -209,6 +245,53 @@ async def test_a_restore_that_the_log_rejects_is_undone_and_keeps_what_changed(t
         files.export(bytes.fromhex(found.root), tmp_path / "kept")
         assert (tmp_path / "kept/a").read_text() == "mine"
         assert files.unfinished() == []
+
+
+async def test_a_file_that_changes_while_a_restore_fails_is_in_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Restore._replace
+
+    def fails(self: Restore, staging: int) -> None:
+        monkeypatch.setattr(Restore, "_replace", real)
+        (tmp_path / "root/site/a").write_text("mine")
+        raise OSError(28, "No space left on device")
+
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        await saved(home, "first")
+        (folder / "a").write_text("two")
+        monkeypatch.setattr(Restore, "_replace", fails)
+        refused = await home.ask("POST", f"{WORK}/restore", {"at": "first"})
+        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+        assert "are as they were: No space left" in refused.json["detail"]
+        made = (await asked(home, "GET", f"{WORK}/checkpoints"))["checkpoints"]
+        assert [each["name"] for each in made] == ["first", "before a restore", "changed during a restore"]
+        assert ((folder / "a").read_text(), home.hub.state.files.unfinished()) == ("two", [])
+        await restored(home, "changed during a restore")
+        assert (folder / "a").read_text() == "mine"
+
+
+async def test_an_undone_restore_is_not_committed_by_the_next_hub(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with with_project(tmp_path, store=store) as (home, folder):
+        (folder / "a").write_text("one")
+        made = await saved(home, "first")
+        (folder / "a").write_text("two")
+        await told(home, "work", "two")
+        session = await asked(home, "GET", WORK)
+        files = home.hub.state.files()
+        [row] = await store.find("checkpoint")
+        kept = checkpoint_of(row).files
+        assert kept is not None
+        note = {"session_id": session["id"], "owner": session["owner"], "checkpoint": made["checkpoint_id"]}
+        root = files.take(folder).root
+        journal = files.restore(folder, bytes.fromhex(kept.root), root, msgspec.json.encode(note))
+        files.finish(journal, undo=True)  # the hub ends before this is settled
+    async with with_project_again(tmp_path, store) as home:
+        after = await asked(home, "GET", WORK)
+        assert [m["content"] for m in after["messages"]] == ["two", "apollo heard: two"]
+        assert ((folder / "a").read_text(), home.hub.state.files.unfinished()) == ("two", [])
 
 
 async def test_an_agent_is_told_the_conversation_up_to_the_checkpoint(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhetor.store.files.base import DamagedObject, Obstructed
+from rhetor.store.files.base import DamagedObject, Obstructed, RestoreUndone
 from rhetor.store.files.restore import Restore
 from rhetor.store.files.store import FileStore
 from tests.scale import scaled
@@ -173,15 +174,40 @@ def test_a_restore_that_fails_is_undone(
     target = store.take(folder).root
     write(folder, {"a": "2", "b": "2", "c": "2"})
     changed = read(folder)
+    fail_at_second_file(monkeypatch)
+    with pytest.raises(RestoreUndone, match="No space left") as undone:
+        restore(store, folder, target)
+    assert (read(folder), undone.value.journal.saved) == (changed, None)
+    store.settle(undone.value.journal)
+    assert store.unfinished() == []
+
+
+def test_a_file_that_changes_while_a_restore_fails_is_saved(
+    store: FileStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, {"a": "1", "b": "1", "c": "1"})
+    target = store.take(folder).root
+    write(folder, {"a": "2", "b": "2", "c": "2"})
+    fail_at_second_file(monkeypatch, lambda: write(folder, {"a": "mine", "c": "mine too"}))
+    with pytest.raises(RestoreUndone) as undone:
+        restore(store, folder, target)
+    journal = undone.value.journal
+    assert store.unfinished() == [journal]
+    assert journal.undone and journal.saved is not None
+    store.export(journal.saved, tmp_path / "saved")
+    assert (tmp_path / "saved/a").read_text() == "mine"
+    assert (tmp_path / "saved/c").read_text() == "mine too"
+
+
+def fail_at_second_file(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> None:
+    """Let the disk be full when the second file is replaced, once. `then` is called at that moment."""
     real, calls = Restore._move_away, []
 
     def fails_once(self: Restore, *more: int | bytes) -> None:
         calls.append(more)
         if len(calls) == 2:
+            then()
             raise OSError(28, "No space left on device")
         real(self, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Restore, "_move_away", fails_once)
-    with pytest.raises(OSError, match="No space left"):
-        restore(store, folder, target)
-    assert (read(folder), store.unfinished()) == (changed, [])

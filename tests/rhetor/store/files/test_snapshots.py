@@ -155,6 +155,28 @@ def test_what_no_snapshot_contains_is_forgotten_and_stored_again_if_it_comes_bac
     assert (tmp_path / "copy/a").read_bytes() == content
 
 
+def test_what_is_read_while_garbage_is_removed_is_found(
+    store: FileStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "RECENT_SECONDS", 0)
+    write(folder, {"a": "kept", "b": os.urandom(900)})
+    store.take(folder)
+    (folder / "b").unlink()
+    root = store.take(folder).root
+    digest = _digest(store, root, b"a")
+    real = store.objects._place
+
+    def moved(digest: bytes) -> tuple[int, int, int] | None:
+        place = real(digest)
+        monkeypatch.setattr(store.objects, "_place", real)
+        store.keep([root])
+        assert real(digest) != place
+        return place
+
+    monkeypatch.setattr(store.objects, "_place", moved)
+    assert store.objects.read(digest) == b"kept"
+
+
 def test_a_pack_of_an_interrupted_process_is_removed(tmp_path: Path, folder: Path) -> None:
     store = FileStore(tmp_path / "store", max_file_bytes=1000)
     write(folder, {"a": "x"})

@@ -113,10 +113,24 @@ class KeptCheckpoint(Struct):
     left_out: list[LeftOut] | UnsetType = UNSET
 
 
+class RemovedCheckpoint(Struct):
+    """A checkpoint that was removed. `limit`: the setting that took effect."""
+
+    checkpoint_id: str
+    name: str
+    session_id: str
+    at: Time
+    limit: Literal["checkpoints.keep", "checkpoints.max_age_days", "checkpoints.max_bytes"]
+
+
 class Checkpoint(KeptCheckpoint, kw_only=True):
-    """`parent`: the position that it marks, as `<session>@<cursor>`."""
+    """`parent`: the position that it marks, as `<session>@<cursor>`. `removed`: checkpoints that limits
+    removed because of this one. `exceeding_bytes`: what the files of all checkpoints take, if it is more than
+    `checkpoints.max_bytes` and only checkpoints with names are left."""
 
     parent: str
+    removed: list[RemovedCheckpoint]
+    exceeding_bytes: int | UnsetType = UNSET
 
 
 class Checkpoints(Struct):
@@ -144,19 +158,30 @@ class ChangedFile(Struct):
     new_bytes: int | None
 
 
+class ChangedMessage(Said, kw_only=True):
+    """A message that only the old conversation has (`removed`), or only the new one."""
+
+    change: Literal["added", "removed"]
+
+
 class Diff(Struct):
-    """`cursors`: the positions of the two checkpoints. `changed`: null if one of them has no files."""
+    """`cursors`: the positions of the two checkpoints. `changed`: the files; null if one of them has none.
+    `changed_messages`: those that only the first one's conversation has, then those that only the second's
+    has."""
 
     cursors: list[Cursor]
     changed: list[ChangedFile] | None
+    changed_messages: list[ChangedMessage]
 
 
 class Restored(Session, kw_only=True):
-    """`changed`: the files that are different now; with `dry_run`, those that would be. `before`: the
+    """`changed`: the files that are different now; with `dry_run`, those that would be. `changed_messages`:
+    the messages that the conversation does not have any more, and those that it has again. `before`: the
     checkpoint with the files as they were. `saved`: the one with files that changed during the restore.
     `retold`: the agent begins a new conversation, and is told the earlier one."""
 
     changed: list[ChangedFile]
+    changed_messages: list[ChangedMessage]
     before: KeptCheckpoint | None
     saved: KeptCheckpoint | None
     retold: bool

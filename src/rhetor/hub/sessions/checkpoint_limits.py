@@ -1,0 +1,166 @@
+"""Removes the checkpoints that the configuration does not keep, and then the content that no checkpoint has.
+
+A checkpoint that a person gave a name is never removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from rhetor.domain.event import CheckpointRemoved
+from rhetor.errors import StateConflict, StoreRefused
+from rhetor.hub.catalog.checkpoints import KIND, CheckpointRow, checkpoint_of
+from rhetor.store.base import Draft, Expect
+from rhetor.store.files.base import DamagedObject
+
+from .session_files import one_at_a_time
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+Limit = Literal["checkpoints.keep", "checkpoints.max_age_days", "checkpoints.max_bytes"]
+Surplus = tuple[CheckpointRow, Limit]
+
+ALL = 1 << 40  # more rows than there can be: content of a checkpoint that is overlooked would be lost
+DAY = 86_400_000  # milliseconds
+SHRUNK = 0.9  # of `max_bytes` is what remains, so that the next checkpoint does not exceed it at once
+SHRINK_SECONDS = 600.0  # between two attempts to shrink, because content that was just stored is kept so long
+SWEEP_SECONDS = 3600.0
+log = logging.getLogger(__name__)
+
+
+class Removed(Struct, frozen=True):
+    """A checkpoint that was removed, and the setting because of which it was."""
+
+    checkpoint: CheckpointRow
+    limit: Limit
+
+
+class Applied(Struct, frozen=True):
+    """What limits removed. `named_bytes`: what all files take on the disk, if that is more than
+    `checkpoints.max_bytes`, and nothing is left that may be removed."""
+
+    removed: Sequence[Removed] = ()
+    named_bytes: int | None = None
+
+
+async def of_session(state: State, session_id: str) -> Sequence[CheckpointRow]:
+    """Return the session's checkpoints, oldest first."""
+    rows = await state.store.find(KIND, parent=session_id, limit=ALL)
+    return [checkpoint_of(row) for row in rows]
+
+
+async def apply_limits(state: State, made: CheckpointRow) -> Applied:
+    """Remove what is too much now that this checkpoint was made. What the store does not let us remove is
+    removed after the next one."""
+    removed = await _remove_all(state, list(_too_many(state, await of_session(state, made.session_id))))
+    large, named_bytes = await _too_large(state, made)
+    removed += await _remove_all(state, large)
+    if large:
+        state.background.start(collect(state), "collect content of checkpoints")
+    return Applied(removed, named_bytes)
+
+
+def _too_many(state: State, found: Sequence[CheckpointRow]) -> Iterator[Surplus]:
+    limits = state.limits.checkpoints
+    unnamed = [row for row in found if not row.is_named]
+    surplus = len(unnamed) - limits.keep
+    for number, row in enumerate(unnamed):
+        if number < surplus:
+            yield row, "checkpoints.keep"
+        elif _is_old(state, row):
+            yield row, "checkpoints.max_age_days"
+
+
+def _is_old(state: State, row: CheckpointRow) -> bool:
+    return state.ids.since(row.at) > state.limits.checkpoints.max_age_days * DAY
+
+
+async def _too_large(state: State, made: CheckpointRow) -> tuple[list[Surplus], int | None]:
+    """Return the oldest checkpoints without whose files the store has the size that it may have."""
+    most, now = state.limits.checkpoints.max_bytes, time.monotonic()
+    if made.files is None or now < state.upkeep.shrunk + SHRINK_SECONDS:
+        return [], None
+    size = await asyncio.to_thread(lambda: state.files().size)
+    if size <= most:
+        return [], None
+    state.upkeep.shrunk = now
+    kept = [row for row in await _all(state) if row.files is not None]
+    kept.sort(key=lambda row: (row.id != made.id, not row.is_named, -row.at))
+    roots = [bytes.fromhex(row.files.root) for row in kept if row.files]
+    try:
+        fitting = await asyncio.to_thread(lambda: state.files().fitting(roots, int(most * SHRUNK)))
+    except DamagedObject as error:
+        log.error("the size of checkpoints is unknown", extra={"reason": str(error)})
+        return [], None
+    surplus = [row for row in kept[fitting:] if not row.is_named and row.id != made.id]
+    if fitting < sum(row.is_named or row.id == made.id for row in kept):
+        log.warning("checkpoints take more than they may", extra={"bytes": size, "max_bytes": most})
+        return [(row, "checkpoints.max_bytes") for row in surplus], size
+    return [(row, "checkpoints.max_bytes") for row in surplus], None
+
+
+async def _all(state: State) -> Sequence[CheckpointRow]:
+    return [checkpoint_of(row) for row in await state.store.find(KIND, limit=ALL)]
+
+
+async def _remove_all(state: State, surplus: Sequence[Surplus]) -> list[Removed]:
+    removed: list[Removed] = []
+    for row, limit in surplus:
+        try:
+            await _remove(state, row, limit)
+        except StateConflict:
+            continue  # it was removed meanwhile
+        except StoreRefused as refusal:
+            log.warning("checkpoints cannot be removed", extra={"reason": refusal.detail})
+            break
+        removed.append(Removed(row, limit))
+    return removed
+
+
+async def _remove(state: State, row: CheckpointRow, limit: Limit) -> None:
+    event = CheckpointRemoved(row.id, row.name, limit)
+    exists = Expect(KIND, row.id)
+    await state.store.commit(row.session_id, [Draft(event)], drop=[(KIND, row.id)], expects=[exists])
+    state.upkeep.removed = True
+    log.info("checkpoint removed", extra={"session": row.session_id, "checkpoint": row.id, "limit": limit})
+
+
+async def sweep(state: State) -> None:
+    """Once an hour, remove the checkpoints that have become too old, and the content that none has."""
+    now = time.monotonic()
+    if now < state.upkeep.swept + SWEEP_SECONDS:
+        return
+    state.upkeep.swept = now
+    old: list[Surplus] = [
+        (row, "checkpoints.max_age_days")
+        for row in await _all(state)
+        if _is_old(state, row) and not row.is_named
+    ]
+    await _remove_all(state, old)
+    if state.upkeep.removed:
+        await collect(state)
+
+
+async def collect(state: State) -> None:
+    """Remove the content that no checkpoint has: of removed ones, and of those that a killed hub did not
+    finish."""
+    if not state.files.exists:
+        return
+    state.upkeep.removed = False
+    most = state.limits.checkpoints.max_bytes
+    roots = [bytes.fromhex(row.files.root) for row in await _all(state) if row.files]
+    try:
+        async with one_at_a_time(state):
+            freed = await asyncio.to_thread(lambda: state.files().keep(roots, most=most))
+    except (DamagedObject, OSError) as error:
+        log.error("content of removed checkpoints remains", extra={"reason": str(error)})
+    else:
+        if freed:
+            log.info("content of removed checkpoints removed", extra={"bytes": freed})
