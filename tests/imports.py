@@ -69,6 +69,7 @@ STACKS = {
         {"client"},
         {"live"},
         {"turns"},
+        {"progress"},
         {"terminal"},
         {"commands"},
         {"language"},

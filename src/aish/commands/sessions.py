@@ -22,6 +22,7 @@ from aish.commands.sessions_import import IMPORT, import_conversations
 from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
 from aish.exits import Failure
 from aish.output import STDOUT, print_json, print_line
+from aish.progress import ask_with_progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _save(words: "list[str]") -> int:
     hub = Hub()
     name = plain[0]
     if len(plain) == 1 and (known := _session_named(hub, name)):
-        made = hub.ask("POST", f"{path_of(known)}/checkpoint", {})
+        made = ask_with_progress(hub, "checkpoint", f"{path_of(known)}/checkpoint", {})
         warn_of_limits(made)
         hub.ask("POST", f"{path_of(known)}/save", {})
         return print_line(f"✓ Saved {name} (checkpoint {made['checkpoint_id']})")
@@ -197,7 +198,7 @@ def _fork(words: "list[str]") -> int:
     hub = Hub()
     parent = find_session(hub, plain[0])
     name = plain[1] if len(plain) == 2 else _free_name(hub, parent["name"])
-    made = hub.ask("POST", f"{path_of(parent)}/fork", {"name": name} if name else {})
+    made = ask_with_progress(hub, "fork", f"{path_of(parent)}/fork", {"name": name} if name else {})
     return print_line(f"✓ Forked {plain[0]} as {name or made['id']} ({made['id']})")
 
 

@@ -8,6 +8,7 @@ from aish.commands import usage_error
 from aish.commands.sessions_lookup import find_session, path_of, split_options
 from aish.exits import Failure
 from aish.output import STDERR, print_json, print_line, write
+from aish.progress import ask_with_progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def checkpoint(words: "list[str]") -> int:
     hub = Hub()
     body = {"name": plain[1]} if len(plain) == 2 else {}
     path = f"{path_of(find_session(hub, plain[0]))}/checkpoint"
-    made = hub.ask("POST", path, body)
+    made = ask_with_progress(hub, "checkpoint", path, body)
     warn_of_limits(made)
     if options:
         return print_json(made)
@@ -137,7 +138,7 @@ def diff(words: "list[str]") -> int:
         found = hub.ask("GET", f"/api/v2/checkpoints/{quote(old)}/diff/{quote(new[0])}")
     else:
         body = {"at": old, "dry_run": True}
-        shown = hub.ask("POST", f"{path_of(session)}/restore", body)
+        shown = ask_with_progress(hub, "diff", f"{path_of(session)}/restore", body)
         messages = [_flipped(each) for each in shown["changed_messages"]]
         messages.sort(key=lambda each: each["change"] == "added")  # those of the checkpoint come first
         changed = [_reversed(each) for each in shown["changed"]]
@@ -227,7 +228,7 @@ def restore(words: "list[str]") -> int:
     is_cursor = plain[1].rpartition(":")[2].isdecimal() and ":" in plain[1]
     at = plain[1] if is_cursor else _checkpoint_id(hub, session, plain[1])
     path, body = f"{path_of(session)}/restore", {"at": at}
-    shown = hub.ask("POST", path, {**body, "dry_run": True})
+    shown = ask_with_progress(hub, "comparing", path, {**body, "dry_run": True})
     if "--dry-run" in options:
         if "--json" in options:
             return print_json(shown)
@@ -235,7 +236,7 @@ def restore(words: "list[str]") -> int:
         return print_line(lines or "Nothing would change")
     if "--yes" not in options:
         _ask(list(_differences(shown, session["specialist_id"])), plain[0])
-    done = hub.ask("POST", path, body)
+    done = ask_with_progress(hub, "restore", path, body)
     if "--json" in options:
         return print_json(done)
     return print_line("\n".join(_report(plain, done)))

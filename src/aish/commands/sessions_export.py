@@ -8,6 +8,7 @@ from aish.client.hub import Hub, quote
 from aish.commands import usage_error
 from aish.commands.sessions_lookup import about, find_session, path_of, split_options
 from aish.output import STDOUT, print_json, write
+from aish.progress import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,14 +72,14 @@ def _with_messages(hub: Hub, name: str, count: int) -> "Session":
 
 def _events(hub: Hub, session: "Session") -> "Iterator[str]":
     """Yield the events that the log still has, each as JSON. They are fetched page by page."""
-    after = ""
-    while True:
-        page = hub.ask("GET", f"{path_of(session)}/events?limit={_PAGE}{after}")["events"]
-        for event in page:
-            yield json.dumps(event, ensure_ascii=False)
-        if not page:
-            return
-        after = f"&after={quote(page[-1]['cursor'])}"
+    after, done = "", 0
+    with Progress("export") as line:
+        line.is_shown = line.is_shown and not os.isatty(STDOUT)  # where the events themselves are shown
+        while page := hub.ask("GET", f"{path_of(session)}/events?limit={_PAGE}{after}")["events"]:
+            for event in page:
+                yield json.dumps(event, ensure_ascii=False)
+            after, done = f"&after={quote(page[-1]['cursor'])}", done + len(page)
+            line.show(done, session["head"], "events")
 
 
 def _title(session: "Session") -> str:

@@ -11,6 +11,7 @@ from aish.client.hub import Hub
 from aish.commands.sessions_lookup import split_options
 from aish.exits import Failure
 from aish.output import print_json, print_line
+from aish.progress import ask_with_progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def import_conversations(words: "list[str]") -> int:
         body["since"] = parse_time(options["--since"])
     if "--dry-run" in options:
         body["dry_run"] = True
-    result = Hub().ask("POST", "/api/v2/imports", body)
+    result = ask_with_progress(Hub(), "import", "/api/v2/imports", body)
     if "--json" in options:
         print_json(result)
     else:

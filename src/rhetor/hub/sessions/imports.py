@@ -19,6 +19,7 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 from rhetor.drivers.base import Transcripts
 from rhetor.errors import Forbidden, Malformed, RhetorError, TranscriptUnreadable, Unprocessable
+from rhetor.hub.core.progress import counter
 from rhetor.store.base import Row
 
 from .import_conversation import Conversation, known_sessions
@@ -83,7 +84,10 @@ async def import_sessions(state: State, principal: Principal, command: ImportSes
     async with state.exclusively("import"):  # two imports at once would both find a turn missing
         found = await _changed(state, await _found(state, agents, command, report), report)
         known = await known_sessions(state) if found else {}
-        for each in _within_limits(found, report):
+        note = counter("files")
+        for number, each in enumerate(_within_limits(found, report)):
+            if note is not None:
+                note(number, min(len(found), MOST_FILES))
             report.files.append(await _import_file(state, principal, each, known, command.dry_run))
     return report
 

@@ -26,6 +26,7 @@ from rhetor.errors import PeerBusy, RhetorError
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_accepted, until_unchanged
+from rhetor.hub.core.progress import counter
 from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.store.base import Draft
 from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreUndone
@@ -169,7 +170,10 @@ async def _restore_files(
     note = msgspec.json.encode(Note(session.id, session.owner, checkpoint))
     folder, root = Path(files.folder), bytes.fromhex(files.root)
     try:
-        return await asyncio.to_thread(lambda: state.files().restore(folder, root, now.root, note))
+        progress = counter("files")
+        return await asyncio.to_thread(
+            lambda: state.files().restore(folder, root, now.root, note, progress=progress)
+        )
     except RestoreUndone as error:
         await _settle(state, Principal(session.owner), session.id, error.journal)
         raise cannot("the files cannot be restored, and are as they were", error) from error

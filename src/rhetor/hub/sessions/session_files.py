@@ -17,6 +17,7 @@ from rhetor.domain.snapshot import Change, Snapshot
 from rhetor.errors import RhetorError, UnknownPeer, Unprocessable
 from rhetor.hub.catalog.checkpoints import KeptFiles
 from rhetor.hub.catalog.sessions import CWD
+from rhetor.hub.core.progress import counter
 from rhetor.store.files.base import DamagedObject, Obstructed
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ async def taken(state: State, folder: Path, include: Collection[bytes] = ()) -> 
     """
     try:
         async with one_at_a_time(state):
-            return await asyncio.to_thread(lambda: state.files().take(folder, include=include))
+            progress = counter("files")
+            return await asyncio.to_thread(
+                lambda: state.files().take(folder, include=include, progress=progress)
+            )
     except OSError as error:
         raise cannot(f"the files in {folder} cannot be kept", error) from error
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from starlette.responses import Response
+
 from rhetor.domain import command as c
 from rhetor.domain.snapshot import Change
 from rhetor.domain.timestamps import timestamp
@@ -12,13 +14,18 @@ from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.sessions import checkpoints as hub_checkpoints
 from rhetor.hub.sessions import restores
 from rhetor.transports.server.call import Call
+from rhetor.transports.server.long_work import Result, with_progress
 
 from .bodies import CheckpointBody, PlaceBody, RestoreBody
 from .sessions import described
 
 
-async def make(call: Call, id: str, body: CheckpointBody) -> dict[str, Any]:
+async def make(call: Call, id: str, body: CheckpointBody) -> Result | Response:
     """Make a checkpoint. `removed`: older ones that limits removed because of it."""
+    return await with_progress(call, _make(call, id, body))
+
+
+async def _make(call: Call, id: str, body: CheckpointBody) -> Result:
     made: hub_checkpoints.Made = await call.execute(c.MakeCheckpoint(id, body.name or "", body.cursor))
     row, applied = made.checkpoint, made.applied
     exceeding = {} if applied.named_bytes is None else {"exceeding_bytes": applied.named_bytes}
@@ -58,9 +65,13 @@ async def diff(call: Call, a: str, b: str) -> dict[str, Any]:
     return {"cursors": list(found.cursors), "changed": changed, "changed_messages": messages}
 
 
-async def restore(call: Call, id: str, body: RestoreBody) -> dict[str, Any]:
+async def restore(call: Call, id: str, body: RestoreBody) -> Result | Response:
     """Reset the session and the files of its folder. With `dry_run`, only return which files would change,
     with the session as it is."""
+    return await with_progress(call, _restore(call, id, body))
+
+
+async def _restore(call: Call, id: str, body: RestoreBody) -> Result:
     done: restores.Restored
     if body.dry_run:
         done = await restores.preview(call.hub.state, call.who, id, body.at)
@@ -76,7 +87,11 @@ async def restore(call: Call, id: str, body: RestoreBody) -> dict[str, Any]:
     }
 
 
-async def fork(call: Call, id: str, body: PlaceBody) -> dict[str, Any]:
+async def fork(call: Call, id: str, body: PlaceBody) -> Result | Response:
+    return await with_progress(call, _fork(call, id, body))
+
+
+async def _fork(call: Call, id: str, body: PlaceBody) -> Result:
     return await described(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
 
 

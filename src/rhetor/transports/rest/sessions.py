@@ -18,6 +18,7 @@ from rhetor.hub.sessions.checkpoints import last_answers
 from rhetor.hub.turns import answers
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call, Caller, json_response
+from rhetor.transports.server.long_work import Result, with_progress
 from rhetor.transports.server.node import Node
 
 from .bodies import (
@@ -112,8 +113,12 @@ async def stop(call: Call, id: str) -> Response:
     return await shown(call.node, await call.execute(c.StopSession(id)))
 
 
-async def import_transcripts(call: Call, body: ImportBody) -> dict[str, Any]:
+async def import_transcripts(call: Call, body: ImportBody) -> Result | Response:
     """Import the transcripts that coding agents keep themselves, each turn once. No file is changed."""
+    return await with_progress(call, _import(call, body))
+
+
+async def _import(call: Call, body: ImportBody) -> Result:
     found: dict[str, Any] = msgspec.to_builtins(await call.execute(body.command()))
     return found
 

@@ -1,0 +1,143 @@
+"""The line on a terminal that shows how far long work has come."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from aish import progress
+from aish.progress import Progress, describe
+
+from .scripted import END, ScriptedHub, Shell, answer, frame, problem, stream_head
+
+MADE = {"checkpoint_id": "c_1", "name": "c_1", "files": 3, "folder": "/site", "left_out": [], "removed": []}
+SESSION = {"id": "s_1", "name": "work", "specialist_id": "apollo", "head": 2}
+FIND = "GET /api/v2/sessions?name=work"
+MAKE = "POST /api/v2/sessions/s_1/checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done", "total", "line"),
+    [
+        (2, 4000, 10_000, "checkpoint  4,000 of 10,000 files  2,000/s  3 s left"),
+        (2, 3, 3, "checkpoint  3 of 3 files  1.5/s  0 s left"),
+        (2, 5, 4, "checkpoint  5 of 5 files  2.5/s  0 s left"),
+        (2, 4000, None, "checkpoint  4,000 files  2,000/s"),
+        (3, 0, None, "checkpoint  3 s"),
+        (100, 1, 100, "checkpoint  1 of 100 files  0.0/s  2 h 45 min left"),
+        (10, 100, 10_000, "checkpoint  100 of 10,000 files  10/s  16 min left"),
+    ],
+)
+def test_the_line_has_the_count_the_rate_and_the_time_left(
+    seconds: float, done: int, total: int | None, line: str
+) -> None:
+    assert describe("checkpoint", seconds, done, total, "files") == line
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A terminal, as stderr of the module; the descriptor from which what it shows can be read."""
+    ours, theirs = os.openpty()
+    monkeypatch.setattr(progress, "STDERR", theirs)
+    os.set_blocking(ours, False)
+    yield ours
+    os.close(ours)
+    os.close(theirs)
+
+
+def shown(terminal: int) -> str:
+    try:
+        return os.read(terminal, 4096).decode()
+    except BlockingIOError:
+        return ""
+
+
+def test_nothing_is_shown_in_the_first_two_seconds_and_the_line_is_erased_at_the_end(terminal: int) -> None:
+    now = [100.0]
+    with Progress("import", lambda: now[0]) as line:
+        for second in (0.0, 1.0, 1.9):
+            now[0] = 100 + second
+            line.show(1, 4, "files")
+        assert shown(terminal) == ""
+        now[0] = 102.0
+        line.show(2, 4, "files")
+        assert shown(terminal) == "\r\x1b[Kimport  2 of 4 files  1.0/s  2 s left"
+        now[0] = 102.1
+        line.show(3, 4, "files")  # too soon for another line
+        assert shown(terminal) == ""
+    assert shown(terminal) == "\r\x1b[K"
+
+
+def test_quick_work_shows_nothing(terminal: int) -> None:
+    with Progress("import") as line:
+        line.show(4, 4, "files")
+    assert shown(terminal) == ""
+
+
+def test_nothing_is_shown_if_stderr_is_not_a_terminal(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on(MAKE, answer(MADE))
+    ran = aish("session", "checkpoint", "work")
+    assert (ran.code, ran.out, ran.err) == (0, "✓ Made the checkpoint (c_1) with 3 files of /site\n", "")
+    assert "accept" not in hub.wait_for(MAKE).headers
+
+
+@pytest.mark.long
+def test_a_checkpoint_that_takes_long_shows_its_progress_on_the_terminal(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    def slowly(connection: object) -> None:
+        connection.sendall(stream_head())  # type: ignore[attr-defined]
+        for done in range(6):
+            counted = {"done": done, "total": 6, "unit": "files"}
+            connection.sendall(frame({"progress": counted}))  # type: ignore[attr-defined]
+            time.sleep(0.5)
+        connection.sendall(frame({"result": MADE}) + END)  # type: ignore[attr-defined]
+
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on(MAKE, slowly)
+    code, out, err = on_a_terminal(aish, "session", "checkpoint", "work")
+    assert (code, out) == (0, b"\xe2\x9c\x93 Made the checkpoint (c_1) with 3 files of /site\n")
+    assert b"checkpoint  4 of 6 files" in err or b"checkpoint  5 of 6 files" in err
+    assert b"checkpoint  1 of 6" not in err
+    assert err.endswith(b"\r\x1b[K")
+
+
+def test_a_failure_of_long_work_is_reported_as_usual(aish: Shell, hub: ScriptedHub) -> None:
+    failed = {"status": 422, "code": "unprocessable", "detail": "the disk is full"}
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on(MAKE, stream_head() + frame({"problem": failed}) + END)
+    assert on_a_terminal(aish, "session", "checkpoint", "work")[::2] == (2, b"aish: the disk is full\r\n")
+
+
+def test_a_request_that_is_rejected_at_once_is_reported_as_usual(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on(MAKE, problem(409, "peer_busy", "apollo is busy"))
+    code, _, err = on_a_terminal(aish, "session", "checkpoint", "work")
+    assert (code != 0, err) == (True, b"aish: apollo is busy\r\n")
+
+
+def on_a_terminal(aish: Shell, *words: str) -> tuple[int, bytes, bytes]:
+    """Run the shell with a terminal as stderr; return its exit code, its stdout, and what was shown."""
+    ours, theirs = os.openpty()
+    try:
+        with aish.running(*words, stderr=theirs, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            out = process.stdout.read()
+            code = process.wait()
+        os.set_blocking(ours, False)
+        return code, out, shown_bytes(ours)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def shown_bytes(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except BlockingIOError:
+        return b""
