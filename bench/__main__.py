@@ -28,6 +28,7 @@ ALL = (
     "bodies",
     "programs",
     "analytics",
+    "checkpoints",
 )
 OUT = Path(__file__).parent / "out" / "figures.json"
 DOCS = ROOT / "docs" / "benchmarks.md"
