@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +25,7 @@ from .journal import fsync_folder
 LEVEL = 1  # of compression: as fast as hashing
 BATCH = 2 << 20  # bytes of content that a thread compresses at a time
 BATCHES = 8  # that wait in memory at most
+VARIABLES = 500  # of one query; old versions of SQLite allow 999
 IN_USE = 0.5  # a pack of which a smaller part is in use is written again
 SCHEMA = """
 create table if not exists packs (id integer primary key autoincrement, bytes integer not null);
@@ -36,15 +37,18 @@ create index if not exists objects_by_pack on objects (pack);
 
 
 class Pack:
-    """A file of new objects. Threads compress them, because that releases the interpreter lock."""
+    """A file of new objects. Threads compress them, because that releases the interpreter lock.
 
-    def __init__(self, path: Path, has: Callable[[bytes], bool]) -> None:
+    `known`: returns which of some digests are stored already. It is asked once for each batch.
+    """
+
+    def __init__(self, path: Path, known: Callable[[Collection[bytes]], Set[bytes]]) -> None:
         self._path = path
-        self._has = has
+        self._known = known
         self._file = path.open("xb")
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "compress")
-        self._written: set[bytes] = set()
-        self._batch: list[tuple[bytes, bytes]] = []
+        self._seen: set[bytes] = set()
+        self._batch: dict[bytes, bytes] = {}
         self._waiting = 0  # bytes of the batch
         self._pending: list[Future[list[tuple[bytes, bytes]]]] = []
         self.rows: list[tuple[bytes, int, int]] = []
@@ -64,18 +68,20 @@ class Pack:
     def put(self, content: bytes) -> bytes:
         """Store the content if it is new. Return its digest."""
         digest = sha256(content).digest()
-        if digest not in self._written and not self._has(digest):
-            self._written.add(digest)
-            self._batch.append((digest, content))
+        if digest not in self._seen:
+            self._seen.add(digest)
+            self._batch[digest] = content
             self._waiting += len(content)
             if self._waiting >= BATCH:
                 self._submit()
         return digest
 
-    def copy(self, digest: bytes, compressed: bytes) -> None:
-        """Append an object that is compressed already."""
-        self.rows.append((digest, self.size, len(compressed)))
-        self.size += self._file.write(compressed)
+    def append(self, compressed: Sequence[tuple[bytes, bytes]]) -> None:
+        """Append objects, by digest, that are compressed already."""
+        for digest, content in compressed:
+            self.rows.append((digest, self.size, len(content)))
+            self.size += len(content)
+        self._file.write(b"".join(content for _, content in compressed))
 
     def finish(self) -> None:
         """Write everything to the disk."""
@@ -86,14 +92,15 @@ class Pack:
             os.fsync(self._file.fileno())
 
     def _submit(self) -> None:
-        self._pending.append(self._threads.submit(_compressed, self._batch))
-        self._batch, self._waiting = [], 0
+        known = self._known(self._batch.keys())
+        new = [(digest, content) for digest, content in self._batch.items() if digest not in known]
+        self._pending.append(self._threads.submit(_compressed, new))
+        self._batch, self._waiting = {}, 0
         self._collect(BATCHES)
 
     def _collect(self, most: int) -> None:
         while len(self._pending) > most:
-            for digest, compressed in self._pending.pop(0).result():
-                self.copy(digest, compressed)
+            self.append(self._pending.pop(0).result())
 
 
 class Objects:
@@ -130,7 +137,7 @@ class Objects:
         """Return a pack for new objects. When the block has ended without an error, they are stored."""
         with self._writing:
             number = self._next()
-            with Pack(self._path(number), self.has) as pack:
+            with Pack(self._path(number), self._known) as pack:
                 yield pack
                 pack.finish()
                 self._record(number, pack)
@@ -190,9 +197,9 @@ class Objects:
         if used == size or used > in_use * size:
             return 0
         new = self._next()
-        with Pack(self._path(new), self.has) as pack, self._path(number).open("rb") as old:
+        with Pack(self._path(new), self._known) as pack, self._path(number).open("rb") as old:
             for digest, offset, length in kept:
-                pack.copy(digest, os.pread(old.fileno(), length, offset))
+                pack.append([(digest, os.pread(old.fileno(), length, offset))])
             pack.finish()
             self._record(new, pack, instead_of=number)
         self._path(number).unlink()
@@ -217,6 +224,18 @@ class Objects:
             found = self._index.execute("select 1 from objects where digest = ?", (digest,)).fetchone()
         return found is not None
 
+    def _known(self, digests: Collection[bytes]) -> set[bytes]:
+        """Return those of the digests whose objects are stored."""
+        asked = list(digests)
+        found: set[bytes] = set()
+        with self._lock:
+            for begin in range(0, len(asked), VARIABLES):
+                some = asked[begin : begin + VARIABLES]
+                marks = ", ".join("?" * len(some))
+                sql = f"select digest from objects where digest in ({marks})"
+                found.update(row[0] for row in self._index.execute(sql, some))
+        return found
+
     def _packs(self) -> list[tuple[int, int]]:
         with self._lock:
             return self._index.execute("select id, bytes from packs").fetchall()
@@ -231,4 +250,7 @@ class Objects:
 
 
 def _compressed(batch: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(digest, zstd.compress(content, LEVEL)) for digest, content in batch]
+    compressor = zstd.ZstdCompressor(level=LEVEL)  # its tables are cleared faster than made anew
+    return [
+        (digest, compressor.compress(content, zstd.ZstdCompressor.FLUSH_FRAME)) for digest, content in batch
+    ]

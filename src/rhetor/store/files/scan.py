@@ -187,21 +187,23 @@ def read_whole(fd: int, limit: int) -> tuple[bytes, os.stat_result]:
     Raises:
         OSError: it cannot be read, or is no regular file any more.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         before = os.fstat(fd)
         if not stat.S_ISREG(before.st_mode):
             raise OSError(0, "not a file")
-        os.lseek(fd, 0, os.SEEK_SET)
-        content = _read(fd, limit + 1)
+        if attempt:
+            os.lseek(fd, 0, os.SEEK_SET)
+        content = _read(fd, before.st_size, limit + 1)
         status = os.fstat(fd)
         if len(content) == status.st_size and status.st_mtime_ns == before.st_mtime_ns:
             break
     return content, status
 
 
-def _read(fd: int, most: int) -> bytes:
-    first = os.read(fd, min(most, 1 << 20))
-    if len(first) < min(most, 1 << 20):
+def _read(fd: int, size: int, most: int) -> bytes:
+    """Return the rest of the file, at most so much of it. `size`: as much there probably is."""
+    first = os.read(fd, min(size + 1, most))
+    if len(first) == size:
         return first
     parts = [first]
     while (left := most - sum(map(len, parts))) > 0 and (part := os.read(fd, min(left, 1 << 20))):
