@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 from msgspec.structs import replace
 
 from rhetor.codec import socketio
@@ -99,7 +99,7 @@ class SessionView(Struct):
         return known
 
     def _agent_record(self, record: Record) -> bytes:
-        is_raw, is_shown = record.type in self.filter.types, self.is_claude and OUTPUT in self.filter.names
+        is_raw, is_shown = record.type in self.filter.types, self._has_lines and OUTPUT in self.filter.names
         if not is_raw and not is_shown:
             return b""
         text = self._flush(record)
@@ -135,8 +135,13 @@ class SessionView(Struct):
         self.turn = replace(turn, told=turn.told + characters, last=record.seq)
 
     @property
+    def _has_lines(self) -> bool:
+        """Whether the peer's own lines are passed on: those of another peer that answers a turn are not."""
+        return self.is_claude and not (self.turn is not None and self.turn.is_guests)
+
+    @property
     def _makes_lines(self) -> bool:
-        return not self.is_claude and OUTPUT in self.filter.names
+        return not self._has_lines and OUTPUT in self.filter.names
 
     def _text_before(self, record: Record, payload: ev.Payload) -> bytes:
         """Return the frame of the text that comes before this event. If the events did not have all of the
@@ -192,8 +197,9 @@ class SessionView(Struct):
     def _shown(self, record: Record, payload: ev.Payload) -> Iterator[Shown]:
         """Yield the events that show this one, and note what later ones need to know."""
         match payload:
-            case ev.TurnStarted(peer, model):
-                self.turn = ShownTurn(record.turn_id or "", model or peer)
+            case ev.TurnStarted(peer, model, instead_of):
+                is_guests = instead_of is not UNSET
+                self.turn = ShownTurn(record.turn_id or "", model or peer, is_guests=is_guests)
                 yield from self._output(stream_json.init(record.stream, peer, model))
                 yield _status("active", record.turn_id)
             case ev.OutputDelta(text, "stderr"):
@@ -213,7 +219,7 @@ class SessionView(Struct):
                 yield from self._end(record, payload)
 
     def _output(self, line: dict[str, Any]) -> Iterator[Shown]:
-        if not self.is_claude:
+        if not self._has_lines:
             yield OUTPUT, line
 
     def _tool(self, record: Record, payload: ev.ToolCalled | ev.ToolReturned) -> Iterator[Shown]:

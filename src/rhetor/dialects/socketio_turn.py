@@ -62,7 +62,8 @@ def _call_id(detail: Any) -> str | None:
 
 class ShownTurn(Struct, frozen=True):
     """One turn. `model`: that of the peer, or else the peer's name. `told`: the number of characters of its
-    answer in the events so far; `last`: the number of the last of these events, also if it was folded."""
+    answer in the events so far; `last`: the number of the last of these events, also if it was folded.
+    `is_guests`: another peer than the session's own answers it."""
 
     id: str
     model: str = ""
@@ -70,6 +71,7 @@ class ShownTurn(Struct, frozen=True):
     asked: tuple[Asked, ...] = ()
     told: int = 0
     last: int = 0
+    is_guests: bool = False
 
     @property
     def is_waiting(self) -> bool:

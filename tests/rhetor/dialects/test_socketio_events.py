@@ -157,6 +157,15 @@ def test_lines_of_claude_code_are_sent_unchanged() -> None:
     assert [name for name, _ in frames if name != "claude-output"] == ["session-status", "claude-complete"]
 
 
+def test_the_answer_of_another_agent_in_a_session_of_claude_code_has_the_lines_of_claude_code() -> None:
+    own, guest = ev.AgentRecord({"type": "system"}), ev.AgentRecord({"method": "turn/started"})
+    passed_on = ev.TurnStarted("codex", instead_of="claude-code")
+    answer = ev.OutputDelta("Hello there")
+    frames = shown(log(STARTED, own, passed_on, guest, answer, DONE, STARTED, own), view(is_claude=True))
+    assert [line["type"] for line in lines(frames)] == ["system", "system", "assistant", "result", "system"]
+    assert lines(frames)[1]["model"] == "codex"
+
+
 def test_records_of_other_agents_are_not_output() -> None:
     frames = shown(
         log(STARTED, ev.OutputDelta("Hello "), ev.AgentRecord({"a": 1}), ev.OutputDelta("there"), DONE)

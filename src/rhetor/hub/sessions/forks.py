@@ -65,6 +65,7 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
         ttl=parent.ttl,
     )
     metadata = {key: value for key, value in parent.metadata.items() if key != IMPORTED}
+    heard = {name: turn for name, turn in parent.heard.items() if name == parent.peer}
     return replace(
         session,
         started=parent.started,
@@ -72,6 +73,7 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
         metadata=metadata,
         tools=parent.tools,
         voice=parent.voice,
+        heard=heard,
     )
 
 

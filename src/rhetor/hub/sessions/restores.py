@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, RestoreSession
 from rhetor.domain.event import CheckpointMade
-from rhetor.domain.peer import PLAIN
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, Snapshot
 from rhetor.errors import PeerBusy, RhetorError
@@ -197,11 +196,14 @@ async def _begin_epoch(state: State, session: Session, place: Place, retold: boo
     made = CheckpointMade(state.ids.new("c"), "restored", f"{session.id}@{place.position}")
     current = place.checkpoint.id if place.checkpoint else None
     used = replace(
-        session, used_at=state.ids.now(), checkpoint=current, restore=number or None, retold=retold
+        session, used_at=state.ids.now(), checkpoint=current, restore=number or None, retold=retold, heard={}
     )
-    drop = []
-    if retold:
-        drop.append(("memory", instance_key(state, state.peers.get(session.peer), session.id)))
+    agents = [session.peer, *session.heard] if retold else list(session.heard)
+    drop = [
+        ("memory", instance_key(state, state.peers.get(name), session.id))
+        for name in set(agents)
+        if state.peers.has(name)
+    ]
     await state.store.commit(
         session.id,
         [Draft(made)],
@@ -214,16 +216,18 @@ async def _begin_epoch(state: State, session: Session, place: Place, retold: boo
 
 
 async def _forget_conversation(state: State, session: Session) -> bool:
-    """End the program of a session with a coding agent: it cannot rewind its memory. Return whether the
-    session's peer is one."""
+    """End the programs of a session with coding agents: they cannot rewind their memory. Return whether the
+    session's own peer is one."""
     peer = peer_of(state, session)
-    if peer is None or peer.program is None or peer.driver in PLAIN:
-        return False
-    instance = state.instances.get(instance_key(state, peer, session.id))
-    if instance is not None and instance.running.ended is None:
-        await instance.running.end()
-        await instance.end_logged.wait()
-    return True
+    agents = {name: state.peers.get(name) for name in session.heard if state.peers.has(name)}
+    if peer is not None and peer.remembers:
+        agents[peer.name] = peer
+    for agent in agents.values():
+        instance = state.instances.get(instance_key(state, agent, session.id))
+        if instance is not None and instance.running.ended is None:
+            await instance.running.end()
+            await instance.end_logged.wait()
+    return peer is not None and peer.remembers
 
 
 async def _settle(
