@@ -168,6 +168,8 @@ def heading(peer: str) -> str:
 def status(peer: "Mapping[str, Any]") -> str:
     """Return the word for a peer's status."""
     known = str(peer.get("status") or "unknown")
+    if known == "blocked" and str(peer.get("evidence")).startswith("paused "):
+        return "paused"
     return "not installed" if known == "missing" else known
 
 

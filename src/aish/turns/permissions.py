@@ -186,9 +186,8 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
         say(cleaned(f"({usage_of(data, request)} · aish deny {request})"))
         return
     if (paused := _paused(data.get("detail"))) is not None:
-        say(cleaned(f"aish: {peer} {paused}"))
-        for option in data.get("options") or ():
-            say(cleaned(one_line(f"    {option['name']}: aish approve {request} {option['option_id']}")))
+        ways = [one_line(f"{o['name']}: aish approve {request} {o['option_id']}") for o in data["options"]]
+        say(cleaned("\n    ".join((f"aish: {peer} {paused}", *ways))))
         return
     head = f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})"
     say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))

@@ -254,3 +254,27 @@ def test_answering_an_answered_request_is_a_failure(aish: Shell, hub: ScriptedHu
     ran = aish("approve", "toolu_1")
     assert (ran.code, ran.out) == (1, "")
     assert "is answered" in ran.err
+
+
+PAUSED = {
+    **_request("q_1", {"option_id": "now", "name": "Continue now", "kind": "allow_once"}, DENY),
+    "tool": "quota",
+    "detail": {
+        "paused": "quota",
+        "reason": "limit\nreached \x1b[31m",
+        "resets_at": "2026-11-21T00:10:00.000Z",
+        "then": "now",
+    },
+    "expires_at": None,
+}
+
+
+def test_the_request_of_a_paused_turn_says_why_and_until_when(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(LIST, answer({"permissions": [PAUSED, BASH]}))
+    first, options, *_ = aish("approve").out.splitlines()
+    assert first.startswith(
+        "q_1  claude-code is paused until 2026-11-21 00:10:00, and continues by itself: limit"
+    )
+    assert "\x1b" not in first
+    assert options.strip() == "now (Continue now), deny (Deny)"
+    assert summary("quota", PAUSED["detail"]).startswith("is paused until 2026-11-21 00:10:00")
