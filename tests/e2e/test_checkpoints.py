@@ -106,3 +106,36 @@ def test_a_person_is_shown_the_changes_and_asked(
         assert ran.wait() == code
     os.close(ours)
     assert (site / "a").read_text() == content
+
+
+@pytest.mark.long
+def test_a_turn_is_taken_back_with_its_files_and_limits_are_reported(machine: Machine, site: Path) -> None:
+    limits = {"RHETOR_CHECKPOINTS__MODE": "per_turn", "RHETOR_CHECKPOINTS__KEEP": "2"}
+    machine.environment |= limits
+    machine.kill_hub()
+    (site / "a").write_text("one")
+    assert "checkpoint" not in machine.run("apollo", "first", "-s=work").stderr
+    (site / "a").write_text("two")
+    run_ok(machine, "apollo", "second", "-s=work")
+    assert timeline(machine) == ["before: first", "before: second"]
+
+    site.rename(site.with_name("moved"))
+    ran = machine.run("apollo", "third", "-s=work")
+    assert (ran.returncode, "aish: no checkpoint of this turn: the files in" in ran.stderr) == (0, True)
+    site.with_name("moved").rename(site)
+
+    ran = machine.run("apollo", "fourth", "-s=work")
+    assert "aish: removed the checkpoint 'before: first', and from now on older ones" in ran.stderr
+    assert timeline(machine) == ["before: second", "before: fourth"]
+    made = machine.run("session", "checkpoint", "work")
+    assert made.stderr.startswith("aish: removed the checkpoint c_")
+    assert made.stderr.endswith(" before: second (checkpoints.keep)\n")
+    run_ok(machine, "session", "checkpoint", "work", "mine")
+    (site / "a").write_text("three")
+    run_ok(machine, "session", "restore", "work", "before: fourth", "--yes")
+    assert (site / "a").read_text() == "two"
+
+
+def timeline(machine: Machine) -> list[str]:
+    shown = run_ok(machine, "session", "timeline", "work", "--json")
+    return [each["name"] for each in json.loads(shown)["checkpoints"]]

@@ -155,6 +155,9 @@ class ResumingStream:
             yield {"type": "permission", **data}
         elif event.type == "checkpoint.failed":
             yield {"type": "notice", "detail": f"no checkpoint of this turn: {data['detail']}"}
+        elif event.type == "checkpoint.removed":
+            detail = f"removed the checkpoint {data['name']!r}, and from now on older ones ({data['limit']})"
+            yield {"type": "notice", "detail": detail}
         elif event.type == "checkpoint.made" and data.get("left_out"):
             named = ", ".join(f"{left['path']} ({left['reason']})" for left in data["left_out"])
             yield {"type": "notice", "detail": f"not in the checkpoint {data['name']!r}: {named}"}

@@ -97,6 +97,9 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
                 "code": code,
                 "detail": f"no checkpoint of this turn: {detail}",
             }
+        case ev.CheckpointRemoved(name=name, limit=limit):
+            detail = f"removed the checkpoint {name!r}, and from now on older ones ({limit})"
+            return {"type": "notice", **source, "code": "checkpoint_removed", "detail": detail}
         case ev.CheckpointMade(name=name, left_out=tuple(left_out)):
             return {"type": "notice", **source, **_left_out(name, left_out)}
     return None

@@ -50,9 +50,11 @@ class Upkeep(msgspec.Struct):
     """When the checkpoints of one hub were last looked through. Times are on `time.monotonic`.
 
     `swept`: for those that are too old. `shrunk`: because their files took too much. `removed`: some were
-    removed, or an earlier hub may have, and nobody has looked since for content that none has.
+    removed, or an earlier hub may have, and nobody has looked since for content that none has. `told`: of
+    which sessions the readers know that a setting removes checkpoints.
     """
 
     swept: float = float("-inf")
     shrunk: float = float("-inf")
     removed: bool = True
+    told: set[tuple[str, str]] = msgspec.field(default_factory=set)

@@ -36,26 +36,36 @@ async def before_turn(state: State, session: Session, turn_id: str, at: Position
 
     If that fails, the turn runs all the same: its log says that it has no checkpoint.
     """
+    made = None
     try:
         folder = await folder_of(state, session)
         if folder is not None:
-            await _checkpoint(state, session, folder, turn_id, at, content)
+            made = await _checkpoint(state, session, folder, turn_id, at, content)
     except RhetorError as error:
         await _tell(state, session, turn_id, error.code, error.detail, str(error.data.get("hint") or ""))
     except Exception as error:  # whatever it is, it must not keep the turn from running
         log.exception("making a checkpoint failed", extra={"session": session.id, "turn": turn_id})
         await _tell(state, session, turn_id, "internal", f"{type(error).__name__}: {error}", INTERNAL_HINT)
+    if made is not None:
+        await _apply_limits(state, made, turn_id)
+
+
+async def _apply_limits(state: State, made: CheckpointRow, turn_id: str) -> None:
+    try:
+        await apply_limits(state, made, turn_id)
+    except Exception:  # as above; the limits are applied again before the next turn
+        log.exception("limiting checkpoints failed", extra={"session": made.session_id})
 
 
 async def _checkpoint(
     state: State, session: Session, folder: Path, turn_id: str, at: Position, content: str
-) -> None:
+) -> CheckpointRow | None:
     files = await kept_files(state, folder)
     assert files is not None
     last = await _last(state, session.id)
     if last is not None and _is_same(last, files, at):
-        return
-    made = await make(
+        return None
+    return await make(
         state,
         Principal(session.owner),
         session.id,
@@ -66,7 +76,6 @@ async def _checkpoint(
         left_out=_new(files, last),
         automatic=True,
     )
-    state.background.start(apply_limits(state, made), f"limits of checkpoints {session.id}")
 
 
 async def _last(state: State, session_id: str) -> CheckpointRow | None:

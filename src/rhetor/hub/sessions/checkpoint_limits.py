@@ -56,12 +56,14 @@ async def of_session(state: State, session_id: str) -> Sequence[CheckpointRow]:
     return [checkpoint_of(row) for row in rows]
 
 
-async def apply_limits(state: State, made: CheckpointRow) -> Applied:
+async def apply_limits(state: State, made: CheckpointRow, turn_id: str | None = None) -> Applied:
     """Remove what is too much now that this checkpoint was made. What the store does not let us remove is
-    removed after the next one."""
-    removed = await _remove_all(state, list(_too_many(state, await of_session(state, made.session_id))))
+    removed after the next one. `turn_id`: the turn before which it was made; its readers learn of the first
+    checkpoint that each setting removes from the session."""
+    found = list(_too_many(state, await of_session(state, made.session_id)))
+    removed = await _remove_all(state, found, turn_id)
     large, named_bytes = await _too_large(state, made)
-    removed += await _remove_all(state, large)
+    removed += await _remove_all(state, large, turn_id)
     if large:
         state.background.start(collect(state), "collect content of checkpoints")
     return Applied(removed, named_bytes)
@@ -110,24 +112,27 @@ async def _all(state: State) -> Sequence[CheckpointRow]:
     return [checkpoint_of(row) for row in await state.store.find(KIND, limit=ALL)]
 
 
-async def _remove_all(state: State, surplus: Sequence[Surplus]) -> list[Removed]:
+async def _remove_all(state: State, surplus: Sequence[Surplus], turn_id: str | None = None) -> list[Removed]:
     removed: list[Removed] = []
     for row, limit in surplus:
+        is_first = turn_id is not None and (row.session_id, limit) not in state.upkeep.told
         try:
-            await _remove(state, row, limit)
+            await _remove(state, row, limit, turn_id if is_first else None)
         except StateConflict:
             continue  # it was removed meanwhile
         except StoreRefused as refusal:
             log.warning("checkpoints cannot be removed", extra={"reason": refusal.detail})
             break
+        if is_first:
+            state.upkeep.told.add((row.session_id, limit))
         removed.append(Removed(row, limit))
     return removed
 
 
-async def _remove(state: State, row: CheckpointRow, limit: Limit) -> None:
-    event = CheckpointRemoved(row.id, row.name, limit)
+async def _remove(state: State, row: CheckpointRow, limit: Limit, turn_id: str | None) -> None:
+    event = Draft(CheckpointRemoved(row.id, row.name, limit), turn_id)
     exists = Expect(KIND, row.id)
-    await state.store.commit(row.session_id, [Draft(event)], drop=[(KIND, row.id)], expects=[exists])
+    await state.store.commit(row.session_id, [event], drop=[(KIND, row.id)], expects=[exists])
     state.upkeep.removed = True
     log.info("checkpoint removed", extra={"session": row.session_id, "checkpoint": row.id, "limit": limit})
 

@@ -163,14 +163,19 @@ async def test_more_checkpoints_than_are_kept_are_removed_and_named_in_the_answe
         assert await payloads(home, CheckpointRemoved) == [CheckpointRemoved(id, id, "checkpoints.keep")]
 
 
-async def test_an_automatic_checkpoint_that_is_too_much_is_removed(tmp_path: Path) -> None:
+async def test_an_automatic_checkpoint_that_is_too_much_is_removed_and_the_first_one_is_named(
+    tmp_path: Path,
+) -> None:
     async with with_limits(tmp_path, keep=1, per_turn=True) as (home, _):
-        await told(home, "work", "one")
-        await told(home, "work", "two")
-        session = await asked(home, "GET", WORK)
-        seen = await home.seen(session["id"], lambda payload: isinstance(payload, CheckpointRemoved))
-        assert (seen[-1].name, seen[-1].limit) == ("before: one", "checkpoints.keep")  # type: ignore[union-attr]
-        assert [each["name"] for each in await checkpoints(home)] == ["before: two"]
+        said = [
+            [frame["detail"] for frame in await streamed(home, content) if frame["type"] == "notice"]
+            for content in ("one", "two", "three")
+        ]
+        removed = "removed the checkpoint 'before: one', and from now on older ones (checkpoints.keep)"
+        assert said == [[], [removed], []]
+        gone = [event.name for event in await payloads(home, CheckpointRemoved)]
+        assert gone == ["before: one", "before: two"]
+        assert [each["name"] for each in await checkpoints(home)] == ["before: three"]
 
 
 async def test_an_old_checkpoint_is_removed_with_its_content(
