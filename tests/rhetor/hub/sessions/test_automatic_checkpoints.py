@@ -18,7 +18,7 @@ from rhetor.hub.sessions import checkpoint_limits
 from rhetor.store.encoding import encode
 from rhetor.store.files import store as files
 
-from .test_checkpoints import told
+from .test_checkpoints import told, with_scribe
 from .test_restores import WORK, asked, restored, saved, with_project
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +53,25 @@ async def test_a_turn_can_be_taken_back_with_its_files(tmp_path: Path) -> None:
         assert (folder / "a").read_text() == "two"
         done = await restored(home, first["checkpoint_id"])
         assert (done["messages"], (folder / "a").read_text()) == ([], "one")
+
+
+async def test_a_turn_of_an_agent_can_be_taken_back_with_the_files_of_its_folder(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path, cwd="caller", limits=Limits(checkpoints=PER_TURN)) as home:
+        folder = tmp_path / "site"
+        folder.mkdir()
+        opened = {"specialist_id": "scribe", "name": "site", "cwd": str(folder)}
+        await asked(home, "POST", "/api/v2/sessions", opened)
+        for content in ("one", "two"):
+            (folder / "a").write_text(f"before {content}")
+            await told(home, "site", content)
+        (folder / "a").write_text("spoilt")
+        path = "/api/v2/sessions/site"
+        made = (await asked(home, "GET", f"{path}/checkpoints"))["checkpoints"]
+        assert [each["name"] for each in made] == ["before: one", "before: two"]
+        done = await asked(home, "POST", f"{path}/restore", {"at": "before: two"})
+        assert (done["messages"][0]["content"], done["retold"]) == ("one", True)
+        assert (folder / "a").read_text() == "before two"
+        assert "User: one" in await told(home, "site", "three")
 
 
 async def test_nothing_is_stored_if_nothing_changed(tmp_path: Path) -> None:

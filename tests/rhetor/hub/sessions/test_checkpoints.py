@@ -48,14 +48,17 @@ for line in sys.stdin:
 
 
 @asynccontextmanager
-async def with_scribe(folder: Path, *, deaf: bool = False) -> AsyncIterator[Served]:
+async def with_scribe(
+    folder: Path, *, deaf: bool = False, cwd: str = "~", **options: Any
+) -> AsyncIterator[Served]:
     """`deaf`: the script exits when it should start with a copy."""
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     script = folder / "scribe"
     script.write_text(SCRIPT.format(python=sys.executable, folder=str(kept), deaf=deaf))
     script.chmod(0o700)
-    async with with_programs(tools={"scribe": ToolSettings(driver="claude", executable=str(script))}) as home:
+    tools = {"scribe": ToolSettings(driver="claude", executable=str(script), cwd=cwd)}
+    async with with_programs(tools=tools, **options) as home:
         made = {"specialist_id": "scribe", "name": "work"}
         assert (await home.ask("POST", "/api/v2/sessions", made)).status == 200
         yield home
