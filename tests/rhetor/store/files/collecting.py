@@ -21,7 +21,9 @@ files.RECENT_SECONDS = 0
 
 
 def main(store_folder: str, folder: str, roots_file: str) -> None:
-    store, kept, file = files.FileStore(Path(store_folder), max_file_bytes=1 << 20), [], Path(roots_file)
+    store = files.FileStore(Path(store_folder), max_file_bytes=1 << 20)
+    kept: list[bytes] = []
+    file = Path(roots_file)
     for number in count():
         write(Path(folder), {f"f{number % 7}": os.urandom(3000), "same": "same"})
         kept = [*kept[-2:], store.take(Path(folder)).root]
