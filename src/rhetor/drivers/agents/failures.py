@@ -32,7 +32,7 @@ _LOGGED_OUT = re.compile(
     re.IGNORECASE,
 )
 _LIMITED = re.compile(
-    r"limit reached|hit your (?:\w+ )?limit|usage limit|out of (?:extra )?usage|quota|"
+    r"limit reached|hit your (?:[\w-]+ )?limit|usage limit|out of (?:extra )?usage|quota|"
     r"exhausted your capacity",
     re.IGNORECASE,
 )

@@ -15,7 +15,7 @@ from rhetor.drivers.agents.failures import failed, refused
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.errors import ProviderFailed, RateLimited, TurnFailure
 
-SAID = "You've hit your limit · resets 10pm (Europe/Rome)"
+SAID = "You've hit your 5-hour limit · resets 10pm (Europe/Rome)"
 AT, TIME = 1_772_380_800, "2026-03-01T16:00:00.000Z"
 
 
@@ -82,8 +82,11 @@ def test_the_notice_of_a_limit_is_not_part_of_claude_codes_answer() -> None:
     agent = ClaudeCode(Opening("/"))
     agent.prompt("hi")
     message = {"model": "<synthetic>", "content": [{"type": "text", "text": SAID}]}
-    notice = last(agent, {"type": "assistant", "error": "rate_limit", "message": message})
+    params = {"rate_limit_info": claude_limit()["rate_limit_info"]}
+    line = {"type": "assistant", "error": "rate_limit", "message": message, "api_error_params": params}
+    notice = last(agent, line)
     assert not any(isinstance(output, Text) for output in notice.outputs)
+    assert resets_at(last(agent, claude_result())) == TIME
 
 
 def codex(*notified: dict[str, Any], info: object = "usageLimitExceeded", said: str = SAID) -> Decoded:

@@ -127,8 +127,10 @@ class ClaudeCode(AgentProtocol):
                 if found.get("isReplay") is True:
                     return Decoded((record, *self._replay()))
                 return Decoded((record, *lines.results_in(found)))
+            case "assistant" if is_limit(found):
+                self._resets_at = reset_of(table(found, "api_error_params")) or self._resets_at
             case "assistant":
-                return Decoded((record, *(() if is_limit(found) else self._message(found))))
+                return Decoded((record, *self._message(found)))
             case "rate_limit_event":
                 self._resets_at = reset_of(found) or self._resets_at
         return Decoded((record,))

@@ -53,11 +53,12 @@ def usage_of(result: dict[str, Any], memory: dict[str, Any]) -> list[Usage]:
 
 
 def reset_of(event: dict[str, Any]) -> float | None:
-    """Return when the limit of a `rate_limit_event` resets (Unix time); None if it was not reached.
+    """Return when the limit resets that a `rate_limit_event`, or the `api_error_params` of an `assistant`
+    line, reports (Unix time); None if it was not reached.
 
-    Claude Code 2.1 reports the limits of a plan in this way: `allowed` and `allowed_warning` are information,
-    and a call that is `rejected` fails."""
-    info = table(event, "rate_limit_info")
+    Claude Code reports the limits of a plan in this way (observed: 2.1.332): `allowed` and `allowed_warning`
+    are information, and a call that is `rejected` fails."""
+    info = table(event, "rate_limit_info")  # the same in both
     at = info.get("resetsAt")
     is_reached = text(info, "status") == "rejected" and info.get("isUsingOverage") is not True
     is_time = isinstance(at, int | float) and not isinstance(at, bool)

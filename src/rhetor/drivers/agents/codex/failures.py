@@ -1,4 +1,4 @@
-"""Turns an error of Codex into a typed failure (observed: app-server 0.169)."""
+"""Turns an error of Codex into a typed failure (observed: app-server 0.169, usage limits: 0.171)."""
 
 from __future__ import annotations
 
