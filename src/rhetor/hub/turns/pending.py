@@ -7,7 +7,7 @@ never open. `catalog.requests` has the rows of requests; `answers` checks who ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -170,9 +170,11 @@ class PendingRequests:
         if instance := self._state.instances.get(self.instance):
             add_late(self._state, instance, late, logged=False)
 
-    def memory_rows(self, memory: dict[str, Any]) -> list[Row]:
-        """Return the rows that save the conversation's memory for the next instance of its program."""
-        return [memory_row(self.instance, memory, self._state.ids.now())] if self.instance else []
+    def memory_rows(self, memories: Mapping[str, dict[str, Any]]) -> list[Row]:
+        """Return the rows that save the memories of conversations for the next instances of their programs.
+        `memories`: by the key of the program."""
+        now = self._state.ids.now()
+        return [memory_row(key, memory, now) for key, memory in memories.items() if key]
 
     def with_expiry(self, payload: Payload) -> Payload:
         """Return the payload, with an expiry time if it is a permission request that has none."""

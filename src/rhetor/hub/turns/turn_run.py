@@ -194,7 +194,8 @@ class TurnRun:
         self._unstored.offsets[spooled.source] = spooled.offset
         for output in spooled.outputs:
             if isinstance(output, Remembered):
-                self._unstored.memory = output.memory
+                # by the program, because another peer may answer before it is stored
+                self._unstored.memories[self._pending.instance] = output.memory
             elif isinstance(output, Late):
                 self._pending.add_late(output)
 
@@ -233,8 +234,8 @@ class TurnRun:
             at = self._meter.time_of(payloads)
             own = [Draft(p, self.turn.turn_id, self._step, at) for p in payloads]
             rows = [*waiting.rows.values()]
-            if waiting.memory is not None:
-                rows += self._pending.memory_rows(waiting.memory)
+            if waiting.memories:
+                rows += self._pending.memory_rows(waiting.memories)
             if own or closing or rows:
                 sources = [SourceOffset(*item) for item in waiting.offsets.items()]
                 self._unstored = Unstored()  # what is read meanwhile is not part of this commit

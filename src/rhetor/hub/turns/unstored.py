@@ -13,14 +13,14 @@ from .pending import Settled
 
 class Unstored:
     """Payloads with the rows of the requests that they open or close, answers that the user's rules gave,
-    spool offsets, and the conversation's memory."""
+    spool offsets, and the memory of conversations by the key of their program."""
 
     def __init__(self) -> None:
         self.payloads: list[Payload] = []
         self.rows: dict[tuple[str, str], Row] = {}
         self.decided: list[PermissionAnswered] = []
         self.offsets: dict[str, int] = {}
-        self.memory: dict[str, Any] | None = None
+        self.memories: dict[str, dict[str, Any]] = {}
 
     def add(self, settled: Settled) -> None:
         self.payloads += settled.payloads
@@ -38,7 +38,7 @@ class Unstored:
         self.rows = earlier.rows | self.rows
         self.decided[:0] = earlier.decided
         self.offsets = earlier.offsets | self.offsets
-        self.memory = earlier.memory if self.memory is None else self.memory
+        self.memories = earlier.memories | self.memories
 
     def _put(self, rows: Iterable[Row]) -> None:
         self.rows |= {(row.kind, row.id): row for row in rows}

@@ -125,6 +125,7 @@ async def test_a_turn_that_waits_for_its_time_can_be_stopped() -> None:
         assert await home.store.find("pause", state="paused") == []
 
 
+@pytest.mark.long
 async def test_a_limit_that_resets_later_than_announced_pauses_the_turn_again() -> None:
     limits = Limits(on_pause="continue")
     async with house([limit(0.1)], [limit(0.8)], ANSWER, limits=limits) as home:
@@ -286,7 +287,7 @@ async def test_after_a_crash_a_pause_still_asks(tmp_path: Path, store: SqliteSto
 
 async def test_after_a_crash_a_pause_continues_at_its_time(tmp_path: Path, store: SqliteStore) -> None:
     limits = Limits(on_pause="continue")
-    failure = limit(1.0)
+    failure = limit(0.5)
     async with house([failure], store=store, limits=limits) as dead:
         accepted = await dead.send(target="apollo", content="hi", context_window=4)
         await paused(dead, accepted)

@@ -1,0 +1,98 @@
+"""Turns that pass from one coding agent to another: each keeps its own memory of its conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from time import time
+
+import pytest
+from msgspec.structs import replace
+from tests.rhetor.drivers.programs.host.hosting import hosting
+from tests.rhetor.hub import agent_programs
+from tests.rhetor.hub.agent_programs import CODEX, agents
+from tests.rhetor.hub.house import house
+
+from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.event import TurnCompleted
+from rhetor.domain.output import Done, Output, Remembered, Spooled, Text
+from rhetor.domain.turn import Turn
+from rhetor.domain.usage import Source
+from rhetor.hub.catalog.programs import memory_of
+from rhetor.hub.catalog.usage import Meter
+from rhetor.hub.hub import Hub
+from rhetor.hub.sessions.send import Accepted
+from rhetor.hub.turns.pending import PendingRequests
+from rhetor.hub.turns.turn_run import Closing, TurnRun
+
+pytestmark = pytest.mark.anyio
+ME = Principal("me", local=True)
+# the message `limit` meets a limit
+LIMITED = CODEX.replace(
+    '        told = "nothing"\n',
+    f"""        told = "nothing"
+        if what == "limit":
+            tell({{"method": "account/rateLimits/updated", "params": {{"rateLimits": {{
+                "primary": {{"usedPercent": 100, "resetsAt": {int(time()) + 3600}}}}}}}}})
+            error = {{"message": "no more", "codexErrorInfo": "usageLimitExceeded"}}
+            failed = {{"id": turn, "status": "failed", "error": error}}
+            tell({{"method": "turn/completed", "params": {{"threadId": "t1", "turn": failed}}}})
+            continue
+""",
+)
+
+
+async def answer(hub: Hub, content: str) -> tuple[Accepted, str]:
+    accepted: Accepted = await hub.execute(ME, SendMessage(content=content, target="codex"))
+    end, _ = await hub.answer(accepted)
+    assert isinstance(end, TurnCompleted), end
+    return accepted, end.text
+
+
+async def test_each_agent_of_a_conversation_keeps_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    codex = (LIMITED, agent_programs.PROTOCOLS["codex"][1])
+    monkeypatch.setitem(agent_programs.PROTOCOLS, "codex", codex)
+    with tempfile.TemporaryDirectory(prefix="rt") as folder:
+        async with asyncio.timeout(60), hosting(Path(folder)) as hosts, agents(hosts) as hub:
+            peers = [
+                replace(p, on_pause="handover:claude" if p.name == "codex" else "") for p in hub.state.peers
+            ]
+            hub.state.peers.configure(peers, {})
+            _, told = await answer(hub, "hello")
+            assert told == "nothing"
+            for _ in range(2):  # the second time, the program of the other agent runs already
+                accepted, told = await answer(hub, "limit")
+                assert told == "nothing"
+            session = accepted.session_id
+            assert (await memory_of(hub.state.store, f"codex/{session}"))["session_id"] == "t1"
+            assert (await memory_of(hub.state.store, f"claude/{session}"))["session_id"] == "c1"
+
+
+async def test_a_memory_that_is_stored_after_the_handover_belongs_to_the_agent_that_had_it() -> None:
+    async with house() as home:
+        state, first = home.hub.state, await home.send(target="apollo", content="hi", context_window=4)
+        await home.end_of(first)
+        turn = Turn("t_1", "m_1", "apollo")
+        turn.start()
+        pending = PendingRequests(state, first.session_id, "me", turn)
+
+        async def outputs() -> AsyncGenerator[Output, None]:
+            pending.instance = "one"
+            yield Spooled("h_1", 1, (Text("stored at once"),))
+            yield Spooled("h_1", 2, (Text("stored a moment later"), Remembered({"session_id": "its own"})))
+            pending.instance = "two"
+            yield Spooled("h_2", 1, (Remembered({"session_id": "another"}),))
+            yield Done()
+
+        async def closing() -> Closing:
+            return Closing()
+
+        meter = Meter(state.usage, Source("apollo", "me"), "t_1", state.ids.now)
+        run = TurnRun(
+            state.store, state.background, first.session_id, turn, None, lambda *_: closing, pending, meter
+        )
+        await run.run(outputs())
+        kept = [(await memory_of(state.store, key))["session_id"] for key in ("one", "two")]
+        assert kept == ["its own", "another"]
