@@ -21,10 +21,13 @@ _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
 class Cause(Struct, frozen=True, gc=False):
     """The original message from which another one follows. `origin`: the id of that message or of its plan.
-    `delivery`: the number of the delivery, of all that forwards and teams made of the original."""
+    `delivery`: the number of the delivery, of all that forwards and teams made of the original. `caller`,
+    `project`: who sent the original, and the project of its session, if the sender of this one differs."""
 
     origin: str
     delivery: int = 0
+    caller: str | UnsetType = UNSET
+    project: str | UnsetType = UNSET
 
 
 class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):

@@ -75,7 +75,8 @@ class RunningPlan(Protocol):
 
 class OpenRequests(Protocol):
     """The open requests of a running turn. `lock`: must be held for each commit of the turn. `via`: the peers
-    that the turn's message has passed through. `cause`: the original from which the message follows."""
+    that the turn's message has passed through. `cause`: the original from which the message follows.
+    `onward`: the cause of messages that follow from this turn."""
 
     @property
     def lock(self) -> asyncio.Lock: ...
@@ -94,6 +95,9 @@ class OpenRequests(Protocol):
 
     @property
     def cause(self) -> Cause: ...
+
+    @property
+    def onward(self) -> Cause: ...
 
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from msgspec.structs import replace
+
 from rhetor.domain.event import Cause
 from rhetor.errors import FanoutLimit
 
@@ -38,7 +40,7 @@ class Deliveries:
         if len(self._counts) > MOST_ORIGINS:
             del self._counts[next(iter(self._counts))]
         try:
-            yield [Cause(cause.origin, before + each) for each in range(1, number + 1)]
+            yield [replace(cause, delivery=before + each) for each in range(1, number + 1)]
         except BaseException:  # also if the caller is cancelled
             if cause.origin in self._counts:
                 self._counts[cause.origin] -= number

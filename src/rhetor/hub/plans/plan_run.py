@@ -193,6 +193,8 @@ class PlanRun:
         pending.sender = accepted.from_
         pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
+        pending.project = pending.cause.project or ""
+        source = Source(peer.name, pending.caller, pending.project)
         closing = self._closing(step, row, peer, turn)
         run = TurnRun(
             state.store,
@@ -202,7 +204,7 @@ class PlanRun:
             step.id,
             closing,
             pending,
-            Meter(state.usage, Source(peer.name, row.owner), turn.turn_id, state.ids.now),
+            Meter(state.usage, source, turn.turn_id, state.ids.now),
             partial(acknowledge, state),
         )
         self._runs[step.id] = run

@@ -49,7 +49,7 @@ class TeamConversation:
         self._stream = requests.stream
         self._principal = Principal(requests.owner)
         self._via = requests.via
-        self._cause = requests.cause
+        self._cause = requests.onward
         self._running: dict[str, Accepted] = {}
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:

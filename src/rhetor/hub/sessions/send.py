@@ -113,13 +113,20 @@ async def _send(
 ) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
-    source = MessageSource(via, cause or cause_of(state, principal))
+    source = MessageSource(via, _without_own(cause or cause_of(state, principal), principal))
     try:
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
         # senders that met a conflict retry one at a time, so that each can only conflict with a new sender
         async with state.exclusively(f"send {command.session_id or command.target}"):
             return await until_unchanged(lambda: _attempt(state, principal, command, source, fulfils))
+
+
+def _without_own(cause: Cause | None, principal: Principal) -> Cause | None:
+    """Return the cause of a message without its caller, if that is the sender of the message."""
+    if cause is None or cause.caller != principal.subject:
+        return cause
+    return replace(cause, caller=UNSET)
 
 
 async def _attempt(

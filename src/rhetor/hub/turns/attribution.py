@@ -56,7 +56,7 @@ def cause_of(state: State, principal: Principal) -> Cause | None:
     """
     name = principal.peer
     answering = [pending for pending in state.pending.values() if pending.peer == name] if name else []
-    return max(answering, key=lambda pending: len(pending.via)).cause if answering else None
+    return max(answering, key=lambda pending: len(pending.via)).onward if answering else None
 
 
 def require_hops(via: Sequence[str], limit: int) -> None:

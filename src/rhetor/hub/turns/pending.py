@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from rhetor.domain.event import (
@@ -84,8 +85,9 @@ class PendingRequests:
     `cwd`: the folder of the program that runs for the caller. `retells`: why the message is preceded by the
     earlier conversation, if it is. `via`: the peers that the message has passed
     through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
-    follows. `rules`: those of the session, besides the peer's own. `pause`: set while the turn is paused;
-    `paused_seconds`: how long it has been.
+    follows. `rules`: those of the session, besides the peer's own. `project`: of the session, or else of the
+    original; empty without one. `pause`: set while the turn is paused; `paused_seconds`: how long it has
+    been.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -101,6 +103,7 @@ class PendingRequests:
         self.sender = ""
         self.cause = Cause(turn.message_id)
         self.rules = Rules()
+        self.project = ""
         self.pause: OpenPause | None = None
         self.paused_seconds = 0.0
         self._turn = turn
@@ -156,6 +159,16 @@ class PendingRequests:
         self._turn.told(payload.request_id)
         if self.pause is not None and self._is_of_pause(payload.request_id):
             self.pause.answered(payload)
+
+    @property
+    def caller(self) -> str:
+        """Who sent the original."""
+        return self.cause.caller or self.owner
+
+    @property
+    def onward(self) -> Cause:
+        """The cause of messages that follow from this turn."""
+        return replace(self.cause, caller=self.caller, project=self.project or UNSET)
 
     def restore(self, requests: Sequence[Request]) -> None:
         """Add the open requests of a turn that an earlier hub started."""

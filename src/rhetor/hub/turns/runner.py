@@ -236,6 +236,7 @@ class SessionRunner:
         pending.sender = message.message.from_
         if message.message.cause:
             pending.cause = message.message.cause
+        pending.project = session.project_id or pending.cause.project or ""
         return pending
 
     def _turn_run(self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests) -> TurnRun:
@@ -248,7 +249,7 @@ class SessionRunner:
             None,
             _closing(state, row, session, turn),
             pending,
-            _meter(state, session, turn.turn_id),
+            _meter(state, session, turn.turn_id, pending),
             partial(acknowledge, state),
             partial(state.presence.wants_each_event, session.id),
         )
@@ -294,8 +295,11 @@ class SessionRunner:
         return lambda peer: past_for(self._state, session, peer, pending)
 
 
-def _meter(state: State, session: Session, turn_id: str) -> Meter:
-    return Meter(state.usage, source_of(session), turn_id, state.ids.now)
+def _meter(state: State, session: Session, turn_id: str, pending: PendingRequests | None = None) -> Meter:
+    source = source_of(session)
+    if pending is not None:  # what a program sends is used for the sender of what the program answers
+        source = replace(source, caller=pending.caller, project=pending.project)
+    return Meter(state.usage, source, turn_id, state.ids.now)
 
 
 def _turn(row: TurnRow) -> Turn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 from tests.rhetor.hub.forwarding.test_forwards import AGENT_OF_APOLLO
@@ -11,11 +12,12 @@ from tests.rhetor.hub.house import House, house
 from tests.scripted import ScriptedDriver
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import AGENT, AnswerPermission, Principal, SendMessage, StartPlan
-from rhetor.domain.output import Done, Output, Permission, Text
+from rhetor.domain.command import AGENT, AnswerPermission, Principal, SendMessage, StartPlan, StartSession
+from rhetor.domain.output import Done, Output, Permission, Text, Usage
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.plan import Step
 from rhetor.domain.program import Program
+from rhetor.domain.usage import Cell
 from rhetor.drivers.base import Prompt
 from rhetor.errors import Forbidden, HopLimit
 from rhetor.hub.sessions.send import Accepted
@@ -149,3 +151,26 @@ def test_a_program_that_reads_plain_text_receives_the_text_alone() -> None:
 def test_a_program_that_accepts_context_receives_it_separately() -> None:
     prompt = Prompt("ls", context=(ev.ContextInjected(("first",), {"source": "me"}),))
     assert with_context(program("stdio", "aish-json"), prompt) == prompt
+
+
+async def test_what_a_program_uses_by_its_messages_counts_for_the_caller_and_project_of_what_it_answers() -> (
+    None
+):
+    runs, held = asyncio.Barrier(2), asyncio.Event()
+    used = [Text("yes"), Usage("m", 5, 2), Done()]
+    async with house([runs, held, *used], used) as home:
+        session: Any = await home.execute(StartSession("apollo", project_id="web"))
+        outer = await home.send(content="hi", session_id=session.id)
+        await runs.wait()
+        inner: Any = await home.hub.execute(agent("apollo"), SendMessage("help", "athena"))
+        await home.end_of(inner)
+        held.set()
+        await home.end_of(outer)
+        (accepted,) = await accepted_in(home, inner.session_id)
+        assert accepted.cause == ev.Cause(outer.message_id, 0, "me", "web")
+        rows = await home.store.find("usage")
+        cells = [Cell.parse(row.id) for row in rows]
+        assert {(cell.peer, cell.caller, cell.project) for cell in cells} == {
+            ("apollo", "me", "web"),
+            ("athena", "me", "web"),
+        }
