@@ -90,7 +90,7 @@ STACKS = {
         {"sessions"},
         {"forwarding"},
         {"plans"},
-        {"hub_peer", "recovery", "tool_servers"},
+        {"budgets", "hub_peer", "recovery", "tool_servers"},
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],

@@ -18,6 +18,7 @@ from rhetor.app import TRANSCRIPTS, gated
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import Payload, Position
 from rhetor.domain.peer import Peer
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
@@ -195,6 +196,7 @@ async def served(
     environment: Mapping[str, str] = PROGRAM_ENVIRONMENT,
     connections: Connections | None = None,
     accepted: AcceptedConnections | None = None,
+    budgets: Sequence[Budget] = (),
     seconds: float = 120.0,
 ) -> AsyncIterator[Served]:
     """Run a hub. `hosts`: the hosts of programs, if there are any; `tools`: configured programs;
@@ -213,6 +215,7 @@ async def served(
         kept=FileBlobs(folder / "blobs"),
         transcripts=TRANSCRIPTS,
         files=FilesOnDemand(folder / "checkpoints", max_file_bytes=1 << 20, without=[folder]),
+        budgets=budgets,
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured

@@ -11,7 +11,14 @@ import pytest
 from rhetor import errors
 from rhetor.app import TABLE
 from rhetor.coding_agents import CODING_AGENTS
-from rhetor.settings import McpServerSettings, ProviderSettings, Settings, SpecialistSettings, ToolSettings
+from rhetor.settings import (
+    BudgetSettings,
+    McpServerSettings,
+    ProviderSettings,
+    Settings,
+    SpecialistSettings,
+    ToolSettings,
+)
 from rhetor.transports.mcp import caller as mcp
 from rhetor.transports.server.counters import REST, SSE
 from rhetor.transports.server.router import SocketRoute
@@ -33,12 +40,13 @@ def _keys(section: type[msgspec.Struct], path: str = "") -> list[str]:
 
 def test_every_setting_is_documented() -> None:
     page = (DOCS / "reference" / "configuration.md").read_text()
-    named = ("providers", "specialists", "teams", "mcp_servers", "tools")
+    named = ("budgets", "providers", "specialists", "teams", "mcp_servers", "tools")
     keys = [key for key in _keys(Settings) if key not in named]
     keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
     keys += _keys(McpServerSettings, "mcp_servers.NAME.") + _keys(ToolSettings, "tools.NAME.")
+    keys += _keys(BudgetSettings, "budgets.NAME.")
     documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
-    assert documented == {*keys, "specialists.NAME", "teams.NAME"}
+    assert documented == {*keys, "budgets.NAME", "specialists.NAME", "teams.NAME"}
 
 
 def test_every_default_is_documented() -> None:

@@ -207,6 +207,7 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
             secrets=start.secrets,
             servers=made.servers,
             files=files,
+            budgets=made.budgets,
         ) as hub:
             yield hub, reloading
     finally:

@@ -120,6 +120,7 @@ class Reloading:
             keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
         state.tool_servers, state.files.max_file_bytes = new.servers, settings.checkpoints.max_file_bytes
+        state.budgets.configure(new.budgets)
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
         limits = settings.limits

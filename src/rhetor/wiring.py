@@ -12,6 +12,7 @@ from functools import partial
 
 from msgspec.structs import asdict
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.peer import Peer
 from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
 from rhetor.domain.tool_server import ToolServer
@@ -28,7 +29,7 @@ from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.home import Home
 from rhetor.hub.core.limits import CheckpointLimits, Limits
-from rhetor.settings import ANSWERING, Keys, Settings, named_models, peers_of, tools_of
+from rhetor.settings import ANSWERING, Keys, Settings, budgets_of, named_models, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
 
@@ -44,6 +45,7 @@ class Configured:
     access: ModelAccess
     servers: ToolServers
     drivers: Mapping[str, Driver]
+    budgets: Sequence[Budget]
 
     @property
     def named(self) -> Mapping[Keys, str]:
@@ -72,12 +74,13 @@ def configure(
     secrets = secrets or Secrets()
     secrets.add(_secrets_of(settings, environment))
     peers = peers_of(settings)
+    budgets = budgets_of(settings, peers)
     programs = ConfiguredPrograms(tools_of(settings), environment)
     agents = _agent_models(settings, home, peers, programs, secrets)
     access = model_access(settings, environment, agents)
     servers = _tool_servers(settings, home, environment, added)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
-    return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers)
+    return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets)
 
 
 def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:

@@ -27,6 +27,8 @@ BEYOND_SCHEMA = (
     ("malformed", "^the message is empty$", "a step may get its text from `input` or from other steps"),
     ("unprocessable", "must not contain NUL$", "the tests leave out the patterns of long texts"),
     ("unprocessable", "^no peer is called", "the members of a team are peers that exist"),
+    ("unprocessable", "has no tokens of its own", "which peers are models or agents depends on the machine"),
+    ("unprocessable", "^on_limit: must name another peer$", "a peer does not stand in for itself"),
     ("unprocessable", "there is no MCP server", "the servers of a project exist"),
     ("unprocessable", "^path: ", "the folder of a project exists, in an allowed place"),
     ("unprocessable", "^step .* needs .*, which does not exist$", "dependencies refer to other steps"),

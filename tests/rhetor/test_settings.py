@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.peer import Peer
 from rhetor.domain.permission import Rules
 from rhetor.errors import InvalidSettings
@@ -14,6 +16,7 @@ from rhetor.settings import (
     ProviderSettings,
     Settings,
     SpecialistSettings,
+    budgets_of,
     differing,
     origins,
     peers_of,
@@ -252,3 +255,65 @@ def test_aliases_and_merge_keys_are_allowed(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("teams:\n  a: &members [numa, apollo]\n  b: *members\n")
     assert read_settings(file).teams == {"a": ("numa", "apollo"), "b": ("numa", "apollo")}
+
+
+def budgets(folder: Path, text: str) -> list[Budget]:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    settings = read_settings(file)
+    return list(budgets_of(settings, peers_of(settings)))
+
+
+def test_budgets_are_read_with_their_limits_and_fallbacks(tmp_path: Path) -> None:
+    assert budgets(
+        tmp_path,
+        "budgets:\n"
+        "  global: {usd_per_month: 50, usd_per_day: '2.50'}\n"
+        "  peer.Apollo:\n    tokens_per_day: 1000\n    on_limit:\n      fallback: ATHENA\n"
+        "  project.web: {usd_per_day: 0.5, on_limit: ask}\n"
+        "  caller.kim: {tokens_per_day: 0, on_limit: 'fallback:numa'}\n",
+    ) == [
+        Budget("global", Decimal("2.50"), Decimal(50)),
+        Budget("peer.apollo", tokens_per_day=1000, fallback="athena"),
+        Budget("project.web", Decimal("0.5")),
+        Budget("caller.kim", tokens_per_day=0, fallback="numa"),
+    ]
+    assert budgets(tmp_path, "") == []
+
+
+def test_a_variable_sets_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RHETOR_BUDGETS__GLOBAL__TOKENS_PER_DAY", "7")
+    monkeypatch.setenv("RHETOR_BUDGETS__GLOBAL__ON_LIMIT", "fallback:numa")
+    assert budgets(tmp_path, "") == [Budget("global", tokens_per_day=7, fallback="numa")]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "planet.mars: {}",
+            "budgets.planet.mars: must be `global`, `peer.NAME`, `project.NAME` or `caller.NAME`",
+        ),
+        (
+            "global: {tokens_per_day: -1}",
+            "budgets.global.tokens_per_day: must be a whole number of at least 0",
+        ),
+        ("global: {usd_per_day: -1}", "budgets.global: usd_per_day must be a decimal number of at least 0"),
+        (
+            "global: {usd_per_week: 1}",
+            "budgets.global.usd_per_week: there is no such setting; did you mean usd_per_",
+        ),
+        ("global: {on_limit: explode}", "budgets.global.on_limit: must be `ask` or `fallback: PEER`"),
+        ("global: {on_limit: {fallback: nobody}}", "budgets.global.on_limit: no peer is called 'nobody'"),
+        ("peer.nobody: {usd_per_day: 1}", "budgets.peer.nobody: no peer is called 'nobody'"),
+        (
+            "peer.apollo: {on_limit: {fallback: apollo}}",
+            "budgets.peer.apollo.on_limit: must name another peer",
+        ),
+        ("{peer.apollo: {}, peer.Apollo: {}}", "budgets.peer.apollo: is there twice"),
+    ],
+)
+def test_an_invalid_budget_is_rejected_with_its_key(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(InvalidSettings) as rejected:
+        budgets(tmp_path, f"budgets: {text if text.startswith('{') else '{' + text + '}'}\n")
+    assert why in rejected.value.detail

@@ -178,6 +178,11 @@ class Turn:
                     from aish.turns.permissions import show_request
 
                     show_request(self._peer, frame)
+                elif kind == "budget":
+                    self._out.break_line()
+                    from aish.turns.budgets import show_budget
+
+                    show_budget(self._peer, frame)
                 elif kind == "passed_on":
                     self._out.break_line()
                     say(f"aish: {frame.get('to')} answers instead of {frame.get('from')}")

@@ -195,7 +195,7 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
 
 def _paused(detail: "Any") -> str | None:
     """Return the reason and the time of a pause; None if the request is not that of a paused turn."""
-    if not isinstance(detail, dict) or set(detail) != _PAUSE:
+    if not isinstance(detail, dict) or set(detail) not in (_PAUSE, _PAUSE | {"budget"}):
         return None
     until = f" until {local_time(detail['resets_at'])}" if detail["resets_at"] else ""
     then = ", and continues by itself" if detail["then"] else ""

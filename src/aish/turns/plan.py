@@ -123,6 +123,12 @@ class PlanRun:
                 from aish.turns.permissions import show_request
 
                 show_request(self._peers[step], data)
+            case "budget.reached" if not self._options.json:
+                self._progress.break_line()
+                self._out.break_line()
+                from aish.turns.budgets import show_budget
+
+                show_budget(self._peers.get(step, ""), data)
             case "turn.started" if data.get("instead_of"):
                 self._progress.break_line()
                 self._out.break_line()

@@ -161,5 +161,7 @@ class ResumingStream:
         elif event.type == "checkpoint.made" and data.get("left_out"):
             named = ", ".join(f"{left['path']} ({left['reason']})" for left in data["left_out"])
             yield {"type": "notice", "detail": f"not in the checkpoint {data['name']!r}: {named}"}
+        elif event.type == "budget.reached":
+            yield {"type": "budget", **data}
         elif event.type in _ENDS:
             yield {"type": "error", "code": _ENDS[event.type], "retryable": True, **data}

@@ -151,6 +151,8 @@ def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
             return "tool_result", ev.data_of(payload)
         case ev.PermissionAsked():
             return "permission", ev.data_of(payload)
+        case ev.BudgetReached():
+            return "budget", ev.data_of(payload)
         case ev.QuotaPaused():
             return "quota_paused", ev.data_of(payload)
         case ev.TurnStarted(peer, instead_of=str(before)):

@@ -15,6 +15,7 @@ from .snapshot import LeftOut
 
 Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
+Then = Literal["note", "ask", "fallback"]
 RunsAt = Literal["hub", "client", "agent"]
 _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
@@ -209,6 +210,26 @@ class UsageReported(Struct, frozen=True, gc=False):
     output_tokens: int
     cached_tokens: int | None = None
     cost: str | None = None
+
+
+class BudgetReached(Struct, frozen=True, gc=False):
+    """Most of a limit of a budget is used, or all of it.
+
+    `budget`: `global`, `peer.NAME`, `project.NAME` or `caller.NAME`. `limit`: the name of the limit, and
+    `value` its value. `value`, `spent`: a number of tokens, or USD as a decimal string. `share`: of the limit
+    that is spent. `resets_at`: when the next period begins, in RFC 3339. `then`: `note` (nothing follows),
+    `ask` (the turn is paused) or `fallback` (`peer` answers instead).
+    """
+
+    type: ClassVar[str] = "budget.reached"
+    budget: str
+    limit: str
+    value: int | str
+    spent: int | str
+    share: float
+    resets_at: str
+    then: Then
+    peer: str | None = None
 
 
 class QuotaPaused(Struct, frozen=True, gc=False):
@@ -437,6 +458,7 @@ Payload = (
     | MessageForwarded
     | ForwardFailed
     | UsageReported
+    | BudgetReached
     | QuotaPaused
     | AgentRecord
     | BlobKept

@@ -6,7 +6,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from .event import Channel, PermissionOption, QuotaPaused, RunsAt, StepDone, StepFailed, StepStarted
+from .event import (
+    BudgetReached,
+    Channel,
+    PermissionOption,
+    QuotaPaused,
+    RunsAt,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
 from .questions import Question
 
 
@@ -67,19 +76,22 @@ class Permission(Struct, frozen=True, gc=False):
     questions: tuple[Question, ...] = ()
 
 
+Limited = QuotaPaused | BudgetReached
+
+
 class Paused(Struct, frozen=True, gc=False):
-    """The turn is paused: it waits for the answer to `asked`. `quota`: set if a usage limit is the cause."""
+    """The turn is paused: it waits for the answer to `asked`. `why`: the event that tells the cause."""
 
     asked: Permission
-    quota: QuotaPaused | None = None
+    why: Limited | None = None
 
 
 class PassedOn(Struct, frozen=True, gc=False):
-    """The turn is passed on to another peer, which answers it from here on. `quota`: set if a usage limit is
-    the cause, and the turn was not paused for it."""
+    """The turn is passed on to another peer, which answers it from here on. `why`: the event that tells the
+    cause, if the turn was not paused for it."""
 
     peer: str
-    quota: QuotaPaused | None = None
+    why: Limited | None = None
 
 
 class Withdrawn(Struct, frozen=True, gc=False):

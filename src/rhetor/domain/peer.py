@@ -92,6 +92,11 @@ class Peer(Struct, frozen=True, gc=False):
         return self.program is not None and self.driver in PLAIN
 
     @property
+    def spends(self) -> bool:
+        """Whether the peer's answers take tokens that it reports: it is a model or a coding agent."""
+        return self.driver not in PLAIN and self.kind not in (PeerKind.TEAM, PeerKind.HUB)
+
+    @property
     def takes_envelopes(self) -> bool:
         """Whether context is sent to the peer separately from the message."""
         return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN

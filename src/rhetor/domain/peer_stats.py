@@ -16,8 +16,8 @@ HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 class PeerStats(Struct, frozen=True, gc=False):
     """Sums over the turns of a peer; the weight of a turn halves every week.
 
-    `tokens` and `cost` (USD) cover the turns whose price is known. `at`: the end of the last turn, as Unix
-    time in milliseconds.
+    `tokens` and `cost` (USD) cover the turns whose price is known. `metered` and `used`: the turns whose
+    tokens are known, and their tokens. `at`: the end of the last turn, as Unix time in milliseconds.
     """
 
     turns: float = 0.0
@@ -26,6 +26,8 @@ class PeerStats(Struct, frozen=True, gc=False):
     tokens: float = 0.0
     cost: float = 0.0
     at: int = 0
+    metered: float = 0.0
+    used: float = 0.0
 
     def after(self, end: TurnEnd, now: int) -> PeerStats:
         """Return the statistics with one more turn. `now`: Unix time in milliseconds.
@@ -56,7 +58,8 @@ class PeerStats(Struct, frozen=True, gc=False):
 
     def _answered(self, end: TurnCompleted, now: int) -> PeerStats:
         faded = self._faded(now)
-        priced = _tokens(end.usage) if end.cost is not None else 0
+        used = _tokens(end.usage)
+        priced = used if end.cost is not None else 0
         return replace(
             faded,
             turns=faded.turns + 1,
@@ -64,6 +67,8 @@ class PeerStats(Struct, frozen=True, gc=False):
             seconds=faded.seconds + end.seconds,
             tokens=faded.tokens + priced,
             cost=faded.cost + (float(end.cost) if end.cost is not None and priced else 0.0),
+            metered=faded.metered + (end.usage is not None),
+            used=faded.used + used,
         )
 
     def _faded(self, now: int) -> PeerStats:
@@ -75,6 +80,8 @@ class PeerStats(Struct, frozen=True, gc=False):
             self.tokens * left,
             self.cost * left,
             now,
+            self.metered * left,
+            self.used * left,
         )
 
 

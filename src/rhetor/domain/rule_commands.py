@@ -1,9 +1,10 @@
-"""The commands that change forwards, terminals, routes, contexts, purposes, MCP servers and projects."""
+"""The commands that change forwards, routes, contexts, MCP servers, projects, budgets and the like."""
 
 from __future__ import annotations
 
 from msgspec import Struct, field
 
+from .budget import Budget
 from .project import ProjectSettings
 from .rules import Hop
 from .tool_server import ToolServer
@@ -114,6 +115,18 @@ class ChangeProject(Struct, frozen=True, gc=False):
     settings: ProjectSettings
 
 
+class PutBudget(Struct, frozen=True, gc=False):
+    """Set a budget. It replaces an earlier one of the same name, also a configured one."""
+
+    budget: Budget
+
+
+class RemoveBudget(Struct, frozen=True, gc=False):
+    """Remove a budget that was set."""
+
+    name: str
+
+
 RuleCommand = (
     PutForward
     | RemoveForward
@@ -130,4 +143,6 @@ RuleCommand = (
     | RemoveToolServer
     | CreateProject
     | ChangeProject
+    | PutBudget
+    | RemoveBudget
 )

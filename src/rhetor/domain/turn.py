@@ -110,12 +110,12 @@ class Turn:
                 return (ev.ToolReturned(call_id, result, is_error),)
             case Permission():
                 return (self._ask(output),)
-            case Paused(asked, quota):
-                return (self._ask(asked),) if quota is None else (quota, self._ask(asked))
-            case PassedOn(peer, quota):
+            case Paused(asked, why):
+                return (self._ask(asked),) if why is None else (why, self._ask(asked))
+            case PassedOn(peer, why):
                 started = ev.TurnStarted(peer, instead_of=self.peer)
                 self.peer = peer
-                return (started,) if quota is None else (quota, started)
+                return (started,) if why is None else (why, started)
             case Withdrawn(request_id):
                 if request_id not in self._waiting_for:
                     return ()

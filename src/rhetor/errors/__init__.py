@@ -21,6 +21,7 @@ from .limits import (
     TooSlow,
 )
 from .peers import (
+    BudgetConfigured,
     ForkUnsupported,
     NameTaken,
     NoCapablePeer,
@@ -78,6 +79,7 @@ from .turns import (
 __all__ = [
     "INTERNAL_HINT",
     "LIMIT_REACHED",
+    "BudgetConfigured",
     "ContextOverflow",
     "EmptyAnswer",
     "EnvironmentDiffers",

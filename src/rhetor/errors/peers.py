@@ -82,6 +82,17 @@ class ToolServerConfigured(RhetorError):
         )
 
 
+class BudgetConfigured(RhetorError):
+    """The budget is defined in the configuration and can be removed only there."""
+
+    code, status, rpc = "budget_configured", 409, INVALID_PARAMS
+
+    def __init__(self, budget: str) -> None:
+        super().__init__(
+            f"the budget {budget!r} is defined in the configuration; remove it there", budget=budget
+        )
+
+
 class TextOnly(RhetorError):
     """Binary content was sent to a peer that accepts text only. The content was not kept."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from rhetor.domain import command as c
 from rhetor.domain import rule_commands as a
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Launch
@@ -21,6 +22,7 @@ from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
+from . import budgets as budget_commands
 from . import tool_servers
 from .active import OpenRequests
 from .catalog.peer_stats import PeerStatistics
@@ -111,6 +113,8 @@ USE_CASES: dict[type, UseCase] = {
     a.RemoveToolServer: tool_servers.remove,
     a.CreateProject: projects.create,
     a.ChangeProject: projects.change,
+    a.PutBudget: budget_commands.put,
+    a.RemoveBudget: budget_commands.remove,
 }
 
 
@@ -234,12 +238,13 @@ async def open_hub(
     secrets: Secrets | None = None,
     servers: ToolServers | None = None,
     files: OpenFiles | None = None,
+    budgets: Iterable[Budget] = (),
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
-    files of checkpoints.
+    files of checkpoints. `budgets`: the configured ones.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -267,6 +272,7 @@ async def open_hub(
             secrets=secrets or Secrets(),
             tool_servers=servers or NoToolServers(),
             files=files or NoFiles(),
+            configured_budgets=budgets,
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)
@@ -275,6 +281,8 @@ async def open_hub(
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
         await fold_log(store, state.ids.now())
+        await state.usage.load(store, state.ids.now())
+        await state.budgets.load(store)
         await teams.load_teams(state)
         await tool_servers.load(state)
         await blobs.sweep(state)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
@@ -22,6 +23,7 @@ from rhetor.store.base import Blobs, Store
 from rhetor.store.files.base import Files, Journal, OpenFiles
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
+from .catalog.budgets import Budgets
 from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
@@ -113,7 +115,7 @@ class State:
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
     if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
     logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
-    turn, if checkpoints are made automatically.
+    turn, if checkpoints are made automatically. `budgets`: false without any.
     """
 
     store: Store
@@ -148,11 +150,14 @@ class State:
     tool_servers: ToolServers = field(default_factory=NoToolServers)
     before_turn: BeforeTurn = do_nothing
     upkeep: Upkeep = field(default_factory=Upkeep)
+    budgets: Budgets = field(init=False)
+    configured_budgets: InitVar[Iterable[Budget]] = ()
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, configured_budgets: Iterable[Budget]) -> None:
         self.broadcaster = Broadcaster(self.store)
+        self.budgets = Budgets(self.usage, configured_budgets)
 
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[None]:

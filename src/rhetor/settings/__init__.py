@@ -1,10 +1,12 @@
 """The configuration: what a user can set, and the peers that it defines."""
 
+from .budgets import budgets_of
 from .models import ANSWERING, named_models
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
 from .reading import invalid, read_settings
 from .sections import (
+    BudgetSettings,
     HubSettings,
     McpServerSettings,
     PermissionSettings,
@@ -18,6 +20,7 @@ from .validation import Keys
 __all__ = [
     "ANSWERING",
     "MASK",
+    "BudgetSettings",
     "HubSettings",
     "Keys",
     "McpServerSettings",
@@ -26,6 +29,7 @@ __all__ = [
     "Settings",
     "SpecialistSettings",
     "ToolSettings",
+    "budgets_of",
     "differing",
     "invalid",
     "named_models",

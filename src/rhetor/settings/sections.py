@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from rhetor.domain.budget import NAME
+
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(gt=0)]
 Score = Annotated[float, Meta(ge=0, le=1, description="a score from 0 to 1, or true or false")]
@@ -34,6 +36,15 @@ Rule = Annotated[
 ]
 Variable = Annotated[str, Meta(pattern=r"^[^=\x00]+\Z", description="the name of a variable, without `=`")]
 Exact = Annotated[str, Meta(pattern=r"^[^*]*\Z", description="an exact value, without wildcards")]
+Usd = Annotated[Decimal, Meta(description=PRICE)]
+BudgetName = Annotated[
+    str,
+    Meta(
+        pattern=NAME,
+        description="`global`, `peer.NAME`, `project.NAME` or `caller.NAME`",
+    ),
+]
+OnLimit = Annotated[str, Meta(pattern=r"^(ask|fallback:\s*\S+)\Z", description="`ask` or `fallback: PEER`")]
 OnPause = Annotated[
     str,
     Meta(
@@ -82,10 +93,40 @@ class PriceSettings(Section, frozen=True):
     cached_per_1m: Price | None = None
 
     def __post_init__(self) -> None:
-        for key in self.__struct_fields__:
-            price = getattr(self, key)
-            if price is not None and not (price.is_finite() and price >= 0):
-                raise ValueError(f"{key} must be {PRICE}")
+        _require_prices(self)
+
+
+class FallbackSettings(Section, frozen=True):
+    """The peer that answers when a limit is reached."""
+
+    fallback: PeerName
+
+
+class BudgetSettings(Section, frozen=True):
+    """Limits of one budget, per day or month in UTC. A key that is left out is no limit. `on_limit`: at a
+    limit, a turn waits and a person is asked (`ask`), or another peer answers (`fallback: PEER`)."""
+
+    usd_per_day: Usd | None = None
+    usd_per_month: Usd | None = None
+    tokens_per_day: Annotated[int, Meta(ge=0)] | None = None
+    on_limit: OnLimit | FallbackSettings = "ask"
+
+    def __post_init__(self) -> None:
+        _require_prices(self)
+
+    @property
+    def fallback(self) -> str | None:
+        """The peer that answers at a limit; None if a person is asked."""
+        if isinstance(self.on_limit, FallbackSettings):
+            return self.on_limit.fallback
+        return self.on_limit.partition(":")[2].strip() or None
+
+
+def _require_prices(section: Section) -> None:
+    for key in section.__struct_fields__:
+        price = getattr(section, key)
+        if isinstance(price, Decimal) and not (price.is_finite() and price >= 0):
+            raise ValueError(f"{key} must be {PRICE}")
 
 
 class ModelSettings(Section, frozen=True):
@@ -256,6 +297,7 @@ class Settings(Section, frozen=True):
     session: SessionSettings = SessionSettings()
     projects: ProjectsSettings = ProjectsSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
+    budgets: dict[BudgetName, BudgetSettings] = {}
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()

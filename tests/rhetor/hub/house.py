@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 from tests.scripted import PEERS, ScriptedDriver
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
 from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
 from rhetor.domain.peer import Peer
 from rhetor.domain.secrets import Secrets
+from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
@@ -68,6 +70,8 @@ async def house(
     limits: Limits | None = None,
     driver: ScriptedDriver | None = None,
     secrets: Secrets | None = None,
+    budgets: Sequence[Budget] = (),
+    ids: Ids | None = None,
     peers: Sequence[Peer] = PEERS,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
@@ -75,6 +79,8 @@ async def house(
     known = Peers(peers, {"reviewers": ("apollo", "athena")})
     async with (
         asyncio.timeout(60),
-        open_hub(store, known, {"scripted": driver}, limits=limits, secrets=secrets) as hub,
+        open_hub(
+            store, known, {"scripted": driver}, ids=ids, limits=limits, secrets=secrets, budgets=budgets
+        ) as hub,
     ):
         yield House(hub, driver)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from rhetor.domain.budget import Measure
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.quota import shown_time
 from rhetor.domain.timestamps import timestamp
@@ -17,13 +18,25 @@ Cause = Literal["quota", "budget"]
 _CAUSES: dict[Cause, str] = {"quota": "usage limit", "budget": "budget"}
 
 
+class Raise(msgspec.Struct, frozen=True):
+    """A limit of the budget `name` that is reached, and the value to which it can be raised. Amounts are
+    numbers of tokens, or USD as decimal strings."""
+
+    name: str
+    limit: Measure
+    value: int | str
+    spent: int | str
+    raise_to: int | str
+
+
 class Question(msgspec.Struct, frozen=True):
     """Why a turn is paused, and how it can continue.
 
     `reason`: one sentence for a person. `options`: the ways to continue, of which one is chosen. `resets_at`:
     when the cause ends, as Unix time in milliseconds; None if that is not known. `then`: the option that is
     chosen at that time if nobody has answered; empty if the turn waits for an answer without limit.
-    `follows`: the turn was paused for this already, and only the ways to continue have changed.
+    `follows`: the turn was paused for this already, and only the ways to continue have changed. `raises`: the
+    limit of a budget that is the cause.
     """
 
     cause: Cause
@@ -32,6 +45,7 @@ class Question(msgspec.Struct, frozen=True):
     resets_at: int | None = None
     then: str = ""
     follows: bool = False
+    raises: Raise | None = None
 
     @property
     def shown(self) -> str:
@@ -40,7 +54,7 @@ class Question(msgspec.Struct, frozen=True):
         return f"paused by its {_CAUSES[self.cause]}{until}: {self.reason}"
 
     @property
-    def detail(self) -> dict[str, str | None]:
+    def detail(self) -> dict[str, Any]:
         """The `detail` of the permission request."""
         resets_at = None if self.resets_at is None else timestamp(self.resets_at)
         return {
@@ -48,6 +62,7 @@ class Question(msgspec.Struct, frozen=True):
             "reason": self.reason,
             "resets_at": resets_at,
             "then": self.then or None,
+            **({} if self.raises is None else {"budget": msgspec.to_builtins(self.raises)}),
         }
 
 

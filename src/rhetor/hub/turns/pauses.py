@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rhetor.domain.event import PermissionAnswered, PermissionOption, QuotaPaused
+from rhetor.domain.event import BudgetReached, PermissionAnswered, PermissionOption, QuotaPaused
 from rhetor.domain.output import Output, Paused, Permission
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import TurnState
@@ -56,12 +56,13 @@ def peer_option(name: str) -> PermissionOption:
 class PausedTurn:
     """The pause of a running turn. It is set as the `pause` of the turn's pending requests while it lasts.
 
-    `pause`: what is stored. `chosen`: the id of the option that was chosen; empty before that.
+    `pause`: what is stored. `chosen`: the id of the option that was chosen, and `by` whom or what; empty
+    before that.
     """
 
     def __init__(self, state: State, pending: PendingRequests, pause: Pause, turn: TurnRow) -> None:
         self.pause = pause
-        self.chosen = ""
+        self.chosen = self.by = ""
         self._state = state
         self._pending = pending
         self._turn = turn
@@ -137,9 +138,21 @@ class PausedTurn:
             del self._state.pauses[self.pause.id]
             self._state.notifier.notify()
             self._pending.paused_seconds += asyncio.get_running_loop().time() - began
-        self.chosen = answer.option_id or STOP
+        self.chosen, self.by = answer.option_id or STOP, answer.by
         if self.chosen == STOP:
             raise TurnStopped(answer.by)
+
+    async def choose(self, option_id: str, by: str) -> None:
+        """Answer the request, unless somebody else has answered it."""
+        await self._opened.wait()
+        request = self._pending.open_request(self.request_id)
+        if request is None:
+            return
+        answer = PermissionAnswered(self.request_id, option_id, by)
+        try:
+            await until_accepted(lambda: self._pending.answer(request, answer, None), self.pause.stream)
+        except StateConflict:
+            return  # it was answered in the meantime
 
     async def over(self) -> None:
         """Store that the turn continues. From then on, another hub ends it as interrupted."""
@@ -155,10 +168,16 @@ class PausedTurn:
     def _begins(self) -> Paused:
         question = self.pause.question
         permission = Permission(self.request_id, question.cause, question.detail, question.options)
-        quota = None
-        if question.cause == "quota" and question.resets_at is not None and not question.follows:
-            quota = QuotaPaused(timestamp(question.resets_at), question.reason)
-        return Paused(permission, quota)
+        if question.resets_at is None or question.follows:
+            return Paused(permission)
+        resets_at = timestamp(question.resets_at)
+        if (limit := question.raises) is None:
+            return Paused(permission, QuotaPaused(resets_at, question.reason))
+        share = float(limit.spent) / float(limit.value) if float(limit.value) else 1.0
+        reached = BudgetReached(
+            limit.name, limit.limit, limit.value, limit.spent, round(share, 4), resets_at, "ask"
+        )
+        return Paused(permission, reached)
 
     async def _find_answer(self) -> None:
         """Find the answer that was given when no turn was waiting for it, if there is one."""
@@ -176,22 +195,10 @@ class PausedTurn:
         while not self._answer.done():
             left = (question.resets_at - self._state.ids.now()) / 1000
             if left <= 0:
-                await self._choose(question.then)
+                await self.choose(question.then, RESET)
                 break
             await asyncio.wait([self._answer], timeout=min(left, TICK_SECONDS))
         return await self._answer
-
-    async def _choose(self, option_id: str) -> None:
-        """Answer the request, unless somebody else has answered it."""
-        await self._opened.wait()
-        request = self._pending.open_request(self.request_id)
-        if request is None:
-            return
-        answer = PermissionAnswered(self.request_id, option_id, RESET)
-        try:
-            await until_accepted(lambda: self._pending.answer(request, answer, None), self.pause.stream)
-        except StateConflict:
-            return  # it was answered in the meantime
 
 
 def leave_paused(runner: Runner) -> None:

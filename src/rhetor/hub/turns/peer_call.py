@@ -6,8 +6,8 @@ If the peer has reached a usage limit, the turn is paused and the peer is called
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from rhetor.hub.catalog.pauses import Question
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
 from rhetor.hub.turns.attribution import continuing, retelling, with_context
+from rhetor.hub.turns.budgets import BudgetedCall
 from rhetor.hub.turns.handover import pass_on
 from rhetor.hub.turns.pauses import PausedTurn
 from rhetor.hub.turns.pending import PendingRequests
@@ -45,19 +46,22 @@ async def call_peer(
     """Open a conversation with the peer, send the prompt after its `history`, and yield the outputs.
 
     While it runs, `pending` passes answers to the conversation. If the peer reaches a usage limit that
-    resets, the turn is paused, or passed on to another peer. `paused`: the turn is paused already.
+    resets, or a limit of a budget is reached, the turn is paused, or passed on to another peer. `paused`: the
+    turn is paused already.
 
     Raises:
         TurnFailure: the peer no longer exists.
         TurnStopped: the turn was paused, and is to be stopped.
         RhetorError: the conversation cannot be opened, or the peer's driver reports a failure.
     """
-    call = PeerCall(state, _known_peer(state, peer_name), pending, paused)
+    call = PeerCall(state, _known_peer(state, peer_name), pending, paused, len(prompt.content))
     while True:
         if call.must_wait:
             async with aclosing(call.until_it_continues()) as events:
                 async for output in events:
                     yield output
+        if state.budgets and not await call.has_room():
+            continue
         peer = call.peer if voice is None else call.with_voice(voice)
         past = await history(peer) if history else ()
         asked = call.prompt(peer, prompt, past)
@@ -83,10 +87,17 @@ async def call_peer(
 class PeerCall:
     """Which peer is called for a turn, and when: at once, after a pause, or after another peer.
 
-    `peer`: the peer that answers now.
+    `peer`: the peer that answers now. `characters`: of the message.
     """
 
-    def __init__(self, state: State, peer: Peer, pending: PendingRequests, paused: PausedTurn | None) -> None:
+    def __init__(
+        self,
+        state: State,
+        peer: Peer,
+        pending: PendingRequests,
+        paused: PausedTurn | None,
+        characters: int,
+    ) -> None:
         self.peer = peer
         self._state = state
         self._pending = pending
@@ -95,6 +106,7 @@ class PeerCall:
         self._called = list(paused.pause.called) if paused else [peer.name]
         self._own = self._called[0]
         self._begun_by = peer if paused and paused.pause.begun else None
+        self._budgeted = BudgetedCall(state, pending, characters)
 
     @property
     def must_wait(self) -> bool:
@@ -108,9 +120,10 @@ class PeerCall:
             TurnStopped: the turn is to be stopped.
         """
         while (paused := self._paused) is not None:
-            async with aclosing(paused.outputs()) as outputs:
-                async for output in outputs:
-                    yield output
+            with self._watched(paused):
+                async with aclosing(paused.outputs()) as outputs:
+                    async for output in outputs:
+                        yield output
             await self._follow(paused)
         if (passed_on := self._passed_on) is not None:
             await self._pass_on(passed_on.peer)
@@ -127,11 +140,16 @@ class PeerCall:
         if then is None:
             return False
         self._begun_by = self.peer if begun else None
-        if isinstance(then, PassedOn):
-            self._passed_on = then
-        else:
-            await self._pause(then)
+        await self._do(then)
         return True
+
+    async def has_room(self) -> bool:
+        """Reserve in the budgets what the call may take. Return False if a limit is reached: then the turn is
+        paused, or passed on to another peer."""
+        then = await self._budgeted.reserve(self.peer, self._called) if self.peer.spends else None
+        if then is not None:
+            await self._do(then)
+        return then is None
 
     def with_voice(self, voice: Voice) -> Peer:
         """Return the peer with the session's voice, which belongs to the session's own peer."""
@@ -150,7 +168,27 @@ class PeerCall:
             prompt = retelling(prompt, past, pending.retells)
         return prompt
 
+    async def _do(self, then: Question | PassedOn) -> None:
+        if isinstance(then, PassedOn):
+            self._passed_on = then
+        else:
+            await self._pause(then)
+
+    @contextmanager
+    def _watched(self, paused: PausedTurn) -> Iterator[None]:
+        """Watch whether there is room again, if the turn is paused because of a budget."""
+        if paused.pause.question.cause != "budget":
+            yield
+            return
+        watching = self._budgeted.watch(paused, self.peer)
+        task = self._state.background.start(watching, f"budget of {paused.pause.id}")
+        try:
+            yield
+        finally:
+            task.cancel()
+
     async def _pause(self, question: Question) -> None:
+        self._state.budgets.release(self._pending.turn_id)  # nothing is called for a while
         self._paused = self._pending.pause = await PausedTurn.begin(
             self._state, self._pending, question, begun=self._begun_by is not None, called=self._called
         )
@@ -158,7 +196,9 @@ class PeerCall:
     async def _follow(self, paused: PausedTurn) -> None:
         """Do what was chosen: pause again for another answer, or continue."""
         question, chosen = paused.pause.question, paused.chosen
-        if follows := after_answer(self._state, self.peer, question, chosen, self._called):
+        if question.cause == "budget":
+            await self._budgeted.follow(paused)
+        elif follows := after_answer(self._state, self.peer, question, chosen, self._called):
             await self._pause(follows)
             return
         self._paused = None

@@ -7,7 +7,7 @@ never open. `catalog.requests` has the rows of requests; `answers` checks who ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from rhetor.domain.budget import event_of, names_for, used
 from rhetor.domain.event import (
     Cause,
     Payload,
@@ -24,6 +25,7 @@ from rhetor.domain.event import (
     PermissionAsked,
     ToolCalled,
     ToolReturned,
+    UsageReported,
     data_of,
 )
 from rhetor.domain.output import Late
@@ -34,6 +36,7 @@ from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.hub.active import EndedTurn
+from rhetor.hub.catalog.budgets import note_row
 from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
@@ -129,6 +132,7 @@ class PendingRequests:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._state.pending[self._turn.turn_id]
+        self._state.budgets.release(self._turn.turn_id)
         if instance := self._state.instances.get(self.instance):
             instance.turn_over(EndedTurn(self.stream, self._turn.turn_id, self._step))
         for timer in self._timers:
@@ -162,13 +166,18 @@ class PendingRequests:
 
     @property
     def caller(self) -> str:
-        """Who sent the original."""
+        """Who sent the original: whose budget the turn draws on."""
         return self.cause.caller or self.owner
 
     @property
     def onward(self) -> Cause:
         """The cause of messages that follow from this turn."""
         return replace(self.cause, caller=self.caller, project=self.project or UNSET)
+
+    def took(self, payloads: Iterable[Payload]) -> None:
+        """Note in the budgets that these payloads are stored: what they report is not reserved any more."""
+        if self._state.budgets:
+            self._state.budgets.took(self.turn_id, used(payloads))
 
     def restore(self, requests: Sequence[Request]) -> None:
         """Add the open requests of a turn that an earlier hub started."""
@@ -209,7 +218,9 @@ class PendingRequests:
                 self._withdraw(payload, settled)
                 continue
             settled.payloads.append(payload)
-            if isinstance(payload, ToolCalled) and payload.runs_at == "hub":
+            if isinstance(payload, UsageReported) and self._state.budgets:
+                self._note_budgets(payload, settled)
+            elif isinstance(payload, ToolCalled) and payload.runs_at == "hub":
                 self._calls[payload.call_id] = None
             elif isinstance(payload, ToolReturned):
                 self._calls.pop(payload.call_id, None)
@@ -282,6 +293,14 @@ class PendingRequests:
         if request is not None:
             settled.payloads.append(payload)
             settled.rows[request.id] = request.with_answer(payload).row(CLOSED)
+
+    def _note_budgets(self, report: UsageReported, settled: Settled) -> None:
+        """Note once that most of a limit is used."""
+        budgets, now = self._state.budgets, self._state.ids.now()
+        names = names_for(self.peer, self.project, self.caller)
+        for standing in budgets.to_note(names, now, used([report])):
+            settled.payloads.append(event_of(standing, "note"))
+            settled.rows[f"{standing.name} {standing.measure}"] = note_row(standing)
 
     def _is_of_pause(self, request_id: str) -> bool:
         return self.pause is not None and self.pause.pause.request_id == request_id

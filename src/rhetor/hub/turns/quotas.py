@@ -75,11 +75,11 @@ def scheduled(state: State, peer: Peer, question: Question, called: Sequence[str
 
 
 def _other_ways(state: State, peer: Peer, called: Sequence[str]) -> list[PermissionOption]:
-    others = _other_agents(state, peer, called)
+    others = other_agents(state, peer, called)
     return [*map(pauses.peer_option, others), pauses.stop_option()]
 
 
-def _other_agents(state: State, peer: Peer, called: Sequence[str]) -> list[str]:
+def other_agents(state: State, peer: Peer, called: Sequence[str]) -> list[str]:
     """Return the coding agents to offer: those that have answered before, and have not been called for the
     turn."""
     known = [

@@ -232,6 +232,7 @@ class TurnRun:
                 waiting.close(*self._pending.close_all())
             payloads = joined([*waiting.payloads, *ending])
             at = self._meter.time_of(payloads)
+            self._meter.answers(self.turn.peer)
             own = [Draft(p, self.turn.turn_id, self._step, at) for p in payloads]
             rows = [*waiting.rows.values()]
             if waiting.memories:
@@ -252,6 +253,7 @@ class TurnRun:
                     self._unstored.put_back(waiting)
                     raise
                 self._meter.stored()
+                self._pending.took(payloads)
                 self._pending.notify(rows)
                 self._stored(sources)
                 self._pending.deliver(waiting.decided)

@@ -10,6 +10,7 @@ from rhetor.transports.server.router import Route, Streams
 
 from . import (
     analytics,
+    budgets,
     checkpoints,
     forwards,
     history,
@@ -176,6 +177,13 @@ ROUTES = (
           (e.ToolServerConfigured, *FOUND)),
     Route("POST", "/api/mcp-servers/{name}/test", PERSON, tool_servers.test, None, a.ToolServerTested,
           (e.NotFound,)),
+
+    Route("GET", "/api/v2/budgets", USER, budgets.list_budgets, answer=a.Budgets),
+    Route("GET", "/api/v2/budgets/{name}", USER, budgets.one_budget, None, a.Budget, (e.NotFound,)),
+    Route("PUT", "/api/v2/budgets/{name}", PERSON, budgets.put_budget, b.BudgetBody, a.Budget,
+          (e.UnknownPeer, e.UnknownTeam, *STORED)),
+    Route("DELETE", "/api/v2/budgets/{name}", PERSON, budgets.remove_budget, None, a.BudgetRemoved,
+          (e.BudgetConfigured, *FOUND)),
 
     Route("POST", "/api/v2/plans", USER, plans.start, b.PlanBody, None, PLANNED, **PLAN_STREAM),
     Route("GET", "/api/v2/plans/{id}", USER, plans.one_plan, None, a.Plan, (e.NotFound,)),

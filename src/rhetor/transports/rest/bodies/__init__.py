@@ -2,7 +2,14 @@
 
 from .analytics import AnalyticsQuery
 from .common import AfterQuery, EventsQuery, PageQuery, TextBody
-from .management import ManagedSessionBody, ProjectBody, ProjectSettingsBody, ToolServerBody
+from .management import (
+    BudgetBody,
+    BudgetName,
+    ManagedSessionBody,
+    ProjectBody,
+    ProjectSettingsBody,
+    ToolServerBody,
+)
 from .messages import (
     CapableQuery,
     HistoryQuery,
@@ -40,6 +47,8 @@ from .sockets import GroupBody, MembersBody, SocketBody
 __all__ = [
     "AfterQuery",
     "AnalyticsQuery",
+    "BudgetBody",
+    "BudgetName",
     "BulkBody",
     "CapableQuery",
     "CheckpointBody",

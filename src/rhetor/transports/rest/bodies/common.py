@@ -36,6 +36,12 @@ def one_of(**members: dict[str, Any]) -> dict[str, Any]:
     return {"oneOf": [{"required": [name], "properties": {name: of}} for name, of in members.items()]}
 
 
+def some_of(*members: str) -> dict[str, Any]:
+    """Return the JSON Schema of an object that has at least one of the members, which is not null."""
+    given = {"not": {"type": "null"}}
+    return {"anyOf": [{"required": [name], "properties": {name: given}} for name in members]}
+
+
 class TextBody(Body, frozen=True, kw_only=True):
     text: Text
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
 from rhetor.codec.typed_json import PLAIN, no_object, texts
 from rhetor.dialects.peer_socket import Id
+from rhetor.domain.budget import MEASURES, NAME, Budget
 from rhetor.domain.command import StartSession
 from rhetor.domain.permission import Rules
 from rhetor.domain.project import ProjectSettings
@@ -16,7 +18,7 @@ from rhetor.domain.session import Voice
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import Unprocessable
 
-from .common import Body, Name, NewName, Text, one_of
+from .common import Body, Name, NewName, Text, one_of, some_of
 from .programs import MOST_VARIABLES, Variables, Word, require_words
 
 
@@ -116,3 +118,33 @@ class ProjectBody(Body, frozen=True, kw_only=True):
     name: NewName
     path: Annotated[str, Meta(max_length=4096, pattern=r"^[/~][^\x00]*$")]
     settings: ProjectSettingsBody = field(default_factory=ProjectSettingsBody)
+
+
+Usd = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$(?!\n)")]
+BudgetName = Annotated[str, Meta(extra_json_schema={"pattern": NAME})]
+UsdNumber = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class FallbackBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The peer that answers when a limit is reached."""
+
+    fallback: Name
+
+
+class BudgetBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of a budget; one that is left out is no limit, and at least one is given. Amounts in USD are
+    decimal strings or numbers."""
+
+    constraints = some_of(*MEASURES)
+    usd_per_day: Usd | UsdNumber | None = None
+    usd_per_month: Usd | UsdNumber | None = None
+    tokens_per_day: Annotated[int, Meta(ge=0, le=10**15)] | None = None
+    on_limit: Literal["ask"] | FallbackBody = "ask"
+
+    def budget(self, name: str) -> Budget:
+        fallback = self.on_limit.fallback if isinstance(self.on_limit, FallbackBody) else None
+        return Budget(name, _usd(self.usd_per_day), _usd(self.usd_per_month), self.tokens_per_day, fallback)
+
+
+def _usd(given: str | float | None) -> Decimal | None:
+    return None if given is None else Decimal(str(given))

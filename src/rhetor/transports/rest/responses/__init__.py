@@ -4,6 +4,9 @@ from .analytics import Analytics
 from .common import Frame, Html, Problem, Status
 from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
 from .management import (
+    Budget,
+    BudgetRemoved,
+    Budgets,
     Project,
     Projects,
     ToolServer,
@@ -36,6 +39,9 @@ from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, So
 __all__ = [
     "Accepted",
     "Analytics",
+    "Budget",
+    "BudgetRemoved",
+    "Budgets",
     "Capabilities",
     "CheckedTool",
     "Checkpoint",

@@ -78,3 +78,49 @@ class ToolServerTested(Struct):
     seconds: float
     error: str | UnsetType = UNSET
     hint: str | UnsetType | None = UNSET
+
+
+class Fallback(Struct):
+    fallback: str
+
+
+class BudgetLimit(Struct):
+    """One limit in its current period. `value`, `spent`, `reserved`: a number of tokens, or USD as a decimal
+    string. `share`: of the limit that is spent. `unpriced_turns`: turns in the period whose price is
+    unknown."""
+
+    limit: Literal["usd_per_day", "usd_per_month", "tokens_per_day"]
+    value: int | str
+    spent: int | str
+    reserved: int | str
+    share: float
+    period: Literal["day", "month"]
+    starts_at: Time
+    resets_at: Time
+    unpriced_turns: int
+
+
+class Budget(Struct):
+    """A budget. `source`: `api` if it was set over the API or at a limit, else `configuration`. `note`: what
+    its limits do not count."""
+
+    name: str
+    usd_per_day: str | None
+    usd_per_month: str | None
+    tokens_per_day: int | None
+    on_limit: Literal["ask"] | Fallback
+    source: Literal["api", "configuration"]
+    limits: list[BudgetLimit]
+    note: str | None
+
+
+class Budgets(Struct):
+    budgets: list[Budget]
+
+
+class BudgetRemoved(Struct):
+    """A budget that was removed. `configured`: the one that is in force instead."""
+
+    name: str
+    status: str
+    configured: Budget | None
