@@ -10,9 +10,11 @@ from aish import exits
 from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
 from aish.commands import Command, usage_error
+from aish.commands.budgets import PATH
 from aish.commands.system import model_line, provider_line
 from aish.exits import Failure
 from aish.output import print_line
+from aish.turns.budgets import described
 from rhetor.domain.provider_variables import provider_variables
 
 TYPE_CHECKING = False
@@ -115,6 +117,21 @@ def _hub(home: str) -> "Iterator[Finding]":
         yield (_BAD if found.get("unknown") else _NOTE), "model", model_line(found)
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
+    yield from _budgets(hub)
+
+
+def _budgets(hub: Hub) -> "Iterator[Finding]":
+    """Yield a finding for each limit, and for each budget that does not count all turns."""
+    try:
+        found = hub.ask("GET", PATH)["budgets"]
+    except Failure:
+        return  # the hub has just answered, so it is stopping
+    for budget in found:
+        for limit in budget["limits"]:
+            mark = _NOTE if limit["share"] >= 1 else _GOOD  # it is no fault that a limit is reached
+            yield mark, "budget", f"{budget['name']}: {described(limit, 'spent')}"
+        if budget["note"]:
+            yield _NOTE, "budget", f"{budget['name']}: {budget['note']}"
 
 
 def _agents(home: str, deadline: float) -> "Iterator[Finding]":

@@ -1,7 +1,7 @@
 """`aish usage`: the tokens and the cost of turns, with bar charts on a terminal."""
 
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, Command, take_value, usage_error
+from aish.commands import JSON_WORDS, Command, take_value, usage_error, wants_json
 from aish.output import STDOUT, print_json, print_line
 
 TYPE_CHECKING = False
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-_FORMS = ("usage [--by day|peer|model|project|caller] [--from DAY] [--to DAY] [--json]",)
+_FORMS = (
+    "usage [--by day|peer|model|project|caller] [--from DAY] [--to DAY] [--json]",
+    "usage --budgets [--json]",
+)
 _OPTIONS = {"--by": "group_by", "--from": "from", "--to": "to"}
 _GROUPS = ("day", "peer", "model", "project", "caller")
 _DAYS = 30  # up to the last one that are shown without --from
@@ -23,11 +26,17 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def usage(words: "list[str]") -> int:
-    """Show the tokens and the cost of turns, by default by day, of 30 days up to `--to`, which is today.
+    """Show the tokens and the cost of turns, by default by day, of 30 days up to `--to`, which is today; or
+    the budgets.
 
     Raises:
         Failure: the words are invalid, or the hub cannot be reached.
     """
+    if "--budgets" in words:
+        from aish.commands.budgets import show_budgets
+
+        rest = [word for word in words if word != "--budgets"]
+        return show_budgets(Hub(), as_json=wants_json(rest, *_FORMS))
     query, as_json = _query(words)
     found = Hub().ask("GET", f"/api/analytics/usage?{'&'.join(f'{k}={v}' for k, v in query.items())}")
     if as_json:
