@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import json
@@ -34,6 +35,31 @@ async def test_fifty_concurrent_commits_add_to_one_row_without_conflicts(store: 
     row = await stored(store, "usage", "a")
     assert (row.state, row.owner, row.parent, row.at) == ("kept", "me", "2026-11", 5)
     assert await store.find("usage", parent="2026-11", owner="me") == [row]
+
+
+async def test_adding_to_a_row_changes_only_its_numbers_and_its_version(store: Store) -> None:
+    await store.commit("s", [], rows=[Row("usage", "a", "new", b'[1,1,"1"]', "you", "x", name="n", at=7)])
+    await store.commit("s", [], adds=[ONE])
+    row = await stored(store, "usage", "a")
+    assert (row.state, row.owner, row.parent, row.name, row.at) == ("new", "you", "x", "n", 7)
+    assert await store.find("usage", state="new", parent="x", name="n") == [row]
+    await store.commit("s", [], adds=[ONE], drop=[("usage", "a")])
+    assert (await stored(store, "usage", "a")).owner == "me"
+
+
+async def test_concurrent_commits_write_drop_and_add_in_their_order(store: Store) -> None:
+    add: dict[str, Any] = {"adds": [ONE]}
+    write: dict[str, Any] = {"rows": [Row("usage", "a", "new", b'[5,5,"5"]')]}
+    drop: dict[str, Any] = {"drop": [("usage", "a")]}
+    commits = [add, write, add, drop, add, add, write, add | write, add, drop]
+    number: int | None = None
+    for count in range(1, len(commits) + 1):
+        await asyncio.gather(*(store.commit("s", [], **how) for how in commits[:count]))
+        for how in commits[:count]:
+            number = None if "drop" in how else 5 if "rows" in how else number
+            number = (number or 0) + 1 if "adds" in how else number
+        row = await store.get("usage", "a")
+        assert (json.decode(row.doc)[0] if row else None) == number, count
 
 
 async def test_decimals_are_added_exactly(store: Store) -> None:

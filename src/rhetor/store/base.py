@@ -69,7 +69,8 @@ class Addition(Struct, frozen=True, gc=False):
     array of numbers, with decimals as strings. If there is no such row, it begins with zeros.
 
     Concurrent commits add to the same row without conflicts, and each commit adds once. The order of the
-    numbers and their kinds must always be the same for a row. `owner`, `parent` and `at`: as in `Row`.
+    numbers and their kinds must always be the same for a row. `owner`, `parent` and `at`: of the row if it
+    is new.
     """
 
     kind: str

@@ -103,21 +103,18 @@ def masked(append: Append, secrets: Secrets) -> Append:
     return replace(append, entries=[_masked(entry, secrets) for entry in append.entries], rows=rows)
 
 
-def added(doc: bytes | None, addition: Addition) -> Row:
-    """Return the row with the numbers added. `doc`: of the stored row; None if there is none."""
+def added(row: Row | None, doc: bytes | None, addition: Addition) -> Row:
+    """Return the row with the numbers added. `row`: as it was, if that is known; `doc`: of that row, None if
+    there is none."""
     numbers = addition.numbers
     if doc is not None:
         pairs = zip(_numbers.decode(doc), numbers, strict=True)
         numbers = tuple(_sum(before, more) for before, more in pairs)
-    return Row(
-        addition.kind,
-        addition.id,
-        "kept",
-        msgspec.json.encode(numbers),
-        addition.owner,
-        addition.parent,
-        at=addition.at,
-    )
+    new = msgspec.json.encode(numbers)
+    if row is not None:
+        return replace(row, doc=new)
+    kind, id, owner, parent = addition.kind, addition.id, addition.owner, addition.parent
+    return Row(kind, id, "kept", new, owner, parent, at=addition.at)
 
 
 def _sum(before: int | Decimal, more: int | Decimal) -> int | Decimal:

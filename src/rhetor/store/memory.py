@@ -298,7 +298,7 @@ class MemoryStore:
                 self._names[row.kind, row.owner, row.name] = row.id
         for each in append.adds:
             stored = self._rows.get((each.kind, each.id))
-            row = added(stored.doc if stored else None, each)
+            row = added(stored, stored.doc if stored else None, each)
             self._rows[each.kind, each.id] = replace(row, version=self._version)
 
     def _backwards(self, stream: str, until: Position | None) -> Iterator[Spoken]:

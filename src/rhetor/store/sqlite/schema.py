@@ -107,12 +107,19 @@ WHERE kind = 'session'
     AND EXISTS (SELECT 1 FROM incarnations i JOIN texts t ON t.inc = i.id WHERE i.stream = rows.id);
 """
 
+_SUMS_OF_USAGE = """
+-- Sums of usage are rows, which the hub makes from the log if there are none. An earlier version must not
+-- open the database any more: it would log usage without adding to them.
+DELETE FROM rows WHERE kind IN ('usage', 'usage_session', 'usage_folded');
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _QUESTIONS_BY_TIME,
     _ROWS_HAVE_VERSIONS,
     _KINDS_BY_NEW_NAMES,
     _SESSIONS_BY_USE,
+    _SUMS_OF_USAGE,
 )
 
 
