@@ -21,13 +21,13 @@ from rhetor.domain.command import Principal, RestoreSession
 from rhetor.domain.event import CheckpointMade
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, Snapshot
-from rhetor.errors import PeerBusy, RhetorError
+from rhetor.errors import NotFound, PeerBusy, RhetorError
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_accepted, until_unchanged
 from rhetor.hub.core.progress import counter
 from rhetor.hub.programs.lifecycle import instance_key
-from rhetor.store.base import Draft
+from rhetor.store.base import Draft, parse_cursor
 from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreUndone
 
 from .checkpoint_limits import of_session
@@ -42,11 +42,13 @@ log = logging.getLogger(__name__)
 
 
 class Note(Struct, frozen=True):
-    """What the journal of a restore keeps for the next hub."""
+    """What the journal of a restore keeps for the next hub. `cursor`: the position of the checkpoint, which a
+    limit may have removed since."""
 
     session_id: str
     owner: str
     checkpoint: str
+    cursor: str = ""
 
 
 class Restored(Struct, frozen=True):
@@ -166,7 +168,7 @@ async def _restore_files(
     state: State, session: Session, place: Place, files: KeptFiles, now: Snapshot
 ) -> Journal:
     checkpoint = place.checkpoint.id if place.checkpoint else ""
-    note = msgspec.json.encode(Note(session.id, session.owner, checkpoint))
+    note = msgspec.json.encode(Note(session.id, session.owner, checkpoint, str(place.position)))
     folder, root = Path(files.folder), bytes.fromhex(files.root)
     try:
         progress = counter("files")
@@ -268,9 +270,18 @@ async def _finish(state: State, note: Note, journal: Journal) -> None:
     owner = Principal(note.owner)
     session = await owned_session(state, owner, note.session_id)
     if session.takes_messages and session.restore != journal.number and not finished.undone:
-        place = await place_of(state, session, note.checkpoint)
+        place = await _noted_place(state, session, note)
         retold = await _forget_conversation(state, session)
         await _begin_epoch(state, session, place, retold, journal.number)
     await _settle(state, owner, session.id, finished)
     done = "a restore of files was undone" if finished.undone else "a restore of files was finished"
     log.warning(done, extra={"folder": os.fsdecode(journal.folder)})
+
+
+async def _noted_place(state: State, session: Session, note: Note) -> Place:
+    try:
+        return await place_of(state, session, note.checkpoint)
+    except NotFound:
+        if not note.cursor:  # of an older hub
+            raise
+        return Place(parse_cursor(note.cursor), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
@@ -208,15 +209,31 @@ class Objects:
     def _record(self, number: int, pack: Pack, instead_of: int | None = None) -> None:
         fsync_folder(self._folder)
         rows = [(digest, number, offset, length) for digest, offset, length in pack.rows]
-        with self._lock:
-            self._index.execute("begin immediate")
+        with self._transaction():
             if instead_of is not None:
                 self._index.execute("delete from objects where pack = ?", (instead_of,))
                 self._index.execute("delete from packs where id = ?", (instead_of,))
             if rows:
                 self._index.execute("insert into packs values (?, ?)", (number, pack.size))
                 self._index.executemany("insert into objects values (?, ?, ?, ?)", rows)
-            self._index.execute("commit")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Commit what the block writes to the index, all or nothing.
+
+        Raises:
+            OSError: the index cannot be written; the disk is full, for example.
+        """
+        with self._lock:
+            try:
+                self._index.execute("begin immediate")
+                yield
+                self._index.execute("commit")
+            except sqlite3.Error as error:
+                raise OSError(errno.EIO, f"the index of files cannot be written: {error}") from error
+            finally:
+                if self._index.in_transaction:
+                    self._index.rollback()
 
     def has(self, digest: bytes) -> bool:
         """Whether the object is stored."""

@@ -15,6 +15,7 @@ from tests.served import Answer, Served, served
 from rhetor.errors import StoreRefused
 from rhetor.hub.catalog.checkpoints import checkpoint_of
 from rhetor.hub.core.limits import CheckpointLimits, Limits
+from rhetor.hub.sessions.restores import Note
 from rhetor.store.files.restore import Restore
 from rhetor.store.memory import MemoryStore
 
@@ -245,6 +246,31 @@ async def test_a_restore_that_the_log_rejects_is_undone_and_keeps_what_changed(t
         files.export(bytes.fromhex(found.root), tmp_path / "kept")
         assert (tmp_path / "kept/a").read_text() == "mine"
         assert files.unfinished() == []
+
+
+async def test_a_restore_whose_checkpoint_was_removed_meanwhile_is_finished_by_the_next_hub(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with with_project(tmp_path, store=store) as (home, folder):
+        (folder / "a").write_text("one")
+        await told(home, "work", "one")
+        made = await saved(home, "first")
+        (folder / "a").write_text("two")
+        await told(home, "work", "two")
+        session = await asked(home, "GET", WORK)
+        [row] = await store.find("checkpoint")
+        kept = checkpoint_of(row).files
+        assert kept is not None
+        files = home.hub.state.files()
+        note = Note(session["id"], session["owner"], made["checkpoint_id"], made["cursor"])
+        root = files.take(folder).root
+        files.restore(folder, bytes.fromhex(kept.root), root, msgspec.json.encode(note))
+        await store.commit("hub", [], drop=[("checkpoint", made["checkpoint_id"])])
+    async with with_project_again(tmp_path, store) as home:
+        after = await asked(home, "GET", WORK)
+        assert [m["content"] for m in after["messages"]] == ["one", "apollo heard: one"]
+        assert ((folder / "a").read_text(), home.hub.state.files.unfinished()) == ("one", [])
 
 
 async def test_a_file_that_changes_while_a_restore_fails_is_in_a_checkpoint(

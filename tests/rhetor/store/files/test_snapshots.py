@@ -190,6 +190,20 @@ def test_a_pack_of_an_interrupted_process_is_removed(tmp_path: Path, folder: Pat
     store.close()
 
 
+def test_a_snapshot_that_the_index_cannot_store_fails_and_the_next_one_is_taken(
+    store: FileStore, folder: Path, tmp_path: Path
+) -> None:
+    store.objects._index.execute("pragma max_page_count = 1")  # as if the disk was full
+    write(folder, {f"f{number}": os.urandom(100) for number in range(300)})
+    with pytest.raises(OSError, match="the index of files cannot be written: database or disk is full"):
+        store.take(folder)
+    assert (store.size, list((tmp_path / "store").glob("*.pack"))) == (0, [])
+    store.objects._index.execute("pragma max_page_count = 100000")
+    taken = store.take(folder)
+    store.export(taken.root, tmp_path / "copy")
+    assert read(tmp_path / "copy") == read(folder)
+
+
 def test_a_damaged_object_is_found(store: FileStore, folder: Path, tmp_path: Path) -> None:
     write(folder, {"a": os.urandom(500)})
     root = store.take(folder).root
