@@ -19,7 +19,8 @@ from pathlib import Path
 from rhetor.domain.snapshot import Change, Entry
 
 from .base import Obstructed, Progress
-from .objects import Objects, Pack
+from .objects import Objects
+from .pack import Pack
 from .scan import FOLDER, OPEN, STAGING, read_whole
 from .trees import changes, read_tree
 

@@ -13,7 +13,7 @@ from rhetor.domain.snapshot import Entry, Kind, LeftOut, Snapshot
 from .base import Progress
 from .ignore import MAX_BYTES, NAME, Rules
 from .index import Index, known
-from .objects import Pack
+from .pack import Pack
 from .trees import encode
 
 GIT = b".git"

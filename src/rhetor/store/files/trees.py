@@ -9,7 +9,8 @@ import msgspec
 from rhetor.domain.snapshot import Change, Entry, Tree, pairs
 
 from .base import DamagedObject
-from .objects import Objects, Pack
+from .objects import Objects
+from .pack import Pack
 
 
 def encode(tree: Tree) -> bytes:
