@@ -24,6 +24,7 @@ from tests.interop.agents import AGENTS, Agent, environment
 from tests.provider.process import ProviderProcess
 
 SECONDS = 30.0  # for steps that take a second on an idle machine
+ENDING_SECONDS = 5.0  # for processes of an agent that were told to end
 Event = dict[str, Any]
 
 
@@ -215,7 +216,10 @@ class House:
                     self._pids.add(int(tool["pid"]))
                     self.aish("tools", "terminate", tool["name"])
             self.aish("shutdown")
-        return left_of(self.home)
+        end = time.monotonic() + ENDING_SECONDS
+        while (left := left_of(self.home)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return left
 
     def _shell(self, folder: Path | None = None) -> Shell:
         shell = Shell(self.state, folder or self.work)
