@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from rhetor.domain.output import Began, Done, Text
+from rhetor.domain.quota import reset_time
 from rhetor.drivers.base import Conversation, Prompt
 from rhetor.drivers.models.cooldown import Cooldowns
 from rhetor.drivers.models.deadline import Timeouts
@@ -15,7 +16,7 @@ from rhetor.drivers.models.target import Provider, Target
 from rhetor.errors import ProviderCooling, ProviderDenied, ProviderFailed, ProviderTimeout, RateLimited
 from tests.provider import Asked, Failure, ProviderServer, Script
 from tests.rhetor.drivers.models.test_driver import SHORT
-from tests.rhetor.drivers.talk import APOLLO, chat_driver, openai_at, turn
+from tests.rhetor.drivers.talk import APOLLO, NOW, chat_driver, openai_at, turn
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,21 @@ async def test_a_provider_with_retry_after_is_not_called_until_then(asked: str, 
         assert await t.run_turns() == [COOLING]
         t.clock.now += 1
         assert await t.run_turns(FINE) == [ANSWERED]
+
+
+async def test_all_turns_call_a_provider_again_when_its_usage_limit_was_reset() -> None:
+    limited = Script(failure=Failure(429, headers={"retry-after": "90"}))
+    async with talk() as t:
+        assert await t.run_turns(limited, times=3) == [("rate_limited", 1)] * 3
+        _, cooling = await turn(await t.conversation(), "Design a cache")
+        assert cooling is not None
+        assert (cooling.code, cooling.data["resets_at"]) == ("provider_cooling", reset_time(NOW + 90))
+        t.clock.now += 90
+        t.answers.script = Script(chunks=("a",), hold={0: "first"})
+        turns = [asyncio.create_task(turn(await t.conversation(), "Design a cache")) for _ in range(3)]
+        await t.provider.received(6)  # none waits for the answer of another
+        t.provider.gate("first").release()
+        assert [failure for _, failure in await asyncio.gather(*turns)] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.rhetor.hub import agent_programs
-from tests.rhetor.hub.agent_programs import CODEX, agents
+from tests.rhetor.hub.agent_programs import ACP, CODEX, agents
 from tests.rhetor.hub.house import house
+from tests.rhetor.hub.turns.test_answers import asked, choose
 
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
@@ -33,6 +34,12 @@ ME = Principal("me", local=True)
 LIMITED = CODEX.replace(
     '        told = "nothing"\n',
     f"""        told = "nothing"
+        if what == "work" and number == 101:
+            item = {{"id": "w", "type": "agentMessage", "text": "half of it"}}
+            tell({{"method": "item/completed", "params": {{"threadId": "t1", "item": item}}}})
+            what = "limit"
+        elif what != "limit" and "work" in said["params"]["input"][0]["text"]:
+            told = said["params"]["input"][0]["text"]
         if what == "limit":
             tell({{"method": "account/rateLimits/updated", "params": {{"rateLimits": {{
                 "primary": {{"usedPercent": 100, "resetsAt": {int(time()) + 3600}}}}}}}}})
@@ -96,3 +103,29 @@ async def test_a_memory_that_is_stored_after_the_handover_belongs_to_the_agent_t
         await run.run(outputs())
         kept = [(await memory_of(state.store, key))["session_id"] for key in ("one", "two")]
         assert kept == ["its own", "another"]
+
+
+@pytest.mark.parametrize("on_pause", ["ask", "handover:acp"])
+async def test_an_answer_that_a_limit_interrupted_is_continued(
+    monkeypatch: pytest.MonkeyPatch, on_pause: str
+) -> None:
+    acp = ACP.replace('told = "nothing"', 'told = said["params"]["prompt"][0]["text"]')
+    monkeypatch.setitem(agent_programs.PROTOCOLS, "codex", (LIMITED, agent_programs.PROTOCOLS["codex"][1]))
+    monkeypatch.setitem(agent_programs.PROTOCOLS, "acp", (acp, agent_programs.PROTOCOLS["acp"][1]))
+    with tempfile.TemporaryDirectory(prefix="rt") as folder:
+        async with asyncio.timeout(60), hosting(Path(folder)) as hosts, agents(hosts) as hub:
+            hub.state.peers.configure([replace(p, on_pause=on_pause) for p in hub.state.peers], {})
+            accepted: Accepted = await hub.execute(ME, SendMessage(content="work", target="codex"))
+            if on_pause == "ask":
+                request = await asked(hub, accepted)
+                await choose(hub, accepted, request, "now")
+            end, _ = await hub.answer(accepted)
+            assert isinstance(end, TurnCompleted), end
+            half, heading, *rest = end.text.split("\n\n")
+            assert half == "half of it"
+            if on_pause == "ask":
+                assert heading.startswith("A usage limit interrupted your answer")
+            else:
+                assert heading.startswith("Codex began to answer the message below")
+                assert "half of it" in rest[0]
+            assert rest[-1] == "work"
