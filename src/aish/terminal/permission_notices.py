@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aish.turns.background import Background
 
 _MIN_ID = 6  # characters after a common prefix: an agent may begin all its ids with the same word
-_EXPIRED = "expiry"
+_EXPIRED, _RESET = "expiry", "reset"
 
 
 class PermissionNotices:
@@ -69,7 +69,7 @@ class PermissionNotices:
         name = "\0".join(key)
         if change.pending:
             self._pending[key] = request
-            asks = "" if request.expires_at is None and not request.questions else "asks: "
+            asks = "" if permissions.describe_pause(request.detail) else "asks: "
             text = f"⏸ {request.peer} {asks}{_summary(request)}"
             self._notices.add(f"{text} — aish approve {self._short_id(request)}", key=name, rings=True)
             return
@@ -96,6 +96,10 @@ def _summary(request: "Permission") -> str:
 def _outcome(change: "PermissionChange") -> str:
     request = change.request
     what = f"{request.peer}: {_summary(request)}"
+    if permissions.describe_pause(request.detail):
+        what = f"the pause of {request.peer}"
+        if change.by == _RESET:
+            return f"✓ {what} is over"
     if change.answers is not None:
         return f"✓ {what} was answered elsewhere: {describe_answers(change.answers)}"
     if change.option_id is not None:

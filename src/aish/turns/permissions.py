@@ -128,7 +128,7 @@ def summary(tool: str, detail: "Any") -> str:
     An argument has its name unless it is the command. If there are several, each is shortened for itself, so
     that none can push another one out. What is left out is counted: `rm …[+340]… /`.
     """
-    if (paused := _paused(detail)) is not None:
+    if (paused := describe_pause(detail)) is not None:
         return paused
     given = _arguments(detail)
     each = max(_SUMMARY_CHARACTERS // max(len(given), 1) - 2, _LEAST_CHARACTERS)
@@ -167,7 +167,7 @@ def _abridged(text: str, most: int) -> str:
 def describe_request(request: "dict[str, Any]") -> str:
     """Describe a request: the peer, the tool, all arguments of the tool in full, and the options."""
     detail = request["detail"]
-    if (paused := _paused(detail)) is not None:
+    if (paused := describe_pause(detail)) is not None:
         head = f"{request['request_id']}  {request['peer']} {paused}"
         return cleaned("\n    ".join((head, one_line(_options(request)))))
     lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(revealed(request['tool']))}"]
@@ -185,7 +185,7 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
         say(cleaned(f"aish: {peer} asks: {'; '.join(map(describe_question, asked))}"))
         say(cleaned(f"({usage_of(data, request)} · aish deny {request})"))
         return
-    if (paused := _paused(data.get("detail"))) is not None:
+    if (paused := describe_pause(data.get("detail"))) is not None:
         ways = [one_line(f"{o['name']}: aish approve {request} {o['option_id']}") for o in data["options"]]
         say(cleaned("\n    ".join((f"aish: {peer} {paused}", *ways))))
         return
@@ -193,7 +193,7 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
     say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))
 
 
-def _paused(detail: "Any") -> str | None:
+def describe_pause(detail: "Any") -> str | None:
     """Return the reason and the time of a pause; None if the request is not that of a paused turn."""
     if not isinstance(detail, dict) or set(detail) not in (_PAUSE, _PAUSE | {"budget"}):
         return None

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission
+from rhetor.domain.quota import reset_time
+from rhetor.errors import RateLimited
 from tests.aish.pseudo_terminal import Terminal, at_terminal
 from tests.aish.scripted import Shell
 from tests.served import Served, served
@@ -212,3 +215,16 @@ async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, ho
         assert "half" not in terminal.rows
         terminal.type("\x04")
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
+
+
+async def test_a_paused_turn_is_reported_with_its_reason_and_its_outcome(aish: Shell, home: Path) -> None:
+    limit = RateLimited("no more today", retryable=True, resets_at=reset_time(time() + 3600))
+    async with at_prompt(aish, home, [limit], [Done()]) as (hub, terminal):
+        session = await ask(hub)
+        await asyncio.to_thread(terminal.wait_for, "⏸ apollo is paused until ")
+        await asyncio.to_thread(terminal.wait_for, "no more today — aish approve q_")
+        [request] = (await hub.ask("GET", "/api/v2/permissions")).json["permissions"]
+        path = f"/api/v2/sessions/{session}/permissions/{request['request_id']}"
+        assert (await hub.ask("POST", path, {"option_id": "now"})).status == 200
+        over = "✓ the pause of apollo was answered elsewhere: Try again now"
+        await asyncio.to_thread(terminal.wait_for, over)
