@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rhetor.domain.output import Done, Text
-from rhetor.errors import ProviderFailed
+from rhetor.domain.quota import reset_time
+from rhetor.errors import ProviderFailed, RateLimited
 from rhetor.transports.mcp import arguments, tools
 from rhetor.transports.mcp.caller import McpCaller, Outcome
 from tests.rhetor.transports.mcp.clients import WAYS, Way, connected, text_of
@@ -74,6 +76,29 @@ async def test_an_answer_is_reported_while_it_grows(tmp_path: Path, way: Way) ->
         assert text_of(result) == "one two"
     assert "".join(text for _, text in told).startswith("apollo is working\none ")
     assert [count for count, _ in told] == sorted({count for count, _ in told})
+
+
+async def test_a_client_is_told_why_its_call_is_paused_and_which_request_continues_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    is_paused = asyncio.Event()
+
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+        if "is paused" in (message or ""):
+            is_paused.set()
+
+    limit = RateLimited("no more today", retryable=True, resets_at=reset_time(time() + 3600))
+    scripts: list[Any] = [[limit], [Text("at last"), Done()]]
+    async with served(tmp_path, *scripts) as home, connected(home, WAYS[0]) as client:
+        given = {"peer": "apollo", "message": "hi"}
+        call = asyncio.create_task(client.call_tool("ask_peer", given, progress_callback=progress))
+        await is_paused.wait()
+        [request] = (await home.ask("GET", "/api/v2/permissions")).json["permissions"]
+        path = f"/api/v2/sessions/{request['session_id']}/permissions/{request['request_id']}"
+        assert (await home.ask("POST", path, {"option_id": "now"})).status == 200
+        assert text_of(await call) == "at last"
+    text = "".join(told)
+    assert "no more today" in text and request["request_id"] in text
 
 
 @each_way
