@@ -132,7 +132,9 @@ def send_requests(hub: RunningHub, label: str, mode: str, checks: tuple[str, ...
 
 
 def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
-    """Return the id of something that exists."""
+    """Return the id of something that exists, or the name of a budget that limits nobody."""
+    if "/budgets/" in path:
+        return {"name": "caller.nobody"}
     if "{id}" not in path:
         return None
     if "/sessions/" in path:

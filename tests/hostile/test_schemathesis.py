@@ -19,7 +19,8 @@ pytestmark = pytest.mark.long
 # what `make test` sends requests to: a body with a choice, a name in the path, a fixed path
 SLICE = ("/api/mcp-servers", "/api/v2/routes/{name}", "/api/sessions/active")
 # Ids of what exists; Schemathesis finds the others in responses. 410 rejects an invalid request too, if its
-# cursor is lost. A message to a session that was paused would wait until the session is resumed.
+# cursor is lost. A message to a session that was paused would wait until the session is resumed, and so would
+# one that a budget limits.
 PINNED = """
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "415", "422", "429", "5xx"]
@@ -35,6 +36,10 @@ parameters = {{ "path.id" = "apollo" }}
 [[operations]]
 include-path-regex = '\\{{peer\\}}'
 parameters = {{ "path.peer" = "apollo" }}
+
+[[operations]]
+include-path-regex = '/budgets/'
+parameters = {{ "path.name" = "caller.nobody" }}
 
 [[operations]]
 include-path-regex = '/plans/\\{{id\\}}'
