@@ -23,6 +23,14 @@ class Obstructed(Exception):
     """Something that no snapshot contains is in the way of a restore. Nothing was changed."""
 
 
+class GitFailed(Exception):
+    """A git command failed. `repository`: whether there is a repository."""
+
+    def __init__(self, reason: str, *, repository: bool = True) -> None:
+        super().__init__(reason)
+        self.repository = repository
+
+
 class Journal(Struct, frozen=True, gc=False):
     """A restore that is not settled.
 
@@ -115,13 +123,34 @@ class Files(Protocol):
         """Forget a restore whose result is recorded elsewhere."""
 
     def export(self, root: bytes, folder: Path, *, progress: Progress | None = None) -> None:
-        """Write a snapshot into a new folder.
+        """Write a snapshot into a folder that is new or empty. Either all of it is there afterwards, or
+        nothing.
 
         Raises:
             FileExistsError: there is something already.
             DamagedObject: the snapshot is missing or damaged.
-            OSError: the folder cannot be written; a part of it may remain.
+            OSError: the folder cannot be written.
         """
+
+    def export_worktree(
+        self, root: bytes, source: Path, folder: Path, branch: str, *, progress: Progress | None = None
+    ) -> Path:
+        """Add a git worktree to the repository in which `source` is, in a folder that is new or empty, on a
+        new branch that begins at the current commit. Write a snapshot of `source` into it. Return the path
+        that corresponds to `source`.
+
+        What the snapshot does not contain, but the commit does, because a `.gitignore` excludes it or because
+        it was too large, is as in the commit. No hook runs.
+
+        Raises:
+            FileExistsError: there is something already.
+            GitFailed: `source` is in no repository, or git rejects the worktree.
+            DamagedObject: the snapshot is missing or damaged.
+            OSError: the folder cannot be written.
+        """
+
+    def remove_worktree(self, source: Path, folder: Path, branch: str) -> None:
+        """Remove a worktree that `export_worktree` added, and its branch."""
 
     @property
     def size(self) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from threading import Lock, RLock
 
 from msgspec.structs import replace
@@ -21,6 +23,7 @@ from .objects import Objects
 from .restore import Restore
 from .scan import Scan
 from .trees import changes, encode, paths, reachable, with_entries
+from .worktree import Worktree, require_free
 
 RECENT_SECONDS = 600
 
@@ -128,11 +131,38 @@ class FileStore(Files):
         return replace(journal, saved=root)
 
     def export(self, root: bytes, folder: Path, *, progress: Progress | None = None) -> None:
-        folder.mkdir(parents=True)
-        with self._one:
-            with self.objects.pack() as pack:
-                empty = pack.put(encode(()))
-            Restore(self.objects, folder, empty, root, "export").run(progress)
+        require_free(folder)
+        partial = folder.with_name(f".{folder.name}-{token_hex(4)}")
+        partial.mkdir(parents=True)
+        try:
+            with self._one:
+                with self.objects.pack() as pack:
+                    empty = pack.put(encode(()))
+                Restore(self.objects, partial, empty, root, "export").run(progress)
+            partial.rename(folder)
+        except BaseException:  # also an interrupt: nothing remains
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def export_worktree(
+        self, root: bytes, source: Path, folder: Path, branch: str, *, progress: Progress | None = None
+    ) -> Path:
+        require_free(folder)
+        worktree = Worktree(source, folder, branch)
+        worktree.add()
+        try:
+            place = worktree.place
+            place.mkdir(parents=True, exist_ok=True)
+            before = self.take(place, include=self.paths(root))
+            with self._one:
+                Restore(self.objects, place, before.root, root, "export").run(progress)
+        except BaseException:  # also an interrupt: nothing remains
+            worktree.remove()
+            raise
+        return place
+
+    def remove_worktree(self, source: Path, folder: Path, branch: str) -> None:
+        Worktree(source, folder, branch).remove()
 
     @property
     def size(self) -> int:
