@@ -323,6 +323,18 @@ class ProgramDriver(Protocol):
         """
         ...
 
+    def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the memory for a program that continues a conversation as it was when it left `left`.
+
+        `now`: the conversation's present memory. It is the result if nothing was said since. None: this kind
+        of program cannot go back.
+        """
+        ...
+
+    def remembers(self, memory: dict[str, Any]) -> bool:
+        """Return whether a program that starts with this memory continues an earlier conversation."""
+        ...
+
     def forget(self, host_id: str) -> None:
         """Remove the files of a program that has ended."""
         ...

@@ -167,10 +167,10 @@ class AgentProgram(HostedProgram):
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
                 while not self._protocol.has_copy:
-                    if self.ended is not None:
-                        raise self.failure()
                     if self._protocol.refused is not None:
                         raise self._protocol.refused
+                    if self.ended is not None:
+                        raise self.failure()
                     self._heard.clear()
                     await self._heard.wait()
         except TimeoutError:

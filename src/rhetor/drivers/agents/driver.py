@@ -83,10 +83,29 @@ class Agents:
     def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
         if not self._protocol(Opening("", memory)).can_fork():
             raise ForkUnsupported(peer.name)
-        return {COPY_OF: memory} if "session_id" in memory else {}
+        return _copy_of(memory)
+
+    def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
+        if not self.remembers(left):
+            return {}
+        if "session_id" not in left:  # a copy that was not made yet
+            return _copy_of(left)
+        then = self._protocol(Opening("", left))
+        if then.place is not None and then.place == self._protocol(Opening("", now)).place:
+            return now
+        return _copy_of(left) if then.can_rewind() else None
+
+    def remembers(self, memory: dict[str, Any]) -> bool:
+        return "session_id" in memory or bool(memory.get(COPY_OF))
 
     def forget(self, host_id: str) -> None:
         self._hosts.forget(host_id)
+
+
+def _copy_of(memory: dict[str, Any]) -> dict[str, Any]:
+    """Return the memory of a copy of the conversation that left `memory`; empty if it has not begun."""
+    original = memory if "session_id" in memory else memory.get(COPY_OF)
+    return {COPY_OF: original} if original else {}
 
 
 async def _require_login(peer: Peer, path: str, arguments: Sequence[str], launch: Launch) -> None:

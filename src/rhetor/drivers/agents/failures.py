@@ -24,7 +24,9 @@ _LOG_IN = "log in to the agent again, or check its key"
 _MAX_WORDS = 500  # characters of the agent's own words that are kept
 # the wordings of claude 2.1, codex 0.169 and gemini 0.61
 _LOST = re.compile(
-    r"no conversation found|no rollout found|no previous sessions found|invalid session identifier",
+    r"no conversation found|no message found|no rollout found|no previous sessions found"
+    r"|invalid session identifier|missing source rollout"
+    r"|turn (?:was )?not found",
     re.IGNORECASE,
 )
 _LOGGED_OUT = re.compile(

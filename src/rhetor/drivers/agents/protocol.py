@@ -79,6 +79,16 @@ class AgentProtocol(ABC):
         """Return whether the agent can continue a copy of the conversation, as far as is known."""
         return False
 
+    def can_rewind(self) -> bool:
+        """Return whether the agent can continue a copy of the conversation as it was when it left `memory`,
+        whatever was said since. A fork with such a memory does."""
+        return False
+
+    @property
+    def place(self) -> tuple[Any, ...] | None:
+        """Where in the conversation `memory` was left: equal if nothing was said since. None: unknown."""
+        return None
+
     @property
     def has_copy(self) -> bool:
         """Whether the copy has been made, so that later messages in the original are not part of it."""

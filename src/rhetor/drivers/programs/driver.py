@@ -85,6 +85,12 @@ class Programs:
     def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
         raise ForkUnsupported(peer.name)
 
+    def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
+        return None
+
+    def remembers(self, memory: dict[str, Any]) -> bool:
+        return False
+
     def forget(self, host_id: str) -> None:
         self._hosts.forget(host_id)
         if self._shells is not None:

@@ -158,4 +158,8 @@ def test_the_arguments_resume_fork_and_set_the_model() -> None:
         *ARGUMENTS,
         *("--resume", "s1", "--fork-session", "--model", "opus"),
     )
+    left = {"session_id": "s1", "last": "m1"}
+    rewound = ("--resume", "s1", "--fork-session", "--resume-session-at", "m1")
+    assert protocol(memory=left, fork=True).arguments() == (*ARGUMENTS, *rewound)
+    assert protocol(memory=left).arguments() == (*ARGUMENTS, "--resume", "s1")
     assert protocol(memory={"session_id": "--dangerous"}).arguments() == ARGUMENTS

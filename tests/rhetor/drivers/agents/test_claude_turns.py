@@ -216,6 +216,20 @@ def test_a_copy_has_its_own_id_once_the_agent_has_started_with_it() -> None:
     assert claude.memory == {"session_id": "child", "model": "m"}
 
 
+def test_the_last_message_is_remembered_unless_a_turn_runs() -> None:
+    claude = protocol(memory={"session_id": "s1", "last": "m0"})
+    places = [claude.place]
+    claude.prompt("hi")
+    places.append(claude.place)
+    take(claude, type="user", message={}, uuid="m1", isReplay=True)
+    take(claude, **{**whole("done"), "uuid": "m2"})
+    take(claude, type="assistant", message={}, uuid="m3", parent_tool_use_id="a sub-agent's")
+    places.append(claude.place)
+    take(claude, **result(result="done"))
+    assert places == [("s1", "m0"), None, None]
+    assert (claude.place, claude.can_rewind()) == (("s1", "m2"), True)
+
+
 def test_a_copy_of_a_lost_conversation_is_abandoned() -> None:
     claude = ClaudeCode(Opening("/", {"session_id": "parent"}, fork=True))
     said = ["No conversation found with session ID: parent"]

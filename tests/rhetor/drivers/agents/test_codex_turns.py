@@ -22,6 +22,11 @@ from tests.rhetor.drivers.agents.codex_lines import THREAD, meaning, protocol, s
             "thread/fork",
             {"threadId": "t0", "excludeTurns": True},
         ),
+        (
+            {"memory": {"session_id": "t0", "last": "u0"}, "fork": True},
+            "thread/fork",
+            {"threadId": "t0", "excludeTurns": True, "lastTurnId": "u0"},
+        ),
     ],
 )
 def test_a_conversation_is_opened_new_resumed_or_forked(
@@ -35,6 +40,42 @@ def test_a_conversation_is_opened_new_resumed_or_forked(
         {"method": "initialized"},
     )
     assert thread == {"id": 2, "method": method, "params": {"cwd": "/home/user"} | params}
+
+
+def rewinding() -> Codex:
+    """Return a protocol that has made a copy which should end with the turn `u0`, and asked how it ends."""
+    codex = protocol(memory={"session_id": "t0", "last": "u0"}, fork=True)
+    codex.opening_lines()
+    (asked,) = sent(take(codex, **THREAD).writes)
+    assert (asked["method"], asked["params"]["threadId"]) == ("thread/turns/list", "t1")
+    assert not codex.has_copy
+    return codex
+
+
+def test_a_rewound_copy_is_used_if_it_ends_with_the_right_turn() -> None:
+    codex = rewinding()
+    assert codex.prompt("hi") == ()
+    (begun,) = sent(take(codex, id=3, result={"data": [{"id": "u0"}]}).writes)
+    assert (begun["method"], begun["params"]["threadId"]) == ("turn/start", "t1")
+    assert (codex.has_copy, codex.saved["session_id"]) == (True, "t1")
+
+
+@pytest.mark.parametrize("found", [{"result": {"data": [{"id": "u1"}]}}, {"result": {}}, {"error": {}}])
+def test_a_copy_that_has_other_turns_is_not_used(found: dict[str, Any]) -> None:
+    codex = rewinding()
+    codex.prompt("hi")
+    heard = take(codex, id=3, **found)
+    assert (heard.ended, heard.writes, codex.has_copy) == (True, (), False)
+    assert codex.refused is not None
+
+
+def test_the_last_turn_is_remembered_unless_one_runs() -> None:
+    codex = started()
+    assert (codex.can_rewind(), codex.place) == (False, None)
+    tell(codex, "turn/completed", turn={"id": "u1", "status": "completed"})
+    assert (codex.can_rewind(), codex.place) == (True, ("t1", "u1"))
+    codex.prompt("again")
+    assert codex.place is None
 
 
 def test_a_message_waits_until_the_conversation_is_open() -> None:

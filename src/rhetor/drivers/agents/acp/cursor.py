@@ -43,6 +43,11 @@ class Cursor(AgentProtocol):
         self._said = False
         self._turn = 0  # the number of the running turn, or a lower one
 
+    @property
+    def place(self) -> tuple[str, int] | None:
+        known = text(self.memory, "session_id")
+        return (known, count(self.memory, "turns")) if known else None
+
     def command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         return (sys.executable, "-I", "-S", str(RUN_PER_TURN), *argv, *self.arguments())
 

@@ -84,6 +84,10 @@ class Acp(AgentProtocol):
     def can_fork(self) -> bool:
         return self.memory.get("forks") is not False
 
+    @property
+    def place(self) -> tuple[str, int] | None:
+        return (self._session_id, self._prompts) if self._session_id else None
+
     def arguments(self) -> tuple[str, ...]:
         return ()
 

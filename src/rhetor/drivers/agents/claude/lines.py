@@ -28,7 +28,7 @@ def arguments(opening: Opening) -> tuple[str, ...]:
     if known.startswith("-"):
         known = ""  # it would be read as an option
     resume = ("--resume", known) if known else ()
-    fork = ("--fork-session",) if known and opening.fork else ()
+    fork = ("--fork-session", *_until(opening)) if known and opening.fork else ()
     plain = () if opening.persona is None else (*_PLAIN, f"--system-prompt={opening.persona}")
     return (
         *ARGUMENTS,
@@ -37,6 +37,12 @@ def arguments(opening: Opening) -> tuple[str, ...]:
         *fork,
         *(("--model", opening.model) if opening.model else ()),
     )
+
+
+def _until(opening: Opening) -> tuple[str, ...]:
+    """Return the arguments that leave out what was said in the conversation after it left its memory."""
+    last = text(opening.memory, "last")
+    return ("--resume-session-at", last) if last and not last.startswith("-") else ()
 
 
 def refusal(request_id: str) -> bytes:

@@ -41,9 +41,9 @@ _OWN_SECONDS = 3.0
 class ClaudeCode(AgentProtocol):
     """A conversation with Claude Code.
 
-    `memory` has `session_id`, `model` and, for the current process, `spent`, its cost so far in USD;
-    `replays`, which is set when the process has replayed a message; and `awaits`, which is set while the
-    running turn waits for its replay.
+    `memory` has `session_id`, `model`, `last`, the id of the conversation's last message unless a turn runs,
+    and, for the current process, `spent`, its cost so far in USD; `replays`, which is set when the process
+    has replayed a message; and `awaits`, which is set while the running turn waits for its replay.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -66,9 +66,18 @@ class ClaudeCode(AgentProtocol):
         self._held: list[str] = []  # text before the replay
         self._begins_message = False  # the next late text does
         self._doubtful: dict[str, Any] = {}  # a result that may be the answer
+        self._last = ""  # the id of the last message of the conversation
 
     def can_fork(self) -> bool:
         return True
+
+    def can_rewind(self) -> bool:
+        return self.place is not None
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        known, last = text(self.memory, "session_id"), text(self.memory, "last")
+        return (known, last) if known and last else None
 
     def arguments(self) -> tuple[str, ...]:
         return lines.arguments(self.opening)
@@ -93,6 +102,8 @@ class ClaudeCode(AgentProtocol):
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
         self._rest_up()
+        self._last = ""
+        self.memory.pop("last", None)
         self._foreign = self._is_busy
         if self.opening.persona is not None and content.startswith("/"):
             content = f"\n{content}"  # otherwise the program would run it as a command
@@ -124,12 +135,14 @@ class ClaudeCode(AgentProtocol):
             case "system":
                 return Decoded((record, *self._system(found)))
             case "user":
+                self._note_last(found)
                 if found.get("isReplay") is True:
                     return Decoded((record, *self._replay()))
                 return Decoded((record, *lines.results_in(found)))
             case "assistant" if is_limit(found):
                 self._resets_at = reset_of(table(found, "api_error_params")) or self._resets_at
             case "assistant":
+                self._note_last(found)
                 return Decoded((record, *self._message(found)))
             case "rate_limit_event":
                 self._resets_at = reset_of(found) or self._resets_at
@@ -161,6 +174,11 @@ class ClaudeCode(AgentProtocol):
         self._resets_at = None
         self._held.clear()
         self.memory.pop("awaits", None)
+
+    def _note_last(self, found: dict[str, Any]) -> None:
+        """Note the id of a message, unless it is a sub-agent's."""
+        if found.get("parent_tool_use_id") is None:
+            self._last = text(found, "uuid")
 
     def _system(self, found: dict[str, Any]) -> list[Plain]:
         self._notified = self._notified or found.get("subtype") == "task_notification"
@@ -244,6 +262,8 @@ class ClaudeCode(AgentProtocol):
     def _result(self, found: dict[str, Any], record: Plain) -> Decoded:
         self._is_busy = self._foreign = False
         self._blocks.clear()
+        if self._last:
+            self.memory["last"] = self._last
         outputs = [record, *usage_of(found, self.memory)]
         if self._is_own(found):
             self._notified = False
@@ -273,8 +293,11 @@ class ClaudeCode(AgentProtocol):
 
     def _answered(self, found: dict[str, Any], outputs: list[Plain]) -> Decoded:
         failure = failure_of(found, self._stopped, self.memory.get("model"), self._resets_at)
+        if not self._is_ready:
+            self.refused = failure
         if is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
+            self.memory.pop("last", None)
             self.opening = replace(self.opening, memory={})
         outputs += self._held_text()
         if failure is None and not self._spoke and (said := text(found, "result")):

@@ -23,7 +23,7 @@ from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
-from rhetor.drivers.agents.records import count, object_of, record_of, table, text
+from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 
 from .failures import AGENT, failure_of, not_started, reset_of
 from .items import Items
@@ -67,8 +67,9 @@ _HEADS = msgspec.json.Decoder(_Head)
 class Codex(AgentProtocol):
     """A conversation with Codex.
 
-    `memory` has `session_id` (the thread), `model`, `turn` while one runs, `tokens` (the counts of the thread
-    so far), and `hubs`, the number of later hubs that have taken over this connection.
+    `memory` has `session_id` (the thread), `model`, `turn` while one runs, `last` (the id of the last turn)
+    while none does, `tokens` (the counts of the thread so far), and `hubs`, the number of later hubs that
+    have taken over this connection.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -83,10 +84,19 @@ class Codex(AgentProtocol):
         self._own: str | None = ""  # our running turn; None: it is not known yet; "": none runs
         self._limits: dict[str, Any] = {}  # of the user's plan
         self._spoken = ""  # the turn whose text was output last
+        self._copy = "", ""  # the thread and model of a copy that is being checked
         self._turns: dict[str, str] = {}  # our turns, the last `MAX_TURNS` of them, with their ids in the log
 
     def can_fork(self) -> bool:
         return True
+
+    def can_rewind(self) -> bool:
+        return self.place is not None
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        known, last = text(self.memory, "session_id"), text(self.memory, "last")
+        return (known, last) if known and last else None
 
     def arguments(self) -> tuple[str, ...]:
         return ("app-server",)
@@ -111,10 +121,12 @@ class Codex(AgentProtocol):
 
     def prompt(self, content: str) -> tuple[bytes, ...]:
         self._stopped, self._own = False, None
+        self.memory.pop("last", None)
         if self._is_ready:
             return (self._turn(content),)
         self._waiting = content
-        return () if self._out.awaits("thread") or self._out.awaits("config") else (self._thread(),)
+        opens = any(self._out.awaits(step) for step in ("config", "thread", "last"))
+        return () if opens else (self._thread(),)
 
     def decode(self, line: bytes) -> Decoded:
         if (heard := self._delta(line)) is not None:
@@ -157,8 +169,22 @@ class Codex(AgentProtocol):
         if not known:
             return self._out.request("thread/start", params, "thread")
         params |= {"threadId": known, "excludeTurns": True}
-        forks = self.opening.fork and "session_id" not in self.memory
-        return self._out.request("thread/fork" if forks else "thread/resume", params, "thread")
+        if not self._forks:
+            return self._out.request("thread/resume", params, "thread")
+        if last := text(self.opening.memory, "last"):
+            params["lastTurnId"] = last
+        return self._out.request("thread/fork", params, "thread")
+
+    @property
+    def _forks(self) -> bool:
+        """Whether the copy has not been made yet."""
+        return self.opening.fork and "session_id" not in self.memory
+
+    def _last_turn(self, thread: str) -> bytes:
+        """Return the request for the last turn of a copy: a version that does not know `lastTurnId` would
+        ignore it, and copy everything."""
+        params = {"threadId": thread, "limit": 1, "itemsView": "notLoaded"}
+        return self._out.request("thread/turns/list", params, "last")
 
     def _turn(self, content: str) -> bytes:
         params = {"threadId": self.memory["session_id"], "input": [{"type": "text", "text": content}]}
@@ -227,23 +253,39 @@ class Codex(AgentProtocol):
             return self._refused(purpose, error, record)
         if purpose == "turn":
             self._note_own(text(table(result, "turn"), "id") or None)
+        if purpose == "last":
+            return self._cut_off(result, record)
         if thread := text(table(result, "thread"), "id"):
             self.reported |= reports.of_codex(result)
+            if self._forks and text(self.opening.memory, "last"):
+                self._copy = thread, text(result, "model")
+                return Decoded((record,), (self._last_turn(thread),))
             return self._opened(thread, text(result, "model"), record)
         return Decoded((record,))
+
+    def _cut_off(self, result: dict[str, Any], record: Plain) -> Decoded:
+        """Use the copy if it ends with the turn with which it should end."""
+        last = next(iter(rows(result, "data")), {})
+        if text(last, "id") != text(self.opening.memory, "last"):
+            return self._refused(
+                "thread", {"message": "the turn was not found at the end of the copy"}, record
+            )
+        return self._opened(*self._copy, record)
 
     def _refused(self, purpose: str | None, error: Any, record: Plain) -> Decoded:
         """Handle an error response. It ends the turn that it prevented, even if an earlier hub sent the
         request."""
         is_late = purpose is None and self._items.catching_up and "turn" not in self.memory
-        if purpose in ("thread", "initialize"):
+        opens = purpose in ("thread", "last", "initialize")
+        if opens:
             is_late = self._waiting is not None
             self._waiting = None
         failure = not_started(text(error, "message"))
-        if purpose in ("thread", "initialize"):
+        if opens:
             self.refused = failure
-        if purpose == "thread" and is_of_lost_conversation(failure):
+        if opens and is_of_lost_conversation(failure):
             self.memory.pop("session_id", None)
+            self.memory.pop("last", None)
             self.opening = replace(self.opening, memory={})
         if purpose == "turn" or is_late:
             self._own = ""
@@ -315,6 +357,8 @@ class Codex(AgentProtocol):
         if self._out.awaits("turn") or text(turn, "id") != self.memory.get("turn", text(turn, "id")):
             return Decoded((record,))  # not our turn
         self.memory.pop("turn", None)
+        if last := text(turn, "id"):
+            self.memory["last"] = last
         self._own = ""
         self._items.clear()
         self._asked.clear()

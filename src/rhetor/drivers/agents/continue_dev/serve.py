@@ -67,6 +67,11 @@ class ContinueServe(AgentProtocol):
         self._stopping = False
         self._asked: str | None = None
 
+    @property
+    def place(self) -> tuple[str, int] | None:
+        known = text(self.memory, "session_id")
+        return (known, count(self.memory, "turns")) if known else None
+
     def arguments(self) -> tuple[str, ...]:
         known = text(self.memory, "session_id")
         return (*ARGUMENTS, *((f"--id={known}",) if _ID.fullmatch(known) else ()))
