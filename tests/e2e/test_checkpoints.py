@@ -139,3 +139,32 @@ def test_a_turn_is_taken_back_with_its_files_and_limits_are_reported(machine: Ma
 def timeline(machine: Machine) -> list[str]:
     shown = run_ok(machine, "session", "timeline", "work", "--json")
     return [each["name"] for each in json.loads(shown)["checkpoints"]]
+
+
+@pytest.mark.long
+def test_a_session_is_forked_into_a_folder_and_into_a_worktree(machine: Machine, site: Path) -> None:
+    (site / "a").write_text("one")
+    run_ok(machine, "session", "checkpoint", "work", "first")
+    (site / "a").write_text("two")
+    (site / "b").write_text("new")
+    copy = site.parent / "copy"
+    said = run_ok(machine, "session", "fork", "work", "--at", "first", "--cwd", str(copy))
+    assert said.splitlines()[1] == f"  1 file in {copy}"
+    assert ((copy / "a").read_text(), (copy / "b").exists()) == ("one", False)
+
+    git = ("git", "-C", str(site), "-c", "user.name=me", "-c", "user.email=me@example.org")
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    said = run_ok(machine, "session", "fork", "work", "tree", "--worktree")
+    made = site.parent / "site-tree"
+    assert said.splitlines()[1] == f"  2 files in {made}, a worktree on the branch aish/tree"
+    assert ((made / "a").read_text(), (made / "b").read_text()) == ("two", "new")
+
+    for words, code, text in (
+        (("--cwd", str(copy)), 1, "exists and is not empty"),
+        (("--at", "none"), 3, "no checkpoint has the name or id 'none'"),
+        (("--worktree", str(site / "in")), 2, "is inside of"),
+        (("--cwd", "x", "--worktree", "y"), 2, "usage: aish sessions fork"),
+    ):
+        ran = machine.run("session", "fork", "work", *words)
+        assert (ran.returncode, text in ran.stderr) == (code, True), ran

@@ -6,6 +6,7 @@ All of them can be sent as JSON to a provider in its own process.
 import re
 
 import msgspec
+from msgspec.structs import replace
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -61,7 +62,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `error_after` sends `failure` as an event of the stream, `malformed_after` sends an event that is
     no JSON (and then goes on). A `failure` without `error_after` is the answer's status.
 
-    `key`: None takes any key, "" needs none, anything else is the only one taken.
+    `key`: None takes any key, "" needs none, anything else is the only one taken. `recalls`: the answer is
+    those of these words that the request contains, after the chunks.
     """
 
     chunks: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_after: int | None = None
     malformed_after: int | None = None
     key: str | None = None
+    recalls: tuple[str, ...] = ()
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -91,6 +94,12 @@ class Asked(msgspec.Struct, frozen=True):
     words: int
     stream: bool
     include_usage: bool = True
+
+
+def recalled(script: Script, request: str) -> Script:
+    """Return the script with the words that it recalls among its chunks."""
+    known = [word for word in script.recalls if word in request]
+    return replace(script, chunks=(*script.chunks, ", ".join(known))) if script.recalls else script
 
 
 def echo(asked: Asked) -> Script:

@@ -14,7 +14,7 @@ from tests.provider import anthropic_messages, gemini, openai_chat, openai_respo
 from tests.provider.dialect import Dialect
 from tests.provider.gate import Gate
 from tests.provider.reply import damaged, stream
-from tests.provider.script import Asked, Failure, Script, echo
+from tests.provider.script import Asked, Failure, Script, echo, recalled
 
 Decide = Callable[[Asked], Script]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -146,6 +146,7 @@ class ProviderServer:
             # parameters in the path are handled like members of the body
             asked = dialect.asked((call.body or {}) | dict(request.match_info))
             script = self._queue.popleft() if self._queue else self.default(asked)
+            script = recalled(script, msgspec.json.encode(call.body).decode())
             return await self._settle(call, self._answer(request, call, dialect, asked, script))
 
         return handler

@@ -18,6 +18,7 @@ from aish.commands.sessions_checkpoints import (
     warn_of_limits,
 )
 from aish.commands.sessions_export import EXPORT, SHOW, export, show
+from aish.commands.sessions_fork import FORK, fork
 from aish.commands.sessions_import import IMPORT, import_conversations
 from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
 from aish.exits import Failure
@@ -35,12 +36,10 @@ _CREATE = "sessions create NAME --tool T [--project P] [--cwd DIR] [-s N]"
 _RESUME = ("sessions resume NAME", "sessions resume TOOL ID")
 _SAVE = "sessions save NAME [ID] [--tool T]"
 _DELETE = "sessions delete NAME"
-_FORK = "sessions fork NAME [NEW]"
 _FORMS = (
-    _LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, _FORK,
+    _LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, FORK,
     CHECKPOINT, TIMELINE, DIFF, RESTORE, EXPORT, IMPORT,
 )  # fmt: skip
-_MAX_FORKS = 100
 
 
 def sessions(words: "list[str]") -> int:
@@ -191,25 +190,6 @@ def _delete(words: "list[str]") -> int:
     return print_line(f"✓ Deleted {plain[0]}; its messages stay in the log")
 
 
-def _fork(words: "list[str]") -> int:
-    plain, _ = split_options(words, _FORK)
-    if not 1 <= len(plain) <= 2:
-        raise usage_error(_FORK)
-    hub = Hub()
-    parent = find_session(hub, plain[0])
-    name = plain[1] if len(plain) == 2 else _free_name(hub, parent["name"])
-    made = ask_with_progress(hub, "fork", f"{path_of(parent)}/fork", {"name": name} if name else {})
-    return print_line(f"✓ Forked {plain[0]} as {name or made['id']} ({made['id']})")
-
-
-def _free_name(hub: Hub, name: "str | None") -> "str | None":
-    """Return a name for a copy of `work`: `work-2`, or the next one that is free; None if there is none."""
-    for number in range(2, _MAX_FORKS) if name else ():
-        if not hub.ask("GET", f"/api/v2/sessions?name={quote(f'{name}-{number}')}")["sessions"]:
-            return f"{name}-{number}"
-    return None
-
-
 _SUBCOMMANDS = {
     "list": _list,
     "create": _create,
@@ -217,7 +197,7 @@ _SUBCOMMANDS = {
     "save": _save,
     "delete": _delete,
     "show": show,
-    "fork": _fork,
+    "fork": fork,
     "checkpoint": checkpoint,
     "timeline": timeline,
     "diff": diff,

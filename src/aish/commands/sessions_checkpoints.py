@@ -7,7 +7,7 @@ from aish.client.hub import Hub, quote
 from aish.commands import usage_error
 from aish.commands.sessions_lookup import find_session, path_of, split_options
 from aish.exits import Failure
-from aish.output import STDERR, print_json, print_line, write
+from aish.output import STDERR, print_json, print_line, say, write
 from aish.progress import ask_with_progress
 
 TYPE_CHECKING = False
@@ -46,13 +46,13 @@ def checkpoint(words: "list[str]") -> int:
     return print_line(f"✓ Made the checkpoint{named} ({made['checkpoint_id']}){_files(made)}")
 
 
-def warn_of_limits(made: "Found") -> None:
-    """Say what limits left out of a new checkpoint, and what they removed because of it."""
+def warn_of_limits(made: "Found", what: str = "checkpoint") -> None:
+    """Say what limits left out of a new checkpoint or fork, and what they removed because of it."""
     left = made.get("left_out") or []
     for each in left[:_MOST]:
-        _say(f"aish: not in the checkpoint: {each['path']} ({each['reason']})\n")
+        _say(f"aish: not in the {what}: {each['path']} ({each['reason']})\n")
     if len(left) > _MOST:
-        _say(f"aish: not in the checkpoint: {len(left) - _MOST} more files (--json lists them)\n")
+        _say(f"aish: not in the {what}: {len(left) - _MOST} more files (--json lists them)\n")
     removed = made.get("removed") or []
     for each in removed[:_MOST]:
         named = f" {each['name']}" if each["name"] != each["checkpoint_id"] else ""
@@ -66,6 +66,13 @@ def warn_of_limits(made: "Found") -> None:
         _say(f"aish: {taken}; raise checkpoints.max_bytes\n")
 
 
+def say_if_retold(done: "Found") -> None:
+    """Say on stderr that the agent of a restored or forked session begins a new conversation, if it does."""
+    if done["retold"]:
+        why = f" ({done['reason']})" if done["reason"] else ""
+        say(f"aish: {done['specialist_id']} begins a new conversation, and is told the earlier one{why}")
+
+
 def _say(text: str) -> None:
     write(STDERR, text.encode(errors="replace"))
 
@@ -73,10 +80,11 @@ def _say(text: str) -> None:
 def _files(made: "Found") -> str:
     if "files" not in made:
         return ""
-    return f" with {_count(made['files'], 'file')} of {made['folder']}"
+    return f" with {count(made['files'], 'file')} of {made['folder']}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return `1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -118,7 +126,7 @@ def _line(each: "Found", current: "str | None") -> str:
 
     mark = "*" if each["checkpoint_id"] == current else "o"
     name = "" if each["name"] == each["checkpoint_id"] else f"  {one_line(each['name'])}"
-    files = f"  {_count(each['files'], 'file')}" if "files" in each else ""
+    files = f"  {count(each['files'], 'file')}" if "files" in each else ""
     return f"{mark} {local_time(each['at'], seconds=False)}  {each['checkpoint_id']}{name}{files}"
 
 
@@ -133,7 +141,7 @@ def diff(words: "list[str]") -> int:
         raise usage_error(DIFF)
     hub = Hub()
     session = find_session(hub, plain[0])
-    old, *new = [_checkpoint_id(hub, session, name) for name in plain[1:]]
+    old, *new = [checkpoint_id(hub, session, name) for name in plain[1:]]
     if new:
         found = hub.ask("GET", f"/api/v2/checkpoints/{quote(old)}/diff/{quote(new[0])}")
     else:
@@ -160,7 +168,17 @@ def _differences(found: "Found", peer: str) -> "Iterator[str]":
     yield from messages
 
 
-def _checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
+def place(hub: Hub, session: "Found", name: str) -> str:
+    """Return the cursor, or the id of a checkpoint that is given by its name or id.
+
+    Raises:
+        Failure: there is no such checkpoint, or several have the name.
+    """
+    is_cursor = ":" in name and name.rpartition(":")[2].isdecimal()
+    return name if is_cursor else checkpoint_id(hub, session, name)
+
+
+def checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
     """Return the id of a checkpoint that is given by its name or id.
 
     Raises:
@@ -225,8 +243,7 @@ def restore(words: "list[str]") -> int:
         raise usage_error(RESTORE)
     hub = Hub()
     session = find_session(hub, plain[0])
-    is_cursor = plain[1].rpartition(":")[2].isdecimal() and ":" in plain[1]
-    at = plain[1] if is_cursor else _checkpoint_id(hub, session, plain[1])
+    at = place(hub, session, plain[1])
     path, body = f"{path_of(session)}/restore", {"at": at}
     shown = ask_with_progress(hub, "comparing", path, {**body, "dry_run": True})
     if "--dry-run" in options:
@@ -239,7 +256,9 @@ def restore(words: "list[str]") -> int:
     done = ask_with_progress(hub, "restore", path, body)
     if "--json" in options:
         return print_json(done)
-    return print_line("\n".join(_report(plain, done)))
+    print_line("\n".join(_report(plain, done)))
+    say_if_retold(done)
+    return exits.DONE
 
 
 def _ask(differences: "Sequence[str]", name: str) -> None:
@@ -262,10 +281,8 @@ def _ask(differences: "Sequence[str]", name: str) -> None:
 
 
 def _report(plain: "list[str]", done: "Found") -> "Iterator[str]":
-    yield f"✓ Restored {plain[0]} to {plain[1]} ({_count(len(done['changed']), 'change')} to files)"
+    yield f"✓ Restored {plain[0]} to {plain[1]} ({count(len(done['changed']), 'change')} to files)"
     if done["before"]:
         yield f"  The files as they were: {done['before']['checkpoint_id']}"
     if done["saved"]:
         yield f"  Files that changed meanwhile: {done['saved']['checkpoint_id']}"
-    if done["retold"]:
-        yield f"  {done['specialist_id']} begins a new conversation, and is told the earlier one"

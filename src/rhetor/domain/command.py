@@ -123,11 +123,17 @@ class RestoreSession(Struct, frozen=True, gc=False):
 
 
 class ForkSession(Struct, frozen=True, gc=False):
-    """Open a new session that continues from a position of this one. `at`: None means the head."""
+    """Open a new session that continues from a position of this one. `at`: None means the head.
+
+    `cwd`: a new folder for it, an absolute path; the files of the checkpoint, or those of now, are copied
+    there. `worktree`: the folder is a git worktree; without `cwd`, it is next to the repository.
+    """
 
     session_id: str
     at: str | None = None
     name: str | None = None
+    cwd: str | None = None
+    worktree: bool = False
 
 
 class ImportSessions(Struct, frozen=True, gc=False):

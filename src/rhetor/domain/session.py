@@ -60,9 +60,10 @@ class Session(Struct, frozen=True, gc=False):
     the answer. `tools`: tools that
     its owner runs for the model, besides those of the peer. `detach_ttl`: seconds without a connected client
     after which it is stopped, None for never. `checkpoint`: the id of the checkpoint from which it
-    continues. `restore`: the number of the last restore of its files. `retold`: its agent began a new
-    conversation after a restore, and is told the earlier one. `heard`: if several agents have answered in it,
-    the last turn that each of them knows; its own agent is left out while it knows all.
+    continues. `restore`: the number of the last restore of its files. `retold`: whenever its agent begins a
+    new conversation, it is told the earlier one. `heard`: if several agents have answered in it, the last
+    turn that each of them knows; its own agent is left out while it knows all. `folder`: the one that a fork
+    made for it and its files.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Session(Struct, frozen=True, gc=False):
     restore: str | None = None
     retold: bool = False
     heard: dict[str, str] = field(default_factory=dict)
+    folder: str | None = None
     version: int = 0
 
     @property

@@ -69,14 +69,17 @@ class Turn:
     After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
 
-    __slots__ = ("_has_output", "_parts", "_usage", "_waiting_for", "message_id", "peer", "state", "turn_id")
+    __slots__ = (
+        *("_has_begun", "_has_output", "_parts", "_usage", "_waiting_for"),
+        *("message_id", "peer", "state", "turn_id"),
+    )
 
     def __init__(self, turn_id: str, message_id: str, peer: str) -> None:
         self.turn_id = turn_id
         self.message_id = message_id
         self.peer = peer
         self.state = TurnState.ACCEPTED
-        self._has_output = False
+        self._has_output = self._has_begun = False
         self._parts: list[str] = []
         self._usage: list[Usage] = []
         self._waiting_for: set[str] = set()
@@ -95,7 +98,9 @@ class Turn:
     def step(self, output: Output, seconds: float = 0.0) -> tuple[ev.Payload, ...]:
         """Return the payloads for an output of the peer. `seconds`: since the turn started."""
         self._require(*STARTED)
-        self._has_output = self._has_output or isinstance(output, _SHOWN)
+        if not self._has_begun and isinstance(output, _SHOWN):
+            self._has_output = True
+            self._has_begun = not (isinstance(output, Text) and output.channel == "stderr")
         match output:
             case Text(text, channel):
                 if channel == "answer":
@@ -138,8 +143,9 @@ class Turn:
 
     @property
     def has_output(self) -> bool:
-        """Whether the peer has said or done anything that clients see before the turn ends."""
-        return self._has_output
+        """Whether the peer has said or done anything that clients see before the turn ends, apart from what
+        is on stderr."""
+        return self._has_begun
 
     def take_up(
         self, text: str, waiting_for: Iterable[str], usage: Iterable[Usage] = (), *, has_output: bool = True
@@ -151,7 +157,7 @@ class Turn:
         if text:
             self._parts.append(text)
         self._usage += usage
-        self._has_output = has_output
+        self._has_output = self._has_begun = has_output
         for id in waiting_for:
             self._wait_for(id)
 

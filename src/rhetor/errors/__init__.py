@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .access import Forbidden, LoginExpired, Misdirected, TooManyAttempts, Unauthenticated
 from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
+from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
 from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
 from .limits import (
     FanoutLimit,
@@ -84,6 +85,9 @@ __all__ = [
     "EmptyAnswer",
     "EnvironmentDiffers",
     "FanoutLimit",
+    "FilesMissing",
+    "FolderForbidden",
+    "FolderTaken",
     "Forbidden",
     "ForkUnsupported",
     "HeadTooLarge",
@@ -99,6 +103,7 @@ __all__ = [
     "ModelUnknown",
     "NameTaken",
     "NoCapablePeer",
+    "NoRepository",
     "NoTerminal",
     "NotAnswered",
     "NotEchoed",

@@ -106,6 +106,15 @@ def test_a_turn_that_has_not_started_has_no_output() -> None:
         turn.start()
 
 
+def test_a_turn_with_nothing_but_stderr_has_not_begun_its_answer() -> None:
+    turn = started()
+    begun = []
+    for output in (Text("a warning", "stderr"), Text("hm", "reasoning"), Text("more", "stderr")):
+        turn.step(output)
+        begun.append(turn.has_output)
+    assert begun == [False, True, True]
+
+
 def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
     calls = [Usage("m", 1, 2, 1, "0.1"), Usage("m", 3, 4, None, "0.2")]
     assert total_usage(calls) == ({"input_tokens": 4, "output_tokens": 6, "cached_tokens": 1}, "0.3")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from rhetor.domain.snapshot import LeftOut, Snapshot
@@ -38,6 +40,8 @@ class _Doc(Struct, frozen=True, gc=False, kw_only=True):
     parent: str | None = None
     automatic: bool = False
     files: KeptFiles | None = None
+    memory: dict[str, Any] | None = None
+    heard: dict[str, str] = field(default_factory=dict)
 
 
 class CheckpointRow(_Doc, frozen=True, gc=False, kw_only=True):
@@ -45,7 +49,8 @@ class CheckpointRow(_Doc, frozen=True, gc=False, kw_only=True):
 
     `cursor`: the position that it marks. `at`: Unix time in milliseconds. `parent`: the id of the checkpoint
     from which its session continued. `automatic`: the hub made it by itself. `files`: of the session's
-    folder; None if it has none.
+    folder; None if it has none. `memory`: that of the session's agent at the position; None if there is no
+    agent, or if it is not known. `heard`: that of the session.
     """
 
     id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
 from rhetor.domain.command import MakeCheckpoint, Principal
@@ -18,6 +18,7 @@ from rhetor.hub.catalog.sessions import session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft, Head, Spoken, parse_cursor, require_position
 
+from .agent_memory import remembered
 from .checkpoint_limits import ALL, Applied, apply_limits, of_session
 from .session_files import differences, folder_of, kept_files
 from .states import owned_session
@@ -27,10 +28,23 @@ if TYPE_CHECKING:
 
 
 class Place(Struct, frozen=True):
-    """A position of a session, and the checkpoint that marks it, if there is one."""
+    """A position of a session, and the checkpoint that marks it, if there is one. `is_end`: it is the end of
+    the log. `heard`: that of the session there."""
 
     position: Position
     checkpoint: CheckpointRow | None
+    is_end: bool = False
+    heard: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> KeptFiles | None:
+        """The files of the checkpoint."""
+        return self.checkpoint.files if self.checkpoint else None
+
+    @property
+    def memory(self) -> dict[str, Any] | None:
+        """The memory of the session's agent there; None if it is not known."""
+        return self.checkpoint.memory if self.checkpoint else None
 
 
 class MessageChanges(Struct, frozen=True):
@@ -95,6 +109,7 @@ async def make(
     async def attempt() -> CheckpointRow:
         session = await owned_session(state, principal, session_id)
         position = at or await position_at(state, session.id, None)
+        memory = None if at and not turn_id else await remembered(state, session, before_turn=bool(turn_id))
         id = state.ids.new("c")
         row = CheckpointRow(
             id=id,
@@ -106,6 +121,8 @@ async def make(
             parent=session.checkpoint,
             automatic=automatic,
             files=files,
+            memory=memory,
+            heard=session.heard,
         )
         rows, expects = [row.row()], []
         if (at is None or turn_id) and session.takes_messages:
@@ -215,10 +232,12 @@ async def place_of(state: State, session: Session, at: str | None) -> Place:
         ids = ", ".join(c.id for c in named)
         raise Unprocessable(f"several checkpoints have the name {at!r}; use an id: {ids}")
     if named:
-        return Place(parse_cursor(named[0].cursor), named[0])
+        return Place(parse_cursor(named[0].cursor), named[0], heard=named[0].heard)
     if at is not None and Position.parse(at) is None:
         raise NotFound(KIND, at)
-    return Place(await position_at(state, session.id, at), None)
+    end = await position_at(state, session.id, None)
+    position = await position_at(state, session.id, at)
+    return Place(position, None, position == end, session.heard)
 
 
 async def position_at(state: State, session_id: str, cursor: str | None) -> Position:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.command import Principal, RestoreSession
 from rhetor.domain.event import CheckpointMade
+from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, Snapshot
 from rhetor.errors import NotFound, PeerBusy, RhetorError
@@ -30,9 +31,23 @@ from rhetor.hub.programs.lifecycle import instance_key
 from rhetor.store.base import Draft, parse_cursor
 from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreUndone
 
+from .agent_memory import (
+    Outcome,
+    Recall,
+    agent_of,
+    begin,
+    end_program,
+    forget,
+    forget_guests,
+    heard_after,
+    memory_rows,
+    outcome,
+    recall,
+    remembered,
+)
 from .checkpoint_limits import of_session
 from .checkpoints import MessageChanges, Place, make, message_changes, place_of, position_at
-from .session_files import cannot, differences, peer_of, taken
+from .session_files import cannot, differences, taken
 from .states import open_one, owned_session
 
 if TYPE_CHECKING:
@@ -56,7 +71,7 @@ class Restored(Struct, frozen=True):
 
     `before`: the checkpoint with the files as they were. `saved`: the checkpoint with files that changed
     during the restore. `changed`: the files that are different now. `messages`: how the conversation is.
-    `retold`: the agent begins a new conversation, and is told the earlier one.
+    `agent`: what the session's agent knows.
     """
 
     session: Session
@@ -64,7 +79,7 @@ class Restored(Struct, frozen=True):
     saved: CheckpointRow | None = None
     changed: Sequence[Change] = ()
     messages: MessageChanges = MessageChanges()
-    retold: bool = False
+    agent: Outcome = Outcome()
 
 
 async def preview(state: State, principal: Principal, session_id: str, at: str) -> Restored:
@@ -74,8 +89,8 @@ async def preview(state: State, principal: Principal, session_id: str, at: str) 
         NotFound, PositionLost, Unprocessable: as `restore`.
     """
     session = await owned_session(state, principal, session_id)
-    place, files = await _place(state, session, at)
-    messages = await _messages(state, session, place)
+    place = await place_of(state, session, at)
+    files, messages = place.files, await _messages(state, session, place)
     if files is None:
         return Restored(session, messages=messages)
     now = await _before(state, files)
@@ -87,7 +102,8 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
     If the checkpoint has files, the session's folder becomes as it was. Files that changed since are kept as
-    a checkpoint first. A coding agent begins a new conversation, and is told the earlier one.
+    a checkpoint first. A coding agent's memory goes back if the agent can do that; otherwise it begins a new
+    conversation, and is told the earlier one.
 
     Raises:
         NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
@@ -97,34 +113,49 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
         Unprocessable: the files cannot be restored; they are as they were.
     """
     session = await _idle(state, principal, command.session_id)
-    place, files = await _place(state, session, command.at)
+    place = await place_of(state, session, command.at)
     messages = await _messages(state, session, place)
-    retold = await _forget_conversation(state, session)
-    if files is None:
-        restored = await _commit(state, principal, session.id, place, retold)
-        return Restored(restored, messages=messages, retold=retold)
-    root = bytes.fromhex(files.root)
-    async with state.exclusively(f"folder {files.folder}"):
-        with state.files().holding(root):
-            done = await _with_files(state, principal, session, place, files, retold)
-            return replace(done, messages=messages)
+    agent = await _recalled(state, session, place)
+    if place.files is None:
+        done = Restored(await _commit(state, principal, session.id, place, agent))
+    else:
+        done = await _with_files(state, principal, session, place, place.files, agent)
+    return replace(done, messages=messages, agent=await _begun(state, done.session, agent))
 
 
 async def _with_files(
-    state: State, principal: Principal, session: Session, place: Place, files: KeptFiles, retold: bool
+    state: State,
+    principal: Principal,
+    session: Session,
+    place: Place,
+    files: KeptFiles,
+    agent: Recalled | None,
+) -> Restored:
+    async with state.exclusively(f"folder {files.folder}"):
+        with state.files().holding(bytes.fromhex(files.root)):
+            return await _in_folder(state, principal, session, place, files, agent)
+
+
+async def _in_folder(
+    state: State,
+    principal: Principal,
+    session: Session,
+    place: Place,
+    files: KeptFiles,
+    agent: Recalled | None,
 ) -> Restored:
     now = await _before(state, files)
     changed = await differences(state, now.root.hex(), files.root)
     kept = await _kept_before(state, principal, session, files, now)
     journal = await _restore_files(state, session, place, files, now)
     try:
-        restored = await _commit(state, principal, session.id, place, retold, journal.number)
+        restored = await _commit(state, principal, session.id, place, agent, journal.number)
     except RhetorError:
         undone = await asyncio.to_thread(lambda: state.files().finish(journal, undo=True))
         await _settle(state, principal, session.id, undone)
         raise
     saved = await _settle(state, principal, session.id, journal)
-    return Restored(restored, kept, saved, changed, retold=retold)
+    return Restored(restored, kept, saved, changed)
 
 
 async def _messages(state: State, session: Session, place: Place) -> MessageChanges:
@@ -137,11 +168,6 @@ async def _idle(state: State, principal: Principal, session_id: str) -> Session:
     if runner := state.runners.get(session.id):
         raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
     return session
-
-
-async def _place(state: State, session: Session, at: str) -> tuple[Place, KeptFiles | None]:
-    place = await place_of(state, session, at)
-    return place, place.checkpoint.files if place.checkpoint else None
 
 
 async def _before(state: State, files: KeptFiles) -> Snapshot:
@@ -183,53 +209,82 @@ async def _restore_files(
 
 
 async def _commit(
-    state: State, principal: Principal, session_id: str, place: Place, retold: bool, number: str = ""
+    state: State,
+    principal: Principal,
+    session_id: str,
+    place: Place,
+    agent: Recalled | None,
+    number: str = "",
 ) -> Session:
     """Begin a new epoch of the session's log at the place."""
 
     async def attempt() -> Session:
         session = await _idle(state, principal, session_id)
-        return await _begin_epoch(state, session, place, retold, number)
+        if agent is not None and session.used_at != agent.used_at:  # it had a message meanwhile
+            raise PeerBusy(session.peer, "")
+        return await _begin_epoch(state, session, place, agent, number)
 
     return await until_unchanged(attempt)
 
 
-async def _begin_epoch(state: State, session: Session, place: Place, retold: bool, number: str) -> Session:
+async def _begin_epoch(
+    state: State, session: Session, place: Place, agent: Recalled | None, number: str
+) -> Session:
     made = CheckpointMade(state.ids.new("c"), "restored", f"{session.id}@{place.position}")
     current = place.checkpoint.id if place.checkpoint else None
     used = replace(
-        session, used_at=state.ids.now(), checkpoint=current, restore=number or None, retold=retold, heard={}
+        session,
+        used_at=state.ids.now(),
+        checkpoint=current,
+        restore=number or None,
+        retold=agent is not None,
+        heard=heard_after(session, place.heard, agent.recall if agent else None),
     )
-    agents = [session.peer, *session.heard] if retold else list(session.heard)
-    drop = [
-        ("memory", instance_key(state, state.peers.get(name), session.id))
-        for name in set(agents)
-        if state.peers.has(name)
-    ]
+    rows, drop = [session_row(used)], await forget_guests(state, session)
+    if agent is not None:
+        drop.append(("memory", instance_key(state, agent.peer, session.id)))
+        rows += memory_rows(state, agent.peer, session, agent.recall)
     await state.store.commit(
         session.id,
         [Draft(made)],
         base=(session.id, place.position),
         expects=[unchanged(session)],
-        rows=[session_row(used)],
+        rows=rows,
         drop=drop,
     )
     return used
 
 
-async def _forget_conversation(state: State, session: Session) -> bool:
-    """End the programs of a session with coding agents: they cannot rewind their memory. Return whether the
-    session's own peer is one."""
-    peer = peer_of(state, session)
-    agents = {name: state.peers.get(name) for name in session.heard if state.peers.has(name)}
-    if peer is not None and peer.remembers:
-        agents[peer.name] = peer
-    for agent in agents.values():
-        instance = state.instances.get(instance_key(state, agent, session.id))
-        if instance is not None and instance.running.ended is None:
-            await instance.running.end()
-            await instance.end_logged.wait()
-    return peer is not None and peer.remembers
+class Recalled(Struct, frozen=True):
+    """A session's agent, and how it goes back. `used_at`: when the session had its last message."""
+
+    peer: Peer
+    recall: Recall
+    used_at: int
+
+
+async def _recalled(state: State, session: Session, place: Place) -> Recalled | None:
+    """Return how the session's agent goes back; None if it has none. End its program, unless it can continue
+    as it is."""
+    peer = agent_of(state, session)
+    if peer is None:
+        return None
+    left = await remembered(state, session) if place.is_end else place.memory
+    found = await recall(state, peer, session, left)
+    if not found.stays:
+        await end_program(state, peer, session)
+    return Recalled(peer, found, session.used_at)
+
+
+async def _begun(state: State, session: Session, agent: Recalled | None) -> Outcome:
+    """Let the agent continue its rewound conversation now, so that the caller knows whether it can."""
+    if agent is None:
+        return Outcome()
+    try:
+        return await outcome(state, session, await begin(state, agent.peer, session, agent.recall))
+    except RhetorError as error:  # the session is restored, and the agent can still be told
+        await forget(state, agent.peer, session)
+        return await outcome(state, session, Recall({}, reason=error.detail))
 
 
 async def _settle(
@@ -271,8 +326,8 @@ async def _finish(state: State, note: Note, journal: Journal) -> None:
     session = await owned_session(state, owner, note.session_id)
     if session.takes_messages and session.restore != journal.number and not finished.undone:
         place = await _noted_place(state, session, note)
-        retold = await _forget_conversation(state, session)
-        await _begin_epoch(state, session, place, retold, journal.number)
+        agent = await _recalled(state, session, place)
+        await _begin_epoch(state, session, place, agent, journal.number)
     await _settle(state, owner, session.id, finished)
     done = "a restore of files was undone" if finished.undone else "a restore of files was finished"
     log.warning(done, extra={"folder": os.fsdecode(journal.folder)})

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.peer import PLAIN, Peer
 from rhetor.domain.project import Project
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, Snapshot
-from rhetor.errors import RhetorError, UnknownPeer, Unprocessable
+from rhetor.errors import RhetorError, Unprocessable
 from rhetor.hub.catalog.checkpoints import KeptFiles
 from rhetor.hub.catalog.sessions import CWD
 from rhetor.hub.core.progress import counter
 from rhetor.store.files.base import DamagedObject, Obstructed
+
+from .agent_memory import agent_of
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 async def folder_of(state: State, session: Session) -> Path | None:
     """Return the folder whose files belong to the session; None if it has none.
 
-    It is the folder of the session's project, or the folder in which its coding agent works. The home folder
-    and the root of the file system are nobody's project.
+    It is the folder that a fork made for it, that of the session's project, or the folder in which its coding
+    agent works. The home folder and the root of the file system are nobody's project.
     """
+    if session.folder is not None:
+        return Path(session.folder)
     folder = await _project_folder(state, session) or _agent_folder(state, session)
     return folder if folder not in (None, Path.home(), Path("/")) else None
 
@@ -42,22 +45,13 @@ async def _project_folder(state: State, session: Session) -> Path | None:
 
 
 def _agent_folder(state: State, session: Session) -> Path | None:
-    peer = peer_of(state, session)
-    if peer is None or peer.program is None or peer.driver in PLAIN:
+    if (peer := agent_of(state, session)) is None:
         return None
     try:
         return Path(state.launches(peer, session.metadata.get(CWD)).cwd)
     except RhetorError:  # the agent's program is not installed any more
         given = session.metadata.get(CWD)
         return Path(given) if given else None
-
-
-def peer_of(state: State, session: Session) -> Peer | None:
-    """Return the session's peer; None if it does not exist any more."""
-    try:
-        return state.peers.get(session.peer)
-    except UnknownPeer:
-        return None
 
 
 async def kept_files(state: State, folder: Path | None, include: Collection[bytes] = ()) -> KeptFiles | None:

@@ -86,8 +86,8 @@ async def _why_told(state: State, session: Session, peer: Peer) -> Retelling | N
     is_own = peer.name == session.peer
     if not peer.remembers or (is_own and not session.retold and peer.name not in session.heard):
         return None
-    key = instance_key(state, peer, session.id)
-    if key not in state.instances and not await memory_of(state.store, key):
+    memory = await memory_of(state.store, instance_key(state, peer, session.id))
+    if not state.program_drivers[peer.driver].remembers(memory):
         return "restored" if is_own else "taken over"
     if peer.name in session.heard:
         return "missed"

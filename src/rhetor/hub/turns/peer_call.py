@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 SEPARATOR = "\n\n"  # between what was said before a pause and what follows
+RETOLD = "{} begins a new conversation, and is told the earlier one\n"
 History = Callable[[Peer], Awaitable[Sequence[PastMessage]]]
 
 
@@ -65,6 +66,8 @@ async def call_peer(
         peer = call.peer if voice is None else call.with_voice(voice)
         past = await history(peer) if history else ()
         asked = call.prompt(peer, prompt, past)
+        if past and pending.retells == "restored":
+            yield Text(RETOLD.format(peer.name), "stderr")
         conversation = pending.conversation = await _conversation(state, peer, pending)
         finished = False
         try:

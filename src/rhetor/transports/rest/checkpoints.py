@@ -12,11 +12,12 @@ from rhetor.domain.snapshot import Change
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.sessions import checkpoints as hub_checkpoints
-from rhetor.hub.sessions import restores
+from rhetor.hub.sessions import forks, restores
+from rhetor.hub.sessions.agent_memory import Outcome
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.long_work import Result, with_progress
 
-from .bodies import CheckpointBody, PlaceBody, RestoreBody
+from .bodies import CheckpointBody, ForkBody, RestoreBody
 from .sessions import described
 
 
@@ -83,16 +84,25 @@ async def _restore(call: Call, id: str, body: RestoreBody) -> Result:
         "changed_messages": _messages(done.messages),
         "before": _checkpoint(done.before) if done.before else None,
         "saved": _checkpoint(done.saved) if done.saved else None,
-        "retold": done.retold,
+        **_agent(done.agent),
     }
 
 
-async def fork(call: Call, id: str, body: PlaceBody) -> Result | Response:
+async def fork(call: Call, id: str, body: ForkBody) -> Result | Response:
+    """Create a session that continues from a position of another one, also with its files in a new folder."""
     return await with_progress(call, _fork(call, id, body))
 
 
-async def _fork(call: Call, id: str, body: PlaceBody) -> Result:
-    return await described(call.node, await call.execute(c.ForkSession(id, body.at, body.name)))
+async def _fork(call: Call, id: str, body: ForkBody) -> Result:
+    done: forks.Forked = await call.execute(body.command(id))
+    files = None
+    if done.files is not None:
+        files = {"folder": done.files.folder, "branch": done.files.branch, **_counts(done.files.kept)}
+    return {**await described(call.node, done.session), "files": files, **_agent(done.agent)}
+
+
+def _agent(known: Outcome) -> dict[str, Any]:
+    return {"rewound": known.rewound, "retold": known.retold, "reason": known.reason}
 
 
 def _checkpoint(made: CheckpointRow) -> dict[str, Any]:
@@ -109,8 +119,12 @@ def _checkpoint(made: CheckpointRow) -> dict[str, Any]:
 def _files(files: KeptFiles | None) -> dict[str, Any]:
     if files is None:
         return {}
+    return {"folder": files.folder, **_counts(files)}
+
+
+def _counts(files: KeptFiles) -> dict[str, Any]:
     left_out = [{"path": left.path, "bytes": left.bytes, "reason": left.reason} for left in files.left_out]
-    return {"folder": files.folder, "files": files.files, "bytes": files.bytes, "left_out": left_out}
+    return {"files": files.files, "bytes": files.bytes, "left_out": left_out}
 
 
 def _changes(changes: Sequence[Change]) -> list[dict[str, Any]]:

@@ -69,6 +69,10 @@ FORKED: Errors = (
     e.UnknownPeer,
     e.Unprocessable,
     e.TurnFailure,
+    e.FilesMissing,
+    e.FolderTaken,
+    e.FolderForbidden,
+    e.NoRepository,
 )
 
 TURN: dict[str, Any] = {"headers": ("x-session-id", "x-turn-id", "x-cursor")}
@@ -136,7 +140,7 @@ ROUTES = (
     Route("GET", "/api/v2/sessions/{id}/timeline", USER, checkpoints.timeline, None, a.Timeline, FOUND),
     Route("POST", "/api/v2/sessions/{id}/restore", USER, checkpoints.restore, b.RestoreBody,
           a.Restored, (*CHANGED, *PLACE, e.PeerBusy, e.Unprocessable), streams=ASKED),
-    Route("POST", "/api/v2/sessions/{id}/fork", USER, checkpoints.fork, b.PlaceBody, a.Session, FORKED,
+    Route("POST", "/api/v2/sessions/{id}/fork", USER, checkpoints.fork, b.ForkBody, a.Forked, FORKED,
           streams=ASKED),
     Route("GET", "/api/v2/checkpoints/{a}/diff/{b}", USER, checkpoints.diff, None, a.Diff,
           (*FOUND, e.Unprocessable)),

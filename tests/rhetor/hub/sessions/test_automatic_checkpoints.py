@@ -69,9 +69,9 @@ async def test_a_turn_of_an_agent_can_be_taken_back_with_the_files_of_its_folder
         made = (await asked(home, "GET", f"{path}/checkpoints"))["checkpoints"]
         assert [each["name"] for each in made] == ["before: one", "before: two"]
         done = await asked(home, "POST", f"{path}/restore", {"at": "before: two"})
-        assert (done["messages"][0]["content"], done["retold"]) == ("one", True)
+        assert (done["messages"][0]["content"], done["rewound"]) == ("one", True)
         assert (folder / "a").read_text() == "before two"
-        assert "User: one" in await told(home, "site", "three")
+        assert await told(home, "site", "three") == "c1: one three"
 
 
 async def test_nothing_is_stored_if_nothing_changed(tmp_path: Path) -> None:

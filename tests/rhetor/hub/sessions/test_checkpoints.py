@@ -1,4 +1,4 @@
-"""Forks of an agent's sessions: immediate, across restarts of the agent, or rejected with a reason.
+"""Forks of an agent's sessions: immediate, across restarts of the agent, or told the conversation.
 
 The agent is a script that speaks Claude Code's protocol and keeps the messages of a conversation in a file.
 """
@@ -6,7 +6,7 @@ The agent is a script that speaks Claude Code's protocol and keeps the messages 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ if resumed and not os.path.exists(place(resumed)):
          errors=["No conversation found with session ID: " + resumed])
     sys.exit(1)
 memory = json.load(open(place(resumed))) if resumed else []
+if "--resume-session-at" in argv:
+    last = argv[argv.index("--resume-session-at") + 1]
+    if {stiff!r}:
+        print("No message found with message.uuid of: " + last, file=sys.stderr)
+        sys.exit(1)
+    memory = memory[:int(last.removeprefix("message-"))]
 for line in sys.stdin:
     found = json.loads(line)
     if found["type"] == "control_request":
@@ -42,23 +48,31 @@ for line in sys.stdin:
     memory.append(found["message"]["content"][0]["text"])
     json.dump(memory, open(place(own), "w"))
     tell(type="system", subtype="init", session_id=own, model="m")
-    tell(type="user", message=found["message"], session_id=own, isReplay=True)
+    tell(type="user", message=found["message"], session_id=own, isReplay=True,
+         uuid="message-%d" % len(memory))
     tell(type="result", subtype="success", is_error=False, num_turns=1, result=own + ": " + " ".join(memory))
 """
 
 
 @asynccontextmanager
 async def with_scribe(
-    folder: Path, *, deaf: bool = False, cwd: str = "~", **options: Any
+    folder: Path,
+    *,
+    deaf: bool = False,
+    stiff: bool = False,
+    also: Sequence[str] = (),
+    cwd: str = "~",
+    **options: Any,
 ) -> AsyncIterator[Served]:
-    """`deaf`: the script exits when it should start with a copy."""
+    """`deaf`: the script exits when it should start with a copy. `stiff`: it cannot go back. `also`: other
+    peers that are the same."""
     kept = folder / "kept"
     kept.mkdir(exist_ok=True)
     script = folder / "scribe"
-    script.write_text(SCRIPT.format(python=sys.executable, folder=str(kept), deaf=deaf))
+    script.write_text(SCRIPT.format(python=sys.executable, folder=str(kept), deaf=deaf, stiff=stiff))
     script.chmod(0o700)
-    tools = {"scribe": ToolSettings(driver="claude", executable=str(script), cwd=cwd)}
-    async with with_programs(tools=tools, **options) as home:
+    settings = ToolSettings(driver="claude", executable=str(script), cwd=cwd)
+    async with with_programs(tools=dict.fromkeys(("scribe", *also), settings), **options) as home:
         made = {"specialist_id": "scribe", "name": "work"}
         assert (await home.ask("POST", "/api/v2/sessions", made)).status == 200
         yield home
@@ -96,30 +110,72 @@ async def test_a_fork_of_an_unused_session_starts_a_new_conversation(tmp_path: P
         assert await told(home, "work", "two") == "c1: two"
 
 
-async def test_a_failed_fork_is_reported_and_leaves_no_session(tmp_path: Path) -> None:
+@pytest.mark.long
+async def test_an_agent_that_cannot_copy_its_conversation_is_told_it(tmp_path: Path) -> None:
     async with with_scribe(tmp_path, deaf=True) as home:
         await told(home, "work", "one")
+        made = await copied(home, "copy")
+        assert (made["rewound"], made["retold"]) == (False, True)
+        assert made["reason"] == "scribe: it exited with 4"
+        answer = await told(home, "copy", "two")
+        assert (answer[:4], "User: one" in answer) == ("c1: ", True)
+        assert await told(home, "work", "three") == "c0: one three"
+
+
+@pytest.mark.long
+async def test_a_fork_whose_agent_is_not_installed_any_more_leaves_no_session(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await home.ask("POST", "/api/v2/tools/scribe/terminate")
+        (tmp_path / "scribe").unlink()
         refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
-        assert (refused.status, refused.json["code"]) == (502, "program_ended")
+        assert (refused.status, refused.json["code"]) == (422, "program_missing")
         assert (await home.ask("GET", "/api/v2/sessions/copy")).status == 404
-        assert await told(home, "work", "two") == "c0: one two"
 
 
-async def test_a_fork_of_an_agent_at_an_earlier_position_is_rejected(tmp_path: Path) -> None:
+async def test_a_fork_at_a_checkpoint_has_what_the_agent_knew_then(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         made = (await home.ask("POST", "/api/v2/sessions/work/checkpoint", {"name": "here"})).json
         await told(home, "work", "two")
-        refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"at": made["checkpoint_id"]})
-        assert (refused.status, refused.json["code"]) == (422, "unprocessable")
+        fork = await copied(home, "copy", at=made["checkpoint_id"])
+        assert (fork["rewound"], fork["retold"], fork["reason"]) == (True, False, None)
+        assert [m["content"] for m in fork["messages"]] == ["one", "c0: one"]
+        assert await told(home, "work", "three") == "c0: one two three"
+        assert await told(home, "copy", "four") == "c1: one four"
 
 
-async def test_a_fork_fails_when_the_agent_has_lost_the_conversation(tmp_path: Path) -> None:
+@pytest.mark.long
+async def test_a_fork_at_a_cursor_before_the_end_is_told_the_conversation(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        cursor = (await home.ask("GET", "/api/v2/sessions/work")).json["cursor"]
+        await told(home, "work", "two")
+        fork = await copied(home, "copy", at=cursor)
+        assert (fork["rewound"], fork["retold"]) == (False, True)
+        assert "the position is no checkpoint" in fork["reason"]
+        answer = await told(home, "copy", "three")
+        assert ("User: one" in answer, "two" in answer) == (True, False)
+
+
+@pytest.mark.long
+async def test_a_fork_of_a_fork_that_had_no_message_has_the_conversation(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await copied(home, "copy")
+        again = await home.ask("POST", "/api/v2/sessions/copy/fork", {"name": "again"})
+        assert (again.status, again.json["rewound"]) == (200, True)
+        await told(home, "work", "two")
+        assert await told(home, "again", "three") == "c1: one three"
+
+
+@pytest.mark.long
+async def test_a_lost_conversation_is_told_to_a_fork(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         (tmp_path / "kept" / "c0.json").unlink()
-        refused = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
-        assert (refused.status, (await home.ask("GET", "/api/v2/sessions/copy")).status) == (502, 404)
+        made = await copied(home, "copy")
+        assert (made["retold"], "No conversation found" in made["reason"]) == (True, True)
 
 
 async def test_stopping_a_session_ends_only_its_own_program(tmp_path: Path) -> None:

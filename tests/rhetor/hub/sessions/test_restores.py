@@ -10,10 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.served import Answer, Served, served
 
+from rhetor.domain.event import OutputDelta
 from rhetor.errors import StoreRefused
 from rhetor.hub.catalog.checkpoints import checkpoint_of
+from rhetor.hub.catalog.programs import memory_row
+from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.hub.core.limits import CheckpointLimits, Limits
 from rhetor.hub.sessions.restores import Note
 from rhetor.store.files.restore import Restore
@@ -320,12 +324,64 @@ async def test_an_undone_restore_is_not_committed_by_the_next_hub(tmp_path: Path
         assert ((folder / "a").read_text(), home.hub.state.files.unfinished()) == ("two", [])
 
 
-async def test_an_agent_is_told_the_conversation_up_to_the_checkpoint(tmp_path: Path) -> None:
+async def test_an_agent_goes_back_to_the_checkpoint_itself(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await told(home, "work", "one")
         await saved(home, "first")
         assert await told(home, "work", "two") == "c0: one two"
-        assert (await restored(home, "first"))["retold"] is True
+        second = await saved(home, "second")
+        done = await restored(home, "first")
+        assert (done["rewound"], done["retold"], done["reason"]) == (True, False, None)
+        assert await told(home, "work", "three") == "c1: one three"
+        assert (await restored(home, second["checkpoint_id"]))["rewound"] is True
+        assert await told(home, "work", "four") == "c2: one two four"
+
+
+@pytest.mark.long
+async def test_an_agent_goes_back_again_before_its_first_message(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        await told(home, "work", "two")
+        await restored(home, "first")
+        await saved(home, "again")
+        await home.ask("POST", "/api/v2/tools/scribe/terminate")
+        assert await told(home, "work", "three") == "c1: one three"
+        assert (await restored(home, "again"))["rewound"] is True
+        assert await told(home, "work", "four") == "c2: one four"
+
+
+@pytest.mark.long
+async def test_an_agent_to_which_nothing_was_said_since_continues(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        before = (await asked(home, "GET", "/api/v2/tools/scribe"))["pid"]
+        assert (await restored(home, "first"))["rewound"] is True
+        assert await told(home, "work", "two") == "c0: one two"
+        assert (await asked(home, "GET", "/api/v2/tools/scribe"))["pid"] == before
+
+
+@pytest.mark.long
+async def test_an_agent_that_had_no_message_at_the_checkpoint_begins_anew(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await saved(home, "first")
+        await told(home, "work", "one")
+        done = await restored(home, "first")
+        assert (done["rewound"], done["retold"], done["reason"]) == (False, False, None)
+        assert await told(home, "work", "two") == "c1: two"
+
+
+async def test_an_agent_that_cannot_go_back_is_told_the_conversation_up_to_the_checkpoint(
+    tmp_path: Path,
+) -> None:
+    async with with_scribe(tmp_path, stiff=True) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        assert await told(home, "work", "two") == "c0: one two"
+        done = await restored(home, "first")
+        assert (done["rewound"], done["retold"]) == (False, True)
+        assert "No message found" in done["reason"]
         answer = await told(home, "work", "three")
         assert answer.startswith("c1: ")
         assert answer.endswith("three")
@@ -333,3 +389,42 @@ async def test_an_agent_is_told_the_conversation_up_to_the_checkpoint(tmp_path: 
         assert "You: c0: one" in answer
         assert "two" not in answer
         assert (await told(home, "work", "four")).endswith("three four")
+        said = [p.text for p in await home.log(done["id"]) if isinstance(p, OutputDelta)]
+        assert said.count("scribe begins a new conversation, and is told the earlier one\n") == 1
+
+
+@pytest.mark.long
+async def test_a_rewound_conversation_that_is_lost_before_the_next_message_is_told(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        await told(home, "work", "two")
+        await restored(home, "first")
+        await home.ask("POST", "/api/v2/tools/scribe/terminate")
+        (tmp_path / "kept" / "c0.json").unlink()
+        lost = await home.ask("POST", "/api/v2/sessions/work/message", {"message": "three"})
+        assert (lost.status, "the next message begins a new conversation" in lost.json["detail"]) == (
+            502,
+            True,
+        )
+        answer = await told(home, "work", "four")
+        assert ("User: one" in answer, "two" in answer) == (True, False)
+
+
+@pytest.mark.long
+async def test_another_agent_that_answered_since_is_told_the_restored_branch(tmp_path: Path) -> None:
+    """As after a turn that was passed on: `scribe-2` knows a turn of the path that is abandoned."""
+    async with with_scribe(tmp_path, also=("scribe-2",)) as home:
+        store = home.hub.state.store
+        await told(home, "work", "one")
+        await saved(home, "first")
+        await told(home, "work", "two")
+        [row] = await store.find("session", name="work")
+        session = session_of(row)
+        heard = {"scribe": "t_1", "scribe-2": "t_2"}
+        memory = memory_row(f"scribe-2/{session.id}", {"session_id": "c0"}, 0)
+        await store.commit(session.id, [], rows=[session_row(replace(session, heard=heard)), memory])
+        await restored(home, "first")
+        [row] = await store.find("session", name="work")
+        assert session_of(row).heard == {}  # its own agent knows all of the branch
+        assert await store.get("memory", f"scribe-2/{session.id}") is None

@@ -33,9 +33,9 @@ from .rules import (
 )
 from .sessions import (
     CheckpointBody,
+    ForkBody,
     ImportBody,
     MessagesQuery,
-    PlaceBody,
     RestoreBody,
     ResumeBody,
     SaveBody,
@@ -55,6 +55,7 @@ __all__ = [
     "EndQuery",
     "EnvironmentBody",
     "EventsQuery",
+    "ForkBody",
     "ForwardBody",
     "GroupBody",
     "HistoryQuery",
@@ -69,7 +70,6 @@ __all__ = [
     "NewRouteBody",
     "OptionBody",
     "PageQuery",
-    "PlaceBody",
     "PlanBody",
     "ProgramBody",
     "ProjectBody",

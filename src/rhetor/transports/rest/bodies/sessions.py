@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from rhetor.codec.typed_json import Object, check_total, kept, no_object
 from rhetor.dialects.peer_socket import Id, Window
-from rhetor.domain.command import ImportSessions, ResumeSession, StartSession
+from rhetor.domain.command import ForkSession, ImportSessions, ResumeSession, StartSession
 from rhetor.domain.session import SessionState
 from rhetor.domain.tool import MOST, NAME, Tool
 from rhetor.errors import Malformed
@@ -81,11 +81,17 @@ class CheckpointBody(Body, frozen=True, kw_only=True):
     cursor: Cursor | None = None
 
 
-class PlaceBody(Body, frozen=True, kw_only=True):
-    """Where to fork a session. `at`: a checkpoint's id or name, or a cursor; the head if it is left out."""
+class ForkBody(Body, frozen=True, kw_only=True):
+    """How to fork a session. `at`: a checkpoint's id or name, or a cursor; the head if it is left out. `cwd`:
+    an absolute path, at which a folder with the files is made. `worktree`: make a git worktree there."""
 
     at: Id | None = None
     name: Name | None = None
+    cwd: Folder | None = None
+    worktree: bool = False
+
+    def command(self, session_id: str) -> ForkSession:
+        return ForkSession(session_id, self.at, self.name, self.cwd, self.worktree)
 
 
 _NO_PARENT = {"pattern": r"^/[^\x00]*$", "not": {"pattern": r"/\.\.(/|$)"}}

@@ -174,17 +174,41 @@ class Diff(Struct):
     changed_messages: list[ChangedMessage]
 
 
-class Restored(Session, kw_only=True):
+class Continued(Session, kw_only=True):
+    """`rewound`: the session's coding agent itself remembers the conversation up to this position. `retold`:
+    it begins a new conversation, and is told the earlier one with the next message; `reason`: why."""
+
+    rewound: bool
+    retold: bool
+    reason: str | None
+
+
+class Restored(Continued, kw_only=True):
     """`changed`: the files that are different now; with `dry_run`, those that would be. `changed_messages`:
     the messages that the conversation does not have any more, and those that it has again. `before`: the
-    checkpoint with the files as they were. `saved`: the one with files that changed during the restore.
-    `retold`: the agent begins a new conversation, and is told the earlier one."""
+    checkpoint with the files as they were. `saved`: the one with files that changed during the restore."""
 
     changed: list[ChangedFile]
     changed_messages: list[ChangedMessage]
     before: KeptCheckpoint | None
     saved: KeptCheckpoint | None
-    retold: bool
+
+
+class ForkedFiles(Struct):
+    """The files of a fork. `folder`: where the peer works. `branch`: of the git worktree, null if there is
+    none."""
+
+    folder: str
+    branch: str | None
+    files: int
+    bytes: int
+    left_out: list[LeftOut]
+
+
+class Forked(Continued, kw_only=True):
+    """`files`: null if the session has no folder of its own."""
+
+    files: ForkedFiles | None
 
 
 class ToolAnswered(Struct):
