@@ -27,7 +27,7 @@ from rhetor.domain.command import (
     StartSession,
     StopSession,
 )
-from rhetor.domain.output import Done, Text, Usage
+from rhetor.domain.output import Done, PassedOn, Text, Usage
 from rhetor.domain.session import Session
 from rhetor.domain.usage import Amounts, Cell, day_of
 from rhetor.domain.usage_report import GROUPINGS, Grouping
@@ -110,6 +110,19 @@ async def test_steps_of_plans_count_for_their_caller_and_peers() -> None:
         assert sum(a.once for a in sums.values()) == 0
 
 
+async def test_a_turn_that_is_passed_on_counts_what_each_peer_used_for_that_peer() -> None:
+    script = [Usage("x/m", 10, 2), PassedOn("athena"), Text("a"), Usage("y/n", 5, 1), Done()]
+    async with house(script, [*script[:2], Text("a"), Done()]) as home:
+        for _ in range(2):
+            await home.end_of(await home.send(target="apollo", content="hi"))
+        sums = await counted(home)
+        assert {(c.peer, c.model): (a.turns, a.input_tokens) for c, a in sums.items()} == {
+            ("apollo", "x/m"): (0, 20),
+            ("athena", "y/n"): (1, 5),
+            ("athena", ""): (1, 0),
+        }
+
+
 async def test_a_message_that_was_cancelled_before_its_turn_began_does_not_count() -> None:
     gate = asyncio.Event()
     async with house([Text("a"), gate, Done()]) as home:
@@ -145,7 +158,7 @@ async def test_forks_and_restores_count_nothing_twice_and_forget_nothing() -> No
         await home.execute(RestoreSession(session.id, "here"))
         await home.end_of(await home.send(session_id=session.id, content="three"))
         forked = await home.hub.execute(ME, ForkSession(session.id))
-        await home.end_of(await home.send(session_id=forked.id, content="four"))
+        await home.end_of(await home.send(session_id=forked.session.id, content="four"))
         [(cell, only)] = (await counted(home)).items()
         assert (cell.project, only.turns, only.input_tokens) == ("site", 4, 40)
         found = await usage(home.hub.state, ME, "project")

@@ -123,11 +123,6 @@ class Meter:
         time in milliseconds. None: nothing of them is counted, and the time of the commit will do."""
         return None if _COUNTED.isdisjoint(map(type, payloads)) else self._clock()
 
-    def answers(self, peer: str) -> None:
-        """Count what follows for this peer."""
-        if peer != self._source.peer:
-            self._source = replace(self._source, peer=peer)
-
     def count(self, payloads: Iterable[Payload], at: int | None, *, once: bool = False) -> Spent:
         """Return what to commit with these payloads of the turn. `at`: as `time_of` returned it. `once`: the
         session was opened for one message, and ends with it."""

@@ -232,7 +232,6 @@ class TurnRun:
                 waiting.close(*self._pending.close_all())
             payloads = joined([*waiting.payloads, *ending])
             at = self._meter.time_of(payloads)
-            self._meter.answers(self.turn.peer)
             own = [Draft(p, self.turn.turn_id, self._step, at) for p in payloads]
             rows = [*waiting.rows.values()]
             if waiting.memories:
