@@ -6,6 +6,7 @@ itself, or another peer answers it.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from rhetor.domain.quota import CONTINUE, HANDOVER, RESETS_AT, paused_until, sho
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import ProviderFailed
 from rhetor.hub.catalog.pauses import Question
+from rhetor.hub.programs.instances import instances_of
+from rhetor.hub.programs.lifecycle import is_configured
 
 from . import pauses
 
@@ -41,7 +44,7 @@ def after_limit(
         return None
     policy = peer.on_pause or state.limits.on_pause
     other = policy.removeprefix(HANDOVER) if policy.startswith(HANDOVER) else ""
-    if other and other not in called and state.peers.has(other):
+    if other and other not in called and can_be_called(state, other):
         return PassedOn(state.peers.get(other).name, QuotaPaused(timestamp(resets_at), failure.detail))
     question = Question("quota", failure.detail, (), resets_at)
     if policy == CONTINUE:
@@ -87,7 +90,21 @@ def other_agents(state: State, peer: Peer, called: Sequence[str]) -> list[str]:
         for other in state.peers
         if other.remembers
         and other.name not in (peer.name, *called)
-        # an agent that is installed and logged in has answered
+        # an agent that has answered is logged in
         and state.peer_statistics.of(other.name).answered
+        and can_be_called(state, other.name)
     ]
     return known[:OFFERED_PEERS]
+
+
+def can_be_called(state: State, name: str) -> bool:
+    """Whether there is such a peer, and its program is installed or running."""
+    if not state.peers.has(name):
+        return False
+    peer = state.peers.get(name)
+    if peer.program is None or instances_of(state, peer.name):
+        return True
+    if not is_configured(state, peer.name):
+        return False
+    path = state.launches(peer, None).env.get("PATH")
+    return shutil.which(peer.program.argv[0], path=path) is not None

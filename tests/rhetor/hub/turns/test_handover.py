@@ -19,6 +19,8 @@ from tests.rhetor.hub.turns.test_answers import asked, choose
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.output import Done, Output, Remembered, Spooled, Text
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.program import Program
 from rhetor.domain.turn import Turn
 from rhetor.domain.usage import Source
 from rhetor.hub.catalog.programs import memory_of
@@ -129,3 +131,18 @@ async def test_an_answer_that_a_limit_interrupted_is_continued(
                 assert heading.startswith("Codex began to answer the message below")
                 assert "half of it" in rest[0]
             assert rest[-1] == "work"
+
+
+async def test_a_turn_is_not_handed_over_to_an_agent_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(agent_programs.PROTOCOLS, "codex", (LIMITED, agent_programs.PROTOCOLS["codex"][1]))
+    with tempfile.TemporaryDirectory(prefix="rt") as folder:
+        async with asyncio.timeout(60), hosting(Path(folder)) as hosts, agents(hosts) as hub:
+            peers = [replace(p, on_pause="handover:missing") for p in hub.state.peers]
+            program = Program(("no-such-agent",), "/")
+            missing = Peer("missing", PeerKind.TOOL, "claude", program=program)
+            hub.state.peers.configure([*peers, missing], {})
+            accepted: Accepted = await hub.execute(ME, SendMessage(content="limit", target="codex"))
+            request = await asked(hub, accepted)
+            assert [option.option_id for option in request.options] == ["continue", "now", "stop"]
