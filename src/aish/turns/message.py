@@ -122,6 +122,7 @@ class Turn:
         self._held: list[str] = []
         self.session_id = options.session_id
         self._turn_id = ""
+        self._is_paused = False
 
     def run(self, content: str, *, runs: bool = False) -> int:
         """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
@@ -156,10 +157,22 @@ class Turn:
 
     def _print_answer(self, answer: "Stream") -> int:
         try:
+            return self._print_frames(answer)
+        except Failure as failure:
+            is_hubs = failure.code == exits.UNREACHABLE or failure.problem == "shutting_down"
+            if self._is_paused and is_hubs:
+                failure.hint = (
+                    f"the turn is still paused, and the next hub continues it: aish explain {self._peer}"
+                )
+            raise
+
+    def _print_frames(self, answer: "Stream") -> int:
+        try:
             for data in answer.events():
                 frame = decode_event(data)
                 kind = frame.get("type")
                 if kind == "content":
+                    self._is_paused = False
                     self._show(frame)
                 elif kind == "done":
                     self._out.write("".join(self._held))
@@ -178,6 +191,7 @@ class Turn:
                     from aish.turns.permissions import show_request
 
                     show_request(self._peer, frame)
+                    self._is_paused = frame.get("tool") in ("quota", "budget")
                 elif kind == "budget":
                     self._out.break_line()
                     from aish.turns.budgets import show_budget
@@ -286,7 +300,8 @@ def turn_failure(peer: str, data: "dict[str, Any]") -> Failure:
     hint = str(data.get("hint") or (data.get("data") or {}).get("hint") or "")
     retry = " (you can try again)" if data.get("retryable") and not hint else ""
     message = f"{_failed(peer, str(detail))}{retry}"
-    return Failure(message, exits.exit_code(str(data.get("code", ""))), hint=hint)
+    problem = str(data.get("code", ""))
+    return Failure(message, exits.exit_code(problem), problem=problem, hint=hint)
 
 
 def _failed(peer: str, detail: str) -> str:
