@@ -40,22 +40,25 @@ class Restore:
         self._staging = STAGING + number.encode()
         self._modes: dict[bytes, int] = {}  # of folders, when all their content is in place
         self._root = -1
+        self._progress: Progress | None = None
 
     def run(self, progress: Progress | None = None) -> dict[bytes, Entry]:
         """Change the folder. Return what was found in place of what `before` contains, by path; it is stored.
-        `progress`: is called while new content is written, which takes longest.
+        `progress`: is called with the number of files so far, and in all. A file counts by thirds: when its
+        new content is written, when it is in place, and when the old one is removed.
 
         Raises:
             Obstructed: something that no snapshot contains is in the way; nothing was changed.
             DamagedObject: an object of `target` is missing or damaged; nothing was changed.
             OSError: the folder cannot be written; it may be changed in part.
         """
+        self._progress = progress
         with self._opened():
             self._check()
             try:
                 os.mkdir(self._staging, OWNER, dir_fd=self._root)
                 with self._open(self._staging) as staging:
-                    self._prepare(staging, progress)
+                    self._prepare(staging)
             except BaseException:  # also an interrupt: nothing was changed yet
                 self._clean()
                 raise
@@ -92,14 +95,17 @@ class Restore:
                 with self._open(below) as inner:
                     self._check_known(inner, below, known[name])
 
-    def _prepare(self, staging: int, progress: Progress | None) -> None:
+    def _prepare(self, staging: int) -> None:
         for name in (NEW, OLD):
             os.mkdir(name, OWNER, dir_fd=staging)
         for number, change in enumerate(self._changes):
             if change.new is not None and change.new.kind != "folder":
                 self._write(staging, b"%s/%d" % (NEW, number), change.new)
-            if progress is not None:
-                progress(number + 1, len(self._changes))
+            self._note(0, number)
+
+    def _note(self, thirds: int, number: int) -> None:
+        if self._progress is not None:
+            self._progress((thirds * len(self._changes) + number + 1) // 3, len(self._changes))
 
     def _write(self, staging: int, name: bytes, entry: Entry) -> None:
         content = self._objects.read(entry.digest)
@@ -122,6 +128,7 @@ class Restore:
         for number, change in numbered:
             if change.new is not None:
                 self._place(staging, number, change, change.new)
+            self._note(1, number)
 
     def _remove(self, staging: int, number: int, change: Change) -> None:
         with self._parent(change.path) as (parent, name):
@@ -153,9 +160,13 @@ class Restore:
         with suppress(FileNotFoundError), self._open(self._staging) as staging, self._objects.pack() as pack:
             for number, change in enumerate(self._changes):
                 with suppress(FileNotFoundError):
-                    entry = _stored(pack, staging, b"%s/%d" % (OLD, number), change.path)
+                    moved = b"%s/%d" % (OLD, number)
+                    entry = _stored(pack, staging, moved, change.path)
                     if entry != change.old:
-                        found[change.path] = entry
+                        found[change.path] = entry  # is stored when the pack is, and is removed after that
+                    else:
+                        os.unlink(moved, dir_fd=staging)
+                self._note(2, number)
         return found
 
     def _set_modes(self) -> None:
