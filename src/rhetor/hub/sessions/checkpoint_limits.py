@@ -62,9 +62,11 @@ async def apply_limits(state: State, made: CheckpointRow, turn_id: str | None = 
     checkpoint that each setting removes from the session."""
     found = list(_too_many(state, await of_session(state, made.session_id)))
     removed = await _remove_all(state, found, turn_id)
-    large, named_bytes = await _too_large(state, made)
-    removed += await _remove_all(state, large, turn_id)
-    if large:
+    named_bytes = None
+    if made.files is not None and (size := await _excessive_size(state)) is not None:
+        large, are_all = await _too_large(state, made)
+        removed += await _remove_all(state, large, turn_id)
+        named_bytes = size if are_all else None
         state.background.start(collect(state), "collect content of checkpoints")
     return Applied(removed, named_bytes)
 
@@ -84,28 +86,36 @@ def _is_old(state: State, row: CheckpointRow) -> bool:
     return state.ids.since(row.at) > state.limits.checkpoints.max_age_days * DAY
 
 
-async def _too_large(state: State, made: CheckpointRow) -> tuple[list[Surplus], int | None]:
-    """Return the oldest checkpoints without whose files the store has the size that it may have."""
-    most, now = state.limits.checkpoints.max_bytes, time.monotonic()
-    if made.files is None or now < state.upkeep.shrunk + SHRINK_SECONDS:
-        return [], None
+async def _excessive_size(state: State) -> int | None:
+    """Return what the files of all checkpoints take, if that is too much and was not just dealt with."""
+    now = time.monotonic()
+    if now < state.upkeep.shrunk + SHRINK_SECONDS:
+        return None
     size = await asyncio.to_thread(lambda: state.files().size)
-    if size <= most:
-        return [], None
+    if size <= state.limits.checkpoints.max_bytes:
+        return None
     state.upkeep.shrunk = now
+    return size
+
+
+async def _too_large(state: State, made: CheckpointRow) -> tuple[list[Surplus], bool]:
+    """Return the oldest checkpoints without whose files the others do not take too much, and whether they do
+    all the same. None are returned if only content that no checkpoint has is too much."""
+    most = state.limits.checkpoints.max_bytes
     kept = [row for row in await _all(state) if row.files is not None]
     kept.sort(key=lambda row: (row.id != made.id, not row.is_named, -row.at))
+    fixed = sum(row.is_named or row.id == made.id for row in kept)
     roots = [bytes.fromhex(row.files.root) for row in kept if row.files]
     try:
-        fitting = await asyncio.to_thread(lambda: state.files().fitting(roots, int(most * SHRUNK)))
+        fitting = await asyncio.to_thread(lambda: state.files().fitting(roots, most))
+        if fitting < len(roots):
+            fitting = await asyncio.to_thread(lambda: state.files().fitting(roots, int(most * SHRUNK)))
     except DamagedObject as error:
         log.error("the size of checkpoints is unknown", extra={"reason": str(error)})
-        return [], None
-    surplus = [row for row in kept[fitting:] if not row.is_named and row.id != made.id]
-    if fitting < sum(row.is_named or row.id == made.id for row in kept):
-        log.warning("checkpoints take more than they may", extra={"bytes": size, "max_bytes": most})
-        return [(row, "checkpoints.max_bytes") for row in surplus], size
-    return [(row, "checkpoints.max_bytes") for row in surplus], None
+        return [], False
+    if fitting < fixed:
+        log.warning("checkpoints with names take more than they may", extra={"max_bytes": most})
+    return [(row, "checkpoints.max_bytes") for row in kept[max(fitting, fixed) :]], fitting < fixed
 
 
 async def _all(state: State) -> Sequence[CheckpointRow]:

@@ -237,6 +237,22 @@ async def test_the_oldest_checkpoints_are_removed_when_all_take_too_much(
         assert (folder / "a").stat().st_size == 9000
 
 
+async def test_content_that_no_checkpoint_has_goes_before_checkpoints_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "RECENT_SECONDS", 0)
+    async with with_limits(tmp_path, max_bytes=30_000) as (home, folder):
+        store = home.hub.state.files()
+        await unnamed(home)
+        (folder / "a").write_bytes(os.urandom(25_000))
+        store.take(folder)
+        (folder / "a").write_bytes(os.urandom(25_000))
+        assert (await unnamed(home))["removed"] == []
+        await checkpoint_limits.collect(home.hub.state)  # after the one that has begun by itself
+        assert 25_000 < store.size < 30_000
+        assert len(await checkpoints(home)) == 2
+
+
 async def test_checkpoints_with_names_stay_and_their_size_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
