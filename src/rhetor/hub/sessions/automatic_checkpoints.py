@@ -63,7 +63,7 @@ async def _checkpoint(
     files = await kept_files(state, folder)
     assert files is not None
     last = await _last(state, session.id)
-    if last is not None and _is_same(last, files, at):
+    if last is not None and await _is_same(state, session, last, files, at):
         return None
     return await make(
         state,
@@ -86,11 +86,18 @@ async def _last(state: State, session_id: str) -> CheckpointRow | None:
     return checkpoint_of(row) if row else None
 
 
-def _is_same(last: CheckpointRow, files: KeptFiles, at: Position) -> bool:
+async def _is_same(
+    state: State, session: Session, last: CheckpointRow, files: KeptFiles, at: Position
+) -> bool:
     """Whether neither the files nor the conversation have changed since the checkpoint: only the event of the
     checkpoint itself, or of its restore, follows its position."""
-    same_files = last.files is not None and last.files.root == files.root
-    return same_files and at.seq <= parse_cursor(last.cursor).seq + 1
+    if last.files is None or last.files.root != files.root:
+        return False
+    marked = parse_cursor(last.cursor)
+    if marked.epoch == at.epoch:
+        return at.seq <= marked.seq + 1
+    head = await state.store.head(session.id)
+    return head is not None and head.base == (last.session_id, marked) and at.seq <= 1
 
 
 def _new(files: KeptFiles, last: CheckpointRow | None) -> tuple[LeftOut, ...]:

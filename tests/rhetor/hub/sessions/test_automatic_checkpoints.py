@@ -85,6 +85,21 @@ async def test_nothing_is_stored_if_nothing_changed(tmp_path: Path) -> None:
         assert bytes_stored(home) == size
 
 
+async def test_turns_after_a_restore_have_checkpoints_too(tmp_path: Path) -> None:
+    async with with_project(tmp_path, PER_TURN) as (home, folder):
+        (folder / "a").write_text("one")
+        for content in ("one", "two", "three"):
+            await told(home, "work", content)
+        await restored(home, "before: three")
+        for content in ("other", "further"):  # nothing has changed since the restore before the first one
+            await told(home, "work", content)
+        names = ["before: one", "before: two", "before: three", "before: further"]
+        assert [each["name"] for each in await checkpoints(home)] == names
+        done = await restored(home, "before: further")
+        said = [m["content"] for m in done["messages"] if m["role"] == "user"]
+        assert said == ["one", "two", "other"]
+
+
 async def test_a_session_without_a_folder_has_no_automatic_checkpoints(tmp_path: Path) -> None:
     async with served(tmp_path, limits=Limits(checkpoints=PER_TURN)) as home:
         await asked(home, "POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "work"})
