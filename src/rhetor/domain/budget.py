@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ NOTE_SHARE = Decimal("0.8")  # of a limit, from which on readers are told
 Measure = Literal["usd_per_day", "usd_per_month", "tokens_per_day"]
 MEASURES: tuple[Measure, ...] = ("usd_per_day", "usd_per_month", "tokens_per_day")
 _CENT = Decimal("0.01")
+_DAY = 86_400_000  # milliseconds
 
 
 class Budget(Struct, frozen=True):
@@ -126,11 +128,8 @@ def names_for(peer: str, project: str, caller: str) -> tuple[str, ...]:
 def period_of(measure: Measure, at: int) -> tuple[int, int]:
     """Return when the period of a limit that `at` is in starts, and when the next one does, as Unix time in
     milliseconds."""
-    start = datetime.fromtimestamp(at / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if measure.endswith("_day"):
-        return _ms(start), _ms(start + timedelta(days=1))
-    start = start.replace(day=1)
-    return _ms(start), _ms((start + timedelta(days=31)).replace(day=1))
+    day = at // _DAY * _DAY
+    return (day, day + _DAY) if measure.endswith("_day") else _month(day)
 
 
 def amount_text(measure: Measure, limit: Decimal) -> str:
@@ -192,5 +191,9 @@ def _dollars(usd: Decimal) -> str:
     return f"${exact:,.2f}" if exact == exact.quantize(_CENT) else f"${exact:,f}"
 
 
-def _ms(at: datetime) -> int:
-    return int(at.timestamp()) * 1000
+@lru_cache(maxsize=64)
+def _month(day: int) -> tuple[int, int]:
+    """Return the beginning of the month that the day is in, and of the next one."""
+    start = datetime.fromtimestamp(day // 1000, UTC).replace(day=1)
+    end = (start + timedelta(days=31)).replace(day=1)
+    return int(start.timestamp()) * 1000, int(end.timestamp()) * 1000
