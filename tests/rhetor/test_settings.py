@@ -307,13 +307,19 @@ def test_a_variable_sets_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("global: {on_limit: {fallback: nobody}}", "budgets.global.on_limit: no peer is called 'nobody'"),
         ("peer.nobody: {usd_per_day: 1}", "budgets.peer.nobody: no peer is called 'nobody'"),
         (
-            "peer.apollo: {on_limit: {fallback: apollo}}",
-            "budgets.peer.apollo.on_limit: must name another peer",
+            "peer.Apollo: {usd_per_day: 1, on_limit: {fallback: apollo}}",
+            "Apollo.on_limit: must name another peer",
         ),
-        ("{peer.apollo: {}, peer.Apollo: {}}", "budgets.peer.apollo: is there twice"),
+        ("global: {on_limit: ask}", "budgets.global: must have usd_per_day, usd_per_month or tokens_per_day"),
+        ("global: {usd_per_day: 1, on_limit: {fallback: box}}", "box has no tokens of its own"),
+        (
+            "{peer.apollo: {usd_per_day: 1}, peer.Apollo: {usd_per_day: 1}}",
+            "line 2: budgets.peer.Apollo: is there twice",
+        ),
     ],
 )
 def test_an_invalid_budget_is_rejected_with_its_key(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(InvalidSettings) as rejected:
-        budgets(tmp_path, f"budgets: {text if text.startswith('{') else '{' + text + '}'}\n")
+        own = text if text.startswith("{") else "{" + text + "}"
+        budgets(tmp_path, f"tools: {{box: {{executable: sh, driver: stdio}}}}\nbudgets: {own}\n")
     assert why in rejected.value.detail

@@ -15,6 +15,7 @@ from msgspec.structs import asdict, replace
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.errors import InvalidSettings
 
+from .budgets import budgets_of
 from .config_file import ConfigFile
 from .models import require_models
 from .peers import peers_of, tools_of
@@ -34,7 +35,7 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
     values["tools"] = _completed(values.get("tools", {}))
     try:
         settings = convert(values, Settings)
-        peers_of(settings)
+        budgets_of(settings, peers_of(settings))
         require_models(settings, tools_of(settings))
     except InvalidValue as error:
         raise InvalidSettings(_source(error, file) + error.detail) from error
