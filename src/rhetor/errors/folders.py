@@ -8,7 +8,7 @@ from .base import INVALID_PARAMS, RhetorError
 class FilesMissing(RhetorError):
     """The session, or the checkpoint, has no files that could be copied into a folder."""
 
-    code, status, rpc = "files_missing", 422, INVALID_PARAMS
+    code, status, rpc = "files_missing", 409, INVALID_PARAMS
     hint = "omit cwd and worktree, or name a checkpoint with files; GET …/checkpoints shows which have some"
 
     def __init__(self, what: str) -> None:
@@ -38,7 +38,7 @@ class FolderForbidden(RhetorError):
 class NoRepository(RhetorError):
     """A worktree was wanted, but the session's folder is in no git repository."""
 
-    code, status, rpc = "no_repository", 422, INVALID_PARAMS
+    code, status, rpc = "no_repository", 409, INVALID_PARAMS
     hint = "omit worktree, and name a folder with cwd"
 
     def __init__(self, folder: str, reason: str) -> None:

@@ -132,8 +132,8 @@ async def test_folders_that_cannot_be_forked_into_are_rejected(tmp_path: Path) -
         copy = str(tmp_path / "copy")
         assert await refused(home, cwd=str(tmp_path / "full")) == (409, "folder_taken")
         assert await refused(home, cwd=str(folder / "inside")) == (422, "unprocessable")
-        assert await refused(home, worktree=True) == (422, "no_repository")
-        assert await refused(home, at=cursor, cwd=copy) == (422, "files_missing")
+        assert await refused(home, worktree=True) == (409, "no_repository")
+        assert await refused(home, at=cursor, cwd=copy) == (409, "files_missing")
         assert await refused(home, cwd="relative") == (422, "unprocessable")
         await asked(home, "POST", "/api/v2/sessions", {"specialist_id": "writer", "name": "copy"})
         taken = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy", "cwd": copy})
@@ -146,7 +146,7 @@ async def test_a_session_without_files_cannot_be_forked_into_a_folder(tmp_path: 
     async with with_writer(tmp_path) as (home, _):
         await asked(home, "POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "talk"})
         answer = await home.ask("POST", "/api/v2/sessions/talk/fork", {"cwd": str(tmp_path / "copy")})
-        assert (answer.status, answer.json["code"]) == (422, "files_missing")
+        assert (answer.status, answer.json["code"]) == (409, "files_missing")
 
 
 @pytest.mark.long
