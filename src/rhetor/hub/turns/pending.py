@@ -41,6 +41,7 @@ from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
 from rhetor.hub.programs.late import add_late
+from rhetor.hub.turns.attribution import person_behind
 from rhetor.store.base import Committed, Key, Row
 
 from .attribution import Retelling
@@ -307,7 +308,9 @@ class PendingRequests:
 
     def _open_or_decide(self, request: Request, payload: Payload, settled: Settled) -> None:
         if self.pause is not None and self._is_of_pause(request.id):
-            # no rule answers it, and it does not expire
+            # no rule answers it, and it does not expire; a person can see and answer it also if a program is
+            # the owner of the session
+            request = replace(request, owner=person_behind(self._state, self.caller))
             settled.rows[request.id] = request.row(OPEN)
             settled.rows |= {f"{row.kind} {row.id}": row for row in self.pause.opened()}
             self._open[request.id] = request

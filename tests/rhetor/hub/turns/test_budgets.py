@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
-from tests.rhetor.hub.house import House, house
+from tests.rhetor.hub.house import ME, House, house
 
 from rhetor.domain.budget import Budget, Standing
 from rhetor.domain.command import (
@@ -42,6 +42,7 @@ from rhetor.errors import Forbidden
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns import budgets as turn_budgets
+from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -360,6 +361,25 @@ async def test_the_question_of_an_agent_does_not_wait_for_what_is_reserved_for_t
         inner = await home.hub.execute(agent, SendMessage("help", "athena"))
         assert isinstance(await home.end_of(inner), TurnCompleted)
         assert of(PermissionAsked, await home.log(inner.session_id)) == []
+        held.set()
+        await home.end_of(outer)
+
+
+async def test_the_pause_of_a_message_of_an_agent_is_answered_by_the_caller_of_that_agent() -> None:
+    runs, held = asyncio.Barrier(2), asyncio.Event()
+    budget = Budget("peer.athena", tokens_per_day=0)
+    async with house([runs, held, *answer(1)], answer(1), budgets=[budget]) as home:
+        outer = await home.send(content="hi", target="apollo")
+        await runs.wait()
+        agent = Principal.agent("apollo", local=True)
+        inner = await home.hub.execute(agent, SendMessage("help", "athena"))
+        (request,) = await asked(home)
+        id = request.id.partition("/")[2]
+        with pytest.raises(Forbidden):
+            await home.hub.execute(agent, AnswerPermission(inner.session_id, id, "continue"))
+        assert [each.id for each in await open_permissions(home.hub.state, ME)] == [id]
+        await home.execute(AnswerPermission(inner.session_id, id, "continue"))
+        assert isinstance(await home.end_of(inner), TurnCompleted)
         held.set()
         await home.end_of(outer)
 
