@@ -319,6 +319,17 @@ async def test_rows_are_found_by_each_of_their_fields(store: Store) -> None:
     assert await store.get("turn", "none") is None
 
 
+async def test_documents_are_found_by_owner_and_parent(store: Store) -> None:
+    rows = [Row("turn", f"t{n}", "open", b"%d" % n, f"o{n % 3}", f"p{n % 4}") for n in range(10)]
+    await store.commit("s", [], rows=rows)
+    whole = [(row.id, row.doc) for row in rows]
+    assert sorted(await store.documents("turn")) == whole
+    assert sorted(await store.documents("turn", owner="o1")) == whole[1::3]
+    assert sorted(await store.documents("turn", parent="p1")) == whole[1::4]
+    assert await store.documents("turn", owner="o1", parent="p1") == [whole[1]]
+    assert await store.documents("plan") == []
+
+
 async def test_rows_are_dropped_before_others_are_put(store: Store) -> None:
     await store.commit("s", [], rows=[ROW], drop=[("session", "s1"), ("session", "none")])
     assert contents([await stored(store, "session", "s1")]) == [ROW]

@@ -56,7 +56,7 @@ class Cell(Struct, frozen=True, gc=False, array_like=True):
         return msgspec.json.encode(self).decode()
 
     @classmethod
-    def parse(cls, id: str) -> Cell:
+    def parse(cls, id: str | bytes) -> Cell:
         return _cell(id)
 
 

@@ -230,6 +230,12 @@ class MemoryStore:
         rows.sort(key=lambda row: (row.at, row.id))
         return rows[-limit:] if newest and limit else rows[:limit]
 
+    async def documents(
+        self, kind: str, *, owner: str | None = None, parent: str | None = None
+    ) -> Sequence[tuple[str, bytes]]:
+        rows = await self.find(kind, owner=owner, parent=parent, limit=len(self._rows))
+        return [(row.id, row.doc) for row in rows]
+
     async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
         rows = await self.find(kind, state=state, owner=owner, limit=len(self._rows))
         return Counter(row.parent for row in rows)

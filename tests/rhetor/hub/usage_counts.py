@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from itertools import starmap
 from typing import Any
 
 import msgspec
@@ -25,8 +26,8 @@ Sessions = set[tuple[str, Cell]]
 
 async def stored_usage(store: Store) -> tuple[Sums, Sessions]:
     """Return the rows as the hub keeps them."""
-    sums = dict(map(amounts_of, await store.find(KIND, limit=MANY)))
-    return _used(sums), set(map(had_turn, await store.find(SESSION, limit=MANY)))
+    sums = dict(starmap(amounts_of, await store.documents(KIND)))
+    return _used(sums), set(starmap(had_turn, await store.documents(SESSION)))
 
 
 async def folded_usage(store: Store) -> tuple[Sums, Sessions]:

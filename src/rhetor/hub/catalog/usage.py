@@ -8,6 +8,7 @@ sessions are counted. Sessions for a single message are only added up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import get_args
 
 import msgspec
@@ -19,7 +20,6 @@ from rhetor.domain.usage import Amounts, Cell, Counted, Source, Turns, TurnUsage
 from rhetor.store.base import Addition, Catalog, Row
 
 KIND, SESSION = "usage", "usage_session"
-MOST_ROWS = 10_000_000
 MOST_WRITTEN = 100_000  # rows of sessions that are known to be in the catalog
 MOST_TOTALS = 1_000
 # a run commits the start of a turn only if it passes the turn on to another peer
@@ -50,8 +50,8 @@ class Usage:
     async def load(self, catalog: Catalog, now: int) -> None:
         """Read the sums of the current month, so that `total` returns them. `now`: Unix time in
         milliseconds."""
-        rows = await catalog.find(KIND, parent=day_of(now)[:7], limit=MOST_ROWS)
-        self._month = dict(map(amounts_of, rows))
+        rows = await catalog.documents(KIND, parent=day_of(now)[:7])
+        self._month = dict(starmap(amounts_of, rows))
 
     def total(self, by: str, name: str, since: str) -> Amounts:
         """Return what was used since a day of the current month, of which the first event may be in this
@@ -157,14 +157,14 @@ def session_row(session: str, cell: Cell) -> Row:
     return Row(SESSION, id, "kept", cell.id.encode(), cell.caller, cell.day[:7], at=start_of(cell.day))
 
 
-def amounts_of(row: Row) -> tuple[Cell, Amounts]:
+def amounts_of(id: str, doc: bytes) -> tuple[Cell, Amounts]:
     """Decode a row of sums."""
-    return Cell.parse(row.id), _amounts(row.doc)
+    return Cell.parse(id), _amounts(doc)
 
 
-def session_of(row: Row) -> tuple[str, Cell]:
+def session_of(id: str, doc: bytes) -> tuple[str, Cell]:
     """Decode a row of a session: its id, and where it had a turn."""
-    return row.id.partition("/")[0], Cell.parse(row.doc.decode())
+    return id.partition("/")[0], Cell.parse(doc)
 
 
 def _matches(cell: Cell, key: tuple[str, str, str]) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import starmap
 from typing import TYPE_CHECKING
 
 from rhetor.domain.command import Principal
 from rhetor.domain.usage import Cell
 from rhetor.domain.usage_report import Grouping, Report, report
-from rhetor.hub.catalog.usage import KIND, MOST_ROWS, SESSION, amounts_of, session_of
-from rhetor.store.base import Row
+from rhetor.hub.catalog.usage import KIND, SESSION, amounts_of, session_of
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -45,8 +45,8 @@ async def usage(
     def grouped() -> Report:
         return report(
             by,
-            (each for each in map(amounts_of, sums) if wanted(each[0])),
-            (each for each in map(session_of, sessions) if wanted(each[1])),
+            (each for each in starmap(amounts_of, sums) if wanted(each[0])),
+            (each for each in starmap(session_of, sessions) if wanted(each[1])),
         )
 
     return await asyncio.to_thread(grouped)  # it can take 0.1 s
@@ -67,7 +67,9 @@ def _months(first: str | None, last: str | None) -> Sequence[str | None]:
     return [f"{number // 12:04}-{number % 12 + 1:02}" for number in numbers]
 
 
-async def _rows(state: State, kind: str, owner: str | None, months: Sequence[str | None]) -> Sequence[Row]:
-    find = state.store.find
-    found = [await find(kind, owner=owner, parent=month, limit=MOST_ROWS) for month in months]
+async def _rows(
+    state: State, kind: str, owner: str | None, months: Sequence[str | None]
+) -> Sequence[tuple[str, bytes]]:
+    read = state.store.documents
+    found = [await read(kind, owner=owner, parent=month) for month in months]
     return [row for rows in found for row in rows]

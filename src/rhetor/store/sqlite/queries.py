@@ -188,6 +188,12 @@ def rows(
     return found[::-1] if newest else found
 
 
+def documents(connection: sqlite3.Connection, columns: dict[str, str]) -> Sequence[tuple[str, bytes]]:
+    """Return the ids and documents of the rows in which each column has the given value."""
+    where = " AND ".join(f"{column} = ?" for column in columns)
+    return connection.execute(f"SELECT id, doc FROM rows WHERE {where}", (*columns.values(),)).fetchall()
+
+
 def counts(connection: sqlite3.Connection, kind: str, states: Collection[str], owner: str) -> dict[str, int]:
     sql = (
         f"SELECT parent, count(*) FROM rows WHERE kind = ? AND owner = ?{_in_states(states)} GROUP BY parent"

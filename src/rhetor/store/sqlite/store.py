@@ -243,6 +243,13 @@ class SqliteStore:
             partial(queries.rows, columns=given, states=states, limit=limit, newest=newest)
         )
 
+    async def documents(
+        self, kind: str, *, owner: str | None = None, parent: str | None = None
+    ) -> Sequence[tuple[str, bytes]]:
+        wanted = {"kind": kind, "owner": owner, "parent": parent}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        return await self._read(partial(queries.documents, columns=given))
+
     async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
         return await self._read(partial(queries.counts, kind=kind, states=state, owner=owner))
 

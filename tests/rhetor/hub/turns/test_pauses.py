@@ -219,7 +219,7 @@ async def test_a_limit_passes_the_turn_on_to_another_peer_with_its_history() -> 
         row = await home.store.get("turn", second.turn_id)
         assert row is not None and b'"athena"' in row.doc
         assert home.hub.state.peer_statistics.of("athena").answered == 1.0
-        used = [amounts_of(found) for found in await home.store.find("usage")]
+        used = [amounts_of(*found) for found in await home.store.documents("usage")]
         by_peer = {cell.peer: (amounts.turns, amounts.input_tokens) for cell, amounts in used}
         assert by_peer == {"apollo": (1, 0), "athena": (1, 5)}
 
