@@ -39,7 +39,9 @@ class Asked(Struct, frozen=True):
 
     @classmethod
     def of(cls, payload: ev.PermissionAsked) -> Asked:
-        rejects = frozenset(o.option_id for o in payload.options if o.kind.startswith("reject"))
+        # a paused turn asks how it continues, not for a tool: only such a request does not expire
+        options = payload.options if payload.expires_at is not None else ()
+        rejects = frozenset(o.option_id for o in options if o.kind.startswith("reject"))
         call_id = _call_id(payload.detail) or payload.request_id
         return cls(payload.request_id, payload.tool, call_id, rejects, ev.data_of(payload))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import PermissionOption, Position
 from rhetor.domain.output import Done, Permission, Record, Text, ToolResult, ToolUse
 from rhetor.domain.peer import Peer, PeerKind
@@ -382,3 +383,21 @@ async def test_a_session_of_the_unix_socket_is_not_usable_over_tcp(tmp_path: Pat
         query = f"/socket.io/?EIO=4&transport=polling&sid={talker.engine.opened['sid']}"
         assert (await home.ask_tcp("POST", query, data="40")).status == 403
         assert "sid" in await talker.connect()
+
+
+@pytest.mark.parametrize(("option", "outcome"), [("continue", True), ("stop", False)])
+async def test_a_turn_at_the_limit_of_a_budget_asks_like_any_permission_request(
+    tmp_path: Path, option: str, outcome: bool
+) -> None:
+    budgets = [Budget("global", tokens_per_day=0)]
+    async with served(tmp_path, [Text("fine"), Done()], budgets=budgets) as home, talking(home) as talker:
+        session = await created(home)
+        await talker.request("subscribe", session_id=session)
+        await talker.request("send", session_id=session, content="hi")
+        _, waiting = await talker.until(lambda _, body: body.get("state") == "waiting")
+        assert waiting["permission"]["detail"]["budget"]["name"] == "global"
+        request = {"session_id": session, "request_id": waiting["permission"]["request_id"]}
+        await talker.request("permission", **request, option_id=option)
+        events = await talker.completed()
+        assert [body["success"] for name, body in events if name == f"claude-complete:{session}"] == [outcome]
+        assert [name for name, _ in events if name.startswith("tool-execution")] == []

@@ -12,6 +12,7 @@ import pytest
 from tests.rhetor.transports.calling import Caller, Frame, calling
 from tests.served import Served, served
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import PeerStatusChanged, PermissionOption, TurnCompleted
 from rhetor.domain.output import Done, Permission, Text
 from rhetor.store.base import Draft
@@ -185,6 +186,25 @@ async def test_permission_requests_and_their_answers_are_notified(tmp_path: Path
         told = (await caller.until(lambda f: f["method"] == "permission.answered"))["params"]
         assert told == {**asked, "option_id": "allow", "by": home.node.owner}
         sending.cancel()
+
+
+async def test_a_turn_at_the_limit_of_a_budget_asks_like_any_permission_request(tmp_path: Path) -> None:
+    budgets = [Budget("global", tokens_per_day=0)]
+    async with served(tmp_path, budgets=budgets) as home, calling(home, "/ws") as caller:
+        await caller.result("watchPermissions", subscription="p")
+        session = await opened(home)
+        sending = asyncio.create_task(post_message(home, session))
+        asked = (await caller.until(lambda f: f["method"] == "permission.asked"))["params"]
+        assert (asked["tool"], asked["detail"]["budget"]["name"], asked["expires_at"]) == (
+            "budget",
+            "global",
+            None,
+        )
+        path = f"/api/v2/sessions/{session}/permissions/{asked['request_id']}"
+        assert (await home.ask("POST", path, {"option_id": "continue"})).status == 200
+        told = (await caller.until(lambda f: f["method"] == "permission.answered"))["params"]
+        assert (told["option_id"], told["by"]) == ("continue", home.node.owner)
+        await sending
 
 
 async def test_a_request_that_ends_with_its_turn_is_notified_as_answered(tmp_path: Path) -> None:
