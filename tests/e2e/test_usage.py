@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
+import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.home import Machine
+from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Failure, Script, Usage
+from tests.rhetor.hub.usage_counts import folded_usage, stored_usage
+from tests.scale import scaled
+
+from rhetor.domain.usage import Amounts
+from rhetor.hub.core.ids import wall_clock
+from rhetor.store.sqlite.store import SqliteStore
 
 TAKEN, GIVEN = Decimal("0.000003"), Decimal("0.0000017")  # USD per token
 
@@ -55,6 +65,39 @@ def test_the_totals_of_a_day_are_the_counts_of_the_provider(
         for name in ("turns", "input_tokens", "output_tokens", "unpriced_turns"):
             assert sum(row[name] for row in grouped["rows"]) == found["total"][name], (by, name)
     assert {row["key"] for row in _usage(machine, "model")["rows"]} == {"openai/m1", None}
+
+
+@pytest.mark.long
+def test_whenever_the_hub_is_killed_each_report_is_counted_once(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"{provider.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODEL": "m1",
+    }
+    provider.script(default=Script(chunks=tuple("abcdefgh"), delay=0.02, usage=Usage(101, 17)))
+    draw = random.Random(1)
+    for _ in range(scaled(20, 3)):
+        machine.run("list")
+        lines = ("apollo hi", "apollo,athena hi", "apollo hi | athena check")
+        running = [machine.start("-c", line) for line in lines * 4]
+        time.sleep(draw.uniform(0.2, 1.0))  # the moment of the kill is the subject
+        machine.kill_hub()
+        for process in running:
+            process.communicate(timeout=SECONDS)
+        machine.run("shutdown")
+        machine.wait_for_end()
+        stored, folded = asyncio.run(_stored_and_folded(machine.folder / "hub.db"))
+        assert stored == folded
+    assert sum(stored[0].values(), Amounts()).input_tokens > 0
+
+
+async def _stored_and_folded(path: Path) -> tuple[Any, Any]:
+    store = await SqliteStore.open(path, clock=wall_clock)
+    found = await stored_usage(store), await folded_usage(store)
+    await store.aclose()
+    return found
 
 
 def _usage(machine: Machine, by: str) -> Any:

@@ -13,6 +13,7 @@ from tests.rhetor.hub.house import ME, OTHER, House, house
 from tests.rhetor.hub.plans.test_plans import PIPELINE
 from tests.rhetor.hub.test_recovery import crashed
 from tests.rhetor.hub.usage_counts import Sums, folded_usage, plain_sums, stored_usage
+from tests.scale import scaled
 
 from rhetor.domain import event as ev
 from rhetor.domain.command import (
@@ -205,7 +206,7 @@ async def _random_use(home: House, draw: random.Random, ids: list[str]) -> None:
         await home.end_of(accepted)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(scaled(30, 1)))
 async def test_the_rows_equal_the_fold_over_the_log_and_sums_computed_in_plain_loops(seed: int) -> None:
     draw = random.Random(seed)
     time = [1_700_000_000_000]

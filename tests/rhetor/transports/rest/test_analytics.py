@@ -100,18 +100,18 @@ async def test_the_first_and_the_last_day_are_included(tmp_path: Path) -> None:
             assert answer["total"]["turns"] == len(expected)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("group_by=colour", "group_by=", "from=yesterday", "from=2023-02-30", "to=2023-11-14T00:00:00Z"),
-        *("from=", "from=2023-11-15&to=2023-11-14", "to=2023-1-1", "from=２０２３-11-14", "to=2023-11-14%0A"),
-    ],
+INVALID = (
+    *("group_by=colour", "group_by=", "from=yesterday", "from=2023-02-30", "to=2023-11-14T00:00:00Z"),
+    *("from=", "from=2023-11-15&to=2023-11-14", "to=2023-1-1", "from=２０２３-11-14", "to=2023-11-14%0A"),
 )
-async def test_an_invalid_query_is_rejected(tmp_path: Path, query: str) -> None:
+
+
+async def test_an_invalid_query_is_rejected(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        for name in ("usage", "costs", "sessions"):
-            answer = await home.ask("GET", f"/api/analytics/{name}?{query}")
-            assert (answer.status, answer.json["code"]) == (422, "unprocessable"), answer.text
+        for query in INVALID:
+            for name in ("usage", "costs", "sessions"):
+                answer = await home.ask("GET", f"/api/analytics/{name}?{query}")
+                assert (answer.status, answer.json["code"]) == (422, "unprocessable"), (query, answer.text)
 
 
 async def test_usage_is_sent_as_csv_if_the_client_asks_for_it(tmp_path: Path) -> None:
