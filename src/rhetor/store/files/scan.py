@@ -138,12 +138,12 @@ class Scan:
         return Entry(name, "folder", stat.S_IMODE(status.st_mode), 0, digest)
 
     def _file(self, fd: int, name: bytes, path: bytes, status: os.stat_result) -> Entry | None:
+        if status.st_size > self._max:
+            return self._leave_out(path, status.st_size, f"larger than {self._max} bytes")
         before = self._old.paths.get(path)
         if before is not None and before.is_current(status):
             self.index.paths[path] = before
             return self._found(name, "file", stat.S_IMODE(status.st_mode), status.st_size, before.digest)
-        if status.st_size > self._max:
-            return self._leave_out(path, status.st_size, f"larger than {self._max} bytes")
         return self._read(fd, name, path)
 
     def _read(self, fd: int, name: bytes, path: bytes) -> Entry | None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from rhetor.domain.snapshot import LeftOut
+from rhetor.store.files import index
 from rhetor.store.files import store as files
 from rhetor.store.files.base import DamagedObject
+from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.store import FileStore
 
-from .folders import read, write
+from .folders import age, read, write
 
 
 def contents(store: FileStore, folder: Path) -> list[str]:
@@ -109,6 +111,21 @@ def test_what_is_left_out_is_reported_with_its_reason(store: FileStore, folder: 
         LeftOut("large", 1001, "larger than 1000 bytes"),
         LeftOut("pipe", 0, "not a file"),
     )
+
+
+def test_another_limit_on_the_size_of_files_holds_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "TICK", 0)  # the file is known from the first snapshot
+    on_demand = FilesOnDemand(tmp_path / "store", max_file_bytes=1000)
+    assert not on_demand.exists
+    write(folder, {"a": b"x" * 500})
+    age(folder)
+    assert on_demand().take(folder).left_out == ()
+    on_demand.max_file_bytes = 100
+    [left] = on_demand().take(folder).left_out
+    assert (left.path, left.reason, on_demand.exists) == ("a", "larger than 100 bytes", True)
+    on_demand.close()
 
 
 def test_the_folder_of_the_store_is_left_out(tmp_path: Path) -> None:
