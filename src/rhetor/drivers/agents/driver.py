@@ -91,7 +91,7 @@ class Agents:
         if "session_id" not in left:  # a copy that was not made yet
             return _copy_of(left)
         then = self._protocol(Opening("", left))
-        if then.place is not None and then.place == self._protocol(Opening("", now)).place:
+        if left == now or (then.place and then.place == self._protocol(Opening("", now)).place):
             return now
         return _copy_of(left) if then.can_rewind() else None
 

@@ -16,6 +16,7 @@ from rhetor.domain.command import ForkSession, Principal
 from rhetor.domain.session import Session
 from rhetor.errors import FilesMissing, FolderForbidden, FolderTaken, NoRepository, Unprocessable
 from rhetor.hub.catalog.checkpoints import KeptFiles
+from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.progress import counter
 from rhetor.store.files.base import DamagedObject, Files, GitFailed, Obstructed, Progress
 
@@ -46,6 +47,7 @@ async def write_files(
     """Write the files into the folder that the command wants; None if it wants none.
 
     Raises:
+        Forbidden: the caller is a peer's program.
         FilesMissing: the session, or the position, has no files.
         FolderForbidden: the caller may not write there.
         FolderTaken: something is there.
@@ -54,6 +56,7 @@ async def write_files(
     """
     if command.cwd is None and not command.worktree:
         return None
+    require_person(principal)  # git may run filters that the repository names
     kept = await _files(state, parent, place)
     name = _UNSAFE.sub("-", session.name or session.id)
     original = await asyncio.to_thread(_original, Path(kept.folder), command.worktree)
@@ -96,9 +99,8 @@ def _original(source: Path, worktree: bool) -> Path:
 
 
 def _check(state: State, principal: Principal, session: Session, original: Path, top: Path) -> None:
-    trusted = principal.local and not principal.is_agent
     roots = [Path(root).expanduser().resolve() for root in state.limits.project_roots]
-    if not trusted and not any(top.is_relative_to(root) for root in roots):
+    if not principal.local and not any(top.is_relative_to(root) for root in roots):
         raise FolderForbidden(str(top))
     if top.is_relative_to(original):
         raise Unprocessable(f"{top} is inside of {original}, whose files are forked", folder=str(top))

@@ -55,8 +55,8 @@ async def fork(state: State, principal: Principal, command: ForkSession) -> Fork
         NameTaken: another session has the name.
         ForkUnsupported: the peer is a program that is no coding agent.
         PeerBusy: the peer is a program, and a turn of the session is running or waiting.
-        FilesMissing, FolderTaken, FolderForbidden, NoRepository, Unprocessable: the files cannot be written
-            into a new folder.
+        Forbidden, FilesMissing, FolderTaken, FolderForbidden, NoRepository, Unprocessable: the files cannot
+            be written into a new folder.
         NotRunning, ProgramMissing, ProgramRefused, TurnFailure: the copy's program cannot be started; its
             session was stopped.
     """

@@ -5,6 +5,7 @@ The agent is a script that speaks Claude Code's protocol and keeps the messages 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from rhetor.settings import ToolSettings
 pytestmark = pytest.mark.anyio
 
 SCRIPT = """#!{python} -IS
-import json, os, sys
+import json, os, sys, time
 argv, folder = sys.argv[1:], {folder!r}
 resumed = argv[argv.index("--resume") + 1] if "--resume" in argv else ""
 own = "" if "--fork-session" in argv else resumed
@@ -44,6 +45,8 @@ for line in sys.stdin:
             sys.exit(4)
         tell(type="control_response", response=dict(subtype="success", request_id=found["request_id"]))
         continue
+    while "wait" in line and not os.path.exists(os.path.join(folder, "go")):
+        time.sleep(0.01)
     own = own or "c%d" % len(os.listdir(folder))
     memory.append(found["message"]["content"][0]["text"])
     json.dump(memory, open(place(own), "w"))
@@ -143,6 +146,22 @@ async def test_a_fork_at_a_checkpoint_has_what_the_agent_knew_then(tmp_path: Pat
         assert [m["content"] for m in fork["messages"]] == ["one", "c0: one"]
         assert await told(home, "work", "three") == "c0: one two three"
         assert await told(home, "copy", "four") == "c1: one four"
+
+
+@pytest.mark.long
+async def test_a_checkpoint_can_be_forked_while_a_turn_runs_but_the_end_cannot(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await home.ask("POST", "/api/v2/sessions/work/checkpoint", {"name": "here"})
+        turn = asyncio.create_task(told(home, "work", "wait"))
+        id = (await home.ask("GET", "/api/v2/sessions/work")).json["id"]
+        await home.seen(id, lambda payload: getattr(payload, "content", "") == "wait")
+        busy = await home.ask("POST", "/api/v2/sessions/work/fork", {"name": "copy"})
+        assert (busy.status, busy.json["code"]) == (409, "peer_busy")
+        assert (await copied(home, "copy", at="here"))["rewound"] is True
+        assert await told(home, "copy", "two") == "c1: one two"
+        (tmp_path / "kept" / "go").touch()
+        assert await turn == "c0: one wait"
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ import pytest
 from tests.rhetor.store.files.test_worktrees import git
 from tests.served import TOKEN, Served, with_programs
 
+from rhetor.domain.command import ForkSession, Principal, StartSession
+from rhetor.errors import Forbidden
 from rhetor.hub.core.limits import Limits
 from rhetor.settings import ToolSettings
 
@@ -177,3 +180,14 @@ async def test_a_fork_whose_program_cannot_be_started_leaves_no_folder(tmp_path:
         (tmp_path / "writer").unlink()
         assert (await refused(home, cwd=str(tmp_path / "copy")))[1] == "program_missing"
         assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.long
+async def test_a_program_that_runs_as_a_peer_cannot_make_a_folder(tmp_path: Path) -> None:
+    async with with_writer(tmp_path) as (home, folder):
+        agent = Principal.agent("writer", local=True)
+        opened = StartSession("writer", name="own", cwd=str(folder))
+        session = await home.hub.execute(agent, opened)
+        with pytest.raises(Forbidden):
+            await home.hub.execute(agent, ForkSession(session.id, cwd=str(tmp_path / "copy")))
+        assert not await asyncio.to_thread((tmp_path / "copy").exists)

@@ -10,8 +10,9 @@ of its turn; slash commands and messages that a hook stopped are not, and have `
 background task ends, the agent begins a turn by itself, without a replay. A resumed process first ends a turn
 of its own if a background task was pending: its `result` has no text and `num_turns` 0 (2.1.196 to 2.1.260),
 and in later versions an `origin`. So the text before the replay is held until it is known whose it is. If a
-stream breaks off, the
-complete answer comes again, and the text that was already output cannot be withdrawn."""
+stream breaks off, the complete answer comes again, and the text that was already output cannot be withdrawn.
+With `--fork-session --resume-session-at ID`, a copy ends with the message that has that `uuid`, a user's or
+an assistant's. A copy in another folder is told the new one; 2.1.332 finds the original in any folder."""
 
 from __future__ import annotations
 

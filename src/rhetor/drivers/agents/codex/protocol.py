@@ -7,7 +7,8 @@ handled like those of our thread.
 Approval policy, sandbox and model provider are those of the user's own configuration. Observed, and relied
 on: a `turn/start` in a running turn joins that turn and is answered with its id. After an interrupt, and
 after `thread/resume`, `thread/tokenUsage/updated` repeats earlier counts. If a stream breaks off, the item
-begins again under its id, and the text that was already output cannot be withdrawn."""
+begins again under its id, and the text that was already output cannot be withdrawn. A copy keeps the ids of
+its turns; with `lastTurnId` (0.171), it ends with that turn. In another folder, it is told the new one."""
 
 from __future__ import annotations
 
