@@ -32,6 +32,7 @@ from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.recovery import REASON
 from rhetor.hub.sessions.checkpoints import Made
+from rhetor.hub.sessions.forks import Forked
 from rhetor.hub.sessions.states import expire_old, owned_session
 from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.memory import MemoryStore
@@ -115,8 +116,8 @@ async def test_a_fork_has_the_history_up_to_its_checkpoint_and_does_not_change_i
         assert isinstance(made, Made)
         await home.end_of(await home.send(session_id=first.session_id, content="two"))
         forked = await home.execute(ForkSession(first.session_id, "here"))
-        assert isinstance(forked, Session)
-        await home.end_of(await home.send(session_id=forked.id, content="other"))
+        assert isinstance(forked, Forked)
+        await home.end_of(await home.send(session_id=forked.session.id, content="other"))
         await home.end_of(await home.send(session_id=first.session_id, content="three"))
         words = [[s.content for s in history] for history in home.driver.histories]
         one, two = ["one", "apollo heard: one"], ["two", "apollo heard: two"]
