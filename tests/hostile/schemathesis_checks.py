@@ -37,7 +37,11 @@ BEYOND_SCHEMA = (
     ("unprocessable", r"\(column \d+\)$", "`line` follows the grammar of the shell"),
     ("unprocessable", "chooses its own model", "whether `model` is allowed depends on the peer"),
     ("unprocessable", "belongs to .*; omit the target$", "a session belongs to one peer"),
-    ("unprocessable", "can be forked only at the end", "what can be forked depends on the peer"),
+    ("files_missing", "", "which sessions have files depends on their peers"),
+    ("no_repository", "", "which folders are repositories depends on the machine"),
+    ("unprocessable", "is inside of .*, whose files are forked$", "a fork is beside the original"),
+    ("unprocessable", "always works in", "which folder a peer works in is a setting"),
+    ("unprocessable", "^the files cannot be written to", "which folders exist depends on the machine"),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 

@@ -192,6 +192,19 @@ class House:
             found: list[Event] = json.loads(answer.read())["events"]
             return found
 
+    def post(self, path: str, body: Any) -> Any:
+        """Send a request over REST, which must succeed; return the answer."""
+        connection = _Local(str(self.state / "hub.sock"))
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status == 200, content
+            return json.loads(content)
+        finally:
+            connection.close()
+
     @contextlib.contextmanager
     def _events(self, session_id: str, accept: str) -> Iterator[http.client.HTTPResponse]:
         connection = _Local(str(self.state / "hub.sock"))

@@ -44,8 +44,9 @@ def known(agent: Agent, house: House, session: str = "work") -> str:
     return house.say(agent.name, "which animals do you know?", f"-s={session}").out.strip()
 
 
-def restored(agent: Agent, house: House, at: str) -> dict[str, Any]:
-    done: dict[str, Any] = json.loads(house.say("session", "restore", "work", at, "--yes", "--json").out)
+def restored(house: House, at: str) -> dict[str, Any]:
+    """Restore the session over REST."""
+    done: dict[str, Any] = house.post("/api/v2/sessions/work/restore", {"at": at})
     return done
 
 
@@ -66,7 +67,7 @@ def test_an_agent_goes_back_to_its_first_turn_and_takes_another_path(editor: Age
     asked = house.asked(agent)[before:]
     assert all("I wrote the heron" in each and "otter" not in each for each in asked)
 
-    done = restored(agent, house, second["checkpoint_id"])  # and to the abandoned path again
+    done = restored(house, second["checkpoint_id"])  # and to the abandoned path again
     assert (done["rewound"], done["retold"]) == (agent.name in REWIND, agent.name not in REWIND)
     assert (notes.read_text(), known(agent, house)) == ("heron\notter\n", "heron, otter")
 
@@ -82,7 +83,7 @@ def test_an_agent_goes_back_to_an_interrupted_turn(editor: Agent, house: House) 
     house.provider.release("held")
     house.say("session", "checkpoint", "work", "first")
     edit(agent, house, "otter")
-    done = restored(agent, house, "first")
+    done = restored(house, "first")
     assert done["rewound"] or done["retold"]
     assert known(agent, house) == "heron"
 
@@ -92,7 +93,7 @@ def test_a_restore_survives_a_killed_hub_and_a_killed_agent(editor: Agent, house
     edit(agent, house, "heron")
     house.say("session", "checkpoint", "work", "first")
     edit(agent, house, "otter")
-    restored(agent, house, "first")
+    restored(house, "first")
     house.kill_hub()
     house.say("tools", "list")
     house.aish("tools", "terminate", agent.name)

@@ -323,6 +323,10 @@ class ProgramDriver(Protocol):
         """
         ...
 
+    def memory_to_keep(self, memory: dict[str, Any]) -> dict[str, Any]:
+        """Return the part of a memory that `memory_at` needs, to be kept for long."""
+        ...
+
     def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
         """Return the memory for a program that continues a conversation as it was when it left `left`.
 

@@ -17,7 +17,7 @@ from rhetor.errors import ForkUnsupported, ProviderDenied
 
 from .agent import AgentProgram
 from .logins import login_of
-from .protocol import COPY_OF, AgentProtocol, Opening
+from .protocol import COPY_OF, REPORTED, AgentProtocol, Opening
 
 LOGIN_SECONDS = 0.3  # a message waits at most this long for the check of the login
 
@@ -85,13 +85,18 @@ class Agents:
             raise ForkUnsupported(peer.name)
         return _copy_of(memory)
 
+    def memory_to_keep(self, memory: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in memory.items() if key != REPORTED}
+
     def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
         if not self.remembers(left):
             return {}
         if "session_id" not in left:  # a copy that was not made yet
             return _copy_of(left)
         then = self._protocol(Opening("", left))
-        if left == now or (then.place and then.place == self._protocol(Opening("", now)).place):
+        if left == self.memory_to_keep(now) or (
+            then.place and then.place == self._protocol(Opening("", now)).place
+        ):
             return now
         return _copy_of(left) if then.can_rewind() else None
 

@@ -85,6 +85,9 @@ class Programs:
     def memory_of_copy(self, peer: Peer, memory: dict[str, Any]) -> dict[str, Any]:
         raise ForkUnsupported(peer.name)
 
+    def memory_to_keep(self, memory: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
     def memory_at(self, left: dict[str, Any], now: dict[str, Any]) -> dict[str, Any] | None:
         return None
 

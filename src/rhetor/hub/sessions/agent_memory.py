@@ -69,7 +69,9 @@ async def remembered(state: State, session: Session, *, before_turn: bool = Fals
     if peer is None or (_is_running(state, session) and not before_turn):
         return None
     memory = await memory_of(state.store, instance_key(state, peer, session.id))
-    return None if _is_running(state, session) and not before_turn else memory
+    if _is_running(state, session) and not before_turn:
+        return None
+    return state.program_drivers[peer.driver].memory_to_keep(memory)
 
 
 def _is_running(state: State, session: Session) -> bool:
