@@ -21,7 +21,19 @@ CHARACTERS_PER_TOKEN = 4
 FIRST_ANSWER = 4096  # tokens
 FIRST_PRICE = Decimal("0.00001")  # USD per token: 10 USD per million
 Spent = Callable[[str, str], Amount]  # what was spent for the name of a budget since a day
-Mark = tuple[str, Measure, int]  # the name of a budget, a limit, and the start of a period
+
+
+class Mark(Struct, frozen=True, array_like=True):
+    """A limit of which most was used in the period from `starts_at`. `limit`: its value, in digits."""
+
+    name: str
+    measure: Measure
+    starts_at: int
+    limit: str = ""
+
+    @classmethod
+    def of(cls, standing: Standing) -> Mark:
+        return cls(standing.name, standing.measure, standing.starts_at, f"{standing.limit:f}")
 
 
 class Reservation(Struct, frozen=True):
@@ -98,12 +110,12 @@ class Ledger:
 
     def to_note(self, names: Iterable[str], at: int, more: Amount) -> Sequence[Standing]:
         """Return the limits of which most is used when `more` is spent, and mark them, so that each is
-        returned once in a period."""
+        returned once in a period, and again if its value changes."""
         known = (standing for name in names for standing in self.standings(name, at))
         after = (replace(s, spent=s.spent + more.measured(s.measure)) for s in known)
         found = [standing for standing in after if standing.is_to_be_noted]
-        new = [s for s in found if (s.name, s.measure, s.starts_at) not in self._noted]
-        self.mark_noted((s.name, s.measure, s.starts_at) for s in new)
+        new = [standing for standing in found if Mark.of(standing) not in self._noted]
+        self.mark_noted(map(Mark.of, new))
         return new
 
     def mark_noted(self, noted: Iterable[Mark]) -> None:

@@ -115,5 +115,5 @@ def row(budget: Budget, now: int) -> Row:
 
 def note_row(standing: Standing) -> Row:
     """Return the row which says that a limit was noted. It replaces that of the period before."""
-    doc = msgspec.json.encode((standing.name, standing.measure, standing.starts_at))
+    doc = msgspec.json.encode(Mark.of(standing))
     return Row(NOTE, f"{standing.name}/{standing.measure}", NOTED, doc, at=standing.starts_at)

@@ -399,3 +399,14 @@ async def test_without_budgets_nothing_is_reserved() -> None:
         await spent(home)
         assert not home.hub.state.budgets
         assert home.hub.state.budgets.standings("global", 0) == []
+
+
+async def test_a_raised_limit_is_noted_again_when_most_of_it_is_used() -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with house(answer(8), answer(8), answer(1), budgets=[TEN], store=store) as home:
+        assert await _noted(home) == [("peer.apollo", 8, 0.8, "note")]
+        await home.execute(PutBudget(replace(TEN, tokens_per_day=20)))
+        assert await _noted(home) == [("peer.apollo", 16, 0.8, "note")]
+        assert await _noted(home) == []
+    async with house(answer(1), budgets=[TEN], store=store) as home:
+        assert await _noted(home) == []
