@@ -32,7 +32,7 @@ from rhetor.hub.core.commits import commit_until_accepted
 
 from . import pauses
 from .pauses import PausedTurn
-from .quotas import other_agents
+from .quotas import can_be_called, other_agents
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -62,7 +62,7 @@ class BudgetedCall:
         if reached is None:
             return None
         other = reached.fallback
-        if other is not None and other not in called and self._state.peers.has(other):
+        if other is not None and other not in called and can_be_called(self._state, other):
             self.excused.add(reached.standing.name)
             return PassedOn(other, event_of(reached.standing, "fallback", other))
         return self._question(peer, reached, called)

@@ -16,11 +16,13 @@ from tests.rhetor.hub.agent_programs import ACP, CODEX, agents
 from tests.rhetor.hub.house import house
 from tests.rhetor.hub.turns.test_answers import asked, choose
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.command import Principal, SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.output import Done, Output, Remembered, Spooled, Text
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Program
+from rhetor.domain.rule_commands import PutBudget
 from rhetor.domain.turn import Turn
 from rhetor.domain.usage import Source
 from rhetor.hub.catalog.programs import memory_of
@@ -146,3 +148,15 @@ async def test_a_turn_is_not_handed_over_to_an_agent_that_is_not_installed(
             accepted: Accepted = await hub.execute(ME, SendMessage(content="limit", target="codex"))
             request = await asked(hub, accepted)
             assert [option.option_id for option in request.options] == ["continue", "now", "stop"]
+
+
+async def test_a_budget_does_not_fall_back_to_an_agent_that_is_not_installed() -> None:
+    with tempfile.TemporaryDirectory(prefix="rt") as folder:
+        async with asyncio.timeout(60), hosting(Path(folder)) as hosts, agents(hosts) as hub:
+            program = Program(("no-such-agent",), "/")
+            missing = Peer("missing", PeerKind.TOOL, "claude", program=program)
+            hub.state.peers.configure([*hub.state.peers, missing], {})
+            await hub.execute(ME, PutBudget(Budget("peer.codex", tokens_per_day=0, fallback="missing")))
+            accepted: Accepted = await hub.execute(ME, SendMessage(content="hi", target="codex"))
+            request = await asked(hub, accepted)
+            assert (request.tool, request.options[0].option_id) == ("budget", "continue")
