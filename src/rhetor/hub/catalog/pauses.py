@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.budget import Measure
 from rhetor.domain.event import PermissionOption
@@ -46,6 +47,11 @@ class Question(msgspec.Struct, frozen=True):
     then: str = ""
     follows: bool = False
     raises: Raise | None = None
+
+    def without(self, option_id: str) -> Question:
+        """Return the question to ask again because an option is not possible any more."""
+        options = tuple(option for option in self.options if option.option_id != option_id)
+        return replace(self, options=options, follows=True)
 
     @property
     def shown(self) -> str:

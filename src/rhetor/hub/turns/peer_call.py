@@ -166,7 +166,8 @@ class PeerCall:
         if peer.takes_envelopes:
             prompt = replace(prompt, origin=_origin(self._state, peer, pending))
         if self._begun_by is not None and not peer.reads_plain:
-            prompt = continuing(prompt, pending.text, None if self._begun_by is peer else self._begun_by)
+            is_own = self._begun_by.name == peer.name
+            prompt = continuing(prompt, pending.text, None if is_own else self._begun_by)
         if past and pending.retells:
             prompt = retelling(prompt, past, pending.retells)
         return prompt
@@ -198,15 +199,20 @@ class PeerCall:
 
     async def _follow(self, paused: PausedTurn) -> None:
         """Do what was chosen: pause again for another answer, or continue."""
-        question, chosen = paused.pause.question, paused.chosen
+        question, chosen, other = paused.pause.question, paused.chosen, paused.other_peer
+        if other is not None and not self._state.peers.has(other):
+            await self._pause(question.without(chosen))  # it was removed after it was offered
+            return
         if question.cause == "budget":
             await self._budgeted.follow(paused)
         elif follows := after_answer(self._state, self.peer, question, chosen, self._called):
             await self._pause(follows)
             return
         self._paused = None
-        if (name := paused.other_peer) is not None and self._state.peers.has(name):
-            self._passed_on = PassedOn(name)
+        if other is None:
+            self.peer = _known_peer(self._state, self.peer.name)  # as it is configured now
+        else:
+            self._passed_on = PassedOn(other)
         await paused.over()
 
     async def _pass_on(self, name: str) -> None:

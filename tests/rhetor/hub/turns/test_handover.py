@@ -122,6 +122,8 @@ async def test_an_answer_that_a_limit_interrupted_is_continued(
             accepted: Accepted = await hub.execute(ME, SendMessage(content="work", target="codex"))
             if on_pause == "ask":
                 request = await asked(hub, accepted)
+                # the configuration was reloaded
+                hub.state.peers.configure([replace(p, on_pause="continue") for p in hub.state.peers], {})
                 await choose(hub, accepted, request, "now")
             end, _ = await hub.answer(accepted)
             assert isinstance(end, TurnCompleted), end

@@ -12,9 +12,10 @@ from time import time
 import pytest
 from msgspec.structs import replace
 from tests.rhetor.hub.house import ME, House, house
-from tests.scripted import PEERS
+from tests.scripted import PEERS, ScriptedConversation
 
 from rhetor.domain import event as ev
+from rhetor.domain.budget import Budget
 from rhetor.domain.command import (
     AnswerPermission,
     InterruptSession,
@@ -22,6 +23,7 @@ from rhetor.domain.command import (
     StopSession,
 )
 from rhetor.domain.output import Done, Text, ToolUse, Usage
+from rhetor.domain.peer import Peer
 from rhetor.domain.permission import Rules
 from rhetor.domain.plan import Step
 from rhetor.domain.quota import LEAST_WAIT, MOST_WAIT, reset_time
@@ -54,6 +56,16 @@ async def paused(home: House, accepted: Accepted) -> Request:
     events = await home.until(accepted.session_id, accepted.after, ev.PermissionAsked)
     asked = [e.payload.request_id for e in events if isinstance(e.payload, ev.PermissionAsked)]
     return next(r for r in await open_permissions(home.hub.state, ME) if r.id == asked[-1])
+
+
+async def paused_again(home: House, before: Request) -> Request:
+    """Wait until the turn asks again, and return that request."""
+    while True:
+        changed = home.hub.state.requests_changed.next()
+        found = [r for r in await open_permissions(home.hub.state, ME) if r.id != before.id]
+        if found:
+            return found[0]
+        await changed.wait()
 
 
 async def choose(home: House, request: Request, option_id: str) -> None:
@@ -332,3 +344,48 @@ async def test_the_pause_of_a_plans_step_ends_with_the_hub(tmp_path: Path, store
             assert events[-1].payload == ev.PlanEnded("interrupted")
             assert await open_permissions(home.hub.state, ME) == []
             assert await home.store.find("pause", state="paused") == []
+
+
+async def test_a_peer_that_is_gone_when_it_is_chosen_is_not_replaced_by_the_one_that_asked() -> None:
+    budgets = [Budget("peer.apollo", tokens_per_day=0)]
+    async with house(ANSWER, budgets=budgets) as home:
+        accepted = await home.send(target="apollo", content="hi", context_window=4)
+        request = await paused(home, accepted)
+        assert "peer:athena" in options(request)
+        home.hub.state.peers.configure([peer for peer in PEERS if peer.name != "athena"], {})
+        await choose(home, request, "peer:athena")
+        again = await paused_again(home, request)
+        assert home.driver.heard == []
+        assert options(again) == ["continue", "raise", "stop"]
+        await choose(home, again, "continue")
+        assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
+
+
+async def test_a_paused_turn_continues_with_the_configuration_that_is_in_force_then() -> None:
+    async with house([limit()], ANSWER) as home:
+        opened: list[Peer] = []
+        open_ = home.driver.open
+
+        async def noting(peer: Peer, resume: str | None = None) -> ScriptedConversation:
+            opened.append(peer)
+            return await open_(peer, resume)
+
+        home.driver.open = noting  # type: ignore[method-assign]
+        accepted = await home.send(target="apollo", content="hi", context_window=4)
+        request = await paused(home, accepted)
+        changed = [replace(p, model="m2") if p.name == "apollo" else p for p in PEERS]
+        home.hub.state.peers.configure(changed, {})
+        await choose(home, request, "now")
+        assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
+        assert opened[-1].model == "m2"
+
+
+async def test_a_paused_turn_whose_peer_is_gone_fails_when_it_would_continue() -> None:
+    async with house([limit()]) as home:
+        accepted = await home.send(target="apollo", content="hi", context_window=4)
+        request = await paused(home, accepted)
+        home.hub.state.peers.configure([peer for peer in PEERS if peer.name != "apollo"], {})
+        await choose(home, request, "now")
+        end = await home.end_of(accepted)
+        assert isinstance(end, ev.TurnFailed) and end.detail == "no peer is called 'apollo'"
+        assert await home.store.find("pause", state="paused") == []
