@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from .event import Event, Payload, TurnCompleted, TurnEnd, TurnStarted, UsageReported
+from .event import Cause, Event, Payload, TurnCompleted, TurnEnd, TurnStarted, UsageReported
 
 COUNTED: tuple[str, ...] = tuple(each.type for each in (TurnStarted, UsageReported, *get_args(TurnEnd)))
 MOST_ENDED = 1_000  # turns that are remembered after their end, in case they report more
@@ -35,6 +35,13 @@ class Source(Struct, frozen=True, gc=False):
     project: str = ""
     session: str = ""
     once: bool = False
+
+    def caused_by(self, cause: Cause | None) -> Source:
+        """Return whose usage it is if it follows from a message that somebody else sent in a project."""
+        if cause is None:
+            return self
+        caller, project = cause.caller or self.caller, self.project or cause.project or ""
+        return replace(self, caller=caller, project=project)
 
     def cell(self, day: str, model: str) -> Cell:
         """Return what this usage of a model on a day is summed up under."""

@@ -165,6 +165,7 @@ async def _ending(state: State, turn: TurnRow, source: Source) -> Ending:
     if turn.state not in STARTED:
         return Ending(drafts, rows)
     state.usage.resume(turn.id, logged.usage)
+    source = source.caused_by(logged.cause)
     spent = state.usage.count(source, turn.id, end, now, running=True)
     return Ending(drafts, [*rows, *spent.rows], {turn.id: spent})
 

@@ -272,6 +272,24 @@ async def test_after_a_crash_each_report_is_counted_once(tmp_path: Path, store: 
             assert await counted(third) == sums
 
 
+async def test_after_a_crash_the_question_of_an_agent_counts_for_the_caller_and_project_of_that_agent(
+    tmp_path: Path, store: SqliteStore
+) -> None:
+    runs, gate = asyncio.Barrier(2), asyncio.Event()
+    async with house([runs, gate], [*PRICED[:2], Text("b"), gate], store=store) as dead:
+        session: Any = await dead.execute(StartSession("apollo", project_id="web"))
+        await dead.send(session_id=session.id, content="hi")
+        await runs.wait()
+        agent = Principal.agent("apollo", local=True)
+        inner = await dead.hub.execute(agent, SendMessage("help", "athena"))
+        await dead.until(inner.session_id, inner.after, ev.UsageReported)
+        async with crashed(tmp_path) as again:
+            sums, _ = await stored_usage(again.store)
+            [(cell, found)] = [(cell, a) for cell, a in sums.items() if cell.peer == "athena"]
+            assert (cell.caller, cell.project) == ("me", "web")
+            assert (found.turns, found.input_tokens, found.unreported) == (1, 10, 0)
+
+
 async def test_a_log_without_rows_is_counted_once_when_a_hub_opens_it(store: SqliteStore) -> None:
     async with house(PRICED, UNPRICED, PRICED, store=store) as home:
         await home.end_of(await home.send(target="apollo", content="hi"))

@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from rhetor.domain.event import (
+    Cause,
     ContextInjected,
     Event,
     MessageAccepted,
@@ -85,11 +86,12 @@ async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | Tu
 
 class SoFar(msgspec.Struct, frozen=True):
     """What the log has of a turn that has started: the part of its answer, the usage of its model calls, and
-    what is known of its usage for the sums."""
+    what is known of its usage for the sums. `cause`: of its message; None if that is an original."""
 
     text: str
     calls: Sequence[Usage]
     usage: TurnUsage
+    cause: Cause | None = None
 
 
 async def so_far(log: Log, turn: TurnRow) -> SoFar:
@@ -99,7 +101,8 @@ async def so_far(log: Log, turn: TurnRow) -> SoFar:
     reported = (p for p in payloads if isinstance(p, UsageReported))
     calls = [Usage(u.model, u.input_tokens, u.output_tokens, u.cached_tokens, u.cost) for u in reported]
     usage = count(Source("", ""), TurnUsage(started=True), payloads, "").turn
-    return SoFar(text, calls, usage or TurnUsage(started=True))
+    causes = (p.cause for p in payloads if isinstance(p, MessageAccepted) and p.cause)
+    return SoFar(text, calls, usage or TurnUsage(started=True), next(causes, None))
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:
