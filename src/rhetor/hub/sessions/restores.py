@@ -37,7 +37,6 @@ from .agent_memory import (
     agent_of,
     begin,
     end_program,
-    forget,
     forget_guests,
     heard_after,
     memory_rows,
@@ -282,9 +281,9 @@ async def _begun(state: State, session: Session, agent: Recalled | None) -> Outc
         return Outcome()
     try:
         return await outcome(state, session, await begin(state, agent.peer, session, agent.recall))
-    except RhetorError as error:  # the session is restored, and the agent can still be told
-        await forget(state, agent.peer, session)
-        return await outcome(state, session, Recall({}, reason=error.detail))
+    except RhetorError as error:  # its program cannot be started: it goes back before the next message
+        log.warning("an agent was not started", extra={"session": session.id, "reason": error.detail})
+        return await outcome(state, session, agent.recall)
 
 
 async def _settle(

@@ -363,6 +363,20 @@ async def test_an_agent_to_which_nothing_was_said_since_continues(tmp_path: Path
 
 
 @pytest.mark.long
+async def test_an_agent_that_cannot_be_started_goes_back_before_its_next_message(tmp_path: Path) -> None:
+    async with with_scribe(tmp_path) as home:
+        await told(home, "work", "one")
+        await saved(home, "first")
+        await told(home, "work", "two")
+        (tmp_path / "scribe").rename(tmp_path / "away")
+        assert (await restored(home, "first"))["rewound"] is True
+        missing = await home.ask("POST", "/api/v2/sessions/work/message", {"message": "three"})
+        assert (missing.status, missing.json["code"]) == (422, "program_missing")
+        (tmp_path / "away").rename(tmp_path / "scribe")
+        assert await told(home, "work", "four") == "c1: one four"
+
+
+@pytest.mark.long
 async def test_an_agent_that_had_no_message_at_the_checkpoint_begins_anew(tmp_path: Path) -> None:
     async with with_scribe(tmp_path) as home:
         await saved(home, "first")
