@@ -27,6 +27,7 @@ EXPLAINED = {
     "no_capable_peer",
     "unknown_team",
     "not_found",
+    "budget_configured",
     "team_configured",
     "tool_server_configured",
     "answer_timeout",
