@@ -79,12 +79,14 @@ def test_unknown_and_ambiguous_checkpoints_are_named_as_such(machine: Machine, s
         assert (ran.returncode, said in ran.stderr) == (code, True), ran
 
 
+@pytest.mark.long
 def test_what_a_checkpoint_leaves_out_is_said(machine: Machine, site: Path) -> None:
     os.mkfifo(site / "pipe")
     made = machine.run("session", "checkpoint", "work")
     assert (made.returncode, "not in the checkpoint: pipe (not a file)" in made.stderr) == (0, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("typed", "code", "content"), [(b"y\n", 0, "one"), (b"\n", 2, "two")])
 def test_a_person_is_shown_the_changes_and_asked(
     machine: Machine, site: Path, typed: bytes, code: int, content: str
