@@ -73,7 +73,9 @@ class Checkpoints:
     def _try_step(self, how: Literal["PASSIVE", "TRUNCATE"]) -> None:
         try:
             if how == "PASSIVE" or self._log_file.stat().st_size > KEEP_BYTES:
-                self._connection = self._connection or connect(self._path)
+                # Truncating waits for the readers of other processes, and holds up all writers meanwhile, so
+                # it does not wait.
+                self._connection = self._connection or connect(self._path, busy_timeout=0.0)
                 self._restart_due = _checkpoint(self._connection, how) > self._large_pages
         except OSError as error:
             log.debug("no WAL file to check", extra={"reason": str(error)})

@@ -44,3 +44,23 @@ def test_a_large_log_is_truncated_when_nothing_is_written(path: Path) -> None:
             connection.execute("SELECT count(*) FROM t").fetchone()
         checkpoints.close()
         assert log.stat().st_size == 0
+
+
+def test_a_reader_of_another_process_holds_up_no_append_while_the_log_is_truncated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rhetor.store.sqlite.wal.KEEP_BYTES", 0)
+    checkpoints = Checkpoints(path, every=0.001, idle=0.001)
+    with contextlib.closing(connect(path)) as writer, contextlib.closing(connect(path)) as reader:
+        writer.execute("INSERT INTO t VALUES (1)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM t").fetchone()
+        writer.execute("INSERT INTO t VALUES (2)")
+        checkpoints.start()
+        began = time.monotonic()
+        while time.monotonic() < began + 0.5:
+            writer.execute("INSERT INTO t VALUES (3)")
+            time.sleep(0.01)
+        assert time.monotonic() < began + 2.5  # a lock is waited for 5 s
+        reader.execute("ROLLBACK")
+        checkpoints.close()
