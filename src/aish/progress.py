@@ -9,6 +9,7 @@ from time import monotonic
 from aish import exits
 from aish.exits import Failure
 from aish.output import STDERR, write
+from rhetor.domain.progress import QUIET_SECONDS, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from aish.client.hub import Hub
 
-QUIET_SECONDS = 2.0
 _SHOWN_SECONDS = 0.2  # a line stays so long at least
 _ERASE = b"\r\x1b[K"
 _EVENTS = "text/event-stream"
@@ -48,24 +48,6 @@ class Progress:
             self._shown_at = now
             line = describe(self._what, now - self._begun, done, total, unit)
             write(STDERR, _ERASE + line[: _columns() - 1].encode(errors="replace"))
-
-
-def describe(what: str, seconds: float, done: int, total: "int | None", unit: str) -> str:
-    """Return the line: `checkpoint  4,000 of 10,000 files  2,000/s  3 s left`."""
-    if not done:
-        return f"{what}  {_duration(seconds)}"
-    rate = done / seconds if seconds else 0.0
-    of = "" if total is None else f" of {max(total, done):,}"
-    shown = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-    left = "" if total is None or not rate else f"  {_duration(max(total - done, 0) / rate)} left"
-    return f"{what}  {done:,}{of} {unit}  {shown}/s{left}"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 6000 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _columns() -> int:

@@ -1,4 +1,7 @@
-"""The hub's own commands: `rhetor serve`, `reload`, `token`, `mcp`, `config show` and `doctor`."""
+"""The hub's own commands: `rhetor serve`, `reload`, `token`, `mcp`, `config show` and `doctor`.
+
+Those for backups and the like are in `maintenance/commands.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
+from rhetor.maintenance.commands import add_to
+from rhetor.maintenance.replacing import finish
 
 OK, WRONG_USAGE = 200, 2
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
@@ -126,8 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
     mcp.set_defaults(run=_mcp)
-    for command in (serve, reload, token, show, doctor, mcp):
+    maintenance = add_to(commands)
+    for command in (serve, reload, token, show, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
+    for command in (serve, reload, token, show, doctor, mcp):
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
         )
@@ -161,6 +168,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except HomeTaken:
         return _wait_for_other(home) if arguments.auto else _say_taken(home)
     try:
+        finish(home.folder)
         _run(arguments, home)
     finally:
         home.release()

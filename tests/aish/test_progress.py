@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from aish import progress
-from aish.progress import Progress, describe
+from aish.progress import Progress
+from rhetor.domain.progress import describe
 
 from .scripted import END, ScriptedHub, Shell, answer, frame, problem, stream_head
 

@@ -7,6 +7,9 @@
 - Programs that are still running are adopted.
 - Restores of files are finished.
 - Plans end as `interrupted`.
+
+After the restore of a backup, nothing is run, because it may have been run since: turns end as `interrupted`,
+and answers that were to be forwarded are not.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ from rhetor.domain.peer import PeerKind
 from rhetor.domain.turn import STARTED, TurnState
 from rhetor.domain.usage import Source
 from rhetor.errors import UnknownPeer
-from rhetor.store.base import Addition, Draft, Row
+from rhetor.store.base import Addition, Draft, Row, Store
 
+from .catalog.outbox import DELIVERY, DUE
 from .catalog.pauses import Pause, ended_pause, paused_turns
+from .catalog.programs import HUB_STREAM
 from .catalog.requests import closing_requests
 from .catalog.sessions import session_of
 from .catalog.turn_log import received, so_far
@@ -39,6 +44,9 @@ if TYPE_CHECKING:
     from .state import State
 
 REASON = "the hub stopped before the answer was complete"
+RESTORED = "restored", "hub"  # the kind and id of the row that notes the restore of a backup
+RESTORED_REASON = "the hub was restored from a backup that was made before the turn ended"
+MANY = 100_000
 
 
 async def recover(state: State) -> None:
@@ -48,11 +56,11 @@ async def recover(state: State) -> None:
         StoreRefused: the store rejected a commit.
     """
     await register(state)
-    for row in await state.store.find("plan", state="running", limit=100_000):
+    for row in await state.store.find("plan", state="running", limit=MANY):
         await _end_plan(state, PlanRow.of(row))
-    running = [
-        TurnRow.of(row) for row in await state.store.find("turn", state=TurnState.RUNNING, limit=100_000)
-    ]
+    if await state.store.get(*RESTORED):
+        await _end_restored(state)
+    running = [TurnRow.of(row) for row in await state.store.find("turn", state=TurnState.RUNNING, limit=MANY)]
     for turn in running:
         if not _continues(state, turn.peer):
             await _interrupt(state, turn)
@@ -62,13 +70,27 @@ async def recover(state: State) -> None:
     for turn in running:
         if _continues(state, turn.peer) and not await _resume(state, turn):
             await _interrupt(state, turn)
-    for row in await state.store.find("turn", state=TurnState.ACCEPTED, limit=100_000):
+    for row in await state.store.find("turn", state=TurnState.ACCEPTED, limit=MANY):
         turn = TurnRow.of(row)
         if _types(state, turn.peer):
             await _interrupt(state, turn)
         else:
             wake(state, row.parent)
     await expect_clients(state)
+
+
+async def note_restore(store: Store) -> None:
+    """Note in a store that it was restored from a backup, for the hub that opens it next."""
+    due = await store.find(DELIVERY, state=DUE, limit=MANY)
+    drop = [(row.kind, row.id) for row in due]
+    await store.commit(HUB_STREAM, [], rows=[Row(*RESTORED, "due", b"{}")], drop=drop)
+
+
+async def _end_restored(state: State) -> None:
+    for unfinished in (TurnState.RUNNING, TurnState.WAITING, TurnState.ACCEPTED):
+        for row in await state.store.find("turn", state=unfinished, limit=MANY):
+            await _interrupt(state, TurnRow.of(row), RESTORED_REASON)
+    await state.store.commit(HUB_STREAM, [], drop=[RESTORED])
 
 
 def _continues(state: State, peer: str) -> bool:
@@ -92,7 +114,7 @@ async def _resume(state: State, turn: TurnRow) -> bool:
 
 
 async def _take_up_pauses(state: State) -> None:
-    rows = await state.store.find("turn", state=TurnState.WAITING, limit=100_000)
+    rows = await state.store.find("turn", state=TurnState.WAITING, limit=MANY)
     pauses = await paused_turns(state.store) if rows else {}
     for turn in map(TurnRow.of, rows):
         pause = pauses.get(turn.id)
@@ -119,12 +141,12 @@ def _types(state: State, peer: str) -> bool:
         return False
 
 
-async def _interrupt(state: State, turn: TurnRow) -> None:
+async def _interrupt(state: State, turn: TurnRow, reason: str = REASON) -> None:
     row = await state.store.get("session", turn.stream)
     session = session_of(row) if row else None
     also = await closing_if_once(state, turn.stream, session)
     source = replace(source_of(session), once=also.once) if session else Source(turn.peer, turn.owner)
-    ending = await _ending(state, turn, source)
+    ending = await _ending(state, turn, source, reason)
     await state.store.commit(
         turn.stream,
         [*ending.drafts, *also.drafts],
@@ -152,12 +174,12 @@ class Ending(Struct):
             state.usage.stored(turn_id, spent)
 
 
-async def _ending(state: State, turn: TurnRow, source: Source) -> Ending:
+async def _ending(state: State, turn: TurnRow, source: Source, reason: str = REASON) -> Ending:
     """Return what ends a turn as interrupted and closes its requests."""
     drafts, rows = await closing_requests(state.store, turn.stream, turn.id)
     logged, now = await so_far(state.store, turn), state.ids.now()
     end: list[Payload] = [OutputPartial(logged.text)] if logged.text else []
-    end.append(TurnInterrupted(REASON))
+    end.append(TurnInterrupted(reason))
     drafts += [Draft(payload, turn.id, turn.step, now) for payload in end]
     rows.append(turn.become(TurnState.INTERRUPTED).row())
     if turn.state is TurnState.WAITING:

@@ -81,7 +81,7 @@ def prepare(path: Path, seen: Seen | None) -> str | None:
     with closing(connect(path)) as connection:
         is_new = connection.execute("PRAGMA user_version").fetchone() == (0,)
         if not untouched or not _was_closed(connection):
-            _require_sound(path, connection)
+            require_sound(path, connection)
         migrate(connection)
         _note(connection, clean=False)
         if is_new or seen is None:
@@ -132,7 +132,12 @@ def _was_closed(connection: sqlite3.Connection) -> bool:
     return bool(clean)
 
 
-def _require_sound(path: Path, connection: sqlite3.Connection) -> None:
+def require_sound(path: Path, connection: sqlite3.Connection) -> None:
+    """Check the integrity of the database at `path`.
+
+    Raises:
+        StoreDamaged: the check found damage.
+    """
     # the quick check does not compare indexes with their tables, so only large files get it
     how = "integrity_check" if path.stat().st_size <= THOROUGH_BYTES else "quick_check"
     found = connection.execute(f"PRAGMA {how}({MAX_FINDINGS})").fetchall()

@@ -1,0 +1,106 @@
+"""The commands `rhetor backup`, `restore`, `check` and `export`. What they need is imported when they run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rhetor.home import Home, HomeTaken, state_home
+
+WRONG_USAGE, INTERRUPTED = 2, 130
+
+
+def add_to(commands: Any) -> list[argparse.ArgumentParser]:
+    """Add the parsers of the commands."""
+    backup = commands.add_parser("backup", help="write a backup of the hub's state to one file")
+    backup.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="default: rhetor-TIME.backup in this folder"
+    )
+    backup.set_defaults(run=_stoppable(_backup))
+    restore = commands.add_parser("restore", help="replace the state of a stopped hub with that of a backup")
+    restore.add_argument("file", type=Path, metavar="FILE", help="a file that `rhetor backup` wrote")
+    restore.set_defaults(run=_stoppable(_restore))
+    return [backup, restore]
+
+
+def _stoppable(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Let SIGTERM and Ctrl-C end the command in order, so that it removes its temporary files."""
+
+    def stoppable(arguments: argparse.Namespace) -> int:
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            return run(arguments)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+
+    return stoppable
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Return the state folder.
+
+    Raises:
+        Forbidden: a program that runs as a peer calls this.
+    """
+    from rhetor.auth.process_tree import is_marked
+    from rhetor.errors import Forbidden
+
+    folder: Path = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    if is_marked(folder):
+        raise Forbidden.to_agents("agent")
+    return folder
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from .backup import back_up
+    from .progress import Progress
+
+    folder = _folder(arguments)
+    target = (arguments.file or Path(time.strftime("rhetor-%Y%m%d-%H%M%S.backup"))).absolute()
+    with Progress.of_bytes("backup") as progress:
+        missing = back_up(folder, target, progress)
+    _warn_of(missing)
+    sys.stdout.write(f"{target}\n")
+    return 0
+
+
+def _warn_of(missing: Any) -> None:
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        sys.stderr.write(f"rhetor: missing in the state folder: {missing[0]}{more}\n")
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from .progress import Progress
+    from .restore import restore
+
+    home = Home(_folder(arguments), os.environ)
+    if not arguments.file.exists():
+        sys.stderr.write(f"rhetor: {arguments.file} does not exist\n")
+        return WRONG_USAGE
+    home.prepare()
+    try:
+        home.lock()
+    except HomeTaken:
+        sys.stderr.write(f"rhetor: a hub is running in {home.folder}; stop it with aish shutdown\n")
+        return WRONG_USAGE
+    try:
+        with Progress.of_bytes("restore") as progress:
+            progress.total = arguments.file.stat().st_size
+            done = restore(home.folder, arguments.file, progress)
+    finally:
+        home.release()
+    _warn_of(done.missing)
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.header.at / 1000))
+    kept = f"; what it replaced is in {done.aside}" if done.aside else ""
+    sys.stdout.write(f"restored the state of {made}{kept}\n")
+    return 0
