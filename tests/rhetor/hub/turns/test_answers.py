@@ -15,6 +15,7 @@ from tests.rhetor.hub.usage_counts import folded_usage, stored_usage
 
 from rhetor.domain.command import AnswerPermission, InterruptSession, Principal, SendMessage
 from rhetor.domain.event import (
+    Cause,
     Event,
     OutputDelta,
     Payload,
@@ -33,7 +34,7 @@ from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import StateConflict
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.hub import Hub
-from rhetor.hub.sessions.send import Accepted
+from rhetor.hub.sessions.send import Accepted, send
 from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.base import follow
 
@@ -176,3 +177,14 @@ async def test_the_usage_of_an_interrupted_turn_is_logged() -> None:
         assert (sums, sessions) == await folded_usage(hub.state.store)
         whole = sum(sums.values(), Amounts())
         assert whole == Amounts(turns=1, unpriced=1, input_tokens=7, output_tokens=2)
+
+
+async def test_the_usage_of_an_interrupted_question_of_an_agent_counts_for_the_caller_behind_it() -> None:
+    async with hosts_here() as hosts, agents(hosts) as hub:
+        cause = Cause("m_1", caller="boss", project="web")  # the message of an agent that answers the boss
+        accepted = await send(hub.state, ME, SendMessage("work", "claude"), cause=cause)
+        await event(hub, accepted, OutputDelta)
+        await hub.execute(ME, InterruptSession(accepted.session_id))
+        await event(hub, accepted, UsageReported)
+        sums, _ = await stored_usage(hub.state.store)
+        assert {(cell.caller, cell.project) for cell in sums} == {("boss", "web")}
