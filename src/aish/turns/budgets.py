@@ -29,5 +29,8 @@ def described(limit: "dict[str, Any]", used: str) -> str:
 
 
 def amount(value: "int | str") -> str:
-    """Return a number of tokens, or an amount in USD, as text."""
-    return f"{value:,}" if isinstance(value, int) else f"${value}"
+    """Return a number of tokens, or an amount in USD, as text. Cents are always shown."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    dollars, _, rest = value.partition(".")
+    return f"${int(dollars):,}.{rest.rstrip('0').ljust(2, '0')}"
