@@ -175,3 +175,20 @@ def test_a_turn_is_handed_over_with_its_history_and_the_first_agent_is_told_what
         ("first", None),
         ("first", None),
     ]
+
+
+def test_an_agent_that_was_removed_while_it_was_offered_is_not_called(machine: Machine) -> None:
+    configure(machine, "ask")
+    assert machine.run("second", "hello").returncode == 0
+    turn = machine.start("first", "limit 3600")
+    request = request_of(machine)
+    settings = json.loads((machine.folder / "config.yaml").read_text())
+    del settings["tools"]["second"]
+    (machine.folder / "config.yaml").write_text(json.dumps(settings))
+    assert machine.rhetor("reload").returncode == 0
+    assert machine.run("approve", request["request_id"], "peer:second").returncode == 0
+    again = request_of(machine)
+    assert [option["option_id"] for option in again["options"]] == ["continue", "now", "stop"]
+    assert machine.run("approve", again["request_id"], "now").returncode == 0
+    out, err = turn.communicate(timeout=SECONDS)
+    assert (turn.returncode, json.loads(out)) == (0, ["limit 3600", "limit 3600"]), err

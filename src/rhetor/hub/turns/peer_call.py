@@ -25,7 +25,7 @@ from rhetor.hub.turns.budgets import BudgetedCall
 from rhetor.hub.turns.handover import pass_on
 from rhetor.hub.turns.pauses import PausedTurn
 from rhetor.hub.turns.pending import PendingRequests
-from rhetor.hub.turns.quotas import after_answer, after_limit
+from rhetor.hub.turns.quotas import after_answer, after_limit, can_be_called
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -200,7 +200,7 @@ class PeerCall:
     async def _follow(self, paused: PausedTurn) -> None:
         """Do what was chosen: pause again for another answer, or continue."""
         question, chosen, other = paused.pause.question, paused.chosen, paused.other_peer
-        if other is not None and not self._state.peers.has(other):
+        if other is not None and not can_be_called(self._state, other):
             await self._pause(question.without(chosen))  # it was removed after it was offered
             return
         if question.cause == "budget":

@@ -102,9 +102,11 @@ def can_be_called(state: State, name: str) -> bool:
     if not state.peers.has(name):
         return False
     peer = state.peers.get(name)
-    if peer.program is None or instances_of(state, peer.name):
+    if peer.program is None:
         return True
-    if not is_configured(state, peer.name):
-        return False
+    if not is_configured(state, peer.name):  # it cannot be started again for another conversation
+        return peer.name in state.instances
+    if instances_of(state, peer.name):
+        return True
     path = state.launches(peer, None).env.get("PATH")
     return shutil.which(peer.program.argv[0], path=path) is not None
