@@ -28,6 +28,8 @@ EXPLAINED = {
     "unknown_team",
     "not_found",
     "budget_configured",
+    "invalid_backup",
+    "not_backed_up",
     "team_configured",
     "tool_server_configured",
     "answer_timeout",
