@@ -37,7 +37,7 @@ from .catalog.usage import Spent, source_of
 from .programs.adoption import adopt, register
 from .programs.instances import instances_of
 from .sessions.leases import expect_clients
-from .sessions.restores import finish_restores
+from .sessions.unfinished_restores import finish_restores
 from .turns.runner import SessionRunner, closing_if_once, wake
 
 if TYPE_CHECKING:

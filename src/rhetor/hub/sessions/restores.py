@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,15 +18,13 @@ from rhetor.domain.command import Principal, RestoreSession
 from rhetor.domain.event import CheckpointMade
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session
-from rhetor.domain.snapshot import Change, Snapshot
-from rhetor.errors import NotFound, PeerBusy, RhetorError
+from rhetor.domain.snapshot import Change
+from rhetor.errors import PeerBusy, RhetorError
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles
 from rhetor.hub.catalog.sessions import session_row, unchanged
-from rhetor.hub.core.commits import until_accepted, until_unchanged
-from rhetor.hub.core.progress import counter
+from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
-from rhetor.store.base import Draft, parse_cursor
-from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreUndone
+from rhetor.store.base import Draft
 
 from .agent_memory import (
     Outcome,
@@ -44,25 +39,15 @@ from .agent_memory import (
     recall,
     remembered,
 )
-from .checkpoint_limits import of_session
-from .checkpoints import MessageChanges, Place, make, message_changes, place_of, position_at
-from .session_files import cannot, differences, taken
+from .checkpoints import MessageChanges, Place, message_changes, place_of, position_at
+from .restored_files import kept_before, restore_files, settle, snapshot_of
+from .session_files import differences
 from .states import open_one, owned_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 log = logging.getLogger(__name__)
-
-
-class Note(Struct, frozen=True):
-    """What the journal of a restore keeps for the next hub. `cursor`: the position of the checkpoint, which a
-    limit may have removed since."""
-
-    session_id: str
-    owner: str
-    checkpoint: str
-    cursor: str = ""
 
 
 class Restored(Struct, frozen=True):
@@ -92,7 +77,7 @@ async def preview(state: State, principal: Principal, session_id: str, at: str) 
     files, messages = place.files, await _messages(state, session, place)
     if files is None:
         return Restored(session, messages=messages)
-    now = await _before(state, files)
+    now = await snapshot_of(state, files)
     changed = await differences(state, now.root.hex(), files.root)
     return Restored(session, changed=changed, messages=messages)
 
@@ -114,7 +99,7 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     session = await _idle(state, principal, command.session_id)
     place = await place_of(state, session, command.at)
     messages = await _messages(state, session, place)
-    agent = await _recalled(state, session, place)
+    agent = await recalled_agent(state, session, place)
     if place.files is None:
         done = Restored(await _commit(state, principal, session.id, place, agent))
     else:
@@ -143,17 +128,17 @@ async def _in_folder(
     files: KeptFiles,
     agent: Recalled | None,
 ) -> Restored:
-    now = await _before(state, files)
+    now = await snapshot_of(state, files)
     changed = await differences(state, now.root.hex(), files.root)
-    kept = await _kept_before(state, principal, session, files, now)
-    journal = await _restore_files(state, session, place, files, now)
+    kept = await kept_before(state, principal, session, files, now)
+    journal = await restore_files(state, session, place, files, now)
     try:
         restored = await _commit(state, principal, session.id, place, agent, journal.number)
     except RhetorError:
         undone = await asyncio.to_thread(lambda: state.files().finish(journal, undo=True))
-        await _settle(state, principal, session.id, undone)
+        await settle(state, principal, session.id, undone)
         raise
-    saved = await _settle(state, principal, session.id, journal)
+    saved = await settle(state, principal, session.id, journal)
     return Restored(restored, kept, saved, changed)
 
 
@@ -167,44 +152,6 @@ async def _idle(state: State, principal: Principal, session_id: str) -> Session:
     if runner := state.runners.get(session.id):
         raise PeerBusy(session.peer, runner.current.turn.turn_id if runner.current else "")
     return session
-
-
-async def _before(state: State, files: KeptFiles) -> Snapshot:
-    """Return a snapshot of the folder as it is, with all paths of the checkpoint."""
-    try:
-        wanted = await asyncio.to_thread(lambda: state.files().paths(bytes.fromhex(files.root)))
-    except DamagedObject as error:
-        raise cannot("the files of the checkpoint cannot be read", error) from error
-    return await taken(state, Path(files.folder), wanted)
-
-
-async def _kept_before(
-    state: State, principal: Principal, session: Session, files: KeptFiles, now: Snapshot
-) -> CheckpointRow | None:
-    """Keep the files as a checkpoint, unless one of the session has them already."""
-    known = await of_session(state, session.id)
-    if any(c.files is not None and c.files.root == now.root.hex() for c in known):
-        return None
-    kept = KeptFiles.of(files.folder, now)
-    return await make(state, principal, session.id, "before a restore", files=kept, automatic=True)
-
-
-async def _restore_files(
-    state: State, session: Session, place: Place, files: KeptFiles, now: Snapshot
-) -> Journal:
-    checkpoint = place.checkpoint.id if place.checkpoint else ""
-    note = msgspec.json.encode(Note(session.id, session.owner, checkpoint, str(place.position)))
-    folder, root = Path(files.folder), bytes.fromhex(files.root)
-    try:
-        progress = counter("files")
-        return await asyncio.to_thread(
-            lambda: state.files().restore(folder, root, now.root, note, progress=progress)
-        )
-    except RestoreUndone as error:
-        await _settle(state, Principal(session.owner), session.id, error.journal)
-        raise cannot("the files cannot be restored, and are as they were", error) from error
-    except (Obstructed, DamagedObject, OSError) as error:
-        raise cannot("the files cannot be restored", error) from error
 
 
 async def _commit(
@@ -221,12 +168,12 @@ async def _commit(
         session = await _idle(state, principal, session_id)
         if agent is not None and session.used_at != agent.used_at:  # it had a message meanwhile
             raise PeerBusy(session.peer, "")
-        return await _begin_epoch(state, session, place, agent, number)
+        return await begin_epoch(state, session, place, agent, number)
 
     return await until_unchanged(attempt)
 
 
-async def _begin_epoch(
+async def begin_epoch(
     state: State, session: Session, place: Place, agent: Recalled | None, number: str
 ) -> Session:
     made = CheckpointMade(state.ids.new("c"), "restored", f"{session.id}@{place.position}")
@@ -262,7 +209,7 @@ class Recalled(Struct, frozen=True):
     used_at: int
 
 
-async def _recalled(state: State, session: Session, place: Place) -> Recalled | None:
+async def recalled_agent(state: State, session: Session, place: Place) -> Recalled | None:
     """Return how the session's agent goes back; None if it has none. End its program, unless it can continue
     as it is."""
     peer = agent_of(state, session)
@@ -284,58 +231,3 @@ async def _begun(state: State, session: Session, agent: Recalled | None) -> Outc
     except RhetorError as error:  # its program cannot be started: it goes back before the next message
         log.warning("an agent was not started", extra={"session": session.id, "reason": error.detail})
         return await outcome(state, session, agent.recall)
-
-
-async def _settle(
-    state: State, principal: Principal, session_id: str, journal: Journal
-) -> CheckpointRow | None:
-    """Keep what changed during the restore as a checkpoint, and forget its journal."""
-    saved = None
-    if journal.saved is not None:
-        folder = os.fsdecode(journal.folder)
-        root = journal.saved
-        found = await asyncio.to_thread(lambda: state.files().paths(root))
-        kept = KeptFiles(folder=folder, root=root.hex(), files=len(found), bytes=0)
-
-        async def keep() -> CheckpointRow:
-            return await make(
-                state, principal, session_id, "changed during a restore", files=kept, automatic=True
-            )
-
-        saved = await until_accepted(keep, session_id)
-    await asyncio.to_thread(lambda: state.files().settle(journal))
-    return saved
-
-
-async def finish_restores(state: State) -> None:
-    """Finish the restores of files that an earlier hub did not, and commit them. One that fails is logged and
-    tried again by the next hub."""
-    for journal in state.files.unfinished():
-        try:
-            note = msgspec.json.decode(journal.note, type=Note)
-            await _finish(state, note, journal)
-        except (RhetorError, DamagedObject, Obstructed, OSError, msgspec.DecodeError) as error:
-            folder = os.fsdecode(journal.folder)
-            log.error("a restore cannot be finished", extra={"folder": folder, "reason": str(error)})
-
-
-async def _finish(state: State, note: Note, journal: Journal) -> None:
-    finished = await asyncio.to_thread(lambda: state.files().finish(journal))
-    owner = Principal(note.owner)
-    session = await owned_session(state, owner, note.session_id)
-    if session.takes_messages and session.restore != journal.number and not finished.undone:
-        place = await _noted_place(state, session, note)
-        agent = await _recalled(state, session, place)
-        await _begin_epoch(state, session, place, agent, journal.number)
-    await _settle(state, owner, session.id, finished)
-    done = "a restore of files was undone" if finished.undone else "a restore of files was finished"
-    log.warning(done, extra={"folder": os.fsdecode(journal.folder)})
-
-
-async def _noted_place(state: State, session: Session, note: Note) -> Place:
-    try:
-        return await place_of(state, session, note.checkpoint)
-    except NotFound:
-        if not note.cursor:  # of an older hub
-            raise
-        return Place(parse_cursor(note.cursor), None)

@@ -19,7 +19,7 @@ from rhetor.hub.catalog.checkpoints import checkpoint_of
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.hub.core.limits import CheckpointLimits, Limits
-from rhetor.hub.sessions.restores import Note
+from rhetor.hub.sessions.restored_files import Note
 from rhetor.store.files.restore import Restore
 from rhetor.store.memory import MemoryStore
 
