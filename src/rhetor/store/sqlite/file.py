@@ -16,6 +16,7 @@ from pathlib import Path
 from rhetor.errors import StoreDamaged, StoreRefused
 
 from .connection import atomic, connect, is_damage, refusal
+from .contents import require_readable
 from .incarnation import incarnation_of
 from .schema import migrate
 from .witness import Closed, Seen, checksum_of, stamp_of
@@ -36,6 +37,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreDamaged(str(path), [str(error)]) if is_damage(error) else refusal(error) from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message
+        raise StoreDamaged(str(path), ["a name in the schema is not valid UTF-8"]) from error
     except OSError as error:
         raise StoreRefused(f"{path} cannot be opened: {error.strerror}") from error
 
@@ -77,16 +80,18 @@ def prepare(path: Path, seen: Seen | None) -> str | None:
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would apply the umask
     untouched = seen is not None and seen.closed is not None and seen.closed.stamp == stamp_of(path)
-    altered = not untouched and seen is not None and seen.closed is not None and _altered(path, seen.closed)
+    altered = not untouched and seen is not None and seen.closed is not None and is_altered(path, seen.closed)
     with closing(connect(path)) as connection:
         is_new = connection.execute("PRAGMA user_version").fetchone() == (0,)
         if not untouched or not _was_closed(connection):
             require_sound(path, connection)
+        if altered:
+            require_readable(path, connection)
         migrate(connection)
         _note(connection, clean=False)
         if is_new or seen is None:
             return None
-        if not _has(connection, seen):
+        if not has_seen(connection, seen):
             return (
                 f"{path} is older than it was when the hub stopped: clients read everything again; if that "
                 "was not intended, stop the hub and put the newest copy in place"
@@ -99,12 +104,12 @@ def prepare(path: Path, seen: Seen | None) -> str | None:
         return None
 
 
-def _altered(path: Path, closed: Closed) -> bool:
+def is_altered(path: Path, closed: Closed) -> bool:
     """Return whether the file is another one than the one that was closed, not only a copy of it."""
     return closed.checksum is None or checksum_of(path) != closed.checksum
 
 
-def _has(connection: sqlite3.Connection, seen: Seen) -> bool:
+def has_seen(connection: sqlite3.Connection, seen: Seen) -> bool:
     """Return whether the database has everything up to what was committed last."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
     if row is None or row[0] < seen.version:

@@ -18,9 +18,9 @@ import msgspec
 
 from rhetor.domain.event import Folded
 from rhetor.store.base import random_epoch
-from rhetor.store.encoding import decode
 
 from .connection import atomic, connect
+from .contents import is_sound
 from .schema import MIGRATIONS, migrate
 
 # the tables, with the columns of their keys
@@ -35,6 +35,7 @@ TABLES = {
 }
 MAX_RANGES = 1_000  # that are tried per stream
 VERSIONS = 1_000_000  # to skip, so that no version of a lost row is used again
+DAMAGE = sqlite3.DatabaseError, UnicodeDecodeError  # the latter if SQLite quotes a damaged name
 log = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ class _Copy:
     def _version(self, source: sqlite3.Connection) -> int:
         try:
             (version,) = source.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             version = 0
         self.lost = self.lost or not 0 < version <= len(MIGRATIONS)
         return version if 0 < version <= len(MIGRATIONS) else 0
@@ -116,7 +117,7 @@ class _Copy:
 
 def _from_indexes(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """Add the incarnations that only the indexes still have. Their epochs are lost, as a new one begins."""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*DAMAGE):
         query = "SELECT id FROM incarnations INDEXED BY incarnations_present WHERE present"
         present = {id for (id,) in source.execute(query)}
         query = "SELECT id, stream FROM incarnations INDEXED BY incarnations_stream WHERE stream > ''"
@@ -186,7 +187,7 @@ class _Table:
                 with suppress(sqlite3.IntegrityError):
                     self._target.execute(self._insert, row)
                 last = row[self._at]
-        except sqlite3.DatabaseError:
+        except DAMAGE:
             return False, last if isinstance(last, int) else None
         return True, last if isinstance(last, int) else None
 
@@ -195,6 +196,7 @@ def _repair(target: sqlite3.Connection) -> None:
     """Close the gaps in the streams, and let no row get a version that was used before."""
     for table in ("events", "texts"):
         target.execute(f"DELETE FROM {table} WHERE inc NOT IN (SELECT id FROM incarnations)")
+    _drop_unreadable(target)
     target.execute("UPDATE incarnations SET base = NULL WHERE base NOT IN (SELECT id FROM incarnations)")
     for inc, earliest in target.execute("SELECT id, earliest FROM incarnations").fetchall():
         _close_gaps(target, inc, earliest)
@@ -205,13 +207,13 @@ def _repair(target: sqlite3.Connection) -> None:
 def _close_gaps(target: sqlite3.Connection, inc: int, earliest: int) -> None:
     """Put a `folded` event in the place of missing events, so that readers pass it and no number is reused.
     Messages may be left of the last events."""
-    query = "SELECT seq, at, type, data FROM events WHERE inc = ? AND seq >= ? ORDER BY seq"
+    query = "SELECT seq, at, type, turn_id, step, data FROM events WHERE inc = ? AND seq >= ? ORDER BY seq"
     after, last_at, gaps = earliest, 0, []
-    for seq, at, kind, data in target.execute(query, (inc, earliest)):
+    for seq, at, kind, turn_id, step, data in target.execute(query, (inc, earliest)):
         last_at = at
-        first = _first_number(seq, kind, data)
-        if first is None:  # it is damaged: it belongs to the gap
-            continue
+        if not is_sound("events", {"type": kind, "turn_id": turn_id, "step": step, "data": data}):
+            continue  # it belongs to the gap
+        first = msgspec.json.decode(data, type=Folded).from_seq if kind == Folded.type else seq
         if first > after:
             gaps.append((after, first - 1, at))
         after = seq + 1
@@ -229,13 +231,16 @@ def _close_gaps(target: sqlite3.Connection, inc: int, earliest: int) -> None:
         )
 
 
-def _first_number(seq: int, kind: str, data: Any) -> int | None:
-    """Return the first number that the event stands for; None if it is damaged."""
-    try:
-        decode(kind, data)
-        return msgspec.json.decode(data, type=Folded).from_seq if kind == Folded.type else seq
-    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError):
-        return None
+def _drop_unreadable(target: sqlite3.Connection) -> None:
+    """Drop the rows that the hub could not read. Events are replaced instead."""
+    for table in ("rows", "keys"):
+        key = TABLES[table]
+        cursor = target.execute(f"SELECT * FROM {table}")
+        columns = [column[0] for column in cursor.description]
+        found = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
+        damaged = [tuple(row[name] for name in key) for row in found if not is_sound(table, row)]
+        where = " AND ".join(f"{name} = ?" for name in key)
+        target.executemany(f"DELETE FROM {table} WHERE {where}", damaged)
 
 
 def _source(path: Path) -> sqlite3.Connection:

@@ -209,3 +209,33 @@ async def test_readable_data_of_a_damaged_file_is_salvaged_and_the_file_kept(
             await say(store, "s", "it goes on")
         assert len(kept_of(folder / "hub.db")) == (1 if "was damaged" in store.notices[0] else 0)
     assert reported
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows"),
+    [
+        ("UPDATE events SET data = x'7b' WHERE inc = 1 AND seq = 5", 60),
+        ("UPDATE events SET turn_id = CAST(x'ff' AS TEXT) WHERE inc = 1 AND seq = 5", 60),
+        ("UPDATE rows SET doc = x'7b' WHERE id = 't5'", 59),
+    ],
+)
+async def test_a_value_that_cannot_be_read_is_found_although_sqlite_finds_no_damage(
+    tmp_path: Path, made: tuple[Path, Histories], damage: str, rows: int
+) -> None:
+    path = tmp_path / "hub.db"
+    before = filled(path, made)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(damage)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    async with opened(path) as store:
+        assert "was damaged" in store.notices[0]
+        assert kept_of(path)
+        for stream in STREAMS:
+            head, records = await history(store, stream)
+            assert head.epoch != before[stream][0].epoch
+            known = {record.seq: record.data for record in before[stream][1]}
+            assert [r.seq for r in records] == list(known)
+            folded = [r.seq for r in records if r.type == Folded.type]
+            assert folded == ([5] if rows == 60 and stream == "s" else [])
+            assert all(known[r.seq] == r.data for r in records if r.type != Folded.type)
+        assert len(await store.find("turn")) == rows
