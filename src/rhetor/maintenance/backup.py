@@ -20,6 +20,7 @@ from msgspec import Struct
 from rhetor.errors import RhetorError, StoreDamaged
 from rhetor.hub.catalog import checkpoints
 from rhetor.hub.sessions import blobs
+from rhetor.store.files.objects import INDEX
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.file import require_sound
 from rhetor.store.sqlite.snapshot import copy, snapshot
@@ -29,7 +30,6 @@ from .folders import fsync, temporary
 from .progress import Progress
 
 ATTEMPTS = 3  # to read a state in which nothing is missing
-INDEX = "objects.db"
 
 
 class NotBackedUp(RhetorError):
@@ -63,8 +63,8 @@ def back_up(home: Path, target: Path, progress: Progress) -> Sequence[str]:
     with temporary(target.parent, f".{target.name}.part-") as beside, temporary(home, "backup-") as links:
         try:
             return _back_up(home, target, beside, links, progress)
-        except sqlite3.Error as error:
-            raise NotBackedUp(f"{database} cannot be read: {error}") from error
+        except (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
+            raise NotBackedUp(f"{database} cannot be read: {error}; run rhetor check") from error
 
 
 def _exists(target: Path) -> NotBackedUp:

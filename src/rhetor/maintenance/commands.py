@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rhetor.home import Home, HomeTaken, state_home
 
@@ -26,7 +27,33 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     restore = commands.add_parser("restore", help="replace the state of a stopped hub with that of a backup")
     restore.add_argument("file", type=Path, metavar="FILE", help="a file that `rhetor backup` wrote")
     restore.set_defaults(run=_stoppable(_restore))
-    return [backup, restore]
+    check = commands.add_parser("check", help="check the hub's state, and change nothing")
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(run=_stoppable(_check))
+    export = commands.add_parser("export", help="print the events of the log as JSON lines")
+    export.add_argument("--session", metavar="NAME", help="only those of this session, by name or id")
+    for flag, what in (("--from", "since"), ("--to", "before")):
+        help = f"only those {what} 2026-01-31T12:00, for example"
+        export.add_argument(flag, dest=what, type=_time, metavar="TIME", help=help)
+    export.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="a new file (default: standard output)",
+    )
+    export.set_defaults(run=_stoppable(_export))
+    return [backup, restore, check, export]
+
+
+def _time(text: str) -> int:
+    """Return a time in ISO 8601 as Unix time in milliseconds. Without a zone, it is local time."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"invalid time {text!r}; write it as 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
 
 
 def _stoppable(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -104,3 +131,58 @@ def _restore(arguments: argparse.Namespace) -> int:
     kept = f"; what it replaced is in {done.aside}" if done.aside else ""
     sys.stdout.write(f"restored the state of {made}{kept}\n")
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from .check import check
+    from .progress import Progress
+
+    folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    if not (folder / "hub.db").exists():
+        sys.stderr.write(
+            f"rhetor: {folder} has no hub.db; name the state folder with --home or RHETOR_HOME\n"
+        )
+        return WRONG_USAGE
+    with Progress("check", "items") as progress:
+        found = check(folder, progress)
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return 1 if found.findings else 0
+    for finding in found.findings:
+        sys.stdout.write(f"{finding.kind}  {finding.place}  {finding.detail}\n")
+    sys.stdout.write(
+        f"checked {found.streams:,} streams, {found.events:,} events, {found.rows:,} rows, {found.blobs:,} "
+        f"blobs and {found.objects:,} objects of checkpoints: {len(found.findings) or 'no'} findings\n"
+    )
+    return 1 if found.findings else 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from .export import Wanted
+
+    folder = _folder(arguments)
+    wanted = Wanted(arguments.session, arguments.since, arguments.before)
+    if arguments.output is None:
+        _export_to(folder, wanted, sys.stdout.buffer, shown=not sys.stdout.isatty())
+        return 0
+    try:
+        with arguments.output.open("xb") as file:
+            _export_to(folder, wanted, file)
+    except FileExistsError:
+        sys.stderr.write(f"rhetor: {arguments.output} exists already; choose another name\n")
+        return WRONG_USAGE
+    except BaseException:  # also an interrupt: no file is left that looks complete
+        arguments.output.unlink(missing_ok=True)
+        raise
+    return 0
+
+
+def _export_to(folder: Path, wanted: Any, file: IO[bytes], *, shown: bool = True) -> None:
+    from .export import export
+    from .progress import Progress
+
+    with Progress("export", "events", shown=shown) as progress:
+        export(folder, wanted, file.write, progress)
+    file.flush()

@@ -19,13 +19,13 @@ class Progress:
     """The line for one piece of work, called `what`. `unit`: what is counted, in the plural; so many of them
     are one of the `done` units."""
 
-    def __init__(self, what: str, unit: str, size: int = 1) -> None:
+    def __init__(self, what: str, unit: str, size: int = 1, *, shown: bool = True) -> None:
         self._what = what
         self._unit = unit
         self._size = size
         self._begun = monotonic()
         self._next = self._begun + QUIET_SECONDS
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = shown and sys.stderr.isatty()
         self._is_shown = False
         self._done = 0
         self.total: int | None = None

@@ -21,6 +21,7 @@ from .base import DamagedObject
 from .journal import fsync_folder
 from .pack import Pack
 
+INDEX = "objects.db"
 VARIABLES = 500  # of one query; old versions of SQLite allow 999
 IN_USE = 0.5  # a pack of which a smaller part is in use is written again
 SCHEMA = """
@@ -44,7 +45,7 @@ class Objects:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._writing = Lock()
         self._lock = Lock()  # of the connection
-        self._index = sqlite3.connect(folder / "objects.db", isolation_level=None, check_same_thread=False)
+        self._index = sqlite3.connect(folder / INDEX, isolation_level=None, check_same_thread=False)
         self._index.execute("pragma journal_mode = wal")
         self._index.execute("pragma synchronous = full")
         self._index.executescript(SCHEMA)
@@ -192,3 +193,37 @@ class Objects:
 
     def _path(self, pack: int) -> Path:
         return self._folder / f"{pack}.pack"
+
+
+class StoredObjects(Objects):
+    """The objects of a store that another process may be using. Nothing is written.
+
+    Raises:
+        sqlite3.Error: the index cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writing = Lock()
+        self._lock = Lock()
+        place = f"{(folder / INDEX).absolute().as_uri()}?mode=ro"
+        self._index = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+
+    def findings(self) -> list[str]:
+        """Return what is wrong with the index, according to SQLite."""
+        with self._lock:
+            found = [finding for (finding,) in self._index.execute("pragma integrity_check(20)")]
+        return [finding for finding in found if finding != "ok"]
+
+    def all(self) -> list[tuple[bytes, int, int]]:
+        """Return the digest, the pack and the size of each object, in the order in which they are stored."""
+        with self._lock:
+            return self._index.execute(
+                "select digest, pack, bytes from objects order by pack, offset"
+            ).fetchall()
+
+    def has_pack(self, pack: int) -> bool:
+        """Whether the file of a pack is there, or the index does not name the pack any more."""
+        with self._lock:
+            named = self._index.execute("select 1 from packs where id = ?", (pack,)).fetchone()
+        return named is None or self._path(pack).exists()

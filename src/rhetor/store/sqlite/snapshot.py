@@ -23,6 +23,7 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises:
         sqlite3.Error: it cannot be read.
+        UnicodeDecodeError: it is damaged, and SQLite quotes a damaged name.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     source = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
