@@ -91,7 +91,7 @@ STACKS = {
         {"sessions"},
         {"forwarding"},
         {"plans"},
-        {"budgets", "hub_peer", "recovery", "tool_servers"},
+        {"budgets", "hub_peer", "recovery", "retention", "tool_servers"},
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],

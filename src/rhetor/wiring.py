@@ -28,7 +28,7 @@ from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.home import Home
-from rhetor.hub.core.limits import CheckpointLimits, Limits
+from rhetor.hub.core.limits import CheckpointLimits, Limits, Retention
 from rhetor.settings import ANSWERING, Keys, Settings, budgets_of, named_models, peers_of, tools_of
 from rhetor.tool_catalog import ConfiguredPrograms
 
@@ -113,6 +113,7 @@ def _limits(settings: Settings) -> Limits:
             settings.checkpoints.max_age_days,
             settings.checkpoints.max_bytes,
         ),
+        retention=Retention(settings.retention.max_age_days, settings.retention.max_bytes),
     )
 
 

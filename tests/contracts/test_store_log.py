@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.domain.event import Event, Folded, OutputDelta, Position
 from rhetor.errors import NotFound, PositionLost
@@ -257,3 +258,25 @@ async def test_folding_while_a_follower_reads_leaves_no_gap(store: Store) -> Non
     assert [event.seq for event in seen] == [*range(1, 8), 51, 52]
     assert seen[7].prev == 1
     await batches.aclose()  # type: ignore[attr-defined]
+
+
+async def test_streams_with_old_events_are_found_with_what_is_to_be_kept(store: Store) -> None:
+    assert await store.oldest() is None
+    for stream, times in (("a", (10, 20, 30)), ("b", (40, 50)), ("c", (5, 6)), ("d", ())):
+        await store.commit(stream, [replace(chunk("x", "t"), at=at) for at in times])
+    assert await store.oldest() == 5
+    assert sorted(await store.old_events(20)) == [("a", 2), ("c", 3)]
+    assert await store.old_events(5) == []
+    for stream, first in await store.old_events(30):
+        await store.truncate(stream, first)
+    assert await store.oldest() == 30
+    assert sorted(await store.old_events(35)) == [("a", 4)]
+    assert [event.seq for event in await events(store, "a", 2)] == [3]
+
+
+async def test_a_store_is_smaller_after_its_events_were_removed(store: Store) -> None:
+    for _ in range(4):
+        await fill(store, 2_000)
+    before = await store.size()
+    await store.truncate("s", 8_001)
+    assert 0 <= await store.size() < before / 2

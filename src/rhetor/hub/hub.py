@@ -23,7 +23,7 @@ from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
 from . import budgets as budget_commands
-from . import tool_servers
+from . import retention, tool_servers
 from .active import OpenRequests
 from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
@@ -325,5 +325,6 @@ async def _sweep(state: State) -> None:
         try:
             await states.expire_old(state)
             await checkpoint_limits.sweep(state)
+            await retention.sweep(state)
         except Exception:  # a bug or the store; the next sweep retries
             log.exception("expiry sweep failed")

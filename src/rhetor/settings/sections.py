@@ -249,6 +249,14 @@ class CheckpointSettings(Section, frozen=True):
     max_bytes: Count = 2_147_483_648
 
 
+class RetentionSettings(Section, frozen=True):
+    """Events that are removed from the log: those older than `max_age_days`, and the oldest ones if the
+    database takes more than `max_bytes`. Without these settings, all are kept."""
+
+    max_age_days: Annotated[float, Meta(gt=0)] | None = None
+    max_bytes: Count | None = None
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -297,6 +305,7 @@ class Settings(Section, frozen=True):
     session: SessionSettings = SessionSettings()
     projects: ProjectsSettings = ProjectsSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
+    retention: RetentionSettings = RetentionSettings()
     budgets: dict[BudgetName, BudgetSettings] = {}
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

@@ -425,6 +425,19 @@ class Store(Log, Catalog, Protocol):
         """
         ...
 
+    async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
+        """Return the streams that begin with events from before a time, Unix time in milliseconds. With each
+        comes the number of the first event that is not from before it, or the next number if all are."""
+        ...
+
+    async def oldest(self) -> int | None:
+        """Return the time of the oldest event with which a stream begins; None if there is no event."""
+        ...
+
+    async def size(self) -> int:
+        """Return about how many bytes everything takes. What is removed is free for new content."""
+        ...
+
     async def aclose(self) -> None:
         """Finish pending commits and wake all waiting followers. Later commits raise `StoreRefused`."""
         ...

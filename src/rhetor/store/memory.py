@@ -132,6 +132,21 @@ class MemoryStore:
         self._require(stream).truncate(before)
         self._wakeups.wake(stream)
 
+    async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
+        found = []
+        for stream, incarnation in self._streams.items():
+            if incarnation.records and incarnation.records[0].at < before:
+                kept = (record.seq for record in incarnation.records if record.at >= before)
+                found.append((stream, next(kept, incarnation.head + 1)))
+        return found
+
+    async def oldest(self) -> int | None:
+        return min((i.records[0].at for i in self._streams.values() if i.records), default=None)
+
+    async def size(self) -> int:
+        events = sum(len(record.data) for i in self._epochs.values() for record in i.records)
+        return events + sum(len(row.doc) for row in self._rows.values())
+
     async def aclose(self) -> None:
         self._closed = True
         self._wakeups.wake_all()

@@ -19,6 +19,16 @@ class CheckpointLimits(msgspec.Struct, frozen=True):
     max_bytes: int = 2 << 30
 
 
+class Retention(msgspec.Struct, frozen=True):
+    """Which events are kept. None: all.
+
+    `max_age_days`: how long. `max_bytes`: what the database may take.
+    """
+
+    max_age_days: float | None = None
+    max_bytes: int | None = None
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Limits of one hub. Times are in seconds.
 
@@ -29,7 +39,7 @@ class Limits(msgspec.Struct, frozen=True):
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
-    reached. `checkpoints`: which are made and kept.
+    reached. `checkpoints`: which are made and kept. `retention`: which events are kept.
     """
 
     session_ttl: float = 3600.0
@@ -44,17 +54,19 @@ class Limits(msgspec.Struct, frozen=True):
     project_roots: tuple[str, ...] = ("~",)
     on_pause: str = "ask"
     checkpoints: CheckpointLimits = CheckpointLimits()
+    retention: Retention = Retention()
 
 
 class Upkeep(msgspec.Struct):
-    """When the checkpoints of one hub were last looked through. Times are on `time.monotonic`.
+    """When the checkpoints and the events of one hub were last looked through. Times are on `time.monotonic`.
 
     `swept`: for those that are too old. `shrunk`: because their files took too much. `removed`: some were
     removed, or an earlier hub may have, and nobody has looked since for content that none has. `told`: of
-    which sessions the readers know that a setting removes checkpoints.
+    which sessions the readers know that a setting removes checkpoints. `retained`: for old events.
     """
 
     swept: float = float("-inf")
     shrunk: float = float("-inf")
     removed: bool = True
+    retained: float = float("-inf")
     told: set[tuple[str, str]] = msgspec.field(default_factory=set)

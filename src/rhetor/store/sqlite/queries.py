@@ -20,6 +20,8 @@ EXCERPT_TOKENS = 24
 _FOREVER = 2**63 - 1
 _EVENT = "seq, at, type, turn_id, step, data"
 _ROW = "kind, id, state, doc, owner, parent, name, at, version"
+# when the first event of the incarnation i was stored
+_BEGINS = "SELECT at FROM events WHERE inc = i.id AND seq >= i.earliest ORDER BY seq LIMIT 1"
 _TEXTS = """
 WITH RECURSIVE view (depth, inc, last, base, base_seq) AS (
     SELECT 0, id, ?, base, base_seq FROM incarnations WHERE id = ?
@@ -84,6 +86,32 @@ def of_types(
         (*begin, *types, limit),
     )
     return [Record(*found) for found in cursor]
+
+
+def old_events(connection: sqlite3.Connection, before: int) -> Sequence[tuple[str, int]]:
+    """Return streams with the number of the first event to keep, as `Store.old_events` does."""
+    return connection.execute(
+        f"""
+        SELECT stream, coalesce(
+            (SELECT seq FROM events WHERE inc = i.id AND seq >= i.earliest AND at >= ?1 ORDER BY seq LIMIT 1),
+            (SELECT max(seq) FROM events WHERE inc = i.id) + 1
+        )
+        FROM incarnations i WHERE present AND ({_BEGINS}) < ?1
+        """,
+        (before,),
+    ).fetchall()
+
+
+def oldest(connection: sqlite3.Connection) -> int | None:
+    (at,) = connection.execute(f"SELECT min(({_BEGINS})) FROM incarnations i WHERE present").fetchone()
+    return None if at is None else int(at)
+
+
+def size(connection: sqlite3.Connection) -> int:
+    """Return the number of bytes in pages that are in use."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, page = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int((pages - free) * page)
 
 
 def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:

@@ -171,6 +171,15 @@ class SqliteStore:
         while await self._submit(Sweep(stream)):
             pass
 
+    async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
+        return await self._read(partial(queries.old_events, before=before))
+
+    async def oldest(self) -> int | None:
+        return await self._read(queries.oldest)
+
+    async def size(self) -> int:
+        return await self._read(queries.size)
+
     # Log
 
     async def head(self, stream: str) -> Head | None:

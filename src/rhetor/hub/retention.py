@@ -1,0 +1,88 @@
+"""Removes old events from the log, as the settings in `retention` say.
+
+The messages of conversations, the rows of the catalog and the sums of usage stay. A reader that was at a
+removed event is told so. Streams in which a turn or a plan runs are left for the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Literal
+
+from rhetor.domain.event import OutputDelta
+
+if TYPE_CHECKING:
+    from .state import State
+
+Setting = Literal["retention.max_age_days", "retention.max_bytes"]
+
+DAY = 86_400_000  # milliseconds
+SWEEP_SECONDS = 3600.0
+STEPS = 8  # a log that is too large loses so many parts of its time, one by one, but never the last
+PAGE = 2_000
+log = logging.getLogger(__name__)
+
+
+async def sweep(state: State) -> None:
+    """Once an hour, remove what is too old, and then what is too much.
+
+    Raises:
+        StoreRefused: the store rejected it. The next sweep continues.
+    """
+    limits = state.limits.retention
+    if limits.max_age_days is None and limits.max_bytes is None:
+        return
+    now = time.monotonic()
+    if now < state.upkeep.retained + SWEEP_SECONDS:
+        return
+    state.upkeep.retained = now
+    if limits.max_age_days is not None:
+        await _remove(state, _now(state) - int(limits.max_age_days * DAY), "retention.max_age_days")
+    if limits.max_bytes is not None:
+        await _shrink(state, limits.max_bytes)
+
+
+def _now(state: State) -> int:
+    """Return the time by a clock that nobody sets."""
+    return state.ids.since(0)
+
+
+async def _shrink(state: State, most: int) -> None:
+    if await state.store.size() <= most:
+        return
+    await _fold(state)
+    oldest, now = await state.store.oldest(), _now(state)
+    for step in range(1, STEPS):
+        if oldest is None or await state.store.size() <= most:
+            break
+        await _remove(state, oldest + (now - oldest) * step // STEPS, "retention.max_bytes")
+    if (size := await state.store.size()) > most:
+        log.warning("the database is larger than it may be", extra={"bytes": size, "max_bytes": most})
+
+
+async def _fold(state: State) -> None:
+    """Fold the chunks of all answers, whose text other events have."""
+    folded, after, before = 0, None, set[tuple[str, str]]()
+    while records := await state.store.of_types((OutputDelta.type,), after, PAGE):
+        after = records[-1].position
+        turns = {(record.stream, record.turn_id) for record in records if record.turn_id}
+        for stream, turn_id in turns - before:
+            folded += await state.store.fold(stream, turn_id)
+        before = turns
+    if folded:
+        log.info("chunks of answers folded", extra={"events": folded, "setting": "retention.max_bytes"})
+
+
+async def _remove(state: State, before: int, setting: Setting) -> None:
+    """Remove the events from before a time, Unix time in milliseconds."""
+    streams = events = 0
+    for stream, first in await state.store.old_events(before):
+        if stream in state.runners or stream in state.plans:
+            continue
+        head = await state.store.head(stream)
+        await state.store.truncate(stream, first)
+        streams += 1
+        events += first - head.earliest if head else 0
+    if streams:
+        log.info("old events removed", extra={"streams": streams, "events": events, "setting": setting})
