@@ -1,4 +1,4 @@
-"""The hub's own commands: `rhetor serve`, `reload`, `token`, `mcp`, `config show` and `doctor`.
+"""The hub's own commands: `rhetor serve`, `token`, `reload`, `cert create`, `config show`, `doctor`, `mcp`.
 
 Those for backups and the like are in `maintenance/commands.py`.
 """
@@ -120,6 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     token.set_defaults(run=_token)
     reload = commands.add_parser("reload", help="make the running hub read its configuration again")
     reload.set_defaults(run=_reload)
+    cert = commands.add_parser("cert", help="create a certificate for a home network")
+    certs = cert.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    create = certs.add_parser("create", help="create a small CA, and a certificate of it for the hub")
+    create.add_argument("names", nargs="*", metavar="NAME", help="host name or address (default: this host)")
+    create.add_argument("--replace", action="store_true", help="replace the hub's certificate")
+    create.add_argument("--new-ca", action="store_true", help="replace the CA, too")
+    create.set_defaults(run=_cert_create)
     config = commands.add_parser("config", help="show the configuration")
     shown = config.add_subparsers(required=True, metavar="COMMAND", title="commands")
     show = shown.add_parser("show", help="print the configuration, and where each value comes from")
@@ -132,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     mcp.set_defaults(run=_mcp)
     maintenance = add_to(commands)
-    for command in (serve, reload, token, show, doctor, mcp, *maintenance):
+    for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
     for command in (serve, reload, token, show, doctor, mcp):
         command.add_argument(
@@ -248,6 +255,33 @@ def _token(arguments: argparse.Namespace) -> int:
         raise Forbidden.to_agents("agent")
     read = rotate_token if arguments.rotate else load_token
     sys.stdout.write(read(_home(arguments).folder / "token") + "\n")
+    return 0
+
+
+def _cert_create(arguments: argparse.Namespace) -> int:
+    import socket
+
+    from rhetor.auth.process_tree import is_marked
+    from rhetor.certificates import Files, create, names_in
+    from rhetor.errors import Forbidden, InvalidSettings
+
+    folder = _home(arguments).folder
+    if is_marked(folder):
+        raise Forbidden.to_agents("agent")
+    files = Files(folder / "tls")
+    if files.certificate.exists() and not (arguments.replace or arguments.new_ca):
+        raise InvalidSettings(f"{files.certificate} exists; `--replace` replaces it and keeps the CA")
+    verb, host = "created", socket.gethostname().partition(".")[0].lower()
+    names = arguments.names or [f"{host}.local", host]
+    if files.certificate.exists():
+        verb, names = "replaced", arguments.names or names_in(files.certificate)
+    made = create(files, names, new_authority=arguments.new_ca)
+    sys.stdout.write(
+        f"{'created' if made.is_new else 'kept'} {files.authority}: the CA; install it on each phone once\n"
+        f"  SHA-256 {made.fingerprint}\n"
+        f"{verb} {files.certificate}: for {', '.join(made.names)}, until {made.expires:%Y-%m-%d}\n"
+        f"start: rhetor serve --host 0.0.0.0 --tls-cert {files.certificate} --tls-key {files.key}\n"
+    )
     return 0
 
 
