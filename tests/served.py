@@ -39,6 +39,7 @@ from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.memory import MemoryStore
 from rhetor.tool_catalog import ConfiguredPrograms
+from rhetor.transports.server.certificate import Certificate
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.server import HubServer, tcp_listener, unix_listener
@@ -116,7 +117,7 @@ class Served:
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
         """Send a request over TCP, with only the credentials in `headers`."""
-        url = f"http://127.0.0.1:{self.port}{path}"
+        url = f"{self.node.url}{path}"
         async with self.remote.request(
             method, url, headers=headers, allow_redirects=False, **options
         ) as response:
@@ -197,10 +198,12 @@ async def served(
     connections: Connections | None = None,
     accepted: AcceptedConnections | None = None,
     budgets: Sequence[Budget] = (),
+    certificate: Certificate | None = None,
     seconds: float = 120.0,
 ) -> AsyncIterator[Served]:
     """Run a hub. `hosts`: the hosts of programs, if there are any; `tools`: configured programs;
-    `connections`: the limits for callers over TCP, `MANY` by default; `accepted`: the limits per client."""
+    `connections`: the limits for callers over TCP, `MANY` by default; `accepted`: the limits per client;
+    `certificate`: with which TCP has TLS."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -229,10 +232,11 @@ async def served(
             tcp_listener("127.0.0.1", 0, or_any=False) as tcp,
         ):
             port = tcp.getsockname()[1]
-            node.addresses = Addresses(port, CONSOLE)
-            node.url, node.console = f"http://127.0.0.1:{port}", f"http://{CONSOLE}:{port}"
+            node.addresses = Addresses(port, CONSOLE, tls=certificate is not None)
+            scheme = "https" if certificate else "http"
+            node.url, node.console = f"{scheme}://127.0.0.1:{port}", f"{scheme}://{CONSOLE}:{port}"
             listening = asyncio.Event()
-            server = HubServer(gated(node, tokens), listening.set, hub.aclose, accepted)
+            server = HubServer(gated(node, tokens), listening.set, hub.aclose, accepted, certificate)
             async with asyncio.TaskGroup() as tasks:
                 checking = tasks.create_task(node.connections.keep_checking(), name="connections")
                 node.shut_down = lambda: setattr(server, "should_exit", True)

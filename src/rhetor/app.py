@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rhetor.auth.addresses import Addresses
+from rhetor.auth.addresses import Addresses, own_names
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
@@ -42,6 +42,7 @@ from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
+from rhetor.transports.server.certificate import Certificate, tls_files
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
 from rhetor.transports.server.held_bytes import HeldBytes
@@ -140,7 +141,12 @@ async def serve(start: Start) -> None:
     settings = start.settings
     collect_seldom()
     async with AsyncExitStack() as stack:
-        tcp = stack.enter_context(tcp_listener(settings.hub.host, settings.hub.port, or_any=start.by_itself))
+        certificate = _certificate(settings.hub)
+        tcp = stack.enter_context(
+            tcp_listener(
+                settings.hub.host, settings.hub.port, or_any=start.by_itself, tls=certificate is not None
+            )
+        )
         unix = stack.enter_context(unix_listener(start.home.socket))
         own_socket = start.home.socket.stat()
         made = configure(settings, start.home, start.environment, start.secrets)
@@ -154,8 +160,8 @@ async def serve(start: Start) -> None:
         tokens = TokenFile(start.home.folder / "token", changed)
         start.secrets.add(filter(None, [tokens.current]))
         app = gated(node, tokens, start.mark)
-        _name(node, tcp.getsockname()[1], start, settings.hub)
-        server = HubServer(app, lambda: _say(node), hub.aclose)
+        _name(node, tcp.getsockname()[1], start, settings.hub, certificate)
+        server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
         node.configuration = lambda: start.shown(reloading.settings)
@@ -167,6 +173,8 @@ async def serve(start: Start) -> None:
             hub.state.background.start(node.connections.keep_checking(), "connections"),
             hub.state.background.start(keep_small(node.tally, hub.state.store.forget_unused), "memory"),
         ]
+        if certificate is not None:
+            beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))
         if start.by_itself:
             idle = stop_when_idle(
                 server, lambda: bool(hub.state.running or hub.state.instances), settings.hub.idle_exit
@@ -257,13 +265,29 @@ def user_name() -> str:
         return f"uid-{os.getuid()}"
 
 
-def _name(node: Node, port: int, start: Start, hub: HubSettings) -> None:
+def _certificate(hub: HubSettings) -> Certificate | None:
+    files = tls_files(hub.tls_cert, hub.tls_key)
+    return Certificate(files) if files else None
+
+
+def _name(node: Node, port: int, start: Start, hub: HubSettings, certificate: Certificate | None) -> None:
     """Set the hub's addresses; its port is known now."""
-    console = f"{secrets.token_hex(8)}.localhost"
-    node.addresses = Addresses(port, console, hub.allowed_hosts, hub.allowed_origins)
-    node.url = f"http://{f'[{hub.host}]' if ':' in hub.host else hub.host}:{port}"
-    node.console = f"http://{console}:{port}"
+    names = certificate.names if certificate else ()
+    name, console = own_names(hub.host, names, f"{secrets.token_hex(8)}.localhost")
+    scheme = "https" if certificate else "http"
+    node.url, node.console = f"{scheme}://{name}:{port}", f"{scheme}://{console}:{port}"
     node.sockets = (f"unix:{start.home.socket}", node.url)
+    node.addresses = Addresses(
+        port, console, hub.allowed_hosts, hub.allowed_origins, tls=bool(certificate), names=(name, *names)
+    )
+    if certificate is None:
+        return
+
+    def changed() -> None:
+        assert node.addresses is not None
+        node.addresses = node.addresses.named((name, *certificate.names))
+
+    node.certificate, certificate.changed = certificate, changed
 
 
 def _say(node: Node) -> None:

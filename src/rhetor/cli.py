@@ -108,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="TCP port (default: 8300); 0 chooses a free one")
     serve.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="certificate (PEM, with its chain): TCP has TLS"
+    )
+    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="key of the certificate (PEM, mode 0600)")
+    serve.add_argument(
         "--auto", action="store_true", help=argparse.SUPPRESS
     )  # set by a shell that starts the hub
     serve.set_defaults(run=_serve)
@@ -190,7 +194,10 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     secrets = Secrets(secret_values(os.environ))
     logs.start(secrets, home.folder / "hub.log")
     file = _file(arguments, home.folder)
-    read = partial(read_settings, file, {"host": arguments.host, "port": arguments.port})
+    files = {"tls_cert": arguments.tls_cert, "tls_key": arguments.tls_key}
+    flags = {"host": arguments.host, "port": arguments.port}
+    flags |= {key: str(path.absolute()) for key, path in files.items() if path}
+    read = partial(read_settings, file, flags)
     settings = read()  # before the hub is imported, so that an invalid configuration fails at once
     import asyncio
 

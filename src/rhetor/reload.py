@@ -15,13 +15,15 @@ from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
 from rhetor.hub.programs.lifecycle import keep_until_ended
 from rhetor.settings import Keys, Settings, differing
+from rhetor.transports.server.certificate import LoadedCertificate, TlsFiles, load_certificate, tls_files
 from rhetor.transports.server.node import Node, Reloaded
 from rhetor.transports.server.rates import Rates
-from rhetor.transports.server.server import require_own
+from rhetor.transports.server.server import require_protected
 from rhetor.wiring import Configured, configure
 
 # keys that are used only when the hub starts: to bind its sockets, and to start the timer of an idle hub
 RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
+TLS = frozenset({"hub.tls_cert", "hub.tls_key"})  # the same, if TLS is turned on or off
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,10 @@ class Reloading:
         assert self.node is not None
         old, settings = self._made, self._read()
         changed = differing(old.settings, settings)
-        require_own(settings.hub.host)  # the hub could not start again with another address
+        files = tls_files(settings.hub.tls_cert, settings.hub.tls_key)
+        # the hub could not start again with an address that is not protected, or an unusable certificate
+        require_protected(settings.hub.host, tls=files is not None)
+        loaded = load_certificate(files) if files else None
         if changed:
             new = await self._checked(settings)
             # a shell may have sent other variables in the meantime
@@ -77,9 +82,19 @@ class Reloading:
             self._retire(old)
         else:  # a provider may have another model now
             self.node.hub.state.background.start(old.access.check_models(), "models")
+        later = RESTART_ONLY if self._renew(files, loaded) else RESTART_ONLY | TLS
         log.info("configuration reloaded", extra={"changed": changed})
-        later = [key for key in changed if key in RESTART_ONLY]
-        return Reloaded([key for key in changed if key not in RESTART_ONLY], later)
+        return Reloaded(
+            [key for key in changed if key not in later], [key for key in changed if key in later]
+        )
+
+    def _renew(self, files: TlsFiles | None, loaded: LoadedCertificate | None) -> bool:
+        """Use the certificate for new connections; return whether that is possible while the hub runs."""
+        assert self.node is not None
+        if self.node.certificate is None or files is None or loaded is None:
+            return self.node.certificate is None and files is None
+        self.node.certificate.use(files, loaded)
+        return True
 
     async def _checked(self, settings: Settings) -> Configured:
         """Return what the settings define, after their providers were asked for the models that they name."""

@@ -192,6 +192,11 @@ def test_a_hub_with_unusable_flags_does_not_start_and_names_the_reason(machine: 
             (("--port", port), f"hub.port: 127.0.0.1:{port}: Address already in use"),
             (("--host", "0.0.0.0"), "hub.host: 0.0.0.0 can be reached by other machines"),
             (("--port", "70000"), "hub.port"),
+            (("--tls-cert", "/none/c.pem"), "hub.tls_cert is set without hub.tls_key"),
+            (
+                ("--tls-cert", "/none/c.pem", "--tls-key", "/none/k"),
+                "hub.tls_cert: /none/c.pem: No such file",
+            ),
         ):
             refused = serve(machine, *flags)
             assert (flags, refused.returncode, refused.stdout) == (flags, 2, "")

@@ -3,7 +3,8 @@ lists, without wildcards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from rhetor.errors import Forbidden, Misdirected
@@ -15,6 +16,7 @@ class Addresses:
     """The hub's own host names and origins on its TCP port, and the additional ones from the settings.
 
     `console` is the host name that a browser's cookie is bound to, because cookies are not bound to ports.
+    `names`: other names of the hub itself, as in its certificate.
     """
 
     def __init__(
@@ -25,11 +27,16 @@ class Addresses:
         origins: Iterable[str] = (),
         *,
         tls: bool = False,
+        names: Iterable[str] = (),
     ) -> None:
         scheme, default = ("https", 443) if tls else ("http", 80)
-        own = ["127.0.0.1", "localhost", "[::1]", console]
+        self._configured, self._names = (tuple(hosts), tuple(origins)), tuple(names)
+        hosts, origins = self._configured
+        own = ["127.0.0.1", "localhost", "[::1]", console, *self._names]
         self._default = default
-        self._tls = tls
+        self.tls = tls
+        # with this prefix, browsers accept the cookie only from this very host, over https
+        self.cookie = "__Host-rhetor" if tls else "rhetor"
         self.console: Authority = (console, port)
         self._hosts = {(name, port) for name in own}
         self._hosts |= {a for host in hosts if (a := _authority(host, default))}
@@ -39,7 +46,12 @@ class Addresses:
     def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
         """Return the hub's own names with these additional ones."""
         name, port = self.console
-        return Addresses(port, name, hosts, origins, tls=self._tls)
+        return Addresses(port, name, hosts, origins, tls=self.tls, names=self._names)
+
+    def named(self, names: Iterable[str]) -> Addresses:
+        """Return the same with these other names of the hub itself."""
+        name, port = self.console
+        return Addresses(port, name, *self._configured, tls=self.tls, names=names)
 
     def check_host(self, header: str) -> Authority:
         """Return the name and port in a Host header.
@@ -68,6 +80,26 @@ class Addresses:
         that origin may not read responses. It is never taken from the header."""
         origin = _origin(header)
         return self._shared.get(origin) if origin is not None else None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a host."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def own_names(host: str, names: Sequence[str], random: str) -> tuple[str, str]:
+    """Return the names for the hub's URL and for its console: of the listener at `host`, with a certificate
+    for `names`. On the loopback interface, the console has a name of its own: the one in the certificate that
+    ends with `.localhost`, or `random`."""
+    written = f"[{host}]" if ":" in host else host
+    if is_loopback(host):
+        return written, next((name for name in names if name.endswith(".localhost")), random)
+    public = [name for name in names if not is_loopback(name)]
+    url = written if written in public or not public else public[0]
+    return url, url
 
 
 def _written(origin: tuple[str, str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -39,11 +40,12 @@ class TcpClients:
     async def agent(self, client: Address, server: Address) -> str | None:
         """Return the peer whose program holds the client's socket; None if no program does.
 
-        The result is `UNIDENTIFIED` if no process has the socket open any more.
+        The result is `UNIDENTIFIED` if no process has the socket open any more. A client on another machine
+        is no program of this hub.
         """
         inode = socket_inode(client, server)
         if not inode:
-            return UNIDENTIFIED
+            return UNIDENTIFIED if is_of_this_machine(client[0]) else None
         last_started = self._processes.last_started()
         if last_started != self._last_started:  # a process can become an agent only by being started
             self._agents = self._processes.agents()
@@ -62,6 +64,18 @@ def socket_inode(client: Address, server: Address) -> int:
         return _from_kernel(client, server)
     except OSError:  # the kernel has no sock_diag(7), or does not allow it
         return _from_table(client, server)
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Return whether an address belongs to an interface of this machine. Only such an address can be bound
+    (ip(7)). If that is not certain, the result is True."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _from_kernel(client: Address, server: Address) -> int:

@@ -58,6 +58,9 @@ WorkingDirectory = Annotated[
 ]
 
 
+AbsolutePath = Annotated[str, Meta(pattern=r"^[/~][^\x00]*\Z", description="an absolute path, or `~`")]
+
+
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
     """A mapping with fixed keys."""
 
@@ -66,7 +69,7 @@ class HubSettings(Section, frozen=True):
     """Where the hub listens, and when it stops. `idle_exit`: seconds without use after which a hub that a
     shell started stops. `allowed_hosts` and `allowed_origins` are accepted in addition to the hub's own, for
     a proxy or another front end. `trust_unidentified`: a caller whose process cannot be identified is the
-    owner."""
+    owner. `tls_cert` and `tls_key`: the files with which TCP has TLS; without them, it has none."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
@@ -74,6 +77,8 @@ class HubSettings(Section, frozen=True):
     allowed_hosts: tuple[Exact, ...] = ()
     allowed_origins: tuple[Exact, ...] = ()
     trust_unidentified: bool = False
+    tls_cert: AbsolutePath | None = None
+    tls_key: AbsolutePath | None = None
 
 
 class ProviderSettings(Section, frozen=True):

@@ -78,7 +78,6 @@ async def read_blob(call: Call, id: str) -> Response:
     blob = await blobs.owned_blob(call.hub.state, call.who, id)
     headers = {
         "content-disposition": f'attachment; filename="{id}"',
-        "x-content-type-options": "nosniff",
         "content-security-policy": "sandbox; default-src 'none'",
         "cache-control": "private, no-store",
         "content-type": blob.media_type,

@@ -14,7 +14,7 @@ from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
-from rhetor.transports.server.gate import COOKIE, wrong
+from rhetor.transports.server.gate import wrong
 
 from .bodies import EnvironmentBody, LoginQuery
 
@@ -107,14 +107,22 @@ async def issue_code(call: Call) -> dict[str, Any]:
 
 async def login(call: Call, query: LoginQuery) -> Response:
     """Exchange the code for a cookie that the browser sends only to the console's host name."""
-    if call.headers.get("host") != call.node.console.removeprefix("http://"):
+    addresses = call.node.addresses
+    assert addresses is not None
+    if addresses.check_host(call.headers.get("host", "")) != addresses.console:
         raise Misdirected("log in at the host name in the link")
     cookie = call.node.logins.redeem(query.code)
     if cookie is None:
         raise wrong(call.node.attempts, call.scope, "the code was used or has expired; request a new one")
-    response = Response(status_code=303, headers={"location": "/", "referrer-policy": "no-referrer"})
+    response = Response(status_code=303, headers={"location": "/"})
     response.set_cookie(
-        COOKIE, cookie, max_age=int(COOKIE_SECONDS), httponly=True, samesite="strict", path="/"
+        addresses.cookie,
+        cookie,
+        max_age=int(COOKIE_SECONDS),
+        secure=addresses.tls,
+        httponly=True,
+        samesite="strict",
+        path="/",
     )
     return response
 

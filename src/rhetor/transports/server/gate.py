@@ -30,7 +30,6 @@ from .held_bytes import HeldBytes, Share
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "rhetor"
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
 INVALID_TOKEN = "invalid token; `rhetor token` prints the valid one"
@@ -193,12 +192,12 @@ class Gate:
             _remember(scope, ByToken(self._tokens))
             return Principal(self._owner)
         if "cookie" in headers and host == addresses.console:
-            return self._by_cookie(scope, headers)
+            return self._by_cookie(scope, headers, addresses.cookie)
         return None
 
-    def _by_cookie(self, scope: Scope, headers: dict[str, str]) -> Principal | None:
+    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> Principal | None:
         try:
-            cookie = SimpleCookie(headers["cookie"]).get(COOKIE)
+            cookie = SimpleCookie(headers["cookie"]).get(name)
         except CookieError:
             return None
         if cookie is None or not self._logins.holds(cookie.value):

@@ -23,6 +23,8 @@ HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 PARTING_SECONDS = 10.0  # for a client to read the last frame of a stream, or the last response
+# browsers use https for this host from now on, for 180 days (RFC 6797)
+HSTS = (b"strict-transport-security", b"max-age=15552000")
 UNREAD_SECONDS = 30.0  # in which a client reads something of a response; streams have a shorter limit
 MOST_PIPELINED = 100  # requests that wait for the response to an earlier one
 
@@ -110,6 +112,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_PIPELINED:
             self._fail(TooLarge("the list of requests without a response", MOST_PIPELINED))
         super().on_headers_complete()
+        if self.scheme == "https" and self.cycle is not None:
+            self._require_https()
+
+    def _require_https(self) -> None:
+        """Let browsers use https for this host, unless it is `localhost`: that would apply to all its ports,
+        and so to other programs of the machine."""
+        if not dict(self.headers).get(b"host", b"").lower().startswith(b"localhost"):
+            self.cycle.default_headers = [*self.server_state.default_headers, HSTS]
 
     def handle_websocket_upgrade(self) -> None:
         self._is_upgraded = True
@@ -125,6 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
         this connection and the connection to it."""
         self.writer.end()
         self._response = None
+        self.scope = None
         self.pipeline.clear()
         if self.cycle is not None:
             cycle: Any = self.cycle

@@ -19,6 +19,7 @@ from rhetor.domain.peer import Peer
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
 
+from .certificate import Certificate
 from .connections import Connections, is_limited
 from .counters import REST, Tally
 from .held_bytes import HeldBytes
@@ -126,11 +127,12 @@ class Node:
 
     `started_at`: Unix time in milliseconds; `by_itself`: a shell started this hub, so a shell's provider
     variables may become its own; `url`: the URL of the TCP listener; `console`: the URL at which browsers log
-    in; `max_parallel`: the limit of a bulk request that sets none; `reload` reads the configuration again, or
-    raises if it is invalid; `told_offline`: the notice about the offline model was sent;
-    `trusts_unidentified`: callers whose process is not known are the owner; `configuration` returns the
-    values in force, each as key, value and origin, without secrets; `components`: what an API keeps for the
-    whole process, by the name of the API; `decoding` is held by who decodes a large body or message.
+    in; `certificate`: that of the TCP listener, if it has TLS; `max_parallel`: the limit of a bulk request
+    that sets none; `reload` reads the configuration again, or raises if it is invalid; `told_offline`: the
+    notice about the offline model was sent; `trusts_unidentified`: callers whose process is not known are the
+    owner; `configuration` returns the values in force, each as key, value and origin, without secrets;
+    `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
+    decodes a large body or message.
     """
 
     hub: Hub
@@ -145,6 +147,7 @@ class Node:
     addresses: Addresses | None = None
     url: str = ""
     console: str = ""
+    certificate: Certificate | None = None
     sockets: tuple[str, ...] = ()
     max_parallel: int = 20
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_changed

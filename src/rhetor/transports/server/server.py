@@ -16,12 +16,15 @@ from typing import Any
 
 import uvicorn
 
+from rhetor.auth.addresses import is_loopback
 from rhetor.auth.peer_process import held
 from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
+from .certificate import Certificate
 from .gate import Client
 from .http_protocol import BoundedProtocol
 from .silent import TCP, AcceptedConnections
+from .tls import TlsConnection
 
 GRACE_SECONDS = 3
 LOOK_SECONDS = 0.005  # between checks for the ends of connections, which nothing announces
@@ -32,6 +35,14 @@ UNACKNOWLEDGED_SECONDS = 20.0
 PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
 STDERR = 2
+BACKLOG = 2048
+# for every response; a response with a policy for its content has that one in addition
+SECURITY_HEADERS = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+]
 UNKNOWN = -1  # the process id of a client in another PID namespace
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -110,7 +121,7 @@ def _handshake_fault(method: str, headers: dict[bytes, bytes]) -> RhetorError | 
 
 class HubServer(uvicorn.Server):
     """The hub's HTTP server. `listening` is called when the sockets accept connections, `closing` before the
-    connections are closed."""
+    connections are closed. `certificate`: with which TCP has TLS; None if it has none."""
 
     def __init__(
         self,
@@ -118,8 +129,10 @@ class HubServer(uvicorn.Server):
         listening: Callable[[], None],
         closing: Callable[[], Awaitable[None]],
         accepted: AcceptedConnections | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
-        protocol: Any = partial(OwnersProtocol, accepted=accepted or AcceptedConnections())
+        self._accepted, self._certificate = accepted or AcceptedConnections(), certificate
+        protocol: Any = partial(OwnersProtocol, accepted=self._accepted)
         self._ending = asyncio.Event()
         super().__init__(
             uvicorn.Config(
@@ -134,6 +147,7 @@ class HubServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                headers=SECURITY_HEADERS,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
@@ -178,8 +192,20 @@ class HubServer(uvicorn.Server):
                     await self._ending.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        with_tls = [each for each in sockets or () if self._certificate and each.family != socket.AF_UNIX]
+        await super().startup([each for each in sockets or () if each not in with_tls])
+        loop = asyncio.get_running_loop()
+        for listener in with_tls:
+            server = await loop.create_server(self._tls_connection, sock=listener, backlog=BACKLOG)
+            self.servers.append(server)
         self._listening()
+
+    def _tls_connection(self) -> TlsConnection:
+        assert self._certificate is not None
+        protocol: Any = self.config.http_protocol_class
+        serve = partial(protocol, self.config, self.server_state, self.lifespan.state)
+        connections: Any = self.server_state.connections
+        return TlsConnection(self._certificate.context, serve, self._accepted, connections)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close all connections, and wait up to `GRACE_SECONDS` seconds for their ends. uvicorn would sleep
@@ -237,7 +263,7 @@ def unix_listener(path: Path) -> socket.socket:
         listener.bind(str(path))
     finally:
         os.umask(before)
-    listener.listen(2048)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
 
@@ -249,36 +275,40 @@ def remove_socket(path: Path, own: os.stat_result) -> None:
             path.unlink()
 
 
-def tcp_listener(host: str, port: int, *, or_any: bool) -> socket.socket:
-    """Return a listening socket on the loopback interface. `or_any`: use a free port if `port` is in use.
+def tcp_listener(host: str, port: int, *, or_any: bool, tls: bool = False) -> socket.socket:
+    """Return a listening socket. `or_any`: use a free port if `port` is in use. `tls`: its connections will
+    have TLS.
 
     Raises:
-        InvalidSettings: other machines can reach the address, or the port is in use.
+        InvalidSettings: other machines can reach the address and there is no TLS, or the port is in use.
     """
-    require_own(host)
+    require_protected(host, tls=tls)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:  # otherwise IPv4 clients would have two kinds of addresses
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     _expect_acknowledgements(listener)
     try:
         _bind(listener, host, port, or_any)
     except OSError as error:
         listener.close()
         raise InvalidSettings(f"hub.port: {host}:{port}: {error.strerror}") from error
-    listener.listen(2048)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
 
 
-def require_own(host: str) -> None:
-    """Check that a host is a loopback address.
+def require_protected(host: str, *, tls: bool) -> None:
+    """Check that the hub may listen on a host. It always requires a token.
 
     Raises:
-        InvalidSettings: other machines can reach the address.
+        InvalidSettings: other machines can reach the host, and there is no TLS.
     """
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if not tls and not is_loopback(host):
         raise InvalidSettings(
-            f"hub.host: {host} can be reached by other machines, and this hub has no TLS; use 127.0.0.1"
+            f"hub.host: {host} can be reached by other machines; "
+            "set hub.tls_cert and hub.tls_key, or use 127.0.0.1"
         )
 
 

@@ -277,10 +277,13 @@ async def test_another_user_is_rejected_on_the_unix_socket(tmp_path: Path) -> No
         assert out == b"b''\n" or b"ConnectionResetError" in err or b"BrokenPipeError" in err
 
 
-def test_the_hub_binds_only_to_loopback_addresses() -> None:
+def test_the_hub_binds_only_to_loopback_addresses_without_tls() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.1", ""):
-        with pytest.raises(InvalidSettings, match=r"hub\.host"):
+        with pytest.raises(InvalidSettings, match=r"hub\.host: .* set hub\.tls_cert and hub\.tls_key"):
             tcp_listener(host, 0, or_any=True)
+    for host in ("0.0.0.0", "::"):
+        with tcp_listener(host, 0, or_any=True, tls=True) as listener:
+            assert listener.getsockname()[0] == host
 
 
 def test_a_port_in_use_is_an_error_or_another_one_is_chosen() -> None:
