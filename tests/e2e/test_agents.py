@@ -240,6 +240,23 @@ def test_rhetor_prints_no_token_for_a_program(shared: Machine) -> None:
     assert len(shared.rhetor("token").stdout) == 65
 
 
+@pytest.mark.long
+def test_rhetor_makes_and_restores_no_backup_and_exports_nothing_for_a_program(
+    shared: Machine, tmp_path: Path
+) -> None:
+    rhetor, file = str(shared.bin / "rhetor"), str(tmp_path / "state.backup")
+    asks = f"""
+import subprocess
+def ran(*words):
+    done = subprocess.run([{rhetor!r}, *words], capture_output=True, text=True)
+    return [done.returncode, done.stdout, done.stderr]
+tell(ran("backup", {file!r}), ran("restore", {file!r}), ran("export"))
+"""
+    refused = [2, "", "rhetor: only a person may do this, not a program that runs as a peer\n"]
+    assert answers_of(shared, asks) == [refused] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_process_left_behind_by_a_program_remains_an_agent(shared: Machine) -> None:
     code, history, code_over_tcp, history_over_tcp = answers_of(shared, ORPHAN, feed=BOTH, kill_host=True)
     assert [[status, body["code"]] for status, body in (code, code_over_tcp)] == [REFUSED, REFUSED]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.e2e.test_sessions import run_ok
 from tests.hostile.disk import small_disk
 
 from rhetor.app import user_name
-from rhetor.domain.event import MessageAccepted
+from rhetor.domain.event import MessageAccepted, OutputDelta
 from rhetor.domain.session import Session
 from rhetor.domain.turn import TurnState
 from rhetor.hub.catalog.sessions import session_row
@@ -99,6 +101,30 @@ def test_a_backup_that_does_not_fit_on_the_disk_leaves_nothing(machine: Machine,
             assert full.stderr.endswith(": No space left on device\n")
             assert list(disk.iterdir()) == []
     assert list(machine.folder.glob("backup-*")) == []
+
+
+@pytest.mark.long
+def test_a_backup_that_is_stopped_leaves_nothing(machine: Machine, tmp_path: Path) -> None:
+    machine.folder.mkdir(mode=0o700)
+    asyncio.run(_large(machine.folder / "hub.db"))
+    target = tmp_path / "target"
+    target.mkdir()
+    command = [machine.bin / "rhetor", "backup", target / "state.backup"]
+    backup = subprocess.Popen(command, env=machine.environment)
+    while not list(target.glob(".state.backup.part-*/hub.db")):
+        assert backup.poll() is None
+        time.sleep(0.001)
+    backup.terminate()
+    assert backup.wait() == 130
+    assert list(target.iterdir()) == []
+    assert list(machine.folder.glob("backup-*")) == []
+
+
+async def _large(path: Path) -> None:
+    store = await SqliteStore.open(path, clock=wall_clock)
+    for _ in range(100):
+        await store.commit("s_1", [Draft(OutputDelta("x" * 1_000_000), "t_1")])
+    await store.aclose()
 
 
 def test_a_turn_that_may_have_run_since_the_backup_does_not_run_again(

@@ -82,6 +82,8 @@ WRITES_TO_STDOUT = [
     ("aish", "-c", "apollo hi --quiet | athena --quiet"),
     ("rhetor", "token"),
     ("rhetor", "config", "show"),
+    ("rhetor", "check"),
+    ("rhetor", "export"),
     ("rhetor", "--help"),
 ]
 
