@@ -109,7 +109,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(machine: Machine, tmp_path: Pat
     asyncio.run(_large(machine.folder / "hub.db"))
     target = tmp_path / "target"
     target.mkdir()
-    command = [machine.bin / "rhetor", "backup", target / "state.backup"]
+    command = [str(machine.bin / "rhetor"), "backup", str(target / "state.backup")]
     backup = subprocess.Popen(command, env=machine.environment)
     while not list(target.glob(".state.backup.part-*/hub.db")):
         assert backup.poll() is None
