@@ -30,6 +30,7 @@ EXPLAINED = {
     "budget_configured",
     "invalid_backup",
     "not_backed_up",
+    "not_exported",
     "team_configured",
     "tool_server_configured",
     "answer_timeout",

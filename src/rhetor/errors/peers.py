@@ -155,11 +155,14 @@ class TranscriptUnreadable(RhetorError):
 
 
 class NotRunning(RhetorError):
-    code, status, rpc = "not_running", 409, INVALID_PARAMS
-    hint = "start it with aish tools launch, or wrap it again with aish ci-terminal or aish ci-tool"
+    """`is_configured`: the hub can start the peer's program; otherwise it was wrapped at a terminal."""
 
-    def __init__(self, peer: str) -> None:
-        super().__init__(f"no program is running for {peer}", peer=peer)
+    code, status, rpc = "not_running", 409, INVALID_PARAMS
+    hint = "wrap it again with aish ci-terminal or aish ci-tool"
+
+    def __init__(self, peer: str, *, is_configured: bool = False) -> None:
+        hint = f"start it with aish tools launch {peer}" if is_configured else self.hint
+        super().__init__(f"no program is running for {peer}", peer=peer, hint=hint)
 
 
 class ForkUnsupported(RhetorError):

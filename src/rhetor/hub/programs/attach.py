@@ -13,6 +13,7 @@ from rhetor.hub.core.checks import require_person
 from rhetor.store.base import check_position, follow
 
 from .instances import instances_of
+from .lifecycle import is_configured
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -55,5 +56,5 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool) -
     peer = state.peers.get(name)
     instances = instances_of(state, peer.name)
     if not instances:
-        raise NotRunning(peer.name)
+        raise NotRunning(peer.name, is_configured=is_configured(state, peer.name))
     return await instances[0].running.view(sender=principal.subject, writes=writes)

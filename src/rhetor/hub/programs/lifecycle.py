@@ -109,7 +109,7 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     instances = instances_of(state, peer.name)
     configured = is_configured(state, peer.name)
     if not instances and (configured or peer.name not in state.gone):
-        raise NotRunning(peer.name)
+        raise NotRunning(peer.name, is_configured=configured)
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
     await asyncio.gather(*(_end(instance, command.force) for instance in instances))
     if instances:

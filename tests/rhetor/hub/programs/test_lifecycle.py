@@ -176,6 +176,7 @@ async def test_a_turn_completes_if_its_program_exits_with_status_0() -> None:
         assert ev.PeerExited("p", 0) in await gone(home, "p")
         late = await home.say("p", "again")
         assert (late.status, late.json["code"]) == (409, "not_running")
+        assert late.json["hint"] == "wrap it again with aish ci-terminal or aish ci-tool"
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])

@@ -264,6 +264,7 @@ async def test_tools_are_launched_and_terminated_by_name() -> None:
         assert ended.json == {"name": "box", "exit_code": None, "signal": signal.SIGTERM}
         twice = await home.ask("POST", "/api/v2/tools/box/terminate")
         assert (twice.status, twice.json["code"]) == (409, "not_running")
+        assert twice.json["hint"] == "start it with aish tools launch box"
         assert (await home.ask("GET", "/api/v2/tools/apollo")).status == 404
 
 
