@@ -16,7 +16,6 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import connect
 
-import socketio
 from rhetor.transports.server.silent import AcceptedConnections
 from rhetor.transports.server.tls import TlsConnection
 from tests.certificates import Issued
@@ -97,6 +96,8 @@ async def test_the_socket_of_a_session_streams_over_tls(
 async def test_socketio_works_over_tls(
     tmp_path: Path, issued: Issued, trust: ssl.SSLContext, transport: str
 ) -> None:
+    import socketio
+
     async with hub(tmp_path, issued) as home:
         connector = aiohttp.TCPConnector(ssl=trust)
         async with aiohttp.ClientSession(connector=connector) as http:
