@@ -15,6 +15,8 @@ from tests.e2e.home import BIN, SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 
+pytestmark = pytest.mark.long  # each test starts a hub, or several
+
 CLOUDY = "specialists:\n  cloud: {{role: weather, capabilities: {{weather: 0.9}}}}\n  apollo: null\n{more}"
 
 

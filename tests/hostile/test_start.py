@@ -13,6 +13,8 @@ import pytest
 from tests.e2e.home import BIN, SECONDS, Machine
 from tests.hostile.disk import small_disk
 
+pytestmark = pytest.mark.long  # each test starts a hub, or several
+
 
 def serve(machine: Machine, *flags: str) -> subprocess.CompletedProcess[str]:
     """`rhetor serve`, which is expected to exit by itself."""
