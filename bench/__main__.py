@@ -22,6 +22,7 @@ ALL = (
     "replay",
     "gateway",
     "fanout",
+    "tls",
     "socketio",
     "mcp",
     "memory",

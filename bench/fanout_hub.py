@@ -1,9 +1,10 @@
 """A process with the hub's APIs and log, which reads from stdin how many events to commit to its one session.
 
-    python -m bench.fanout_hub HOME
+    python -m bench.fanout_hub HOME [tls]
 
-It first prints `PORT TOKEN SESSION`. For a line `COUNT`, it commits that many events at once; for a line
-`COUNT RATE`, it commits RATE events per second. Each event is a commit of its own.
+With `tls`, it has TLS, with a certificate of its own. It first prints `PORT TOKEN SESSION`. For a line
+`COUNT`, it commits that many events at once; for a line `COUNT RATE`, it commits RATE events per second. Each
+event is a commit of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from rhetor.hub.peers import Peers
 from rhetor.settings import peers_of, read_settings
 from rhetor.store.base import Draft
 from rhetor.store.sqlite.store import SqliteStore
+from rhetor.transports.server.certificate import Certificate, TlsFiles
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import Rates
@@ -45,18 +47,27 @@ TEXT = "x" * 20
 STDIN = 0
 
 
-async def _serve(home: Home) -> None:
+async def _serve(home: Home, certificate: Certificate | None) -> None:
     with tcp_listener("127.0.0.1", 0, or_any=True) as tcp:
         async with _open(home) as hub:
             port, tokens = tcp.getsockname()[1], TokenFile(home.folder / "token")
             token = (home.folder / "token").read_text().strip()
             session = await hub.execute(Principal(OWNER), StartSession("apollo"))
             app = gated(_node(home, hub, port), tokens)
-            server = HubServer(app, lambda: _say(f"{port} {token} {session.id}"), hub.aclose)
+            listening = lambda: _say(f"{port} {token} {session.id}")  # noqa: E731
+            server = HubServer(app, listening, hub.aclose, certificate=certificate)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(server.serve(sockets=[tcp]), name="server")
                 await _obey(hub, session.id)
                 server.should_exit = True
+
+
+def _certificate(home: Home) -> Certificate:
+    from rhetor.certificates import Files, create
+
+    files = Files(home.folder / "tls")
+    create(files, [])
+    return Certificate(TlsFiles(files.certificate, files.key))
 
 
 @asynccontextmanager
@@ -132,5 +143,6 @@ if __name__ == "__main__":
     hub_endpoint.TIMING = hub_endpoint.TIMING._replace(ping_interval=3600.0)
     found = Home(Path(sys.argv[1]), {})
     found.prepare()
+    served = _certificate(found) if sys.argv[2:] == ["tls"] else None
     collect_seldom()
-    uvloop.run(_serve(found))
+    uvloop.run(_serve(found, served))

@@ -18,6 +18,7 @@ from bench.peers import WS, node_peer, python_peer
 from bench.process import ROOT, clean_environment, resident
 
 SOCKET, SSE, NODE = "hub, WebSocket", "hub, SSE", "ws (Node)"
+SOCKET_TLS, SSE_TLS = f"{SOCKET} over TLS", f"{SSE} over TLS"
 SOCKETIO, NODE_SOCKETIO = "hub, Socket.IO", "socket.io (Node)"
 PYTHON_SOCKETIO = "python-socketio"
 SOCKETIO_PATH = "/socket.io/?EIO=4&transport=websocket"
@@ -29,11 +30,12 @@ UPGRADE += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 @dataclass(slots=True)
 class Side:
     """A server with its clients, and the measurements so far. `connection_kb`: memory of the server per
-    client."""
+    client; `port`: the server's."""
 
     server: subprocess.Popen[bytes]
     clients: subprocess.Popen[bytes]
     connection_kb: float
+    port: int
     latencies: list[float] = field(default_factory=list)
     single_us: list[float] = field(default_factory=list)
     burst_us: list[float] = field(default_factory=list)
@@ -59,17 +61,19 @@ def our_side(name: str, clients: int, stopping: int = 0) -> Iterator[Side]:
     """Start the hub and `clients` clients that follow one session through the API `name`. The last `stopping`
     of them may stop reading later."""
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
-        command = [sys.executable, "-m", "bench.fanout_hub", f"{folder}/home"]
+        tls = name in (SOCKET_TLS, SSE_TLS)
+        command = [sys.executable, "-m", "bench.fanout_hub", f"{folder}/home", *(["tls"] if tls else [])]
         with _running(command, folder) as server:
             port, token, session = _line(server).split()
             plan = _plan(name, int(port), token, session, clients, stopping)
+            plan = msgspec.structs.replace(plan, tls=tls)
             with _followed(server, plan) as side:
                 yield side
 
 
 def _plan(name: str, port: int, token: str, session: str, clients: int, stopping: int) -> Followers:
     who = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
-    if name == SSE:
+    if name in (SSE, SSE_TLS):
         request = f"GET /api/v2/sessions/{session}/events HTTP/1.1\r\n{who}Accept: text/event-stream\r\n\r\n"
         return Followers(port, request, clients, stopping=stopping)
     if name == SOCKETIO:
@@ -140,7 +144,7 @@ def _followed(server: subprocess.Popen[bytes], plan: Followers) -> Iterator[Side
     command = [sys.executable, "-m", "bench.followers", msgspec.json.encode(plan).decode()]
     with _running(command, str(ROOT)) as clients:
         _line(clients)
-        yield Side(server, clients, (resident(server.pid) - before) / plan.count)
+        yield Side(server, clients, (resident(server.pid) - before) / plan.count, plan.port)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -30,13 +31,15 @@ STAMP = re.compile(rb"\|(\d{20})\|")
 class Followers(msgspec.Struct, frozen=True):
     """The clients to start. Each of `count` connections to `port` sends `request` and then each of `calls` as
     a WebSocket message, after the answer to the one before. The last `stopping` of them have a small receive
-    buffer, so that the server soon notices when they stop reading."""
+    buffer, so that the server soon notices when they stop reading. `tls`: the connections have TLS, with any
+    certificate."""
 
     port: int
     request: str
     count: int
     calls: tuple[str, ...] = ()
     stopping: int = 0
+    tls: bool = False
 
 
 class Heard(msgspec.Struct):
@@ -105,13 +108,14 @@ class _Crowd:
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
+        tls = {"ssl": _trusting_anyone(), "server_hostname": "127.0.0.1"} if self._plan.tls else {}
         for n, member in enumerate(self._members):
             connection = socket.socket()
             connection.setblocking(False)
             if n >= len(self._members) - self._plan.stopping:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
             await loop.sock_connect(connection, ("127.0.0.1", self._plan.port))
-            await loop.create_connection(lambda made=member: made, sock=connection)  # type: ignore[misc]
+            await loop.create_connection(lambda made=member: made, sock=connection, **tls)  # type: ignore
         await self._all_greeted.wait()
 
     def prepare(self, events: int, stopped: int = 0) -> None:
@@ -153,6 +157,12 @@ class _Crowd:
             self._waiting -= 1
             if not self._waiting:
                 self._done.set()
+
+
+def _trusting_anyone() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 async def _run(plan: Followers) -> None:
