@@ -42,6 +42,7 @@ BEYOND_SCHEMA = (
     ("unprocessable", "is inside of .*, whose files are forked$", "a fork is beside the original"),
     ("unprocessable", "always works in", "which folder a peer works in is a setting"),
     ("unprocessable", "^the files cannot be written to", "which folders exist depends on the machine"),
+    ("unprocessable", "^query.from: must not be after", "a period does not end before it begins"),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 
