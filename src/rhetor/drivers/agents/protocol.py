@@ -17,6 +17,7 @@ from rhetor.domain.output import Plain
 from rhetor.domain.questions import Answers
 from rhetor.errors import TurnFailure
 
+from .records import text
 from .reports import Report
 
 COPY_OF = "copy_of"  # in a saved memory: the memory of the conversation to copy, until the copy is made
@@ -150,3 +151,19 @@ class AgentProtocol(ABC):
     def interrupt(self) -> tuple[bytes, ...]:
         """Return the lines that end the running turn and cancel its open permission requests. `decode`
         reports the end later."""
+
+
+class RewindingProtocol(AgentProtocol):
+    """A conversation with an agent that can copy it up to a message. The protocol keeps the id of the last
+    message in `memory`, as `last`."""
+
+    def can_fork(self) -> bool:
+        return True
+
+    def can_rewind(self) -> bool:
+        return self.place is not None
+
+    @property
+    def place(self) -> tuple[str, str] | None:
+        known, last = text(self.memory, "session_id"), text(self.memory, "last")
+        return (known, last) if known and last else None

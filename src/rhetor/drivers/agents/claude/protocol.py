@@ -25,7 +25,7 @@ from rhetor.domain.output import Late, Plain, Text, ToolUse, Withdrawn
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
-from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening, RewindingProtocol
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 
 from . import lines
@@ -39,7 +39,7 @@ _EMPTY_SECONDS = 10.0  # a result that looks like an agent's own is the answer i
 _OWN_SECONDS = 3.0
 
 
-class ClaudeCode(AgentProtocol):
+class ClaudeCode(RewindingProtocol):
     """A conversation with Claude Code.
 
     `memory` has `session_id`, `model`, `last`, the id of the conversation's last message unless a turn runs,
@@ -68,17 +68,6 @@ class ClaudeCode(AgentProtocol):
         self._begins_message = False  # the next late text does
         self._doubtful: dict[str, Any] = {}  # a result that may be the answer
         self._last = ""  # the id of the last message of the conversation
-
-    def can_fork(self) -> bool:
-        return True
-
-    def can_rewind(self) -> bool:
-        return self.place is not None
-
-    @property
-    def place(self) -> tuple[str, str] | None:
-        known, last = text(self.memory, "session_id"), text(self.memory, "last")
-        return (known, last) if known and last else None
 
     def arguments(self) -> tuple[str, ...]:
         return lines.arguments(self.opening)

@@ -23,7 +23,7 @@ from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
-from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
+from rhetor.drivers.agents.protocol import Decoded, Opening, RewindingProtocol
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
 
 from .failures import AGENT, failure_of, not_started, reset_of
@@ -65,7 +65,7 @@ class _Head(msgspec.Struct):
 _HEADS = msgspec.json.Decoder(_Head)
 
 
-class Codex(AgentProtocol):
+class Codex(RewindingProtocol):
     """A conversation with Codex.
 
     `memory` has `session_id` (the thread), `model`, `turn` while one runs, `last` (the id of the last turn)
@@ -87,17 +87,6 @@ class Codex(AgentProtocol):
         self._spoken = ""  # the turn whose text was output last
         self._copy = "", ""  # the thread and model of a copy that is being checked
         self._turns: dict[str, str] = {}  # our turns, the last `MAX_TURNS` of them, with their ids in the log
-
-    def can_fork(self) -> bool:
-        return True
-
-    def can_rewind(self) -> bool:
-        return self.place is not None
-
-    @property
-    def place(self) -> tuple[str, str] | None:
-        known, last = text(self.memory, "session_id"), text(self.memory, "last")
-        return (known, last) if known and last else None
 
     def arguments(self) -> tuple[str, ...]:
         return ("app-server",)
