@@ -149,41 +149,45 @@ class SessionRunner:
     async def _resumed(
         self, session: Session, row: TurnRow, instance: ProgramInstance, message: Received
     ) -> None:
-        store, turn = self._state.store, _turn(row)
-        try:
-            logged = await until_accepted(lambda: so_far(store, row), row.stream)
-            requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
-            turn.take_up(logged.text, [request.id for request in requests], logged.calls)
-            self._state.usage.resume(row.id, logged.usage)
-            pending = self._pending(session, turn, message)
+        def outputs(pending: PendingRequests) -> AsyncGenerator[Output, None]:
             pending.instance, pending.conversation = instance.entry.key, instance.running.conversation()
-            pending.restore(requests)
-            self.current = self._turn_run(session, row, turn, pending)
-            await self.current.run(instance.running.resume_turn())
-            notify_relay(self._state.routing_table, row, session.project_id)
-        except Exception as error:  # whatever it is, the turn must not stay running
-            log.exception("resuming a turn failed", extra={"session": session.id, "turn": row.id})
-            await self._try_fail(session, row, error)
-        finally:
-            self.current = None
-        await self._run(None)
+            return instance.running.resume_turn()
+
+        await self._continue(session, row, message, outputs)
 
     async def _taken_up(self, session: Session, row: TurnRow, pause: Pause, message: Received) -> None:
+        def outputs(pending: PendingRequests) -> AsyncGenerator[Output, None]:
+            paused = PausedTurn.taken_up(self._state, pending, pause, row)
+            return self._outputs(session, message, pending, paused)
+
+        await self._continue(session, row, message, outputs, has_output=pause.begun)
+
+    async def _continue(
+        self,
+        session: Session,
+        row: TurnRow,
+        message: Received,
+        outputs: Callable[[PendingRequests], AsyncGenerator[Output, None]],
+        *,
+        has_output: bool = True,
+    ) -> None:
+        """Continue a turn that an earlier hub started, then run those that wait. `outputs` returns what
+        follows; `has_output`: the peer had begun to answer."""
         store, turn = self._state.store, _turn(row)
         try:
             logged = await until_accepted(lambda: so_far(store, row), row.stream)
             requests = await until_accepted(lambda: open_requests_of(store, row.stream, row.id), row.stream)
             asked = [request.id for request in requests]
-            turn.take_up(logged.text, asked, logged.calls, has_output=pause.begun)
+            turn.take_up(logged.text, asked, logged.calls, has_output=has_output)
             self._state.usage.resume(row.id, logged.usage)
             pending = self._pending(session, turn, message)
             pending.restore(requests)
-            paused = PausedTurn.taken_up(self._state, pending, pause, row)
+            following = outputs(pending)
             self.current = self._turn_run(session, row, turn, pending)
-            await self.current.run(self._outputs(session, message, pending, paused))
+            await self.current.run(following)
             notify_relay(self._state.routing_table, row, session.project_id)
-        except Exception as error:  # whatever it is, the turn must not stay paused
-            log.exception("taking up a paused turn failed", extra={"session": session.id, "turn": row.id})
+        except Exception as error:  # whatever it is, the turn must not stay running, or paused
+            log.exception("continuing a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
         finally:
             self.current = None
