@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -103,24 +104,20 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     if place.files is None:
         done = Restored(await _commit(state, principal, session.id, place, agent))
     else:
-        done = await _with_files(state, principal, session, place, place.files, agent)
+        async with _alone_in(state, place.files):
+            done = await _with_files(state, principal, session, place, place.files, agent)
     return replace(done, messages=messages, agent=await _begun(state, done.session, agent))
 
 
-async def _with_files(
-    state: State,
-    principal: Principal,
-    session: Session,
-    place: Place,
-    files: KeptFiles,
-    agent: Recalled | None,
-) -> Restored:
+@asynccontextmanager
+async def _alone_in(state: State, files: KeptFiles) -> AsyncIterator[None]:
+    """Let nothing else restore the folder, and keep the files of the checkpoint meanwhile."""
     async with state.exclusively(f"folder {files.folder}"):
         with state.files().holding(bytes.fromhex(files.root)):
-            return await _in_folder(state, principal, session, place, files, agent)
+            yield
 
 
-async def _in_folder(
+async def _with_files(
     state: State,
     principal: Principal,
     session: Session,
