@@ -1,6 +1,6 @@
 """How long another client waits while one client sends bodies of 8 MiB, full of small objects.
 
-The sender is a process of its own and sends ten such bodies in a row. The other client sends a small request
+The sender is a separate process, and sends ten such bodies in a row. The other client sends a small request
 every 2 ms on its own connection. Its latency includes the time during which the event loop is busy with a
 large body. The hub rejects a body with too many values; the bodies "up to the limit" have as many as it
 accepts, and blanks.

@@ -1,7 +1,7 @@
 """Checkpoints of a folder of 10,000 files and 200 MB: the first, one after 3 files changed, and a restore.
 
 The files have the sizes of a real project: most are small, and one in a hundred has about a megabyte. Half of
-their content can be compressed, as text can; the other half is random. Each round has a store of its own. The
+their content can be compressed, as text can; the other half is random. Each round has its own store. The
 first row shows how long the file system alone takes to write and sync as many bytes as the first checkpoint
 stores.
 """

@@ -2,7 +2,7 @@
 
     python -m bench.fanout_hub HOME [tls]
 
-With `tls`, it has TLS, with a certificate of its own. It first prints `PORT TOKEN SESSION`. For a line
+With `tls`, it serves TLS with a certificate that it makes. It first prints `PORT TOKEN SESSION`. For a line
 `COUNT`, it commits that many events at once; for a line `COUNT RATE`, it commits RATE events per second. Each
 event is a commit of its own.
 """

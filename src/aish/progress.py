@@ -1,4 +1,4 @@
-"""Shows on stderr how far long work has come: how much is done, how fast, and how long it will still take.
+"""Shows the progress of long work on stderr: how much is done, how fast, and how long it will still take.
 
 Nothing is shown if stderr is not a terminal, or in the first two seconds. The line is erased at the end.
 """

@@ -1,4 +1,4 @@
-"""The line on a terminal that shows how far long work has come."""
+"""The line on a terminal that shows the progress of long work."""
 
 from __future__ import annotations
 

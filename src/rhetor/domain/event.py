@@ -144,7 +144,7 @@ class PermissionAnswered(Struct, frozen=True, gc=False):
     """A permission request was answered.
 
     `option_id`: the option that was chosen, or None if none was. `by`: a person, `policy`, `expiry`, `reset`
-    (the time until which the turn was paused has come), the peer that withdrew its request, or the end of the
+    (the turn was paused until that time), the peer that withdrew its request, or the end of the
     turn. `answers`: the answers to the request's questions, by their ids; no option was chosen then.
     """
 

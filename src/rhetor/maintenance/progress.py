@@ -1,4 +1,4 @@
-"""Shows on stderr how far the work of a command has come, if stderr is a terminal and it takes over 2 s."""
+"""Shows the progress of a command on stderr, if stderr is a terminal and the command takes over 2 s."""
 
 from __future__ import annotations
 

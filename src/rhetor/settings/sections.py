@@ -157,8 +157,8 @@ class PermissionSettings(Section, frozen=True):
 
 
 class QuotaSettings(Section, frozen=True):
-    """What follows if a peer's usage limit is reached: a person is asked (`ask`), the turn continues by
-    itself when the limit resets (`continue`), or another peer answers (`handover:PEER`)."""
+    """What follows if a peer's usage limit is reached: a person is asked (`ask`), the turn continues
+    when the limit resets (`continue`), or another peer answers (`handover:PEER`)."""
 
     on_pause: OnPause | None = None
 

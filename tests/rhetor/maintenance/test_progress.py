@@ -1,4 +1,4 @@
-"""The line on a terminal that shows how far a command has come."""
+"""The line on a terminal that shows the progress of a command."""
 
 from __future__ import annotations
 

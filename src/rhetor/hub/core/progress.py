@@ -1,4 +1,4 @@
-"""How far the long work of one request has come, for a client that shows it.
+"""The progress of one long request, for a client that shows it.
 
 The transport begins a `Progress` before it executes the command; whatever does the work writes it, in any
 task or thread that the command starts. Without one, nothing is written.

@@ -1,7 +1,7 @@
 """What a session's coding agent knows after a restore or a fork.
 
-Its own memory goes back if it can. Otherwise it begins a new conversation, and is told the earlier one with
-the next message.
+If the agent can, it rewinds its own memory. Otherwise it begins a new conversation, and receives the earlier
+one with the next message.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Recall(Struct, frozen=True):
 
 class Outcome(Struct, frozen=True):
     """What an agent knows. `rewound`: it remembers the conversation up to the position itself. `retold`: it
-    begins a new one, and is told the earlier one with the next message, because of `reason`."""
+    begins a new one, and receives the earlier one with the next message, because of `reason`."""
 
     rewound: bool = False
     retold: bool = False

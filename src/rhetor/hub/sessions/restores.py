@@ -86,9 +86,8 @@ async def preview(state: State, principal: Principal, session_id: str, at: str) 
 async def restore(state: State, principal: Principal, command: RestoreSession) -> Restored:
     """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
-    If the checkpoint has files, the session's folder becomes as it was. Files that changed since are kept as
-    a checkpoint first. A coding agent's memory goes back if the agent can do that; otherwise it begins a new
-    conversation, and is told the earlier one.
+    If the checkpoint has files, they are restored. Files that changed since are kept as a checkpoint first. A
+    coding agent rewinds its own memory if it can; otherwise it begins a new conversation, and receives the earlier one with the next message.
 
     Raises:
         NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.

@@ -69,7 +69,7 @@ def after_answer(
 
 
 def scheduled(state: State, peer: Peer, question: Question, called: Sequence[str]) -> Question:
-    """Return the question of a turn that continues by itself when the limit resets."""
+    """Return the question of a turn that continues automatically when the limit resets."""
     options = [
         PermissionOption(pauses.NOW, "Continue now", "allow_once"),
         *_other_ways(state, peer, called),

@@ -263,7 +263,7 @@ async def test_content_that_no_checkpoint_has_goes_before_checkpoints_do(
         store.take(folder)
         (folder / "a").write_bytes(os.urandom(25_000))
         assert (await unnamed(home))["removed"] == []
-        await checkpoint_limits.collect(home.hub.state)  # after the one that has begun by itself
+        await checkpoint_limits.collect(home.hub.state)  # after the automatic one, which has begun already
         assert 25_000 < store.size < 30_000
         assert len(await checkpoints(home)) == 2
 

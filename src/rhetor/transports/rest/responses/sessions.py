@@ -176,7 +176,7 @@ class Diff(Struct):
 
 class Continued(Session, kw_only=True):
     """`rewound`: the session's coding agent itself remembers the conversation up to this position. `retold`:
-    it begins a new conversation, and is told the earlier one with the next message; `reason`: why."""
+    it begins a new conversation, and receives the earlier one with the next message; `reason`: why."""
 
     rewound: bool
     retold: bool
