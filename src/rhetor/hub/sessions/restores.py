@@ -87,7 +87,8 @@ async def restore(state: State, principal: Principal, command: RestoreSession) -
     """Reset the session to a checkpoint or cursor, in a new epoch. The old epoch keeps the later events.
 
     If the checkpoint has files, they are restored. Files that changed since are kept as a checkpoint first. A
-    coding agent rewinds its own memory if it can; otherwise it begins a new conversation, and receives the earlier one with the next message.
+    coding agent rewinds its own memory if it can; otherwise it begins a new conversation, and receives the
+    earlier one with the next message.
 
     Raises:
         NotFound: the caller has no such session, or `at` is neither a checkpoint of it nor a cursor.
