@@ -23,8 +23,9 @@ from rhetor.app import collect_seldom, gated
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
-from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.command import StartSession
 from rhetor.domain.event import OutputDelta
+from rhetor.domain.principal import Principal
 from rhetor.home import Home
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub

@@ -10,7 +10,7 @@ import pytest
 from tests.hostile.raw import MESSAGE, of_problem, refusal, replies, request, require_well
 from tests.served import Served, served
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.hub.sessions.sessions import listed
 
 pytestmark = pytest.mark.anyio

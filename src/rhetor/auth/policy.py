@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import Forbidden, Unauthenticated
 
 

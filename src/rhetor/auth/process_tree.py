@@ -12,7 +12,7 @@ import resource
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from rhetor.domain.command import UNIDENTIFIED, UNKNOWN_PROGRAM
+from rhetor.domain.principal import UNIDENTIFIED, UNKNOWN_PROGRAM
 
 MOST_ANCESTORS = 256
 PROC = Path("/proc")

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 
-from rhetor.domain.command import UNIDENTIFIED
+from rhetor.domain.principal import UNIDENTIFIED
 
 from .process_tree import PROC, Processes
 

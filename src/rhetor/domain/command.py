@@ -314,32 +314,3 @@ Command = (
     | DropTeam
     | RuleCommand
 )
-AGENT = "agent"  # the scope of callers that were started by a peer's program
-UNKNOWN_PROGRAM = "unknown"  # the peer of such a caller if its program is no longer known
-UNIDENTIFIED = "unidentified"  # the same, if nothing is known about the caller's process
-
-
-class Principal(Struct, frozen=True, gc=False):
-    """The caller of a command. `local`: the caller uses the owner's Unix socket."""
-
-    subject: str
-    scopes: frozenset[str] = frozenset()
-    local: bool = False
-
-    @classmethod
-    def agent(cls, peer: str, *, local: bool) -> Principal:
-        """Return the caller that a process of this peer's program is."""
-        return cls(f"{AGENT}:{peer}", frozenset({AGENT}), local)
-
-    @property
-    def is_agent(self) -> bool:
-        """Whether a peer's program is the caller.
-
-        Such a caller cannot approve requests, start programs, or see the sessions of others.
-        """
-        return AGENT in self.scopes
-
-    @property
-    def peer(self) -> str | None:
-        """The peer whose program is the caller; None for a person."""
-        return self.subject.removeprefix(f"{AGENT}:") if self.is_agent else None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from rhetor.domain.budget import NAME, PEER, Budget
-from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import PutBudget, RemoveBudget
 from rhetor.errors import BudgetConfigured, NotFound, StateConflict, Unprocessable
 from rhetor.hub.catalog.budgets import KIND, SET, row

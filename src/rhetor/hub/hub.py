@@ -14,6 +14,7 @@ from rhetor.domain import rule_commands as a
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
@@ -71,7 +72,7 @@ EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
-UseCase = Callable[[State, c.Principal, Any], Awaitable[Any]]
+UseCase = Callable[[State, Principal, Any], Awaitable[Any]]
 USE_CASES: dict[type, UseCase] = {
     c.SendMessage: send.send,
     c.StartSession: sessions.start,
@@ -127,7 +128,7 @@ class Hub:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    async def execute(self, principal: c.Principal, command: c.Command) -> Any:
+    async def execute(self, principal: Principal, command: c.Command) -> Any:
         """Execute the command, and return its use case's result, for example `Accepted` or `Session`.
 
         Raises:
@@ -157,7 +158,7 @@ class Hub:
                 reader.task.uncancel()
                 raise ShuttingDown from None
 
-    async def may_read(self, principal: c.Principal, stream: str) -> str:
+    async def may_read(self, principal: Principal, stream: str) -> str:
         """Return the id of a stream that the caller may read. A session may be given by its name.
 
         Raises:
@@ -173,9 +174,7 @@ class Hub:
             raise NotFound("stream", stream)
         return stream
 
-    async def position(
-        self, principal: c.Principal, stream: str, cursor: str | None
-    ) -> tuple[Head, Position]:
+    async def position(self, principal: Principal, stream: str, cursor: str | None) -> tuple[Head, Position]:
         """Return a stream's head, and the position after which a reader with this cursor starts.
 
         Without a cursor, the reader starts at the earliest event.

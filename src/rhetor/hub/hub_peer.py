@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rhetor.domain.command import Principal
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import SessionState
 from rhetor.domain.socket import HUB_PEER
 from rhetor.drivers.base import PastMessage, Prompt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import AddToolServer, RemoveToolServer
 from rhetor.domain.secrets import secrets_of
 from rhetor.domain.tool_server import ToolServer

@@ -9,9 +9,10 @@ import pytest
 
 import aish
 from aish import live
-from rhetor.domain.command import KeepBlob, Principal
+from rhetor.domain.command import KeepBlob
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Permission
+from rhetor.domain.principal import Principal
 from tests.aish.live.connected import connected, log
 from tests.aish.relay import relayed
 from tests.served import served

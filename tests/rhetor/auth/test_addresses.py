@@ -7,7 +7,7 @@ import pytest
 from rhetor.auth.addresses import Addresses, is_loopback, own_names
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tcp_clients import TcpClients, is_of_this_machine
-from rhetor.domain.command import UNIDENTIFIED
+from rhetor.domain.principal import UNIDENTIFIED
 from rhetor.errors import Forbidden, Misdirected
 
 RANDOM = "c0ffee.localhost"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rhetor.auth.process_tree import Processes, _limit_of, _mark_in, ancestors
 from rhetor.auth.tcp_clients import _from_kernel, _from_table
-from rhetor.domain.command import UNIDENTIFIED, UNKNOWN_PROGRAM
+from rhetor.domain.principal import UNIDENTIFIED, UNKNOWN_PROGRAM
 
 GRANDCHILD = """
 import os, sys

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from tests.scripted import PEERS, ScriptedDriver
 
 from rhetor.domain.budget import Budget
-from rhetor.domain.command import Command, Principal, SendMessage, StartPlan
+from rhetor.domain.command import Command, SendMessage, StartPlan
 from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits

@@ -20,7 +20,6 @@ from rhetor.domain.command import (
     ForkSession,
     InterruptSession,
     MakeCheckpoint,
-    Principal,
     RestoreSession,
     SaveSession,
     SendMessage,
@@ -29,6 +28,7 @@ from rhetor.domain.command import (
     StopSession,
 )
 from rhetor.domain.output import Done, PassedOn, Text, Usage
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.usage import Amounts, Cell, day_of
 from rhetor.domain.usage_report import GROUPINGS, Grouping

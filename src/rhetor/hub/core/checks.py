@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import Forbidden, Malformed, TooLarge
 
 PURPOSE_BYTES = 4096

@@ -16,11 +16,11 @@ from rhetor.domain.command import (
     AnswerTool,
     MakeTeam,
     OpenSocket,
-    Principal,
     SendMessage,
     StartPlan,
     StartSession,
 )
+from rhetor.domain.principal import Principal
 from rhetor.errors import StateConflict, StoreRefused
 from rhetor.store.base import Addition, Committed, Draft, Expect, Key, Row, SourceOffset, Store
 

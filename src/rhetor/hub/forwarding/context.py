@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import ClearContext, PromoteContext, PutPurpose, StageContext
 from rhetor.domain.rules import UNNAMED_TERMINAL, Context, Purpose
 from rhetor.errors import StateConflict, TooLarge, Unprocessable

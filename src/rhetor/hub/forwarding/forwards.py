@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.project import PROJECT
 from rhetor.domain.rule_commands import PutForward, RemoveForward
 from rhetor.domain.rules import Forward, circle

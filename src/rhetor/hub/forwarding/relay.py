@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import (
     Cause,
     ForwardFailed,
@@ -24,6 +24,7 @@ from rhetor.domain.event import (
     TurnCompleted,
 )
 from rhetor.domain.peer import PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.rules import Failed, Forward
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer

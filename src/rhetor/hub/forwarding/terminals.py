@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal
 from rhetor.domain.event import SessionStateChanged
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import PutTerminal, RemoveTerminal
 from rhetor.domain.rules import RESERVED, Terminal
 from rhetor.errors import NameTaken, NotFound

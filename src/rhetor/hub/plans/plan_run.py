@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, SendMessage, StartPlan
+from rhetor.domain.command import SendMessage, StartPlan
 from rhetor.domain.event import (
     Cause,
     ContextInjected,
@@ -27,6 +27,7 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
+from rhetor.domain.principal import Principal
 from rhetor.domain.turn import Turn, TurnState
 from rhetor.domain.usage import Source
 from rhetor.drivers.base import Prompt

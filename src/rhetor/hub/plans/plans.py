@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, StartPlan, StopPlan
+from rhetor.domain.command import StartPlan, StopPlan
 from rhetor.domain.event import PlanStarted, Position
 from rhetor.domain.plan import Plan, Step, compose
+from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound
 from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content

@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal, StartPlan
+from rhetor.domain.command import StartPlan
 from rhetor.domain.plan import Plan, Step
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import PutRoute, RemoveRoute, SendRoute
 from rhetor.domain.rules import Route, flattened
 from rhetor.errors import NameTaken, NotFound, Unprocessable

@@ -12,11 +12,12 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Cause, SessionStateChanged, StepDone, StepFailed, StepStarted
 from rhetor.domain.output import Done, Output, Shared, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import fenced, step_outcome
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.drivers.base import PastMessage, Prompt

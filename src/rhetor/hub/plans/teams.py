@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.command import ChangeTeam, DropTeam, MakeTeam, Principal
+from rhetor.domain.command import ChangeTeam, DropTeam, MakeTeam
+from rhetor.domain.principal import Principal
 from rhetor.domain.socket import GROUP
 from rhetor.errors import (
     NameTaken,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal
 from rhetor.domain.event import Event, MessageForwarded, Position
+from rhetor.domain.principal import Principal
 from rhetor.drivers.base import Viewer as Viewer
 from rhetor.errors import NotRunning
 from rhetor.hub.core.checks import require_person

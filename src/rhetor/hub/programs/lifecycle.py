@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool, Principal
+from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.domain.secrets import secret_values

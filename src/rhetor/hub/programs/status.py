@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import UNSTARTED
 from rhetor.errors import PeerBusy, TurnFailure

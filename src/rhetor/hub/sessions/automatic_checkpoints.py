@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from rhetor.domain.command import Principal
 from rhetor.domain.event import CheckpointFailed, Position
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import LeftOut
 from rhetor.errors import INTERNAL_HINT, RhetorError

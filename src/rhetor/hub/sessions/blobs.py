@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import KeepBlob, Principal
+from rhetor.domain.command import KeepBlob
 from rhetor.domain.event import BlobKept
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import TAKES_MESSAGES
 from rhetor.domain.socket import MOST_BYTES, is_shared
 from rhetor.errors import NotFound, SessionOver, StateConflict, TextOnly, TooLarge

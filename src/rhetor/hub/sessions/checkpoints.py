@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 
-from rhetor.domain.command import MakeCheckpoint, Principal
+from rhetor.domain.command import MakeCheckpoint
 from rhetor.domain.event import CheckpointMade, Position
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, LeftOut
 from rhetor.errors import NotFound, Unprocessable

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rhetor.domain.command import ForkSession, Principal
+from rhetor.domain.command import ForkSession
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.errors import FilesMissing, FolderForbidden, FolderTaken, NoRepository, Unprocessable
 from rhetor.hub.catalog.checkpoints import KeptFiles

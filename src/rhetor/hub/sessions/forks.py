@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rhetor.domain.command import ForkSession, Principal, StopSession
+from rhetor.domain.command import ForkSession, StopSession
 from rhetor.domain.event import CheckpointMade, SessionStateChanged
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.errors import PeerBusy, RhetorError
 from rhetor.hub.catalog.checkpoints import CheckpointRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.store.base import Exchange, Hit
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal
 from rhetor.domain.event import MessageAccepted, Payload, SessionStateChanged
 from rhetor.domain.output import Done
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.transcript import Excerpt, Passage, TranscriptFile
 from rhetor.domain.turn import Turn

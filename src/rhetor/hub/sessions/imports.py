@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from rhetor.domain.command import ImportSessions, Principal
+from rhetor.domain.command import ImportSessions
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 from rhetor.drivers.base import Transcripts
 from rhetor.errors import Forbidden, Malformed, RhetorError, TranscriptUnreadable, Unprocessable

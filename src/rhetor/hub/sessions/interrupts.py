@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import AbandonTurn, InterruptSession, Principal
+from rhetor.domain.command import AbandonTurn, InterruptSession
 from rhetor.domain.event import TurnCancelled
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.turn import TurnState
 from rhetor.errors import UnknownPeer, UnknownTeam

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal, StopSession
+from rhetor.domain.command import StopSession
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import NotFound, StateConflict, StoreRefused

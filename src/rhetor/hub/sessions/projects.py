@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.command import StartSession
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.project import Project, ProjectSettings
 from rhetor.domain.rule_commands import ChangeProject, CreateProject
 from rhetor.domain.session import Session, Voice

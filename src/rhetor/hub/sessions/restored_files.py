@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Snapshot
 from rhetor.hub.catalog.checkpoints import CheckpointRow, KeptFiles

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, RestoreSession
+from rhetor.domain.command import RestoreSession
 from rhetor.domain.event import CheckpointMade
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change
 from rhetor.errors import PeerBusy, RhetorError

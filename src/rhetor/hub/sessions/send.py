@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import (
     Cause,
     MessageAccepted,
@@ -19,6 +19,7 @@ from rhetor.domain.event import (
     TurnStarted,
 )
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.routing import Match
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState

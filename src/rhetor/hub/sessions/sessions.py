@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import (
-    PauseSession,
-    Principal,
-    ResumeSession,
-    SaveSession,
-    StartSession,
-    StopSession,
-)
+from rhetor.domain.command import PauseSession, ResumeSession, SaveSession, StartSession, StopSession
 from rhetor.domain.event import SessionStateChanged, TurnCancelled
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.command import CloseSocket, OpenSocket, Principal, StopSession
+from rhetor.domain.command import CloseSocket, OpenSocket, StopSession
 from rhetor.domain.event import Position, SessionStateChanged
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.socket import GROUP, HUB, TEAM_CHAT, Socket, standing_peer, told_types
 from rhetor.errors import NotFound, StateConflict, StoreRefused, Unprocessable

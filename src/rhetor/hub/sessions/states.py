@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal
 from rhetor.domain.event import SessionStateChanged
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session, SessionState
 from rhetor.errors import NotFound, SessionOver, StateConflict, StoreRefused
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.errors import NotFound, RhetorError
 from rhetor.store.base import parse_cursor

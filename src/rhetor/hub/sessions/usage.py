@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import starmap
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.usage import Cell
 from rhetor.domain.usage_report import Grouping, Report, report
 from rhetor.hub.catalog.usage import KIND, SESSION, amounts_of, session_of

@@ -9,9 +9,10 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain import questions
-from rhetor.domain.command import AnswerPermission, AnswerTool, Principal
+from rhetor.domain.command import AnswerPermission, AnswerTool
 from rhetor.domain.event import PermissionAnswered, Position, ToolReturned
 from rhetor.domain.output import ToolResult
+from rhetor.domain.principal import Principal
 from rhetor.domain.questions import Answers
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from rhetor.domain.command import AGENT, Principal
 from rhetor.domain.event import Cause, ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, compose, fenced
+from rhetor.domain.principal import Principal, agent_subject
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import HopLimit, UnknownPeer
 
@@ -65,7 +65,7 @@ def person_behind(state: State, subject: str) -> str:
     If that program is no longer known, the result is the program, for which nobody answers.
     """
     for _ in state.instances:  # a program may have been started for another one
-        instance = next((i for i in state.instances.values() if subject == f"{AGENT}:{i.peer.name}"), None)
+        instance = next((i for i in state.instances.values() if subject == agent_subject(i.peer.name)), None)
         if instance is None:
             break
         subject = instance.entry.owner

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rhetor.domain.command import Command, Principal
+from rhetor.domain.command import Command
+from rhetor.domain.principal import Principal
 from rhetor.hub.hub import Hub
 from rhetor.transports.server.node import Node
 

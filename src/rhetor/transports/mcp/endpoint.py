@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Message, Receive, Scope, Send
 
 from rhetor.codec.incoming_json import IncomingJson
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import MethodNotAllowed, NotFound, RhetorError, TooLarge
 from rhetor.transports.server.disconnect import CallerGone
 from rhetor.transports.server.flow import EXTENSION

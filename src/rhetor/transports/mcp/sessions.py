@@ -13,7 +13,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 
 from .caller import BODY_BYTES
 

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from rhetor.dialects import resources
 from rhetor.dialects.event_filter import Types, split, types_of
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramStatus
 from rhetor.hub.programs.instances import instances_of, reports, take_unshown
 from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected

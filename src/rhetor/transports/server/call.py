@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rhetor.codec.typed_json import unprocessable
-from rhetor.domain.command import Command, Principal
+from rhetor.domain.command import Command
+from rhetor.domain.principal import Principal
 from rhetor.hub.hub import Hub
 
 from .node import Node

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from rhetor.auth.credentials import Credential
 from rhetor.auth.limits import MovingWindow
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import RhetorError, TooManyConnections
 
 RECHECK_SECONDS = 1.0

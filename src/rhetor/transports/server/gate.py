@@ -17,9 +17,9 @@ from rhetor.auth.credentials import ByCookie, ByToken, Credential
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.process_tree import Processes
-from rhetor.auth.tcp_clients import TcpClients
+from rhetor.auth.tcp_clients import Address, TcpClients
 from rhetor.auth.tokens import TokenFile
-from rhetor.domain.command import UNIDENTIFIED, Principal
+from rhetor.domain.principal import UNIDENTIFIED, Principal
 from rhetor.errors import Forbidden, Malformed, Misdirected, RhetorError, Unauthenticated
 
 from . import cors, problems
@@ -32,17 +32,25 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
+SOCKET, TOKEN, COOKIE = "socket", "token", "cookie"  # `Principal.credential`
 INVALID_TOKEN = "invalid token; `rhetor token` prints the valid one"
 
 
 @dataclass(slots=True)
 class Client:
-    """The client of one connection, over all its requests. `agent`: the peer whose program has opened the
-    connection; None for a person. Over TCP, `is_known` is False until the first request with credentials."""
+    """The client of one connection, over all its requests.
 
-    is_local: bool
+    `agent`: the peer whose program has opened the connection; None for a person. Over TCP, `is_known` is
+    False until the first request with credentials. `local`: the caller on the Unix socket; None over TCP.
+    """
+
+    local: Principal | None = None
     agent: str | None = None
     is_known: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        return self.local is not None
 
 
 class Gate:
@@ -85,8 +93,9 @@ class Gate:
     def connected(self, pid: int, is_same: Callable[[], bool]) -> Client:
         """Return who has opened a connection on the Unix socket. Call this at once, because a process may
         pass on its connection and end. `is_same`: whether the id still means the process that opened it."""
-        agent = self._processes.agent(pid)
-        return Client(True, self._believed(agent if is_same() else UNIDENTIFIED))
+        found = self._processes.agent(pid)
+        agent = self._believed(found if is_same() else UNIDENTIFIED)
+        return Client(self._principal(agent, f"unix pid {pid}", SOCKET, local=True), agent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -140,22 +149,20 @@ class Gate:
     async def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
         client: Client = scope["state"]["client"]
-        if client.is_local:
+        if client.local is not None:
             _check_local(headers)
-            if client.agent is not None:
-                return Principal.agent(client.agent, local=True)
-            return Principal(self._owner, local=True)
+            return client.local
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
         if "origin" in headers:
             addresses.check_origin(headers["origin"])
-        principal = self._who(scope, headers, host, addresses)
-        if principal is None and scope["path"] not in self._public:
+        credential = self._credential(scope, headers, host, addresses)
+        if credential is not None:
+            return self._principal(await self.agent_of(scope), _written(scope["client"]), credential)
+        if scope["path"] not in self._public:
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
-        if principal is not None and (agent := await self.agent_of(scope)) is not None:
-            return Principal.agent(agent, local=False)
-        return principal
+        return None
 
     async def agent_of(self, scope: Scope) -> str | None:
         """Return the peer whose program has opened the connection of a request; None if it was a person."""
@@ -165,9 +172,9 @@ class Gate:
             client.is_known = True
         return client.agent
 
-    def by_token(self, token: str, address: str, agent: str | None) -> tuple[Principal, Credential]:
-        """Return the caller that sends a token after its request was admitted without one. `address` is that
-        of its connection; `agent`: what `agent_of` returned for it.
+    def by_token(self, token: str, client: Address, agent: str | None) -> tuple[Principal, Credential]:
+        """Return the caller that sends a token after its request was admitted without one. `client`: the
+        address of its connection; `agent`: what `agent_of` returned for it.
 
         Raises:
             Unauthenticated: the token is invalid.
@@ -175,27 +182,34 @@ class Gate:
         """
         if not self._tokens.opens(token):
             now = asyncio.get_running_loop().time()
-            raise self._attempts.failed(address, Unauthenticated(INVALID_TOKEN), now)
-        principal = Principal(self._owner) if agent is None else Principal.agent(agent, local=False)
-        return principal, ByToken(self._tokens)
+            raise self._attempts.failed(client[0], Unauthenticated(INVALID_TOKEN), now)
+        return self._principal(agent, _written(client), TOKEN), ByToken(self._tokens)
+
+    def _principal(
+        self, agent: str | None, address: str, credential: str, *, local: bool = False
+    ) -> Principal:
+        if agent is not None:
+            return Principal.agent(agent, local=local, address=address, credential=credential)
+        return Principal.person(self._owner, local=local, address=address, credential=credential)
 
     def _believed(self, agent: str | None) -> str | None:
         return None if agent == UNIDENTIFIED and self._trusts_unidentified() else agent
 
-    def _who(
+    def _credential(
         self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses
-    ) -> Principal | None:
+    ) -> str | None:
+        """Return the kind of the valid credential of a request; None if it has none."""
         if "authorization" in headers:
             token = _token(headers["authorization"])
             if token is None or not self._tokens.opens(token):
                 raise wrong(self._attempts, scope, INVALID_TOKEN)
             _remember(scope, ByToken(self._tokens))
-            return Principal(self._owner)
+            return TOKEN
         if "cookie" in headers and host == addresses.console:
             return self._by_cookie(scope, headers, addresses.cookie)
         return None
 
-    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> Principal | None:
+    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> str | None:
         try:
             cookie = SimpleCookie(headers["cookie"]).get(name)
         except CookieError:
@@ -208,7 +222,7 @@ class Gate:
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
         _remember(scope, ByCookie(self._logins, cookie.value))
-        return Principal(self._owner)
+        return COOKIE
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -234,6 +248,12 @@ def _token(authorization: str) -> str | None:
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
     """Count a wrong credential, and return the error for it."""
     return attempts.failed(address_of(scope), Unauthenticated(why), asyncio.get_running_loop().time())
+
+
+def _written(client: Address) -> str:
+    """Return the address of a client over TCP as the audit shows it."""
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address_of(scope: Scope) -> str:

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
-from rhetor.domain.command import Principal
 from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
 

@@ -59,7 +59,7 @@ class OwnersProtocol(BoundedProtocol):
         self._client = TCP
 
     def connection_made(self, transport: Any) -> None:
-        client = Client(False)
+        client = Client()
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family == socket.AF_UNIX:
             pid, uid, _ = _CREDENTIALS.unpack(

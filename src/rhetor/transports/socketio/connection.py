@@ -17,7 +17,7 @@ from rhetor.auth.credentials import Credential
 from rhetor.codec import engineio
 from rhetor.codec.engineio import Packet, PacketType, Timing
 from rhetor.codec.engineio_session import EngineSession, Phase
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import Malformed, RhetorError, TooSlow
 from rhetor.hub.fanout.subscriber import DirectWriter
 from rhetor.transports.server.counters import Tally

@@ -10,8 +10,9 @@ from rhetor.codec.socketio import MAIN, Packet, PacketType
 from rhetor.dialects import socketio as dialect
 from rhetor.dialects.socketio import ALL, Auth, Subscribe, Unsubscribe
 from rhetor.dialects.socketio_events import SessionView
-from rhetor.domain.command import AnswerPermission, Principal, SendMessage
+from rhetor.domain.command import AnswerPermission, SendMessage
 from rhetor.domain.event import Position
+from rhetor.domain.principal import Principal
 from rhetor.errors import (
     Malformed,
     NotFound,

@@ -14,9 +14,9 @@ from rhetor.codec.engineio import Timing
 from rhetor.codec.socketio import MAIN, Packet
 from rhetor.dialects import socketio as dialect
 from rhetor.dialects.socketio import Auth
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound, RhetorError, ShuttingDown, TooManyInvalid, Unauthenticated
-from rhetor.transports.server.gate import Client, Gate, address_of
+from rhetor.transports.server.gate import Client, Gate
 from rhetor.transports.server.node import Node
 
 from .client import SocketIoClient
@@ -43,9 +43,9 @@ async def _identify(scope: Scope) -> Origin:
         raise ShuttingDown
     gate: Gate = scope["state"]["gate"]
     client: Client = scope["state"]["client"]
-    agent, address = await gate.agent_of(scope), address_of(scope)
+    agent = await gate.agent_of(scope)
     principal, credential = scope["state"]["principal"], scope["state"]["credential"]
-    admit = partial(gate.by_token, address=address, agent=agent)
+    admit = partial(gate.by_token, client=scope["client"], agent=agent)
     return Origin(client.is_local, agent, principal, credential, admit)
 
 

@@ -6,8 +6,8 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from rhetor.codec.plain_text import as_text
-from rhetor.domain.command import Principal
 from rhetor.domain.event import MessageForwarded, Position
+from rhetor.domain.principal import Principal
 from rhetor.errors import Malformed
 from rhetor.hub.programs.attach import Viewer, forwarded_messages, view
 from rhetor.hub.turns.attribution import title_of

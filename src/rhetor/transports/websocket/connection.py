@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket
 
 from rhetor.codec.websocket_frames import binary_frame, text_frame
-from rhetor.domain.command import Principal
 from rhetor.domain.event import Position
+from rhetor.domain.principal import Principal
 from rhetor.errors import RhetorError, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record

@@ -10,8 +10,9 @@ from starlette.websockets import WebSocket
 
 from rhetor.dialects import named_socket as dialect
 from rhetor.dialects.named_socket import PartView, SocketInput, SocketOptions, SocketView
-from rhetor.domain.command import KeepBlob, Principal, SendMessage
+from rhetor.domain.command import KeepBlob, SendMessage
 from rhetor.domain.event import BlobKept, Position, StepDone, StepFailed, StepStarted
+from rhetor.domain.principal import Principal
 from rhetor.domain.socket import Socket
 from rhetor.errors import Malformed, NotFound, PositionLost, RhetorError, ShuttingDown
 from rhetor.hub.catalog.turns import TurnRow

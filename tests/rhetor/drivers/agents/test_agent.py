@@ -14,7 +14,7 @@ import pytest
 from msgspec.json import decode, encode
 
 from rhetor.codec.lines import MAX_LINE_BYTES
-from rhetor.domain.command import EndProgram, Principal, SendMessage
+from rhetor.domain.command import EndProgram, SendMessage
 from rhetor.domain.event import (
     Event,
     PermissionAnswered,
@@ -27,6 +27,7 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.output import Done, Output, Permission, Plain, Record, Remembered, Spooled, Text
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import Launch, Program
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import agent

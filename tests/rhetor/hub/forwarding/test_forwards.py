@@ -15,9 +15,10 @@ from tests.rhetor.hub.house import ME, OTHER, House, house
 from tests.rhetor.hub.test_recovery import crashed
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import AGENT, Command, Principal, SendMessage, StartPlan, StopSession
+from rhetor.domain.command import Command, SendMessage, StartPlan, StopSession
 from rhetor.domain.output import Done, Text
 from rhetor.domain.plan import Step
+from rhetor.domain.principal import AGENT, Principal
 from rhetor.domain.rule_commands import PutForward, PutPurpose, PutTerminal, RemoveForward, RemoveTerminal
 from rhetor.domain.rules import Forward, Terminal
 from rhetor.errors import (

@@ -18,8 +18,9 @@ from tests.scale import FULL
 from tests.served import SECONDS, Served, served, with_programs
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Payload
+from rhetor.domain.principal import Principal
 from rhetor.drivers.programs import program
 from rhetor.drivers.programs.host.folder import start_time
 from rhetor.store.memory import MemoryStore

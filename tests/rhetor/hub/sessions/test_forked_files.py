@@ -13,7 +13,8 @@ import pytest
 from tests.rhetor.store.files.test_worktrees import git
 from tests.served import TOKEN, Served, with_programs
 
-from rhetor.domain.command import ForkSession, Principal, StartSession
+from rhetor.domain.command import ForkSession, StartSession
+from rhetor.domain.principal import Principal
 from rhetor.errors import Forbidden
 from rhetor.hub.core.limits import Limits
 from rhetor.settings import ToolSettings

@@ -13,7 +13,7 @@ from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.rhetor.hub.agent_programs import agents
 from tests.rhetor.hub.usage_counts import folded_usage, stored_usage
 
-from rhetor.domain.command import AnswerPermission, InterruptSession, Principal, SendMessage
+from rhetor.domain.command import AnswerPermission, InterruptSession, SendMessage
 from rhetor.domain.event import (
     Cause,
     Event,
@@ -29,6 +29,7 @@ from rhetor.domain.event import (
     UsageReported,
 )
 from rhetor.domain.permission import Rules
+from rhetor.domain.principal import Principal
 from rhetor.domain.usage import Amounts
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import StateConflict

@@ -12,10 +12,11 @@ from tests.rhetor.hub.house import House, house
 from tests.scripted import ScriptedDriver
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import AGENT, AnswerPermission, Principal, SendMessage, StartPlan, StartSession
+from rhetor.domain.command import AnswerPermission, SendMessage, StartPlan, StartSession
 from rhetor.domain.output import Done, Output, Permission, Text, Usage
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.plan import Step
+from rhetor.domain.principal import AGENT, Principal
 from rhetor.domain.program import Program
 from rhetor.domain.usage import Cell
 from rhetor.drivers.base import Prompt

@@ -13,14 +13,7 @@ from msgspec.structs import replace
 from tests.rhetor.hub.house import ME, House, house
 
 from rhetor.domain.budget import Budget, Standing
-from rhetor.domain.command import (
-    AnswerPermission,
-    InterruptSession,
-    Principal,
-    SendMessage,
-    StartPlan,
-    StartSession,
-)
+from rhetor.domain.command import AnswerPermission, InterruptSession, SendMessage, StartPlan, StartSession
 from rhetor.domain.event import (
     BudgetReached,
     Cause,
@@ -37,6 +30,7 @@ from rhetor.domain.event import (
 from rhetor.domain.output import Done, Output, Text, Usage
 from rhetor.domain.permission import Rules
 from rhetor.domain.plan import Step
+from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import PutBudget, RemoveBudget
 from rhetor.errors import Forbidden
 from rhetor.hub.core.ids import Ids

@@ -17,10 +17,11 @@ from tests.rhetor.hub.house import house
 from tests.rhetor.hub.turns.test_answers import asked, choose
 
 from rhetor.domain.budget import Budget
-from rhetor.domain.command import Principal, SendMessage
+from rhetor.domain.command import SendMessage
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.output import Done, Output, Remembered, Spooled, Text
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import Principal
 from rhetor.domain.program import Program
 from rhetor.domain.rule_commands import PutBudget
 from rhetor.domain.turn import Turn

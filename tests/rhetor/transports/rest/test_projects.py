@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.command import StartSession
 from rhetor.domain.event import MessageForwarded, PermissionOption
 from rhetor.domain.output import Done, Permission, Text
+from rhetor.domain.principal import Principal
 from rhetor.domain.tool_server import ToolServer
 from rhetor.hub.core.limits import Limits
 from rhetor.settings import ToolSettings

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rhetor.domain.command import AnswerPermission, AnswerTool, Principal
+from rhetor.domain.command import AnswerPermission, AnswerTool
+from rhetor.domain.principal import Principal
 from rhetor.errors import Forbidden, NotFound
 from rhetor.hub.core.limits import Limits
 from tests.provider import Failure, Script, ToolCall, Usage

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rhetor.domain.command import AGENT, ChangeTeam, DropTeam, MakeTeam, Principal
+from rhetor.domain.command import ChangeTeam, DropTeam, MakeTeam
+from rhetor.domain.principal import AGENT, Principal
 from rhetor.errors import Forbidden
 from rhetor.store.memory import MemoryStore
 from tests.rhetor.transports.socket_client import connected_socket

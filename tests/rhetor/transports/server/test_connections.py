@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rhetor.auth.limits import MOST_CALLERS
-from rhetor.domain.command import AGENT, Principal
+from rhetor.domain.principal import AGENT, Principal
 from rhetor.errors import RhetorError, TooManyConnections, Unauthenticated
 from rhetor.transports.server.connections import Connections
 from tests.rhetor.transports.calling import calling

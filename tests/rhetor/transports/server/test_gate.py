@@ -16,6 +16,7 @@ import pytest
 
 from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
+from rhetor.domain.principal import ALL, Principal
 from rhetor.errors import InvalidSettings
 from rhetor.transports.server.flow import BODY_BYTES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
@@ -136,6 +137,24 @@ async def test_the_token_gives_access_over_tcp(tmp_path: Path) -> None:
         for path, method in (("/api/v2/shutdown", "POST"), ("/api/v2/environment", "PUT")):
             answer = await home.ask_tcp(method, path, BEARER, json={"variables": {}})
             assert (path, answer.status) == (path, 403)
+
+
+async def test_the_hub_knows_who_calls_from_where_with_which_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Principal] = []
+    monkeypatch.setattr("rhetor.transports.server.router.require", lambda _, who: found.append(who))
+    async with served(tmp_path) as home:
+        await home.ask("GET", "/api/v2/ai")
+        await home.ask_tcp("GET", "/api/v2/ai", BEARER)
+        cookie = home.node.logins.redeem(home.node.logins.issue())
+        own = {"host": f"{CONSOLE}:{home.port}", "cookie": f"rhetor={cookie}", "sec-fetch-site": "none"}
+        await home.ask_tcp("GET", "/api/v2/ai", own)
+    local, by_token, by_cookie = found
+    assert local == Principal("me", ALL, True, f"unix pid {os.getpid()}", "socket")
+    for who, credential in ((by_token, "token"), (by_cookie, "cookie")):
+        assert who == Principal("me", ALL, False, who.address, credential)
+        assert re.fullmatch(r"127\.0\.0\.1:\d+", who.address)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.served import TOKEN, Served
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from rhetor.domain.command import Principal
+from rhetor.domain.principal import Principal
 
 ME, OTHER = Principal("me", local=True), Principal("somebody else", local=True)
 SPECIALISTS = ["apollo", "athena", "prometheus"]

@@ -11,7 +11,8 @@ import pytest
 from tests.rhetor.transports.socket_client import Frame, SocketClient, connected_socket, created
 from tests.served import Served, served
 
-from rhetor.domain.command import KeepBlob, Principal, StartSession
+from rhetor.domain.command import KeepBlob, StartSession
+from rhetor.domain.principal import Principal
 from rhetor.errors import StoreRefused
 from rhetor.store.memory import MemoryStore
 

@@ -14,9 +14,10 @@ from tests.rhetor.transports.calling import Caller, calling
 from tests.served import Served, served
 from tests.tooled import tooled
 
-from rhetor.domain.command import Principal, StartSession, StopSession
+from rhetor.domain.command import StartSession, StopSession
 from rhetor.domain.event import Payload, SessionStateChanged, TurnCompleted
 from rhetor.domain.output import Done, Text, ToolUse
+from rhetor.domain.principal import Principal
 from rhetor.errors import ProviderCut, ProviderTimeout, StoreRefused
 from rhetor.hub.core.limits import Limits
 

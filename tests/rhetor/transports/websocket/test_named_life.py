@@ -18,7 +18,8 @@ from tests.rhetor.transports.websocket.named_frames import (
 )
 from tests.served import Served, served
 
-from rhetor.domain.command import OpenSocket, Principal, StopSession
+from rhetor.domain.command import OpenSocket, StopSession
+from rhetor.domain.principal import Principal
 from rhetor.hub.sessions.sockets import found_socket
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore

@@ -10,9 +10,10 @@ import pytest
 from tests.rhetor.transports.calling import calling
 from tests.served import served
 
-from rhetor.domain.command import Principal, StartSession
+from rhetor.domain.command import StartSession
 from rhetor.domain.event import TurnInterrupted
 from rhetor.domain.output import Done, Output, Permission, Text, ToolResult, ToolUse
+from rhetor.domain.principal import Principal
 from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
 from rhetor.hub.core.limits import Limits
 

@@ -1,0 +1,70 @@
+"""Principals: the callers of the hub, and the scopes that say what they may do."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+READ = "read"
+SEND = "send"
+APPROVE = "approve"
+ADMIN = "admin"
+AGENT = "agent"  # of callers that were started by a peer's program; such a caller has no other scope
+ALL = frozenset({READ, SEND, APPROVE, ADMIN})  # of the hub's owner
+AGENT_MAY = frozenset({READ, SEND})  # in its own sessions
+
+UNKNOWN_PROGRAM = "unknown"  # the peer of a program's process if the program is no longer known
+UNIDENTIFIED = "unidentified"  # the same, if nothing is known about the caller's process
+
+_AGENT_PREFIX = f"{AGENT}:"
+_AGENT_SCOPES = frozenset({AGENT})
+
+
+class Principal(Struct, frozen=True, gc=False):
+    """The caller of a command. Two principals with the same `subject` are the same caller.
+
+    `scopes`: from the verified credential, never from what the client declares. `local`: the caller uses the
+    owner's Unix socket. `address`: where the call comes from, as in `unix pid 123` and `127.0.0.1:5555`.
+    `credential`: the kind and name of the credential, as in `token`, `socket`, `cookie` and `jwt NAME`; never
+    the secret itself.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    local: bool = False
+    address: str = ""
+    credential: str = ""
+
+    @classmethod
+    def person(
+        cls, subject: str, *, local: bool = False, address: str = "", credential: str = ""
+    ) -> Principal:
+        """Return a person who has all scopes, as the hub's owner does."""
+        return cls(subject, ALL, local, address, credential)
+
+    @classmethod
+    def agent(cls, peer: str, *, local: bool, address: str = "", credential: str = "") -> Principal:
+        """Return the caller that a process of this peer's program is."""
+        return cls(agent_subject(peer), _AGENT_SCOPES, local, address, credential)
+
+    def has(self, scope: str) -> bool:
+        """Return whether the caller may do what needs `scope`. A peer's program may do what needs `read` or
+        `send`."""
+        return scope in self.scopes or (AGENT in self.scopes and scope in AGENT_MAY)
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether a peer's program is the caller.
+
+        Such a caller cannot approve requests, start programs, or see the sessions of others.
+        """
+        return AGENT in self.scopes
+
+    @property
+    def peer(self) -> str | None:
+        """The peer whose program is the caller; None for a person."""
+        return self.subject.removeprefix(_AGENT_PREFIX) if self.is_agent else None
+
+
+def agent_subject(peer: str) -> str:
+    """Return the subject of the programs of a peer. No person has such a subject."""
+    return f"{_AGENT_PREFIX}{peer}"
