@@ -19,7 +19,7 @@ def test_an_owner_has_every_scope_of_a_person() -> None:
 def test_a_peers_program_may_read_and_send_but_not_approve_or_administer(scope: str, may: bool) -> None:
     agent = Principal.agent("apollo", local=False)
     assert agent.has(scope) is may
-    assert (agent.scopes, agent.is_agent, agent.peer) == ({AGENT}, True, "apollo")
+    assert (agent.scopes, agent.is_agent, agent.peer) == (frozenset({AGENT}), True, "apollo")
 
 
 def test_a_caller_without_scopes_may_do_nothing() -> None:
