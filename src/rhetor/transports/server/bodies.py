@@ -12,6 +12,7 @@ from typing import Any
 from rhetor.errors import RequestTimeout, TooLarge
 
 from .flow import BODY_BYTES, EXTENSION
+from .headers import with_policy
 from .held_bytes import Share
 
 Scope = MutableMapping[str, Any]
@@ -41,8 +42,8 @@ def bodiless(send: Send) -> Send:
 
 
 def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
-    """Return a `send` that counts what is sent, and closes the connection after the response if the body of
-    the request was not read."""
+    """Return a `send` that counts what is sent, adds a policy for the content if the response has none,
+    and closes the connection after the response if the body of the request was not read."""
     server = scope["extensions"][EXTENSION]
 
     async def counted_send(message: Message) -> None:
@@ -50,6 +51,7 @@ def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
             state["began"] = True
             has_length = any(name == b"content-length" for name, _ in message["headers"])
             server.answering(scope, in_pieces=not has_length)
+            message = with_policy(message)
         if body := message.get("body"):
             state["traffic"].sent += len(body)
         await send(message)

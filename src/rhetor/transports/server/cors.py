@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .headers import CONTENT_POLICY
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -35,6 +37,7 @@ def preflight(origin: str) -> Response:
         "access-control-max-age": AGE_SECONDS,
         "vary": "Origin",
     }
+    headers |= {CONTENT_POLICY[0].decode(): CONTENT_POLICY[1].decode()}
     return Response(status_code=204, headers=headers)
 
 

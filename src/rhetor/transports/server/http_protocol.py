@@ -8,7 +8,7 @@ client always has a deadline: for a head, for the reading of a response, or for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,13 +18,12 @@ from rhetor.errors import HeadTooLarge, Malformed, RequestTimeout, RhetorError, 
 
 from . import problems
 from .flow import EXTENSION, TransportWriter, drained
+from .headers import CONTENT_POLICY, HSTS, Header, may_require_https
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 PARTING_SECONDS = 10.0  # for a client to read the last frame of a stream, or the last response
-# browsers use https for this host from now on, for 180 days (RFC 6797)
-HSTS = (b"strict-transport-security", b"max-age=15552000")
 UNREAD_SECONDS = 30.0  # in which a client reads something of a response; streams have a shorter limit
 MOST_PIPELINED = 100  # requests that wait for the response to an earlier one
 
@@ -116,9 +115,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._require_https()
 
     def _require_https(self) -> None:
-        """Let browsers use https for this host, unless it is `localhost`: that would apply to all its ports,
-        and so to other programs of the machine."""
-        if not dict(self.headers).get(b"host", b"").lower().startswith(b"localhost"):
+        """Let browsers use https for this host from now on."""
+        if may_require_https(dict(self.headers).get(b"host", b"")):
             self.cycle.default_headers = [*self.server_state.default_headers, HSTS]
 
     def handle_websocket_upgrade(self) -> None:
@@ -248,7 +246,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._lose()
-        self.transport.write(_answer(error))
+        self.transport.write(_answer(error, [*self.server_state.default_headers, CONTENT_POLICY]))
         self.linger()
 
     def _close(self) -> None:
@@ -340,7 +338,8 @@ class _ResponseTransport:
             self._protocol.transport.close()
 
 
-def _answer(error: RhetorError) -> bytes:
+def _answer(error: RhetorError, headers: Sequence[Header]) -> bytes:
     body = msgspec.json.encode(problems.body(error))
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     head = f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-    return STATUS_LINE[error.status] + head.encode() + body
+    return STATUS_LINE[error.status] + lines + head.encode() + body

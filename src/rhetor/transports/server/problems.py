@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,8 @@ from starlette.types import Receive, Scope, Send
 from rhetor.domain.event import TurnCancelled, TurnEnd, TurnFailed
 from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.sessions.send import Accepted
+
+from .headers import CONTENT_POLICY, HSTS, SECURITY_HEADERS, Header, may_require_https
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -33,7 +36,9 @@ def body(error: RhetorError) -> dict[str, Any]:
 
 
 def response(error: RhetorError) -> Response:
-    headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {CONTENT_POLICY[0].decode(): CONTENT_POLICY[1].decode()}
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
         headers["Retry-After"] = str(math.ceil(error.data.get("retry_after", 1)))
     if error.status == HTTPStatus.UNAUTHORIZED:
@@ -54,10 +59,17 @@ async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send)
         {
             "type": "websocket.http.response.start",
             "status": answer.status_code,
-            "headers": answer.raw_headers,
+            "headers": [*answer.raw_headers, *_for_browsers(scope)],
         }
     )
     await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
+
+
+def _for_browsers(scope: Scope) -> Sequence[Header]:
+    """Return the headers that the server adds to other responses by itself."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    is_secure = scope["scheme"] == "wss" and may_require_https(host)
+    return (*SECURITY_HEADERS, HSTS) if is_secure else SECURITY_HEADERS
 
 
 def _statuses(kind: type[RhetorError]) -> dict[str, int]:

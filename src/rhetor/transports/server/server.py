@@ -22,6 +22,7 @@ from rhetor.errors import InvalidSettings, Malformed, RhetorError
 
 from .certificate import Certificate
 from .gate import Client
+from .headers import SECURITY_HEADERS
 from .http_protocol import BoundedProtocol
 from .silent import TCP, AcceptedConnections
 from .tls import TlsConnection
@@ -36,13 +37,6 @@ PROBE_AFTER_SECONDS, PROBE_EVERY_SECONDS = 15, 5
 FRAME_BYTES = 16 << 20
 STDERR = 2
 BACKLOG = 2048
-# for every response; a response with a policy for its content has that one in addition
-SECURITY_HEADERS = [
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-resource-policy", "same-origin"),
-]
 UNKNOWN = -1  # the process id of a client in another PID namespace
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -147,7 +141,7 @@ class HubServer(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                headers=SECURITY_HEADERS,
+                headers=[(name.decode(), value.decode()) for name, value in SECURITY_HEADERS],
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )

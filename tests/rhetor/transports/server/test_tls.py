@@ -24,6 +24,12 @@ from tests.served import TOKEN, Answer, Served, served
 
 pytestmark = pytest.mark.anyio
 BEARER = {"authorization": f"Bearer {TOKEN}"}
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 SECONDS = 30.0
 LONG = "y" * 300_000  # more than 16 records
 
@@ -154,12 +160,15 @@ async def test_security_headers_are_on_every_response_and_hsts_only_over_tls(
         async with home.remote.get(f"https://localhost:{home.port}/healthz", ssl=trust) as on_localhost:
             pass
         local = await home.ask("GET", "/healthz")
-    for headers in (own.headers, missing.headers, on_localhost.headers, local.headers):
+        rejected = await home.ask_tcp("GET", "/ws", UPGRADE, ssl=trust)
+        assert rejected.status == 401
+    for headers in (rejected.headers, own.headers, missing.headers, on_localhost.headers, local.headers):
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["cross-origin-resource-policy"] == "same-origin"
     assert own.headers["strict-transport-security"] == "max-age=15552000"
+    assert rejected.headers["strict-transport-security"] == "max-age=15552000"
     assert missing.headers["strict-transport-security"] == "max-age=15552000"
     assert "strict-transport-security" not in on_localhost.headers  # would apply to all ports of localhost
     assert "strict-transport-security" not in local.headers
