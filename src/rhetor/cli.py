@@ -331,24 +331,37 @@ def _mcp(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    """Check the tools that a hub in this environment would have. This needs no hub and creates no file."""
+    """Check the tools that a hub in this environment would have, and its certificate. This needs no hub and
+    creates no file."""
     import asyncio
     import json
 
     from rhetor.settings import peers_of, read_settings, tools_of
     from rhetor.tool_catalog import ConfiguredPrograms
+    from rhetor.transports.server.certificate import found_at
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
     settings = read_settings(arguments.config or folder / "config.yaml")
     tools = tools_of(settings)
     peers = [peer for peer in peers_of(settings) if peer.name in tools]
     found = asyncio.run(ConfiguredPrograms(tools, os.environ).checked(peers))
+    certificate = found_at(settings.hub.tls_cert, settings.hub.tls_key)
     if arguments.json:
-        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.write(json.dumps({"tools": found, "certificate": certificate}) + "\n")
         return 0
+    if certificate is not None:
+        sys.stdout.write(f"certificate: {_about(certificate)}\n")
     for each in found:
         version = f"{each['health']['version']} " if each["health"]["version"] else ""
         place = each["path"] or f"not installed; {each['how_to_install'] or 'put it on the PATH'}"
         login = f"; logged in: {each['login']['known']} ({each['login']['how']})" if each["path"] else ""
         sys.stdout.write(f"{each['name']}: {version}{place}{login}\n")
     return 0
+
+
+def _about(certificate: dict[str, Any]) -> str:
+    state, day = certificate["state"], (certificate["expires"] or "")[:10]
+    if state == "invalid":
+        return str(certificate["detail"])
+    said = {"expired": "expired on", "expires_soon": "expires on", "valid": "valid until"}[state]
+    return f"{said} {day}" + ("" if state == "valid" else "; to renew it, run: rhetor cert create")

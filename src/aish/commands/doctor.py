@@ -32,6 +32,7 @@ CHECK_TIMEOUT = 10.0  # seconds for `rhetor doctor`, which has the same limit an
 HUB_TIMEOUT = 0.9  # seconds for the status of the hub
 _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
+_HOW_TO_RENEW = "to renew it, run: rhetor cert create"
 _HOW_TO_ADD = (
     "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run a local model server, or add a provider"
     " to `providers:` in config.yaml"
@@ -115,9 +116,25 @@ def _hub(home: str) -> "Iterator[Finding]":
     yield (_NOTE if line.startswith("none") else _GOOD), "provider", line
     for found in status.get("models") or ():
         yield (_BAD if found.get("unknown") else _NOTE), "model", model_line(found)
+    yield from _certificate(status.get("certificate"))
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
     yield from _budgets(hub)
+
+
+def _certificate(found: "dict[str, Any] | None") -> "Iterator[Finding]":
+    """Yield a finding for the certificate of the hub, if it has TLS."""
+    if not found:
+        return
+    state, day = found.get("state"), (found.get("expires") or "")[:10]
+    if state == "valid":
+        yield _GOOD, "certificate", f"valid until {day}"
+    elif state == "expires_soon":
+        yield _NOTE, "certificate", f"expires on {day}; {_HOW_TO_RENEW}"
+    elif state == "expired":
+        yield _BAD, "certificate", f"expired on {day}, so other machines cannot connect; {_HOW_TO_RENEW}"
+    else:
+        yield _BAD, "certificate", str(found.get("detail"))
 
 
 def _budgets(hub: Hub) -> "Iterator[Finding]":
@@ -144,7 +161,9 @@ def _agents(home: str, deadline: float) -> "Iterator[Finding]":
         if failure.problem != NO_HUB:
             yield _BAD, "agents", failure.line
             return
-        tools, fault = _check_without_hub(home)
+        found, fault = _check_without_hub(home)
+        tools = found.get("tools", ())
+        yield from _certificate(found.get("certificate"))
         if fault:
             yield _BAD, "agents", fault
     for tool in tools:
@@ -152,8 +171,8 @@ def _agents(home: str, deadline: float) -> "Iterator[Finding]":
             yield _agent(tool)
 
 
-def _check_without_hub(home: str) -> "tuple[list[dict[str, Any]], str]":
-    """Return the tools that `rhetor doctor` finds, and the error if it failed."""
+def _check_without_hub(home: str) -> "tuple[dict[str, Any], str]":
+    """Return what `rhetor doctor` finds, and the error if it failed."""
     import json
     import subprocess
 
@@ -162,9 +181,9 @@ def _check_without_hub(home: str) -> "tuple[list[dict[str, Any]], str]":
     try:
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CHECK_TIMEOUT)
     except subprocess.TimeoutExpired:
-        return [], f"the check timed out after {CHECK_TIMEOUT:g} s"
+        return {}, f"the check timed out after {CHECK_TIMEOUT:g} s"
     if ran.returncode != 0:
-        return [], ran.stderr.strip().removeprefix(
+        return {}, ran.stderr.strip().removeprefix(
             "rhetor: "
         ) or f"rhetor doctor exited with {ran.returncode}"
     return json.loads(ran.stdout), ""

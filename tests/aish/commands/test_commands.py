@@ -146,6 +146,37 @@ def test_doctor_and_status_show_the_hint_of_a_provider_that_fails(aish: Shell, h
     assert "none: box is down; start it" in aish("status").out
 
 
+@pytest.mark.parametrize(
+    ("certificate", "code", "line"),
+    [
+        (
+            {"state": "expired", "expires": "2026-01-31T12:00:00.000Z"},
+            1,
+            "✗ certificate expired on 2026-01-31, so other machines cannot connect; "
+            "to renew it, run: rhetor cert create\n",
+        ),
+        (
+            {"state": "expires_soon", "expires": "2026-01-31T12:00:00.000Z"},
+            0,
+            "– certificate expires on 2026-01-31; to renew it, run: rhetor cert create\n",
+        ),
+        (
+            {"state": "valid", "expires": "2026-01-31T12:00:00.000Z"},
+            0,
+            "✓ certificate valid until 2026-01-31\n",
+        ),
+    ],
+)
+def test_doctor_says_when_the_certificate_expires(
+    aish: Shell, hub: ScriptedHub, certificate: dict[str, str], code: int, line: str
+) -> None:
+    hub.on("GET /api/v2/status", answer({**STATUS, "certificate": {**certificate, "detail": None}}))
+    hub.on("GET /api/v2/tools?check=true", answer({"tools": []}))
+    ran = aish("doctor")
+    assert ran.code == code
+    assert line in ran.out
+
+
 def test_doctor_has_a_row_for_every_agent(aish: Shell, hub: ScriptedHub) -> None:
     well = {"check": "version", "ok": True, "detail": "2.1", "version": "2.1"}
     broken = {"check": "version", "ok": False, "detail": "no result within 5 s", "version": None}

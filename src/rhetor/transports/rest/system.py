@@ -14,6 +14,7 @@ from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
+from rhetor.transports.server.certificate import described
 from rhetor.transports.server.gate import wrong
 
 from .bodies import EnvironmentBody, LoginQuery
@@ -69,6 +70,7 @@ async def status(call: Call) -> dict[str, Any]:
         "running": state.running,
         "provider": await providers.describe(),
         "models": findings,
+        "certificate": described(certificate.expires) if (certificate := call.node.certificate) else None,
     }
 
 

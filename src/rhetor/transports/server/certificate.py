@@ -9,16 +9,18 @@ import ssl
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rhetor.domain.timestamps import timestamp
 from rhetor.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from cryptography import x509
 
 LOOK_SECONDS = 2.0
+SOON = timedelta(days=14)  # a certificate that expires earlier should be renewed
 log = logging.getLogger(__name__)
 
 
@@ -81,6 +83,24 @@ def load_certificate(files: TlsFiles) -> LoadedCertificate:
     return LoadedCertificate(context, _names(found), found.not_valid_after_utc)
 
 
+def described(expires: datetime) -> dict[str, Any]:
+    """Return `{state, expires, detail}` for people and programs. `state`: `valid`, `expires_soon` (in less
+    than two weeks) or `expired`."""
+    left = expires - datetime.now(UTC)
+    state = "expired" if left <= timedelta() else "expires_soon" if left < SOON else "valid"
+    return {"state": state, "expires": timestamp(int(expires.timestamp() * 1000)), "detail": None}
+
+
+def found_at(certificate: str | None, key: str | None) -> dict[str, Any] | None:
+    """Return the same for the certificate that these settings name; None if TLS is off. If it cannot be used,
+    `state` is `invalid`, and `detail` is the reason."""
+    try:
+        files = tls_files(certificate, key)
+        return described(load_certificate(files).expires) if files else None
+    except InvalidSettings as error:
+        return {"state": "invalid", "expires": None, "detail": error.detail}
+
+
 class Certificate:
     """The certificate that new connections get. Open ones keep theirs. `changed` is called when there is
     another."""
@@ -102,6 +122,10 @@ class Certificate:
     @property
     def names(self) -> tuple[str, ...]:
         return self._loaded.names
+
+    @property
+    def expires(self) -> datetime:
+        return self._loaded.expires
 
     def use(self, files: TlsFiles, loaded: LoadedCertificate) -> None:
         """Use this certificate, which was loaded from these files, from now on."""

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from rhetor.certificates import Files, create
+from rhetor.certificates import DAYS, Files, create
 from rhetor.errors import InvalidSettings
-from rhetor.transports.server.certificate import Certificate, TlsFiles, load_certificate, tls_files
+from rhetor.transports.server.certificate import Certificate, TlsFiles, found_at, load_certificate, tls_files
 from tests.certificates import Issued
 
 
@@ -103,6 +103,26 @@ def test_the_names_of_the_certificate_are_the_hubs_own_except_wildcards(tmp_path
         {"[2001:db8::7]", "127.0.0.1", "[::1]"},
     )
     assert names[2].endswith(".localhost")
+
+
+@pytest.mark.parametrize(
+    ("age", "state"), [(0, "valid"), (DAYS - 15, "valid"), (DAYS - 13, "expires_soon"), (DAYS, "expired")]
+)
+def test_a_certificate_that_expires_within_two_weeks_expires_soon(
+    tmp_path: Path, age: int, state: str
+) -> None:
+    made = create(Files(tmp_path), ["box.local"], datetime.now(UTC) - timedelta(days=age, hours=1))
+    found = found_at(str(tmp_path / "hub.crt"), str(tmp_path / "hub.key"))
+    assert found == {"state": state, "expires": f"{made.expires.isoformat()[:19]}.000Z", "detail": None}
+
+
+def test_a_certificate_that_cannot_be_used_is_invalid(tmp_path: Path) -> None:
+    assert found_at(None, None) is None
+    assert found_at(str(tmp_path / "hub.crt"), str(tmp_path / "hub.key")) == {
+        "state": "invalid",
+        "expires": None,
+        "detail": f"hub.tls_cert: {tmp_path}/hub.crt: No such file or directory",
+    }
 
 
 def test_an_expired_certificate_is_used_with_a_warning(

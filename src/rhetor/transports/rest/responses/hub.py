@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -29,6 +29,15 @@ class UnusableModel(Struct):
     unknown: bool
 
 
+class Certificate(Struct):
+    """The certificate of the TCP listener. `expires_soon`: in less than two weeks. `detail`: why it is
+    invalid."""
+
+    state: Literal["valid", "expires_soon", "expired", "invalid"]
+    expires: Time | None
+    detail: str | None
+
+
 class HubStatus(Struct):
     version: str
     pid: int
@@ -41,6 +50,7 @@ class HubStatus(Struct):
     running: int
     provider: dict[str, Any]
     models: list[UnusableModel]
+    certificate: Certificate | None
 
 
 class Fingerprint(Struct):
