@@ -1,7 +1,7 @@
 """The import rule of the source tree, as data and as functions over the source of its modules.
 
-`errors`, `background` ← `domain`, `codec` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ← `transports` ←
-`app` ← `maintenance` ← `cli`.
+`errors`, `background` ← `domain`, `codec`, `sealing` ← `dialects`, `store`, `drivers`, `auth` ← `hub` ←
+`transports` ← `app` ← `maintenance` ← `cli`.
 `host` is a process of its own: it imports `codec` and the standard library, and no module imports it. Inside
 `hub`, `transports`, `drivers` and `aish`, the packages form a stack too. No modules import each other in a
 circle. Imports inside functions and imports for types count everywhere.
@@ -18,7 +18,7 @@ from graphlib import CycleError, TopologicalSorter
 
 LAYERS = [
     {"errors", "background"},
-    {"domain", "codec"},
+    {"domain", "codec", "sealing"},
     {"dialects", "store", "drivers", "auth"},
     {"hub"},
     {"transports"},

@@ -21,8 +21,9 @@ from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_protected
 from rhetor.wiring import Configured, configure
 
-# keys that are used only when the hub starts: to bind its sockets, and to start the timer of an idle hub
-RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit"})
+# keys that are used only when the hub starts: to bind its sockets, to start the timer of an idle hub, and to
+# open the store
+RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit", "encryption.at_rest", "encryption.key"})
 TLS = frozenset({"hub.tls_cert", "hub.tls_key"})  # the same, if TLS is turned on or off
 log = logging.getLogger(__name__)
 

@@ -40,6 +40,7 @@ EXPLAINED = {
     "conflict",
     "malformed_cursor",
     "position_lost",  # a client handles it by `outcome`
+    "keys_unavailable",  # it has many causes, and each says what to do
     "store_damaged",  # the start of the hub handles it
     "environment_differs",  # the shell handles it
     "unauthenticated",

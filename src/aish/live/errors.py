@@ -119,6 +119,8 @@ class Unavailable(HubError):
         "store_refused",
         "shutting_down",
         "store_damaged",
+        "keys_unavailable",
+        "seal_broken",
         "request_timeout",
         "too_slow",
         "environment_differs",

@@ -56,6 +56,7 @@ from .requests import (
     Unprocessable,
     UnsupportedMedia,
 )
+from .sealing import KeysUnavailable, SealBroken
 from .turns import (
     ContextOverflow,
     EmptyAnswer,
@@ -95,6 +96,7 @@ __all__ = [
     "HostSilent",
     "InvalidSettings",
     "KeyReused",
+    "KeysUnavailable",
     "LoginExpired",
     "Malformed",
     "MalformedCursor",
@@ -125,6 +127,7 @@ __all__ = [
     "RateLimited",
     "RequestTimeout",
     "RhetorError",
+    "SealBroken",
     "SessionOver",
     "ShuttingDown",
     "StateConflict",

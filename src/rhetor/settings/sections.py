@@ -56,8 +56,13 @@ WorkingDirectory = Annotated[
     str,
     Meta(pattern=r"^([/~]|caller\Z)", description="an absolute path, a path that begins with ~, or `caller`"),
 ]
-
-
+MasterKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^(file|keyring|command:\s*[^\s\x00][^\x00]*)\Z",
+        description="`file`, `keyring` or `command:` and a program with its arguments",
+    ),
+]
 AbsolutePath = Annotated[str, Meta(pattern=r"^[/~][^\x00]*\Z", description="an absolute path, or `~`")]
 
 
@@ -262,6 +267,14 @@ class RetentionSettings(Section, frozen=True):
     max_bytes: Count | None = None
 
 
+class EncryptionSettings(Section, frozen=True):
+    """Encryption of what the hub stores. `at_rest`: content is sealed; credentials always are. `key`: where
+    the master key is kept, in the file `master.key`, in the keyring, or wherever a command reads it."""
+
+    at_rest: bool = False
+    key: MasterKey = "file"
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -311,6 +324,7 @@ class Settings(Section, frozen=True):
     projects: ProjectsSettings = ProjectsSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     retention: RetentionSettings = RetentionSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     budgets: dict[BudgetName, BudgetSettings] = {}
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

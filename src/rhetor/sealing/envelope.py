@@ -1,0 +1,79 @@
+"""Envelopes: content that AES-256-GCM has sealed together with the name of its place.
+
+An envelope is the byte 0x01, the id of its key (4 bytes), a random nonce (12 bytes), and the ciphertext with
+its tag (16 bytes). JSON never begins with that byte, so plain and sealed values can stand side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rhetor.errors import SealBroken
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MARK = b"\x01"
+KEY_BYTES, ID_BYTES, NONCE_BYTES, TAG_BYTES = 32, 4, 12, 16
+HEAD_BYTES = len(MARK) + ID_BYTES + NONCE_BYTES
+OVERHEAD = HEAD_BYTES + TAG_BYTES
+_NONCES_AT_ONCE = 128  # one call to the system for many nonces takes half the time of sealing off each
+
+_nonces: list[bytes] = []
+os.register_at_fork(after_in_child=_nonces.clear)  # no two processes use the same nonces
+
+
+def is_sealed(value: bytes | str) -> bool:
+    """Whether the value is an envelope. Content that begins with its mark must never be stored unsealed."""
+    return isinstance(value, bytes) and value[:1] == MARK
+
+
+def key_id_of(envelope: bytes) -> bytes:
+    """Return the id of the key with which the envelope was sealed."""
+    return envelope[1 : 1 + ID_BYTES]
+
+
+def cipher_of(key: bytes) -> AESGCM:
+    """Return the cipher of a key of 256 bits."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
+
+
+def seal(cipher: AESGCM, key_id: bytes, content: bytes, about: bytes) -> bytes:
+    """Return an envelope. It opens only with the same `about`, which names the place of the content."""
+    try:
+        nonce = _nonces.pop()  # atomic: two threads never get the same one
+    except IndexError:
+        nonce = _drawn()
+    return b"%b%b%b%b" % (MARK, key_id, nonce, cipher.encrypt(nonce, content, about))
+
+
+def unseal(cipher: AESGCM, envelope: bytes, about: bytes) -> bytes:
+    """Return the content of an envelope.
+
+    Raises:
+        SealBroken: the envelope was changed, or was sealed with another key or for another place.
+    """
+    if len(envelope) < OVERHEAD or envelope[:1] != MARK:
+        raise SealBroken("a sealed value is incomplete")
+    try:
+        return cipher.decrypt(envelope[HEAD_BYTES - NONCE_BYTES : HEAD_BYTES], envelope[HEAD_BYTES:], about)
+    except _invalid_tag():  # evaluated only if there is an exception
+        raise SealBroken from None
+
+
+@cache
+def _invalid_tag() -> type[Exception]:
+    from cryptography.exceptions import InvalidTag
+
+    return InvalidTag
+
+
+def _drawn() -> bytes:
+    drawn = os.urandom(NONCE_BYTES * _NONCES_AT_ONCE)
+    own, *others = (drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES))
+    _nonces.extend(others)
+    return own

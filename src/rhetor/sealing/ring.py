@@ -1,0 +1,261 @@
+"""The ring of data keys: seals content with the newest, and opens what any of them has sealed.
+
+It may be used by several threads, and the file of its keys by several processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from rhetor.errors import KeysUnavailable, SealBroken
+
+from .envelope import cipher_of, key_id_of, seal, unseal
+from .files import locked
+from .keys_file import (
+    NAME,
+    KeysFile,
+    Wrapped,
+    new_file,
+    new_key,
+    read_keys,
+    require_opens,
+    rewrapped,
+    write_keys,
+)
+from .master import COMMAND, source_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+# Nonces are random, and two equal ones of one key would be a disaster. Among 2^28 of 96 bits, the probability
+# is 2^-41; at 2^32, where a key must not be used any more, it would be 2^-33.
+SEALS_PER_KEY = 1 << 28
+_LEAST, _MOST = 1 << 14, 1 << 22  # seals that are noted in the file at a time, before they are made
+DIGEST = "hmac-sha256:"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Ring:
+    """The keys in `keys.json` of a state folder. `setting`: of `encryption.key`.
+
+    The file is read when a key is first needed, and made when something is first sealed; `load` does the
+    former at a chosen time, because the keyring or a command may take seconds.
+    """
+
+    def __init__(self, folder: Path, setting: str = "file", clock: Callable[[], int] = _now) -> None:
+        self._path = folder / NAME
+        self._lock_file = folder / f"{NAME}.lock"
+        self._setting = setting
+        self._source = source_of(setting, folder)
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._master: AESGCM | None = None
+        self._ciphers: dict[bytes, AESGCM] = {}
+        self._current: tuple[AESGCM, bytes] | None = None
+        self._digest_key: bytes | None = None
+        self._left = 0
+        self._step = _LEAST
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are keys. If not, nothing was sealed yet, or the file is lost."""
+        return self._path.exists()
+
+    @property
+    def current(self) -> bytes:
+        """The id of the key for new content. The first key is made if there is none.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or made.
+        """
+        return self._using()[1]
+
+    def load(self, *, needed: Collection[bytes] = ()) -> None:
+        """Read the keys. `needed`: ids of keys without which nothing must be written.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read, or one of the needed ones is missing.
+        """
+        with self._lock:
+            keys = read_keys(self._path)
+            if keys is not None:
+                self._take(keys)
+        missing = [key_id.hex() for key_id in needed if key_id not in self._ciphers]
+        if missing:
+            what = f"does not have the key {missing[0]}" if keys else "is missing"
+            raise KeysUnavailable(
+                f"{self._path} {what}, and content is sealed with its keys; put the file back from your copy"
+            )
+
+    def seal(self, content: bytes, about: bytes) -> bytes:
+        """Seal the content with the newest key. `about` names its place and must be the same for `open`.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or made.
+        """
+        self._left -= 1
+        if self._left < 0 or self._current is None:
+            self._reserve()
+        cipher, key_id = self._using()
+        return seal(cipher, key_id, content, about)
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        """Return the content of an envelope.
+
+        Raises:
+            SealBroken: it was changed, belongs to another place, or has a key that is missing.
+            KeysUnavailable: the keys cannot be read.
+        """
+        cipher = self._ciphers.get(key_id_of(sealed)) or self._found(key_id_of(sealed))
+        return unseal(cipher, sealed, about)
+
+    def digest(self, text: str) -> str:
+        """Return a digest that only the holder of the keys can compute. A rotation does not change it.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or made.
+        """
+        self._using()
+        assert self._digest_key is not None
+        return DIGEST + hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def rotate(self) -> bytes:
+        """Make a new key for new content, and retire all others. Return its id.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or written; the ring is unchanged.
+        """
+        with self._lock, locked(self._lock_file):
+            keys, now = self._stored(), self._clock()
+            retired = [key if key.retired else replace(key, retired=now) for key in keys.keys]
+            return self._put(self._with_new(keys, retired)).newest.key_id
+
+    def listed(self) -> Sequence[Wrapped]:
+        """Return the keys in the file, oldest first, as they are wrapped.
+
+        Raises:
+            KeysUnavailable: the file cannot be read.
+        """
+        found = read_keys(self._path)
+        return found.keys if found else ()
+
+    def retired(self) -> set[bytes]:
+        """Return the ids of the retired keys.
+
+        Raises:
+            KeysUnavailable: the file cannot be read.
+        """
+        return {key.key_id for key in self.listed() if key.retired is not None}
+
+    def move(self, setting: str) -> None:
+        """Wrap the keys with the master key of this ring's own setting. `setting`: that of the source which
+        has wrapped them so far.
+
+        Raises:
+            KeysUnavailable: there are no keys, or one of the sources cannot be used; the ring is unchanged.
+        """
+        with self._lock, locked(self._lock_file):
+            keys = read_keys(self._path)
+            if keys is None:
+                raise KeysUnavailable(f"{self._path} does not exist, so there is nothing to move")
+            old = source_of(setting, self._path.parent).read(keys.master.name)
+            opened = require_opens(self._path, keys, old)
+            name = secrets.token_hex(8)
+            master = cipher_of(self._source.create(name))
+            moved = rewrapped(keys, opened, master, _kind(self._setting), name)
+            self._master = master
+            self._put(moved)
+
+    def _using(self) -> tuple[AESGCM, bytes]:
+        if self._current is None:
+            with self._lock, locked(self._lock_file):
+                self._stored()
+        assert self._current is not None
+        return self._current
+
+    def _reserve(self) -> None:
+        """Note in the file that more values will be sealed, so that a key is replaced in time also if the
+        process is killed often."""
+        with self._lock, locked(self._lock_file):
+            if self._left >= 0 and self._current is not None:
+                return
+            keys = self._stored()
+            if keys.newest.seals >= SEALS_PER_KEY:
+                keys = self._with_new(keys, keys.keys)
+            noted = [
+                replace(key, seals=key.seals + self._step) if key.id == keys.current else key
+                for key in keys.keys
+            ]
+            self._put(replace(keys, keys=noted))
+            self._left = self._step - 1
+            self._step = min(2 * self._step, _MOST)
+
+    def _stored(self) -> KeysFile:
+        """Read the file, and make it if there is none. Call this with both locks."""
+        keys = read_keys(self._path)
+        if keys is None:
+            name = secrets.token_hex(8)
+            self._master = cipher_of(self._source.create(name))
+            return self._put(new_file(_kind(self._setting), name, self._master, self._clock()))
+        self._take(keys)
+        return keys
+
+    def _with_new(self, keys: KeysFile, others: Sequence[Wrapped]) -> KeysFile:
+        made = new_key(self._master, self._clock(), others)
+        return replace(keys, current=made.id, keys=(*others, made))
+
+    def _put(self, keys: KeysFile) -> KeysFile:
+        write_keys(self._path, keys)
+        self._take(keys)
+        return keys
+
+    def _take(self, keys: KeysFile) -> None:
+        """Use the keys of the file."""
+        if self._master is None:
+            self._require_source(keys)
+            self._master = require_opens(self._path, keys, self._source.read(keys.master.name))
+        try:
+            for key in keys.keys:
+                if key.key_id not in self._ciphers:
+                    self._ciphers[key.key_id] = cipher_of(key.opened(self._master))
+            self._digest_key = keys.digest_key(self._master)
+        except (SealBroken, ValueError) as error:
+            raise KeysUnavailable(f"{self._path} is damaged; put it back from your copy") from error
+        newest = keys.newest.key_id
+        if self._current is None or self._current[1] != newest:
+            self._current, self._left = (self._ciphers[newest], newest), 0
+
+    def _require_source(self, keys: KeysFile) -> None:
+        kind = _kind(self._setting)
+        if kind != keys.master.source:
+            raise KeysUnavailable(
+                f"encryption.key is {kind}, but {self._path} was made with {keys.master.source}; set it "
+                f"back, or run rhetor keys move --from {keys.master.source}"
+            )
+
+    def _found(self, key_id: bytes) -> AESGCM:
+        """Return the cipher of a key that was not known yet: another process may have made it."""
+        self.load()
+        found = self._ciphers.get(key_id)
+        if found is None:
+            raise SealBroken(
+                f"a value is sealed with the key {key_id.hex()}, which {self._path} does not have",
+                hint=f"put {self._path} back from your copy",
+            )
+        return found
+
+
+def _kind(setting: str) -> str:
+    return COMMAND[:-1] if setting.startswith(COMMAND) else setting
