@@ -53,7 +53,7 @@ async def _serve(home: Home, certificate: Certificate | None) -> None:
         async with _open(home) as hub:
             port, tokens = tcp.getsockname()[1], TokenFile(home.folder / "token")
             token = (home.folder / "token").read_text().strip()
-            session = await hub.execute(Principal(OWNER), StartSession("apollo"))
+            session = await hub.execute(Principal.person(OWNER), StartSession("apollo"))
             app = gated(_node(home, hub, port), tokens)
             listening = lambda: _say(f"{port} {token} {session.id}")  # noqa: E731
             server = HubServer(app, listening, hub.aclose, certificate=certificate)

@@ -93,6 +93,7 @@ STACKS = {
         {"forwarding"},
         {"plans"},
         {"budgets", "hub_peer", "recovery", "retention", "tool_servers"},
+        {"use_cases"},
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],

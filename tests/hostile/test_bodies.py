@@ -273,5 +273,5 @@ async def _there(home: Served, route: str) -> tuple[str, str]:
 async def _kept(home: Served) -> list[tuple[str, int]]:
     """Return each session with the number of its last event."""
     state = home.hub.state
-    heads = [(s.id, await state.store.head(s.id)) for s in await listed(state, Principal("me"))]
+    heads = [(s.id, await state.store.head(s.id)) for s in await listed(state, Principal.person("me"))]
     return [(id, head.head if head else 0) for id, head in heads]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 from rhetor.errors import Forbidden, Unauthenticated
 
 
 class Policy(StrEnum):
-    """Who may use a route. `public`: anyone who can reach the address. `user`: authenticated callers.
-    `person`: authenticated callers that are not programs of peers. `owner`: the owner of this hub, on its
-    Unix socket."""
+    """Who may use a route.
+
+    `public`: anyone who can reach the address. `read`, `send`, `approve`, `admin`: callers with this scope;
+    programs of peers may use routes for `read` and `send`. `person`: authenticated callers that are not
+    programs of peers. `owner`: the owner of this hub, on its Unix socket.
+    """
 
     PUBLIC = "public"
-    USER = "user"
+    READ = READ
+    SEND = SEND
+    APPROVE = APPROVE
+    ADMIN = ADMIN
     PERSON = "person"
     OWNER = "owner"
 
@@ -30,7 +36,10 @@ def require(policy: Policy, principal: Principal | None) -> None:
         return
     if principal is None:
         raise Unauthenticated("missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)")
-    if policy is not Policy.USER and principal.is_agent:
-        raise Forbidden.to_agents(principal.subject)
-    if policy is Policy.OWNER and not principal.local:
-        raise Forbidden("this route is available only on the hub's Unix socket")
+    if policy is Policy.PERSON or policy is Policy.OWNER:
+        if principal.is_agent:
+            raise Forbidden.to_agents(principal.subject)
+        if policy is Policy.OWNER and not principal.local:
+            raise Forbidden("this route is available only on the hub's Unix socket")
+    else:
+        principal.require(policy.value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from rhetor.errors import Forbidden
+
 READ = "read"
 SEND = "send"
 APPROVE = "approve"
@@ -50,6 +52,18 @@ class Principal(Struct, frozen=True, gc=False):
         """Return whether the caller may do what needs `scope`. A peer's program may do what needs `read` or
         `send`."""
         return scope in self.scopes or (AGENT in self.scopes and scope in AGENT_MAY)
+
+    def require(self, scope: str) -> None:
+        """Check that the caller may do what needs `scope`.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if self.has(scope):
+            return
+        if self.is_agent:
+            raise Forbidden.to_agents(self.subject)
+        raise Forbidden.without(scope)
 
     @property
     def is_agent(self) -> bool:

@@ -32,6 +32,12 @@ class Forbidden(RhetorError):
             return cls(f"{detail}; set hub.trust_unidentified: true", subject=subject)
         return cls("only a person may do this, not a program that runs as a peer", subject=subject)
 
+    @classmethod
+    def without(cls, scope: str) -> Self:
+        """Return the error for a caller whose credential lacks a scope."""
+        detail = f"this needs the scope {scope}, which your credential does not have"
+        return cls(detail, scope=scope, hint=f"use a token with it: rhetor token issue NAME --scopes {scope}")
+
 
 class Misdirected(RhetorError):
     """The Host header names another server (RFC 9110, 15.5.20)."""

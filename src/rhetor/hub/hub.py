@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from rhetor.domain import command as c
-from rhetor.domain import rule_commands as a
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
@@ -23,7 +22,6 @@ from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
-from . import budgets as budget_commands
 from . import retention, tool_servers
 from .active import OpenRequests
 from .catalog.peer_stats import PeerStatistics
@@ -35,34 +33,25 @@ from .core.background import Background
 from .core.commits import until_accepted
 from .core.ids import Ids
 from .fanout.presence import Presence
-from .forwarding import context, forwards, terminals
+from .forwarding import terminals
 from .forwarding.relay import relay
 from .hub_peer import HubPeer
 from .peers import Peers
-from .plans import plans, routes, teams
+from .plans import plans, teams
 from .plans.team_turn import TeamConversation
-from .programs import lifecycle
 from .programs.instances import detach, release, reports
 from .recovery import recover
 from .sessions import (
     automatic_checkpoints,
     blobs,
     checkpoint_limits,
-    checkpoints,
-    forks,
-    imports,
     interrupts,
-    projects,
-    restores,
-    send,
-    sessions,
-    sockets,
     states,
 )
 from .sessions.send import Accepted
 from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
-from .turns import answers
 from .turns.pauses import leave_paused
+from .use_cases import USE_CASES
 
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
@@ -71,52 +60,6 @@ BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
 EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 log = logging.getLogger(__name__)
-
-UseCase = Callable[[State, Principal, Any], Awaitable[Any]]
-USE_CASES: dict[type, UseCase] = {
-    c.SendMessage: send.send,
-    c.StartSession: sessions.start,
-    c.PauseSession: sessions.pause,
-    c.ResumeSession: sessions.resume,
-    c.InterruptSession: interrupts.interrupt,
-    c.AbandonTurn: interrupts.abandon,
-    c.SaveSession: sessions.save,
-    c.StopSession: sessions.stop,
-    c.MakeCheckpoint: checkpoints.checkpoint,
-    c.RestoreSession: restores.restore,
-    c.ForkSession: forks.fork,
-    c.ImportSessions: imports.import_sessions,
-    c.StartPlan: plans.start,
-    c.StopPlan: plans.stop,
-    c.AnswerTool: answers.answer_tool,
-    c.AnswerPermission: answers.answer_permission,
-    c.AnnounceProgram: lifecycle.announce,
-    c.LaunchTool: lifecycle.launch,
-    c.EndProgram: lifecycle.end,
-    c.OpenSocket: sockets.open_socket,
-    c.CloseSocket: sockets.close,
-    c.KeepBlob: blobs.keep,
-    c.MakeTeam: teams.make,
-    c.ChangeTeam: teams.change,
-    c.DropTeam: teams.drop,
-    a.PutForward: forwards.put,
-    a.RemoveForward: forwards.remove,
-    a.PutTerminal: terminals.put,
-    a.RemoveTerminal: terminals.remove,
-    a.PutRoute: routes.put,
-    a.RemoveRoute: routes.remove,
-    a.SendRoute: routes.send,
-    a.StageContext: context.stage,
-    a.PromoteContext: context.promote,
-    a.ClearContext: context.clear,
-    a.PutPurpose: context.put_purpose,
-    a.AddToolServer: tool_servers.add,
-    a.RemoveToolServer: tool_servers.remove,
-    a.CreateProject: projects.create,
-    a.ChangeProject: projects.change,
-    a.PutBudget: budget_commands.put,
-    a.RemoveBudget: budget_commands.remove,
-}
 
 
 class Hub:
@@ -132,10 +75,13 @@ class Hub:
         """Execute the command, and return its use case's result, for example `Accepted` or `Session`.
 
         Raises:
+            Forbidden: the caller lacks the scope that the command needs.
             RhetorError: the command was rejected, and nothing was changed. The docstring of the function in
                 `USE_CASES` names the subclasses.
         """
-        return await USE_CASES[type(command)](self.state, principal, command)
+        use_case = USE_CASES[type(command)]
+        principal.require(use_case.scope)
+        return await use_case.run(self.state, principal, command)
 
     async def answer(self, accepted: Accepted) -> tuple[Any, str]:
         """Wait for the end of an accepted message's turn; return it with the answer's text.
@@ -162,8 +108,10 @@ class Hub:
         """Return the id of a stream that the caller may read. A session may be given by its name.
 
         Raises:
+            Forbidden: the caller lacks the scope `read`.
             NotFound: there is no such stream, or it belongs to another owner.
         """
+        principal.require(READ)
         if stream.startswith("p_"):
             return (await plans.owned_plan(self.state, principal, stream)).id
         if terminals.is_terminals_stream(self.state, principal, stream):

@@ -67,7 +67,7 @@ async def test_a_client_runs_the_tools_of_its_session(tmp_path: Path) -> None:
 async def test_text_and_binary_responses_are_returned_unchanged(tmp_path: Path) -> None:
     async with connected(tmp_path) as (home, hub):
         assert "rhetor_uptime_seconds" in await hub.request("GET", "/metrics")
-        who = Principal(home.node.owner, local=True)
+        who = Principal.person(home.node.owner, local=True)
         session = await hub.session("team:all")
         await home.hub.execute(who, KeepBlob(session.id, "audio/wav", b"12345\xff"))
         (kept,) = [e for e in await log(hub, session.id) if e["type"] == "blob.kept"]

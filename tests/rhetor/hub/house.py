@@ -23,8 +23,8 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Store, follow
 from rhetor.store.memory import MemoryStore
 
-ME = Principal("me", local=True)
-OTHER = Principal("somebody else", local=True)
+ME = Principal.person("me", local=True)
+OTHER = Principal.person("somebody else", local=True)
 
 
 class House:

@@ -326,7 +326,7 @@ async def test_others_see_their_own_usage_only() -> None:
             await home.end_of(accepted)
         everything = await usage(home.hub.state, ME, "caller")
         assert [group.key for group in everything.groups] == ["me", "somebody else"]
-        own = await usage(home.hub.state, Principal("me"), "caller")
+        own = await usage(home.hub.state, Principal.person("me"), "caller")
         assert [(group.key, group.amounts.turns) for group in own.groups] == [("me", 1)]
         agents = await usage(home.hub.state, Principal.agent("apollo", local=True), "caller")
         assert (agents.groups, agents.total.amounts.turns) == ([], 0)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import Event, MessageForwarded, Position
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import APPROVE, READ, SEND, Principal
 from rhetor.drivers.base import Viewer as Viewer
 from rhetor.errors import NotRunning
 from rhetor.hub.core.checks import require_person
@@ -44,15 +44,18 @@ async def forwarded_messages(
 
 
 async def view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
-    """Open a view of a program's terminal. `writes`: the viewer may also type.
+    """Open a view of a program's terminal. `writes`: the viewer may also type, and so answer what a coding
+    agent asks there.
 
     Raises:
         UnknownPeer: there is no peer of this name.
         NotRunning: the peer's program is not running.
         NoTerminal: the program does not run in a terminal.
-        Forbidden: the caller is a program.
+        Forbidden: the caller is a program, or lacks a scope: `read`, and `send` and `approve` for `writes`.
     """
     require_person(principal)
+    for scope in (READ, SEND, APPROVE) if writes else (READ,):
+        principal.require(scope)
     peer = state.peers.get(name)
     instances = instances_of(state, peer.name)
     if not instances:

@@ -10,6 +10,6 @@ from .endpoint import endpoint_of
 from .socket import mcp_socket
 
 ROUTES = (
-    AppRoute("/mcp", Policy.USER, endpoint_of),
-    SocketRoute("/ws/mcp", Policy.USER, mcp_socket, f"ws.{API}"),
+    AppRoute("/mcp", Policy.READ, endpoint_of),
+    SocketRoute("/ws/mcp", Policy.READ, mcp_socket, f"ws.{API}"),
 )

@@ -14,7 +14,7 @@ from rhetor.codec.engineio import Timing
 from rhetor.codec.socketio import MAIN, Packet
 from rhetor.dialects import socketio as dialect
 from rhetor.dialects.socketio import Auth
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import READ, Principal
 from rhetor.errors import NotFound, RhetorError, ShuttingDown, TooManyInvalid, Unauthenticated
 from rhetor.transports.server.gate import Client, Gate
 from rhetor.transports.server.node import Node
@@ -130,6 +130,7 @@ def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) -> Cal
     Raises:
         NotFound: the namespace does not exist.
         Unauthenticated, TooManyAttempts: the token is missing or invalid.
+        Forbidden: the caller lacks the scope `read`.
         TooManyConnections: the caller has too many connections.
     """
     if packet.namespace != MAIN:
@@ -141,6 +142,7 @@ def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) -> Cal
         principal, credential = origin.admit(auth.token)
     if principal is None:
         raise Unauthenticated("missing token; send it in `auth: {token}` (`rhetor token` prints it)")
+    principal.require(READ)
     stack.enter_context(node.connections.opened(API, principal, credential))
     return principal, credential, auth
 

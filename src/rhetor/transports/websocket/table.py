@@ -8,8 +8,8 @@ from rhetor.transports.server.router import SocketRoute
 from . import attach, interactive, named, peer
 
 ROUTES = (
-    SocketRoute("/ws", Policy.USER, interactive.loop, "ws"),
-    SocketRoute("/ws/ai/{id}", Policy.USER, peer.peer_socket, "ws.ai"),
-    SocketRoute("/ws/socket/{socket_id}", Policy.USER, named.named_socket, "ws.socket"),
-    SocketRoute("/ws/attach/{peer}", Policy.USER, attach.attach, "ws.attach"),
+    SocketRoute("/ws", Policy.READ, interactive.loop, "ws"),
+    SocketRoute("/ws/ai/{id}", Policy.READ, peer.peer_socket, "ws.ai"),
+    SocketRoute("/ws/socket/{socket_id}", Policy.READ, named.named_socket, "ws.socket"),
+    SocketRoute("/ws/attach/{peer}", Policy.READ, attach.attach, "ws.attach"),
 )

@@ -52,7 +52,7 @@ pytestmark = pytest.mark.anyio
 
 SECONDS = 60.0
 LONG = 17 << 20
-ME = Principal("me", local=True)
+ME = Principal.person("me", local=True)
 
 # acts on each message; its only argument is the conversation that it continues
 SCRIPT = """

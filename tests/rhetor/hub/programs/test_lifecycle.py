@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 DEATHS = 100 if FULL else 8
 STARTS = 1000 if FULL else 20
-ME = Principal("me", local=True)
+ME = Principal.person("me", local=True)
 
 HALF = "import sys; sys.stdout.write({said!r}); sys.stdout.flush(); {then}"
 HANGS = "import time; time.sleep(600)"

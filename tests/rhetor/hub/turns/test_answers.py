@@ -42,7 +42,7 @@ from rhetor.store.base import follow
 pytestmark = pytest.mark.anyio
 
 SECONDS = 60.0
-ME = Principal("me", local=True)
+ME = Principal.person("me", local=True)
 # for each agent: a tool to allow, a tool to deny, and its words for "allowed" and "denied"
 TOOLS = {
     "claude": ("Read", "Bash", "allow", "deny"),

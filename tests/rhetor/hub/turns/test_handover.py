@@ -34,7 +34,7 @@ from rhetor.hub.turns.pending import PendingRequests
 from rhetor.hub.turns.turn_run import Closing, TurnRun
 
 pytestmark = pytest.mark.anyio
-ME = Principal("me", local=True)
+ME = Principal.person("me", local=True)
 # the message `limit` meets a limit
 LIMITED = CODEX.replace(
     '        told = "nothing"\n',

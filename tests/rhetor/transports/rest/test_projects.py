@@ -76,7 +76,7 @@ async def test_the_usage_of_a_project_includes_its_old_sessions(tmp_path: Path) 
         session = await home.ask("POST", "/api/sessions/create", inside)
         await home.seen(session.json["id"], lambda payload: payload.type == "turn.completed")
         for _ in range(1001):
-            await home.hub.execute(Principal("me"), StartSession("apollo", project_id="site"))
+            await home.hub.execute(Principal.person("me"), StartSession("apollo", project_id="site"))
         shown = (await home.ask("GET", "/api/projects/site")).json
         assert (len(shown["sessions"]), shown["usage"]["turns"]) == (100, 1)
 

@@ -21,7 +21,7 @@ from tests.tooled import WEATHER, At, tooled
 pytestmark = pytest.mark.anyio
 BOTH = pytest.mark.parametrize("at", [openai_at, anthropic_at])
 NESTED = {"place": {"town": "Pylos", "at": [1.5, {"deep": None}], "ä": True}}
-OTHER = Principal("somebody else", local=True)
+OTHER = Principal.person("somebody else", local=True)
 
 
 def wishes(*arguments: Any, text: str = "Let me see.", name: str = "weather") -> Script:

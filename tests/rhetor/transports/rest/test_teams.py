@@ -136,9 +136,9 @@ async def test_a_configured_team_cannot_be_changed_or_deleted(tmp_path: Path) ->
 async def test_a_configured_name_takes_precedence_over_a_group_after_a_restart(tmp_path: Path) -> None:
     store = MemoryStore(clock=lambda: 1_700_000_000_000)
     async with served(tmp_path, store=store) as home:
-        await home.hub.execute(Principal("me"), MakeTeam("poets", ("apollo",)))
+        await home.hub.execute(Principal.person("me"), MakeTeam("poets", ("apollo",)))
         home.hub.state.peers.remove_team("poets")  # as if the name was configured later
-        await home.hub.execute(Principal("me"), MakeTeam("singers", ("apollo",)))
+        await home.hub.execute(Principal.person("me"), MakeTeam("singers", ("apollo",)))
         row = await store.get("team", "singers")
         assert row is not None
         await store.commit("hub", [], rows=[type(row)("team", "reviewers", "made", b'["prometheus"]')])

@@ -111,7 +111,7 @@ async def test_the_minute_is_a_sliding_window_per_caller() -> None:
 
 async def test_an_agent_is_limited_even_on_the_unix_socket() -> None:
     connections = Connections(per_minute=1, at_once=9)
-    owner = Principal("me", local=True)
+    owner = Principal.person("me", local=True)
     agent = Principal("agent:apollo", frozenset({AGENT}), local=True)
     for who in (owner, owner, agent):
         with connections.opened("ws", who, None):
@@ -136,6 +136,6 @@ class _Unreadable:
 async def test_a_failed_check_is_repeated_and_revocation_still_ends_connections() -> None:
     connections = Connections()
     checking = asyncio.create_task(connections.keep_checking())
-    with pytest.raises(Unauthenticated), connections.opened("ws", Principal("me"), _Unreadable()):
+    with pytest.raises(Unauthenticated), connections.opened("ws", Principal.person("me"), _Unreadable()):
         await asyncio.sleep(30)
     checking.cancel()

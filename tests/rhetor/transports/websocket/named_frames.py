@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from rhetor.domain.principal import Principal
 
-ME, OTHER = Principal("me", local=True), Principal("somebody else", local=True)
+ME, OTHER = Principal.person("me", local=True), Principal.person("somebody else", local=True)
 SPECIALISTS = ["apollo", "athena", "prometheus"]
 
 

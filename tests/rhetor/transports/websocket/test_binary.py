@@ -17,7 +17,7 @@ from rhetor.errors import StoreRefused
 from rhetor.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
-OTHER = Principal("somebody else", local=True)
+OTHER = Principal.person("somebody else", local=True)
 WAV = b"RIFF\x00\xff" * 1000
 GROUP = "group:reviewers"
 

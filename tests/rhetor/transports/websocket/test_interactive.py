@@ -22,7 +22,7 @@ from rhetor.errors import ProviderCut, ProviderTimeout, StoreRefused
 from rhetor.hub.core.limits import Limits
 
 pytestmark = pytest.mark.anyio
-OTHER = Principal("somebody else", local=True)
+OTHER = Principal.person("somebody else", local=True)
 LIMITS = Limits(default_peer="apollo")
 
 

@@ -110,7 +110,7 @@ async def test_a_built_in_socket_opens_a_new_session_if_its_session_was_stopped(
         async with connected_socket(home, "rhetor") as client:
             await client.write("help")
             session = (await client.read())["session_id"]
-            await home.hub.execute(Principal("me", local=True), StopSession(session))
+            await home.hub.execute(Principal.person("me", local=True), StopSession(session))
             assert await client.closed() == (1000, "")
         async with connected_socket(home, "rhetor") as client:
             await client.write("help")

@@ -18,7 +18,7 @@ from rhetor.errors import ProviderCut, ProviderTimeout, RateLimited
 from rhetor.hub.core.limits import Limits
 
 pytestmark = pytest.mark.anyio
-OTHER = Principal("somebody else", local=True)
+OTHER = Principal.person("somebody else", local=True)
 
 
 async def test_chat_returns_the_whole_answer_and_its_session(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""All use cases that callers of the hub's APIs can execute, each with the scope that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from rhetor.domain import command as c
+from rhetor.domain import rule_commands as a
+from rhetor.domain.principal import ADMIN, APPROVE, SEND, Principal
+
+from . import budgets, tool_servers
+from .forwarding import context, forwards, terminals
+from .plans import plans, routes, teams
+from .programs import lifecycle
+from .sessions import (
+    blobs,
+    checkpoints,
+    forks,
+    imports,
+    interrupts,
+    projects,
+    restores,
+    send,
+    sessions,
+    sockets,
+)
+from .state import State
+from .turns import answers
+
+
+class UseCase(NamedTuple):
+    """What executes a command, and the scope that its caller needs. Some reject peers' programs besides."""
+
+    scope: str
+    run: Callable[[State, Principal, Any], Awaitable[Any]]
+
+
+USE_CASES: dict[type, UseCase] = {
+    c.SendMessage: UseCase(SEND, send.send),
+    c.StartSession: UseCase(SEND, sessions.start),
+    c.PauseSession: UseCase(SEND, sessions.pause),
+    c.ResumeSession: UseCase(SEND, sessions.resume),
+    c.InterruptSession: UseCase(SEND, interrupts.interrupt),
+    c.AbandonTurn: UseCase(SEND, interrupts.abandon),
+    c.SaveSession: UseCase(SEND, sessions.save),
+    c.StopSession: UseCase(SEND, sessions.stop),
+    c.MakeCheckpoint: UseCase(SEND, checkpoints.checkpoint),
+    c.RestoreSession: UseCase(SEND, restores.restore),
+    c.ForkSession: UseCase(SEND, forks.fork),
+    c.ImportSessions: UseCase(ADMIN, imports.import_sessions),
+    c.StartPlan: UseCase(SEND, plans.start),
+    c.StopPlan: UseCase(SEND, plans.stop),
+    c.AnswerTool: UseCase(SEND, answers.answer_tool),
+    c.AnswerPermission: UseCase(APPROVE, answers.answer_permission),
+    c.AnnounceProgram: UseCase(ADMIN, lifecycle.announce),
+    c.LaunchTool: UseCase(SEND, lifecycle.launch),
+    c.EndProgram: UseCase(SEND, lifecycle.end),
+    c.OpenSocket: UseCase(SEND, sockets.open_socket),
+    c.CloseSocket: UseCase(SEND, sockets.close),
+    c.KeepBlob: UseCase(SEND, blobs.keep),
+    c.MakeTeam: UseCase(ADMIN, teams.make),
+    c.ChangeTeam: UseCase(ADMIN, teams.change),
+    c.DropTeam: UseCase(ADMIN, teams.drop),
+    a.PutForward: UseCase(SEND, forwards.put),
+    a.RemoveForward: UseCase(SEND, forwards.remove),
+    a.PutTerminal: UseCase(SEND, terminals.put),
+    a.RemoveTerminal: UseCase(SEND, terminals.remove),
+    a.PutRoute: UseCase(SEND, routes.put),
+    a.RemoveRoute: UseCase(SEND, routes.remove),
+    a.SendRoute: UseCase(SEND, routes.send),
+    a.StageContext: UseCase(SEND, context.stage),
+    a.PromoteContext: UseCase(SEND, context.promote),
+    a.ClearContext: UseCase(SEND, context.clear),
+    a.PutPurpose: UseCase(SEND, context.put_purpose),
+    a.AddToolServer: UseCase(ADMIN, tool_servers.add),
+    a.RemoveToolServer: UseCase(ADMIN, tool_servers.remove),
+    a.CreateProject: UseCase(ADMIN, projects.create),
+    a.ChangeProject: UseCase(ADMIN, projects.change),
+    a.PutBudget: UseCase(ADMIN, budgets.put),
+    a.RemoveBudget: UseCase(ADMIN, budgets.remove),
+}
