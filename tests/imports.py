@@ -69,6 +69,7 @@ STACKS = {
         {"questions", "headings"},
         {"output", "options"},
         {"client"},
+        {"screen"},
         {"live"},
         {"turns"},
         {"progress"},

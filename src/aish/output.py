@@ -12,9 +12,17 @@ from aish.exits import Failure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Protocol
 
     from aish import render
+
+    class Screen(Protocol):
+        """What has the terminal at the moment."""
+
+        def say(self, text: str) -> None: ...
+
+        def write(self, text: str, writer: object, descriptor: int) -> None: ...
+
 
 _OFFLINE = """\
 No model provider is configured, so the embedded offline model answers.
@@ -23,6 +31,7 @@ log in with claude, codex or gemini, or run a local model: see `aish doctor`."""
 _shown_notices: set[str] = set()
 
 STDOUT, STDERR = 1, 2
+_screen: "Screen | None" = None
 
 
 class OutputLost(Failure):
@@ -69,12 +78,21 @@ def write(descriptor: int, data: bytes) -> None:
             return
 
 
+def set_screen(screen: "Screen | None") -> None:
+    """Pass everything that is written to the terminal through `screen`; None: write it directly."""
+    global _screen
+    _screen = screen
+
+
 def say(text: str) -> None:
     """Print a line on stderr. If stderr is closed, the line is lost and nothing else happens."""
     if os.isatty(STDERR):
         from aish.render import cleaned
 
         text = cleaned(text)
+        if _screen is not None:
+            _screen.say(text)
+            return
     write(STDERR, f"{text}\n".encode("utf-8", "replace"))
 
 
@@ -163,7 +181,10 @@ class Sink:
         self._at_line_start = True
 
     def _put(self, text: str) -> None:
-        write(self._descriptor, text.encode("utf-8", "replace"))
+        if _screen is not None and self._filter is not None:
+            _screen.write(text, self, self._descriptor)
+        else:
+            write(self._descriptor, text.encode("utf-8", "replace"))
 
 
 def show_offline_notice() -> None:

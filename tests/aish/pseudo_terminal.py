@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import re
 import select
 import subprocess
 import termios
@@ -17,14 +18,38 @@ import pyte
 from tests.aish.scripted import TIMEOUT, Shell
 
 
+class Screen(pyte.HistoryScreen):
+    """A screen that is resized as xterm does it: the cursor stays in its line, the lines above it scroll away
+    if they no longer fit, and lines that are too long are cut."""
+
+    def resize(self, lines: int | None = None, columns: int | None = None) -> None:
+        lines = lines or self.lines
+        gone = max(self.cursor.y + 1 - lines, 0)
+        if lines < self.lines:
+            self.history.top.extend(self.buffer[y] for y in range(gone))
+            row = self.cursor.y - gone
+            kept = {y: self.buffer[y + gone] for y in range(lines) if y + gone in self.buffer}
+            self.buffer.clear()
+            self.buffer.update(kept)
+            self.lines, self.cursor.y = lines, row
+        super().resize(lines, columns)
+
+    @property
+    def past(self) -> list[str]:
+        """The rows that have scrolled away, the oldest first."""
+        return ["".join(row[x].data for x in range(self.columns)).rstrip() for row in self.history.top]
+
+
 class Terminal:
     """The other side of a pseudo-terminal. `screen` is all output so far, with LF as line ends."""
 
-    def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, descriptor: int, process: subprocess.Popen[bytes], size: tuple[int, int] = (80, 24)
+    ) -> None:
         self._descriptor = descriptor
         self._process = process
         self._shown = b""
-        self._drawn = pyte.Screen(80, 24)
+        self._drawn = Screen(*size, history=100_000)
         self._drawing = pyte.ByteStream(self._drawn)
         self._undrawn = b""
 
@@ -34,10 +59,51 @@ class Terminal:
 
     @property
     def rows(self) -> list[str]:
-        """The rows on a screen of 80 columns and 24 rows, without empty ones."""
+        """The rows on the screen, without empty ones."""
+        self._draw()
+        return [row.rstrip() for row in self._drawn.display if row.strip()]
+
+    @property
+    def all_rows(self) -> list[str]:
+        """All rows that were shown and not erased, without empty ones: those that have scrolled away, and
+        those on the screen."""
+        self._draw()
+        return [row for row in self._drawn.past if row.strip()] + self.rows
+
+    def colour_of(self, text: str) -> str:
+        """Return the colour of the first cell of a text on the screen."""
+        for y, row in enumerate(self._drawn.display):
+            if text in row:
+                return str(self._drawn.buffer[y][row.index(text)].fg)
+        raise AssertionError(f"{text!r} is not in {self.rows}")
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give the terminal another size, as a window manager does."""
+        self._draw()
+        self._drawn.resize(rows, columns)
+        termios.tcsetwinsize(self._descriptor, (rows, columns))
+
+    def wait_for_row(self, row: str) -> None:
+        """Wait until this row is on the screen, maybe between others."""
+        self._wait(lambda: row in self.rows, repr(row))
+
+    def wait_for_screen(self, is_there: Callable[[list[str]], bool]) -> None:
+        """Wait until the rows are as wanted."""
+        self._wait(lambda: is_there(self.rows), "what was awaited")
+
+    def wait_for_last(self, pattern: str) -> None:
+        """Wait until the last row that is not empty matches the whole pattern."""
+        self._wait(lambda: bool(self.rows and re.fullmatch(pattern, self.rows[-1])), pattern)
+
+    def read_for(self, seconds: float) -> None:
+        """Read what comes in so many seconds."""
+        deadline = monotonic() + seconds
+        while self._read(deadline):
+            pass
+
+    def _draw(self) -> None:
         self._drawing.feed(self._undrawn)
         self._undrawn = b""
-        return [row.rstrip() for row in self._drawn.display if row.strip()]
 
     def wait_for_rows(self, *rows: str) -> None:
         """Wait until these are the last rows of the screen."""
@@ -93,12 +159,19 @@ class Terminal:
 
 @contextlib.contextmanager
 def at_terminal(
-    aish: Shell, *words: str, echo: bool = False, term: str = "dumb", columns: int = 80
+    aish: Shell,
+    *words: str,
+    echo: bool = False,
+    term: str = "dumb",
+    columns: int = 80,
+    rows: int = 24,
+    stdout: int | None = None,
 ) -> Iterator[Terminal]:
     """Run `aish` with a terminal as stdin, stdout and stderr, which turns Ctrl-C into a signal. `echo`: typed
-    text is shown; `term`: the value of TERM; `columns`: the width of the terminal."""
+    text is shown; `term`: the value of TERM; `columns`, `rows`: the size of the terminal; `stdout`: where the
+    output goes instead."""
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, columns))
+    termios.tcsetwinsize(theirs, (rows, columns))
     attributes = termios.tcgetattr(theirs)
     if not echo:
         attributes[3] &= ~termios.ECHO
@@ -106,7 +179,7 @@ def at_terminal(
     process = subprocess.Popen(
         aish.command(*words),
         stdin=theirs,
-        stdout=theirs,
+        stdout=theirs if stdout is None else stdout,
         stderr=theirs,
         cwd=aish.folder,
         env={**aish.environment, "TERM": term},
@@ -115,7 +188,7 @@ def at_terminal(
     )
     os.close(theirs)
     try:
-        yield Terminal(ours, process)
+        yield Terminal(ours, process, (columns, rows))
     finally:
         if process.poll() is None:
             process.kill()

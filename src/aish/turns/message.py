@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from aish.client.response import Stream
+    from aish.screen.display import Display
     from rhetor.domain.grammar import Options
 
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
@@ -123,10 +124,23 @@ class Turn:
         self.session_id = options.session_id
         self._turn_id = ""
         self._is_paused = False
+        self._display: Display | None = None
+        self._thoughts: Sink | None = None
 
     def run(self, content: str, *, runs: bool = False) -> int:
         """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
         runs the content, also without `-x`. Raises as `send_message`."""
+        if not self._options.json and (self._out.is_terminal or self._err.is_terminal):
+            from aish.screen.display import Display
+
+            self._display = Display.of(self._out, quiet=self._options.quiet)
+        if self._display is None:
+            return self._exchange(content, runs=runs)
+        with self._display as display:
+            display.waits_for(self._peer)
+            return self._exchange(content, runs=runs)
+
+    def _exchange(self, content: str, *, runs: bool) -> int:
         options = self._options
         keeps = options.session_id is not None or options.context_window is not None
         with Exchange(self._hub, options.timeout, self._cancel, keeps=keeps) as exchange:
@@ -200,7 +214,12 @@ class Turn:
                 elif kind == "passed_on":
                     self._out.break_line()
                     say(f"aish: {frame.get('to')} answers instead of {frame.get('from')}")
+                elif self._display is not None and kind == "tool_call":
+                    self._display.tool_called(self._peer, frame)
+                elif self._display is not None and kind == "tool_result":
+                    self._display.tool_returned(self._peer, frame)
         finally:
+            self._end_thoughts()
             self._err.end()
             self._out.end()
         raise incomplete_answer()
@@ -209,10 +228,26 @@ class Turn:
         channel = frame.get("channel", "answer")
         if channel in ("stderr", "unsolicited"):
             self._err.write(frame["data"])
+        elif channel == "reasoning":
+            self._think(frame["data"])
         elif channel == "answer" and self._options.no_stream:
             self._held.append(frame["data"])
         elif channel == "answer":
+            self._end_thoughts()
+            if self._display is not None and not self._out.is_terminal:
+                self._display.has_output()
             self._out.write(frame["data"])
+
+    def _think(self, text: str) -> None:
+        """Show reasoning, dimmed, if there is a terminal for it."""
+        if self._display is not None and self._display.shows_progress:
+            self._thoughts = self._thoughts or Sink(STDERR, dim=True)
+            self._thoughts.write(text)
+
+    def _end_thoughts(self) -> None:
+        if self._thoughts is not None:
+            self._thoughts.end()
+            self._thoughts = None
 
     def _print_events(self, answer: "Stream") -> int:
         for data in answer.events():

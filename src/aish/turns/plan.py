@@ -4,10 +4,12 @@ This module decides which answers are the line's result and which are intermedia
 step runs.
 """
 
+import os
+
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDOUT, Sink, say
+from aish.output import STDERR, STDOUT, Sink, say
 from aish.turns.message import (
     Exchange,
     cancel_quietly,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from aish.client.response import Stream
     from aish.headings import Quoting
+    from aish.screen.display import Display
     from aish.turns.steps import Step
     from rhetor.domain.grammar import Options
 
@@ -68,6 +71,8 @@ class PlanRun:
         self._ends: dict[str, dict[str, Any]] = {}
         self._shown = 0
         self._failures: list[Failure] = []
+        self._display: Display | None = None
+        self._groups: dict[str, int] = {}
 
     def run(self, piped: str = "") -> int:
         """Send the plan, show its answers, and return the exit code.
@@ -78,6 +83,16 @@ class PlanRun:
             Failure: the hub rejects the plan, or the connection is lost.
             KeyboardInterrupt: the user stopped the plan; it was cancelled.
         """
+        if not self._options.json and (self._out.is_terminal or os.isatty(STDERR)):
+            from aish.screen.display import Display
+
+            self._display = Display.of(self._out, quiet=self._options.quiet)
+        if self._display is None:
+            return self._exchange(piped)
+        with self._display:
+            return self._exchange(piped)
+
+    def _exchange(self, piped: str) -> int:
         with Exchange(self._hub, self._options.timeout, self._cancel) as exchange:
             answer = exchange.open(*(self._request or self._plan(piped)))
             self._plan_id = answer.headers.get("x-plan-id")
@@ -135,6 +150,10 @@ class PlanRun:
                 say(f"aish: {data['peer']} answers instead of {data['instead_of']}")
             case "turn.completed":
                 self._completed[step] = data
+            case "tool.called" if self._display is not None:
+                self._display.tool_called(self._peers[step], data)
+            case "tool.returned" if self._display is not None:
+                self._display.tool_returned(self._peers[step], data)
             case "step.done":
                 self._ends[step] = data
                 self._step_done(step, data["text"])
@@ -145,6 +164,8 @@ class PlanRun:
         needed = {need for step in steps for need in step["depends_on"]}
         self._last = [step["id"] for step in steps if step["id"] not in needed]
         # steps with the same dependencies run at the same time
+        needs = [tuple(step["depends_on"]) for step in steps]
+        self._groups = {step["id"]: needs.count(need) for step, need in zip(steps, needs, strict=True)}
         intermediate = [tuple(step["depends_on"]) for step in steps if step["id"] in needed]
         if len(self._last) > 1:
             self._out = self._out.without_heading()  # each of these answers gets one
@@ -156,6 +177,10 @@ class PlanRun:
             self._out.peer = peer
         if data.get("capability") and not self._options.quiet:
             say(f"Routing to {peer} (best match for {data['capability']}, {data['score']:.2f})")
+        if self._display is not None and self._groups.get(step, 1) > 1:
+            self._display.peer_works(peer)
+        elif self._display is not None:
+            self._display.waits_for(peer)
         if session := data.get("session_id"):
             self._keep_session(step, peer, session)
 
@@ -184,6 +209,8 @@ class PlanRun:
     def _step_done(self, step: str, text: str) -> None:
         if self._options.json:
             return
+        if self._display is not None:
+            self._display.peer_ended(self._peers[step], failed=False)
         if step not in self._last:
             self._progress.show(self._peers[step], "" if step in self._streamed else text)
             self._progress.end()
@@ -195,6 +222,8 @@ class PlanRun:
 
     def _write_last(self, text: str) -> None:
         """Write the answer of a single last step. Piped output is never changed."""
+        if self._display is not None and text and not self._out.is_terminal:
+            self._display.has_output()
         if self._progress.has_headings and self._out.is_terminal and not self._out.quotes:
             from aish.headings import Quoting
 
@@ -219,6 +248,8 @@ class PlanRun:
 
     def _step_failed(self, step: str, data: "dict[str, Any]") -> None:
         failure = turn_failure(self._peers.get(step, step), data)
+        if self._display is not None:
+            self._display.peer_ended(self._peers.get(step, step), failed=True)
         self._progress.end()
         self._end_last()
         say(failure.shown)

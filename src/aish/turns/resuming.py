@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 _STREAM, _MESSAGE = "/stream", "/message"
+# events whose frames have the same members
+_FRAMES = {
+    "permission.asked": "permission",
+    "permission.answered": "permission_answered",
+    "tool.called": "tool_call",
+    "tool.returned": "tool_result",
+    "budget.reached": "budget",
+}
 _ENDS = {"turn.failed": "", "turn.cancelled": "cancelled", "turn.interrupted": "interrupted"}
 
 
@@ -151,8 +159,10 @@ class ResumingStream:
             # the log may have folded the deltas of a finished turn: its last event has the whole text
             yield {"type": "content", "data": data["text"][self._shown :], "channel": "answer"}
             yield {"type": "done", **data, "execution_time": data["seconds"]}
-        elif event.type == "permission.asked":
-            yield {"type": "permission", **data}
+        elif event.type in _FRAMES:
+            yield {"type": _FRAMES[event.type], **data}
+        elif event.type == "turn.started" and data.get("instead_of"):
+            yield {"type": "passed_on", "from": data["instead_of"], "to": data["peer"]}
         elif event.type == "checkpoint.failed":
             yield {"type": "notice", "detail": f"no checkpoint of this turn: {data['detail']}"}
         elif event.type == "checkpoint.removed":
@@ -161,7 +171,5 @@ class ResumingStream:
         elif event.type == "checkpoint.made" and data.get("left_out"):
             named = ", ".join(f"{left['path']} ({left['reason']})" for left in data["left_out"])
             yield {"type": "notice", "detail": f"not in the checkpoint {data['name']!r}: {named}"}
-        elif event.type == "budget.reached":
-            yield {"type": "budget", **data}
         elif event.type in _ENDS:
             yield {"type": "error", "code": _ENDS[event.type], "retryable": True, **data}
