@@ -29,9 +29,7 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
     if "/" in first or first.endswith(".aish"):
         from aish.language.shell import run_script_file
 
-        if words[1:]:
-            raise usage_failure(f"unexpected {words[1]!r} after {first}; a script takes no arguments")
-        return run_script_file(first, defaults)
+        return run_script_file(first, words[1:], defaults)
     from aish.client.hub import Hub
 
     if words[1:] in (["--help"], ["-h"]):

@@ -17,7 +17,7 @@ aish PEER ["message"] [options]   send a message and piped input; the answer
 aish A,B "message"                send it to several peers; also @capability,
                                   team:NAME, team-chat
 aish -c 'LINE'                    run a line: git diff | apollo | tee out.md
-aish FILE.aish                    run a script of such lines
+aish FILE.aish [ARG…]             run a script of such lines
 aish                              start the interactive shell
 aish -i PEER                      start a conversation with one peer
 aish --name NAME                  start the interactive shell as a terminal
@@ -73,7 +73,7 @@ OPTIONS = """\
 Options of a message, before or after its text:
   -s, --session [N]     keep the conversation; the peer receives its last N
                         messages (10)
-  -s=NAME, --session-id NAME
+  -s NAME, --session-id NAME
                         continue a session, by name or id
   -x, --execute[=DELIM] make a wrapped program run the text; DELIM may contain
                         \\n \\r \\t \\0 \\xHH

@@ -27,7 +27,7 @@ def run_broadcast(hub: "Hub", addressed: str, words: "list[str]", defaults: Opti
     if not join_message(text, piped):
         if addressed == TEAM_CHAT:
             raise Failure("team-chat requires a message", exits.USAGE)
-        raise no_message(addressed)
+        raise no_message(addressed, options.session_id)
     calls = [Call(target, text, options) for target in targets]
     if addressed != TEAM_CHAT:
         return PlanRun(hub, steps_of([calls]), options).run(piped)

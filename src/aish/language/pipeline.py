@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class PipelineRun:
     """One run of a pipeline whose words are resolved. `sessions` are the sessions of this shell, by peer.
     `with_headings`: on a terminal, the last answer has the name of its peer above it, if the pipeline has
-    several stages."""
+    several stages. `arguments`: the values of `$0`, `$1` and so on in programs."""
 
     def __init__(
         self,
@@ -41,12 +41,14 @@ class PipelineRun:
         sessions: "dict[str, str]",
         *,
         with_headings: bool = False,
+        arguments: "Sequence[str]" = (),
     ) -> None:
         self._hub = hub
         self._pipeline = pipeline
         self._runs = [list(run) for _, run in groupby(parts, lambda part: isinstance(part, Peers))]
         self._sessions = sessions
         self._with_headings = with_headings and len(parts) > 1
+        self._arguments = arguments
         self._opened: list[int] = []
 
     def run(self, read_piped: "Callable[[], str]" = str) -> int:
@@ -64,7 +66,7 @@ class PipelineRun:
                 text = as_text(read_all(stdin)) if stdin != STDIN else read_piped()
                 return self._from_peers(self._runs, text, stdout)
             if len(self._runs) == 1:
-                return Programs(_texts(self._runs[0]), stdin, stdout).wait()
+                return Programs(_texts(self._runs[0]), stdin, stdout, self._arguments).wait()
             code, output = self._run_programs(self._runs[0], stdin)
             return code or self._from_peers(self._runs[1:], output, stdout)
         finally:
@@ -82,9 +84,8 @@ class PipelineRun:
         return stdin, stdout
 
     def _open(self, path: str, flags: int) -> int:
-        expanded = os.path.expandvars(os.path.expanduser(path))
         try:
-            descriptor = os.open(expanded, flags, 0o666)
+            descriptor = os.open(os.path.expanduser(path), flags, 0o666)
         except (OSError, ValueError) as error:
             raise Failure(f"cannot open {path}: {getattr(error, 'strerror', error)}") from None
         self._opened.append(descriptor)
@@ -108,7 +109,7 @@ class PipelineRun:
     def _run_programs(self, programs: "list[Resolved]", stdin: int) -> tuple[int, str]:
         reads, writes = os.pipe()
         try:
-            running = Programs(_texts(programs), stdin, writes)
+            running = Programs(_texts(programs), stdin, writes, self._arguments)
         finally:
             os.close(writes)
         output = None
@@ -130,7 +131,7 @@ class PipelineRun:
         If the peers fail, the programs are stopped before their input ends, so that none mistakes a part of
         the answer for the whole.
         """
-        running, feed = start_fed(_texts(programs), stdout)
+        running, feed = start_fed(_texts(programs), stdout, self._arguments)
         code = exits.FAILED
         try:
             code = self._ask(peers, text, Sink(feed))
@@ -173,7 +174,7 @@ class PipelineRun:
         stages = [part.calls for part in peers if isinstance(part, Peers)]
         for call in stages[0]:
             if not join_message(call.text, text) and not call.options.execute:
-                raise no_message(str(call.target))
+                raise no_message(str(call.target), call.options.session_id)
         (first, *others), *later = stages
         if not others and not later and is_single_peer(first):
             runs = bool(text) or len(self._runs) > 1

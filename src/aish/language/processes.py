@@ -22,9 +22,16 @@ _SHOWN_CHARACTERS = 60
 
 
 class Programs:
-    """Running programs. `stdin` and `stdout` are descriptors of the caller, which closes them."""
+    """Running programs. `stdin` and `stdout` are descriptors of the caller, which closes them. `arguments`:
+    the values of `$0`, `$1` and so on in the texts."""
 
-    def __init__(self, texts: "Sequence[str]", stdin: int = STDIN, stdout: int = STDOUT) -> None:
+    def __init__(
+        self,
+        texts: "Sequence[str]",
+        stdin: int = STDIN,
+        stdout: int = STDOUT,
+        arguments: "Sequence[str]" = (),
+    ) -> None:
         self._texts = texts
         self._running: list[int] = []
         own: list[int] = []
@@ -36,7 +43,7 @@ class Programs:
                 if number < len(texts) - 1:
                     following, writes = os.pipe()
                     own += [writes, following]
-                self._running.append(_spawn(text, reads, writes))
+                self._running.append(_spawn(text, reads, writes, arguments))
         finally:
             for descriptor in own:
                 os.close(descriptor)
@@ -103,11 +110,11 @@ def _parent(pid: str) -> int | None:
         return None  # the process has just exited
 
 
-def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
+def start_fed(texts: "Sequence[str]", stdout: int, arguments: "Sequence[str]" = ()) -> tuple[Programs, int]:
     """Start programs; return them and the descriptor of their input, which the caller closes."""
     reads, writes = os.pipe()
     try:
-        return Programs(texts, reads, stdout), writes
+        return Programs(texts, reads, stdout, arguments), writes
     except BaseException:  # the caller gets no descriptor that it could close
         os.close(writes)
         raise
@@ -115,7 +122,7 @@ def start_fed(texts: "Sequence[str]", stdout: int) -> tuple[Programs, int]:
         os.close(reads)
 
 
-def _spawn(text: str, stdin: int, stdout: int) -> int:
+def _spawn(text: str, stdin: int, stdout: int, arguments: "Sequence[str]") -> int:
     actions = [
         (os.POSIX_SPAWN_DUP2, descriptor, number)
         for descriptor, number in ((stdin, STDIN), (stdout, STDOUT))
@@ -125,7 +132,11 @@ def _spawn(text: str, stdin: int, stdout: int) -> int:
     signals = [SIGPIPE, SIGINT, SIGQUIT]
     try:
         return os.posix_spawn(
-            _SHELL, [_SHELL, "-c", text], os.environ, file_actions=actions, setsigdef=signals
+            _SHELL,
+            [_SHELL, "-c", text, *arguments],
+            os.environ,
+            file_actions=actions,
+            setsigdef=signals,
         )
     except (OSError, ValueError) as error:  # too long, too many processes, or a NUL in the text
         raise Failure(f"cannot run {_short(text)}: {getattr(error, 'strerror', error)}") from None

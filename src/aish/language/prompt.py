@@ -2,7 +2,8 @@
 
 from aish import exits
 from aish.commands import COMMANDS
-from aish.language.shell import Exit, Shell, is_unfinished
+from aish.language.builtins import Exit
+from aish.language.shell import Shell, is_unfinished, joined
 from aish.output import STDOUT, write
 from aish.terminal.conversation import open_prompt
 from aish.terminal.editor import Editor
@@ -35,5 +36,5 @@ def _read_line(editor: Editor) -> str:
     """Read a complete line of the grammar, which may take several lines of input."""
     line = editor.read(_PROMPT)
     while is_unfinished(line):
-        line = f"{line}\n{editor.read(_CONTINUATION_PROMPT)}"
+        line = joined(line, editor.read(_CONTINUATION_PROMPT))
     return line

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from aish.client.hub import Hub
+    from rhetor.domain.grammar.text import Lookup
 
     Resolved: TypeAlias = "Command | Peers | Program"
 
@@ -49,11 +50,13 @@ class Program:
 
 
 class Resolver:
-    """Resolves the stages of one line. It asks the hub once, and only if a word could be a peer."""
+    """Resolves the stages of one line. It asks the hub once, and only if a word could be a peer. `lookup`
+    returns the values of variables in the words of commands and of calls to peers."""
 
-    def __init__(self, hub: "Hub", defaults: Options) -> None:
+    def __init__(self, hub: "Hub", defaults: Options, lookup: "Lookup") -> None:
         self._hub = hub
         self._defaults = defaults
+        self._lookup = lookup
         self._names: frozenset[str] | None = None
 
     def resolve(self, stage: Stage | Group) -> "Resolved":
@@ -61,18 +64,30 @@ class Resolver:
 
         Raises:
             Failure: the word is unknown, or the hub cannot be reached.
-            GrammarError: the word is a peer, and the rest of the stage is not a valid call.
+            GrammarError: the word is a peer, and the rest of the stage is not a valid call; or a variable is
+                not set.
         """
         if isinstance(stage, Group):
             return Peers([Call(target, "", self._defaults) for target in stage.targets])
-        if stage.word in COMMANDS:
-            return Command(stage)
-        if self.is_peer(stage.word):
-            call = stage.call()
+        word = stage.word
+        if stage.raw.startswith("$"):
+            word = "".join(stage.expanded(self._lookup).word.split()[:1])  # `sh` splits the value, too
+        self.require(word)
+        if word in COMMANDS:
+            return Command(stage.expanded(self._lookup))
+        if self.is_peer(word):
+            call = stage.expanded(self._lookup).call()
             return Peers([Call(call.target, call.text, call.options.over(self._defaults))])
-        if _is_program(stage.word):
-            return Program(stage.raw)
-        raise unknown(stage.word)
+        return Program(stage.raw)
+
+    def require(self, word: str) -> None:
+        """Check that a word is a command, a peer or a program.
+
+        Raises:
+            Failure: it is unknown, or the hub cannot be reached.
+        """
+        if not (word in COMMANDS or self.is_peer(word) or _is_program(word)):
+            raise unknown(word)
 
     def is_peer(self, word: str) -> bool:
         """Whether the word names a peer, a capability or a team.
@@ -115,9 +130,9 @@ def _could_be_peer(word: str) -> bool:
 
 
 def _is_program(word: str) -> bool:
-    word = word.partition(";")[0].partition("&")[0]  # in sh, these characters end the word: `cd x; ls`
+    word = word.partition("&")[0]  # in sh, it ends the word: `sleep 5& wait`
     name, assigns, _ = word.partition("=")
-    if word[:1] in ("(", "{") or (assigns and name.isidentifier()) or word in _SH_WORDS:
+    if word[:1] in ("(", "{") or (assigns and name.isidentifier()) or "".join(word.split()[:1]) in _SH_WORDS:
         return True
     if "/" in word:
         return _is_executable(os.path.expanduser(word))

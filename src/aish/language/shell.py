@@ -2,12 +2,14 @@
 
 import os
 import sys
+from itertools import pairwise
 
 from aish import exits
 from aish.client.hub import Hub
 from aish.commands import COMMANDS, run_command
 from aish.commands.help import show_peer_help
 from aish.exits import Failure
+from aish.language.builtins import BUILTINS, Exit, run_builtin
 from aish.language.pipeline import PipelineRun
 from aish.language.resolve import Command, Program, Resolver
 from aish.output import say
@@ -22,26 +24,23 @@ from rhetor.domain.grammar import (
     Options,
     Pipeline,
     Stage,
-    find_separator,
     parse,
 )
+from rhetor.domain.grammar.lists import split_list
+from rhetor.domain.grammar.text import find_separator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeVar
 
     from aish.language.resolve import Resolved
+    from rhetor.domain.grammar.lists import Line
+
+    Result = TypeVar("Result")
 
 
 _BACKGROUND_COMMANDS = ("ci-terminal", "ci-tool")  # commands that take a final `&`
-
-
-class Exit(Exception):
-    """The line is `exit`."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 class Shell:
@@ -50,6 +49,7 @@ class Shell:
     `defaults` are the options of calls that do not set them. If `is_piped_into` is set, piped input goes to
     the first peers of a line, as with `sh -c`. Otherwise, peers get no piped input, because the lines come
     from standard input. `at_prompt`: a person types the lines, so each answer of a pipeline has a heading.
+    `arguments`: the name of the script and the values of `$1`, `$2` and so on.
     """
 
     def __init__(
@@ -59,37 +59,77 @@ class Shell:
         *,
         is_piped_into: bool = False,
         at_prompt: bool = False,
+        arguments: "Sequence[str]" = (),
     ) -> None:
         self.hub = hub or Hub()
         self._defaults = defaults or Options()
         self._is_piped_into = is_piped_into
         self._at_prompt = at_prompt
+        self._arguments = arguments
         self._sessions: dict[str, str] = {}
         self._code = exits.DONE
 
-    def run(self, line: str, where: str = "") -> int:
-        """Run one line, print its errors with the prefix `where`, and return the exit code.
+    def run(self, text: str, where: str = "") -> int:
+        """Run the lines in a text such as `a && b; c`, print their errors with the prefix `where`, and return
+        the last exit code. A text with an invalid line is not run at all.
 
         Raises:
-            Exit: the line is `exit`.
-            KeyboardInterrupt: the user stopped the line.
+            Exit: a line is `exit`.
+            KeyboardInterrupt: the user stopped a line; those after it are not run.
         """
+        if not text.strip() or text.lstrip().startswith("#"):
+            return self._code
         try:
-            self._code = self._run(line)
+            lines = split_list(text)
+            self._check([_at(line, parse) for line in lines])
         except GrammarError as error:
             say(f"aish: {where}{error}")
             self._code = exits.USAGE
+            return self._code
         except Failure as failure:
             say(failure.shown)
             self._code = failure.code
+            return self._code
+        for line in lines:
+            if line.condition and (line.condition == "&&") != (self._code == exits.DONE):
+                continue
+            self._code = self._run_line(line, where)
+            if self._code == exits.INTERRUPTED:
+                break
+        return self._code
+
+    def _check(self, lines: "Sequence[Pipeline | Broadcast]") -> None:
+        """Check the word after each message: `apollo fix this; then that` must not be sent in part, because
+        its writer meant one message.
+
+        Raises:
+            Failure: the word is unknown, or the hub cannot be reached.
+        """
+        resolver = Resolver(self.hub, self._defaults, self._value)
+        for before, line in pairwise(lines):
+            first = line.stages[0] if isinstance(line, Pipeline) else None
+            if not isinstance(first, Stage) or first.word in BUILTINS or first.raw.startswith("$"):
+                continue
+            last = before.stages[-1] if isinstance(before, Pipeline) else None
+            if last is None or not isinstance(last, Stage) or resolver.is_peer(last.word):
+                resolver.require(first.word)
+
+    def _run_line(self, line: "Line", where: str) -> int:
+        try:
+            return _at(line, self._run)
+        except GrammarError as error:
+            say(f"aish: {where}{error}")
+            return exits.USAGE
+        except Failure as failure:
+            say(failure.shown)
+            return failure.code
         except (BrokenPipeError, Exit):
             raise
         except Exception as error:  # noqa: BLE001  # a bug must not end the shell
             from aish.client.unexpected import unexpected
 
             say(unexpected(error).shown)
-            self._code = exits.FAILED
-        return self._code
+            return exits.FAILED
 
     def run_lines(self, lines: "Iterable[str]", name: str = "") -> int:
         """Run the lines of a script, and return the last exit code. As in `sh`, a failed line does not end
@@ -102,12 +142,12 @@ class Shell:
         return self._code
 
     def _run(self, line: str) -> int:
-        parsed = parse(line)
+        parsed = parse(line, self._value)
         if isinstance(parsed, Broadcast):
             return self._broadcast(parsed)
         if (code := self._builtin(parsed)) is not None:
             return code
-        resolver = Resolver(self.hub, self._defaults)
+        resolver = Resolver(self.hub, self._defaults, self._value)
         if (word := _word_before_help(parsed)) and resolver.is_peer(word):
             return show_peer_help(self.hub, word)
         parts = [resolver.resolve(stage) for stage in parsed.stages]
@@ -115,8 +155,23 @@ class Shell:
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
             return self._command(parsed.stages[0], parts[0])
         parts = [_without_command(part) for part in parts]
-        run = PipelineRun(self.hub, parsed, parts, self._sessions, with_headings=self._at_prompt)
+        run = PipelineRun(
+            self.hub,
+            parsed,
+            parts,
+            self._sessions,
+            with_headings=self._at_prompt,
+            arguments=self._arguments,
+        )
         return run.run(self._read_piped)
+
+    def _value(self, name: str) -> str | None:
+        """Return the value of a variable, or None if it is not set."""
+        if name in ("@", "*"):
+            return " ".join(self._arguments[1:])
+        if name.isdigit():
+            return self._arguments[int(name)] if int(name) < len(self._arguments) else None
+        return os.environ.get(name)
 
     def _command(self, stage: "Stage | Group", command: Command) -> int:
         runs_in_background = command.words[0] in _BACKGROUND_COMMANDS and find_separator(command.raw) == (
@@ -141,18 +196,32 @@ class Shell:
         return read_input() if self._is_piped_into else ""
 
     def _builtin(self, pipeline: Pipeline) -> int | None:
-        """Run `exit` or `cd`; return None if the line is something else."""
+        """Run a line that changes the shell itself; return None if the line is something else."""
         stage = pipeline.stages[0]
-        if len(pipeline.stages) > 1 or not isinstance(stage, Stage):
+        has_files = pipeline.source is not None or pipeline.sink is not None
+        if len(pipeline.stages) > 1 or not isinstance(stage, Stage) or has_files:
             return None
-        if stage.word not in ("exit", "cd"):
+        name, assigns, _ = stage.word.partition("=")
+        if assigns and name.isidentifier() and not stage.arguments:
+            raise Failure(f"{name}=… alone has no effect; write: export {name}=VALUE", exits.USAGE)
+        if stage.word not in BUILTINS:
             return None
         stage.reject_separators()
-        if len(stage.arguments) > 1:
-            raise Failure(f"{stage.word} takes one argument", exits.USAGE)
-        if stage.word == "exit":
-            raise Exit(_exit_code(stage.arguments, self._code))
-        return _change_folder(stage.arguments)
+        return run_builtin(stage.word, stage.expanded(self._value).arguments, self._code)
+
+
+def _at(line: "Line", work: "Callable[[str], Result]") -> "Result":
+    """Do the work for the text of a line. The columns of errors are those of the whole list.
+
+    Raises:
+        GrammarError: the work raises it.
+    """
+    try:
+        return work(line.text)
+    except GrammarError as error:
+        if line.start:
+            error.column += line.start
+        raise
 
 
 def _word_before_help(pipeline: Pipeline) -> str:
@@ -172,27 +241,34 @@ def whole_lines(lines: "Iterable[str]") -> "Iterator[tuple[int, str]]":
             begin = number
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-        held += line
-        if _is_continued(held):
-            held = held[:-1]
-        elif is_unfinished(held):
-            held += "\n"
-        else:
+        held = joined(held, line)
+        if not is_unfinished(held):
             yield begin, held
             held = ""
     if held.strip():
-        yield begin, held.rstrip("\n")
+        yield begin, joined(held, "")
 
 
-def _is_continued(line: str) -> bool:
+def joined(unfinished: str, line: str) -> str:
+    """Return an unfinished line with the next one."""
+    if not unfinished or is_continued(unfinished):
+        return unfinished[:-1] + line
+    return f"{unfinished}\n{line}"
+
+
+def is_continued(line: str) -> bool:
     """Whether the line ends with a backslash that is not escaped."""
     return (len(line) - len(line.rstrip("\\"))) % 2 == 1
 
 
 def is_unfinished(line: str) -> bool:
-    """Whether more text could complete the line: it has an open quote, or ends with `|`."""
+    """Whether more text could complete the line: it has an open quote, or ends with `|`, `&&` or a
+    backslash."""
+    if is_continued(line):
+        return True
     try:
-        parse(line)
+        for each in split_list(line):
+            parse(each.text)
     except GrammarError as error:
         return error.unfinished
     return False
@@ -206,25 +282,8 @@ def _without_command(part: "Resolved") -> "Resolved":
     return Program(f"{interpreter} -m aish {part.raw}")
 
 
-def _exit_code(arguments: "list[str]", last: int) -> int:
-    if not arguments:
-        return last
-    if not (arguments[0].isascii() and arguments[0].isdigit()):
-        raise Failure(f"exit: {arguments[0]!r} is not a number", exits.USAGE)
-    return int(arguments[0]) & 0xFF
-
-
-def _change_folder(arguments: "list[str]") -> int:
-    folder = os.path.expanduser(arguments[0] if arguments else "~")  # noqa: PTH111
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise Failure(f"cd: {folder}: {error.strerror}") from None
-    return exits.DONE
-
-
-def run_script_file(path: str, defaults: "Options | None" = None) -> int:
-    """Run the lines of a file, whose first line may be `#!/usr/bin/env aish`.
+def run_script_file(path: str, arguments: "Sequence[str]", defaults: "Options | None" = None) -> int:
+    """Run the lines of a file, whose first line may be `#!/usr/bin/env aish`. `arguments`: `$1` and so on.
 
     Raises:
         Failure: the file cannot be read.
@@ -234,7 +293,8 @@ def run_script_file(path: str, defaults: "Options | None" = None) -> int:
             lines = file.read().split("\n")
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}", exits.UNKNOWN) from None
-    return Shell(defaults=defaults, is_piped_into=True).run_lines(lines, path)
+    shell = Shell(defaults=defaults, is_piped_into=True, arguments=(path, *arguments))
+    return shell.run_lines(lines, path)
 
 
 def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:

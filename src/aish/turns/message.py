@@ -58,7 +58,7 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
     content = join_message(text, piped)
     if not content and not options.execute:  # an empty message presses Enter
         hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
-        raise no_message(peer)
+        raise no_message(peer, options.session_id)
     return Turn(hub, peer, options).run(content, runs=bool(piped))
 
 
@@ -310,8 +310,11 @@ def join_message(text: str, piped: str) -> str:
     return "\n\n".join(part for part in (text, piped) if part.strip())
 
 
-def no_message(peer: str) -> Failure:
-    return Failure(f"no message for {peer}; type a text after the name, or pipe one in", exits.USAGE)
+def no_message(peer: str, session_id: str | None = None) -> Failure:
+    """Return the error for a missing message. `session_id`: the value of `-s`, which may be the message."""
+    hint = f"{session_id} is the name of a session here; a message: -s -- {session_id}" if session_id else ""
+    detail = f"no message for {peer}; type a text after the name, or pipe one in"
+    return Failure(detail, exits.USAGE, hint=hint)
 
 
 def decode_event(data: bytes) -> "dict[str, Any]":

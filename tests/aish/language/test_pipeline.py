@@ -65,8 +65,8 @@ def test_a_closed_pipe_between_programs_is_not_a_failure(aish: Shell) -> None:
     ("line", "code", "says"),
     [
         ("sh -c 'exit 3'", 1, "aish: sh -c 'exit 3': exit status 3\n"),
-        ("true; false", 1, "aish: true; false: exit status 1\n"),
-        ("true&&false", 1, "aish: true&&false: exit status 1\n"),
+        ("true; false", 1, "aish: false: exit status 1\n"),
+        ("true&&false", 1, "aish: false: exit status 1\n"),
         ("false | cat", 1, "aish: false: exit status 1\n"),
         ("exec sh -c 'kill -9 $$'", 1, "aish: exec sh -c 'kill -9 $$': killed by signal 9\n"),
     ],
@@ -281,7 +281,7 @@ def test_a_stage_whose_answer_was_cut_short_is_named_on_stderr(aish: Shell, hub:
 
 def test_a_conversation_is_kept_within_one_shell(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok", headers={"x-session-id": "s_1"}))
-    ran = aish("-c", "apollo -s one\napollo -s two\napollo three")
+    ran = aish("-c", "apollo one -s\napollo two -s\napollo three")
     assert ran.err == "Session s_1 (continue it with --session-id s_1)\n"
     assert hub.bodies(APOLLO) == [
         {"content": "one", "context_window": 10},
@@ -363,28 +363,96 @@ def test_an_unknown_name_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("-c", "nosuch hi | apollo") == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
 
 
+def test_a_line_in_a_list_runs_as_its_condition_says(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    hub.on("POST /api/v2/ai/athena/stream", problem(502, "provider_failed", "down"))
+    ran = aish("-c", "apollo one && echo sent || echo lost; athena two && echo no || echo 'failed; yes'")
+    assert ran == Ran(0, "ok\nsent\nfailed; yes\n", "aish: down\n")
+    assert aish("-c", "false && echo no; echo yes").out == "yes\n"
+    assert aish("-c", "echo a && \n  echo b ||\necho c").out == "a\nb\n"
+    assert aish("-c", "true || echo no").code == 0
+    assert aish("-c", "false || exit 7; echo no").code == 7
+
+
+def test_a_compound_command_of_sh_is_one_stage(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    assert aish("-c", "for f in a b; do echo $f | tr a x; done | apollo; echo end").out == "ok\nend\n"
+    assert hub.bodies(APOLLO)[0]["content"] == "x\nb"
+    assert aish("-c", "if true\nthen echo yes; fi").out == "yes\n"
+    assert aish("-c", "for f in a; do echo") == Ran(2, "", "aish: for is not closed by done (column 1)\n")
+
+
 @pytest.mark.parametrize(
-    ("line", "column"),
-    [
-        ("apollo hi && athena hello", 11),
-        ("apollo hi; athena hello", 10),
-        ("apollo hi &", 11),
-        ("apollo,athena << hi; list", 20),
-        ("{apollo|athena} | athena hi && list", 29),
-        ("list && apollo hi", 6),
-        ("purpose apollo x; list", 17),
-        ("cd / && apollo hi", 6),
-        ("exit 0; apollo hi", 7),
-    ],
+    "line", ["apollo fix a; nosuch b", "a,apollo << fix && nosuch", "ls | apollo; nosuch"]
 )
-def test_a_separator_of_commands_never_becomes_text(
-    aish: Shell, hub: ScriptedHub, line: str, column: int
-) -> None:
+def test_a_message_is_not_sent_in_part(aish: Shell, hub: ScriptedHub, line: str) -> None:
+    assert aish("-c", line) == Ran(3, "", "Error: Unknown CI or command: nosuch\n")
+    assert {request.method for request in hub.requests} == {"GET"}
+
+
+def test_a_list_with_an_invalid_line_is_not_run(aish: Shell, hub: ScriptedHub) -> None:
+    assert aish("-c", "echo a; | b") == Ran(2, "", "aish: a stage is missing before | (column 9)\n")
+    assert aish("-c", "echo a; ; b") == Ran(2, "", "aish: a line is missing before ; (column 9)\n")
+    assert aish("-c", "echo a; apollo x -bogus").out == "a\n"
+
+
+@pytest.mark.parametrize(("line", "column"), [("apollo hi &", 11), ("{apollo|athena} | athena hi &", 29)])
+def test_a_final_ampersand_never_becomes_text(aish: Shell, hub: ScriptedHub, line: str, column: int) -> None:
     ran = aish("-c", line)
     assert (ran.code, ran.out) == (2, "")
     assert "is not text here; quote it, or write each command on its own line" in ran.err
     assert f"(column {column})" in ran.err
     assert {request.method for request in hub.requests} <= {"GET"}
+
+
+def test_variables_are_replaced_in_what_peers_and_commands_get(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    env = {"PEER": "apollo", "WHAT": "it; | && -x"}
+    ran = aish(
+        "-c", "$PEER \"fix $WHAT\" '$WHAT' ${PEER}s\nexport NEW=of-mine\napollo $NEW > $PEER.txt", env=env
+    )
+    assert ran == Ran(0, "ok\n", "")
+    assert [body["content"] for body in hub.bodies(APOLLO)] == ["fix it; | && -x $WHAT apollos", "of-mine"]
+    assert (aish.folder / "apollo.txt").read_text() == "ok\n"
+    assert aish("-c", "echo $PEER ${NONE:-none}", env=env).out == "apollo none\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("apollo $NONE", "the variable NONE is not set; write a plain $ as \\$ (column 8)"),
+        ("echo x; apollo ok $1", "the variable 1 is not set; write a plain $ as \\$ (column 19)"),
+        ("apollo ok > $NONE", "the variable NONE is not set; write a plain $ as \\$ (column 13)"),
+        ("a,b << costs ${X", "write a variable as $NAME or ${NAME}, and a plain $ as \\$ (column 14)"),
+        ("explain $NONE", "the variable NONE is not set; write a plain $ as \\$ (column 9)"),
+    ],
+)
+def test_a_variable_that_is_not_set_exits_with_2(aish: Shell, hub: ScriptedHub, line: str, says: str) -> None:
+    ran = aish("-c", line)
+    assert (ran.code, ran.err) == (2, f"aish: {says}\n")
+    assert not hub.bodies(APOLLO)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("export", "export needs a variable: export NAME=VALUE"),
+        ("export A=1 2=3", "export: '2' cannot be the name of a variable"),
+        ("export NONE", "export: NONE is not set; write: export NONE=VALUE"),
+        ("X=1", "X=… alone has no effect; write: export X=VALUE"),
+        ("cd a b", "cd takes one argument"),
+        ("quit soon", "quit: 'soon' is not a number"),
+    ],
+)
+def test_a_builtin_with_invalid_arguments_exits_with_2(aish: Shell, line: str, says: str) -> None:
+    assert aish("-c", f"{line} || echo $A-") == Ran(0, "-\n", f"aish: {says}\n")
+    assert aish("-c", line).code == 2
+
+
+def test_cd_returns_to_the_previous_folder(aish: Shell) -> None:
+    assert aish("-c", "cd /\ncd -\npwd; cd; cd nosuch").err == "aish: cd: nosuch: No such file or directory\n"
+    assert aish("-c", "cd / && cd - && pwd").out == f"{aish.folder}\n"
+    assert aish("-c", "quit 4; echo no").code == 4
 
 
 def test_an_input_file_after_a_peer_is_rejected_with_the_correct_form(aish: Shell, hub: ScriptedHub) -> None:
@@ -465,6 +533,17 @@ def test_an_invalid_line_of_a_script_is_reported_with_file_and_line(aish: Shell)
 
 def test_an_open_quotation_at_the_end_of_a_script_is_an_error(aish: Shell) -> None:
     assert aish("-c", 'apollo "hi') == Ran(2, "", 'aish: the quote " is not closed (column 8)\n')
+
+
+def test_a_script_gets_its_arguments(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(APOLLO, says("ok"))
+    (aish.folder / "ask.aish").write_text('apollo "$1: $@"\necho $2 "$#"\n')
+    assert aish("ask.aish", "one", "-x", "two  words") == Ran(0, "ok\n-x 3\n", "")
+    assert hub.bodies(APOLLO) == [{"content": "one: one -x two  words"}]
+    ran = aish("ask.aish")
+    assert ran == Ran(
+        0, "0\n", "aish: ask.aish:1: the variable 1 is not set; write a plain $ as \\$ (column 9)\n"
+    )
 
 
 def test_a_missing_script_exits_with_3(aish: Shell) -> None:

@@ -102,6 +102,21 @@ def test_the_prompt_runs_lines_until_exit(aish: Shell) -> None:
         assert terminal.wait_for_end() == 4
 
 
+def test_comments_and_continued_lines_work_at_the_prompt(aish: Shell) -> None:
+    with at_terminal(aish) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("# a | comment\n")
+        terminal.wait_for("aish> ", count=2)
+        terminal.type("echo one \\\n")
+        terminal.wait_for("> ", count=3)
+        terminal.type("two &&\n")
+        terminal.wait_for("> ", count=4)
+        terminal.type("echo three\n")
+        terminal.wait_for("one two\nthree\n")
+        terminal.type("quit\n")
+        assert terminal.wait_for_end() == 0
+
+
 def test_ctrl_c_at_the_prompt_clears_the_line_and_keeps_the_shell(aish: Shell) -> None:
     with at_terminal(aish, echo=True) as terminal:
         terminal.wait_for("aish> ")

@@ -134,7 +134,6 @@ def test_a_call_without_a_message_is_a_usage_error(
         (("--timeout", "--", "apollo", "x"), "aish: --timeout needs a value\n"),
         (("a,b", "x", "--bogus"), f"aish: unknown option --bogus\n{HINT}"),
         (("route", "r", "x", "--bogus"), f"aish: unknown option --bogus\n{HINT}"),
-        (("review.aish", "-x"), "aish: unexpected '-x' after review.aish; a script takes no arguments\n"),
         (
             ("--json", "list"),
             "aish: options of a message cannot precede list; write options after the command\n",

@@ -24,6 +24,7 @@ from rhetor.domain.grammar import (
     parse_targets,
     parse_words,
 )
+from rhetor.domain.grammar.lists import split_list
 
 
 def stages(line: str) -> list[str]:
@@ -65,6 +66,11 @@ def test_a_pipeline_is_split_at_pipes_and_keeps_the_text_of_each_stage() -> None
         ("echo `ls | wc -l` | apollo", ["echo `ls | wc -l`", "apollo"]),
         ("(cd x; ls | wc) | apollo", ["(cd x; ls | wc)", "apollo"]),
         ("{ ls | wc; } 2>&1 | apollo", ["{ ls | wc; } 2>&1", "apollo"]),
+        ("for f in a b; do cat $f | wc; done | apollo", ["for f in a b; do cat $f | wc; done", "apollo"]),
+        ("ls | while read f; do wc $f; done >o | x", ["ls", "while read f; do wc $f; done >o", "x"]),
+        ("if true; then if a; then b; fi; fi | x", ["if true; then if a; then b; fi; fi", "x"]),
+        ("case $1 in done) ls | wc;; esac | x", ["case $1 in done) ls | wc;; esac", "x"]),
+        ("format x | x", ["format x", "x"]),
         ("make || echo no | apollo", ["make || echo no", "apollo"]),
         ("echo a >| f | apollo", ["echo a >| f", "apollo"]),
         ("ls > a > b | apollo", ["ls > a > b", "apollo"]),
@@ -130,8 +136,13 @@ def test_a_call_has_the_text_after_its_name(line: str, expected: Call) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("-s hi", apollo("hi", context_window=10)),
-        ("--session hi", apollo("hi", context_window=10)),
+        ("-s 'hi' there", apollo("hi there", context_window=10)),
+        ("--session -- hi", apollo("hi", context_window=10)),
+        ("-s review hi", apollo("hi", session_id="review")),
+        ("--session=review hi", apollo("hi", session_id="review")),
+        ("hi -s review", apollo("hi", session_id="review")),
+        ("-s review-2.b_c hi", apollo("hi", session_id="review-2.b_c")),
+        ("-s what? me", apollo("what? me", context_window=10)),
         ("-s 5 hi", apollo("hi", context_window=5)),
         ("-s=0 hi", apollo("hi", context_window=0)),
         ("hi -s 5", apollo("hi", context_window=5)),
@@ -156,7 +167,7 @@ def test_a_call_has_the_text_after_its_name(line: str, expected: Call) -> None:
         ("'what is -foo'", apollo("what is -foo")),
         ("-- -x is an option", apollo("-x is an option")),
         ("explain -- -x", apollo("explain -x")),
-        ("-s ls -x -- -s", apollo("ls -s", context_window=10, execute=True)),
+        ("-s box -x -- -s", apollo("-s", session_id="box", execute=True)),
         ("'-x' hi", apollo("-x hi")),
         ("hi '-x'", apollo("hi -x")),
         ("-5 + - 3", apollo("-5 + - 3")),
@@ -171,6 +182,7 @@ def test_arguments_follow_the_same_rules_without_unquoting() -> None:
         Options(context_window=5, execute=True),
         'say "a  | b" > c',
     )
+    assert parse_words(["-s", "why is it slow"]) == (Options(context_window=10), "why is it slow")
     assert parse_words(["ls", "-x", "\\r"]) == (Options(delimiter="\r"), "ls")
     assert parse_words([]) == (Options(), "")
 
@@ -202,6 +214,99 @@ def test_a_broadcast_has_targets_text_and_options(
     line: str, targets: str, text: str, options: Options
 ) -> None:
     assert parse(line) == Broadcast(parse_targets(targets), text, options)
+
+
+# -- lists ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", [("", "a")]),
+        ("a; b;", [("", "a"), ("", "b")]),
+        ("a && b || c", [("", "a"), ("&&", "b"), ("||", "c")]),
+        ("a;b&&c", [("", "a"), ("", "b"), ("&&", "c")]),
+        ("a 'x; y' \";\" \\; $(c; d) `e;`", [("", "a 'x; y' \";\" \\; $(c; d) `e;`")]),
+        ("(cd x; ls) | wc; {a|b}", [("", "(cd x; ls) | wc"), ("", "{a|b}")]),
+        ("for f in *; do echo $f && ls; done; x", [("", "for f in *; do echo $f && ls; done"), ("", "x")]),
+        ("ls | while read f; do echo; done; x", [("", "ls | while read f; do echo; done"), ("", "x")]),
+        ("while a; do { if b; then c; fi; }; done", [("", "while a; do { if b; then c; fi; }; done")]),
+        ("apollo what is this for; ls", [("", "apollo what is this for"), ("", "ls")]),
+        ("make 2>&1 & wait", [("", "make 2>&1 & wait")]),
+    ],
+)
+def test_a_list_is_split_where_sh_would_split_it(text: str, expected: list[tuple[str, str]]) -> None:
+    lines = split_list(text)
+    assert [(line.condition, line.text.strip()) for line in lines] == expected
+    assert all(text[line.start :].startswith(line.text) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "says", "unfinished"),
+    [
+        ("; a", 1, "before ;", False),
+        ("a ;; b", 4, "before ;", False),
+        ("a && || b", 6, "before ||", False),
+        ("a && ", 4, "after &&", True),
+        ("a ||", 4, "after ||", True),
+        ("a; 'b", 4, "not closed", True),
+        ("a; for x in y; do z", 4, "for is not closed by done", True),
+        ("if a; then b", 1, "if is not closed by fi", True),
+    ],
+)
+def test_an_invalid_list_raises_with_its_column(text: str, column: int, says: str, unfinished: bool) -> None:
+    with pytest.raises(GrammarError) as refused:
+        split_list(text)
+    assert (refused.value.column, refused.value.unfinished) == (column, unfinished)
+    assert says in refused.value.message
+
+
+# -- variables --------------------------------------------------------------------------------------------
+
+VALUES = {"PEER": "apollo", "TWO": "a  b", "DASH": "-x", "EMPTY": "", "1": "first", "@": "first second"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("$PEER hi", apollo("hi")),
+        ("${PEER} is$PEER '$PEER' \\$PEER", apollo("isapollo $PEER $PEER")),
+        ('apollo "$TWO ${TWO}s \\$TWO"', apollo("a  b a  bs $TWO")),
+        ("apollo $DASH", apollo("-x")),
+        ("apollo -x=$TWO ls", apollo("ls", delimiter="a  b")),
+        ("apollo $EMPTY$1 and $@", apollo("first and first second")),
+        ("apollo $ 5$ $% $(ls $PEER)", apollo("$ 5$ $% $(ls $PEER)")),
+    ],
+)
+def test_variables_are_replaced_in_a_call_but_not_in_single_quotes(line: str, expected: Call) -> None:
+    parsed = parse(line)
+    assert isinstance(parsed, Pipeline) and isinstance(parsed.stages[0], Stage)
+    stage = parsed.stages[0].expanded(VALUES.get)
+    assert (stage.call(), stage.raw) == (expected, line)
+
+
+def test_variables_are_replaced_in_broadcasts_and_file_names() -> None:
+    assert parse("a,b << $PEER '$PEER'", VALUES.get) == Broadcast(parse_targets("a,b"), "apollo $PEER")
+    assert parse("< $PEER x $PEER > '$1'$1", VALUES.get) == Pipeline(
+        [Stage("x $PEER")], "apollo", Sink("$1first")
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "says"),
+    [
+        ("  apollo hi $NONE", 13, "the variable NONE is not set"),
+        ('apollo "a $2"', 11, "the variable 2 is not set"),
+        ("apollo ${PEER:-x}", 8, "write a variable as $NAME or ${NAME}"),
+        ("apollo ${PEER", 8, "write a variable as"),
+    ],
+)
+def test_a_variable_that_is_not_set_raises_with_its_column(line: str, column: int, says: str) -> None:
+    parsed = parse(line)
+    assert isinstance(parsed, Pipeline) and isinstance(parsed.stages[0], Stage)
+    with pytest.raises(GrammarError) as refused:
+        parsed.stages[0].expanded(VALUES.get)
+    assert (refused.value.column, says in refused.value.message) == (column, True)
 
 
 # -- errors -----------------------------------------------------------------------------------------------
@@ -265,7 +370,7 @@ def test_an_invalid_line_raises_with_its_column(line: str, column: int, says: st
         ("apollo hi --tiemout 3", 11, "unknown option --tiemout; did you mean --timeout?"),
         ("apollo hi --timeout soon", 11, "above 0"),
         ("apollo does --quiet help", 21, "'help' after --quiet is not an option; write -- before text that"),
-        ("apollo hi -s review", 14, "'review' after -s is neither its value nor text; write -s=review"),
+        ("apollo hi -s two?", 14, "'two?' after -s is neither its value nor text; write -s=two?"),
         ("apollo ls -x a b", 14, "write -x=a"),
         ("apollo ls -x a -s", 14, "write -x=a"),
         ("apollo ls -x \\r -- more", 11, "write the delimiter as -x=\\r"),
@@ -418,3 +523,15 @@ def test_importing_the_grammar_imports_no_slow_module() -> None:
         ).returncode
         == 0
     )
+
+
+@given(raw_lines | st.text(max_size=30))
+@example("for a; do 'b")
+def test_any_text_is_a_list_of_its_pieces_or_an_error_with_its_column(text: str) -> None:
+    try:
+        lines = split_list(text)
+    except GrammarError as error:
+        assert 1 <= error.column <= max(len(text), 1)
+        return
+    assert all(text[line.start :].startswith(line.text) and line.text.strip(" \t\r\n") for line in lines)
+    assert sum(len(line.text) for line in lines) <= len(text)

@@ -1,8 +1,8 @@
 """The syntax of a line such as `echo "Design a cache" | athena | apollo -s`.
 
-It defines how a line is split into stages, what quotes protect, and where options may appear. It does not
-know whether a word is a peer, a command or a program: a stage keeps its own text for `/bin/sh` (`Stage.raw`),
-and `Stage.call()` reads it as a call to a peer.
+It defines how a text is split into lines and a line into stages, what quotes protect, which variables are
+replaced, and where options may appear. It does not know whether a word is a peer, a command or a program: a
+stage keeps its own text for `/bin/sh` (`Stage.raw`), and `Stage.call()` reads it as a call to a peer.
 
 The shell imports this package, and a whole run of the shell should take little longer than an empty Python.
 Therefore nothing here imports `re`, `typing` or `dataclasses` (12 ms, as long as starting Python 1.5 times).
@@ -20,7 +20,7 @@ from .lines import (
     parse_targets,
 )
 from .options import DEFAULT_WINDOW, Options, leading_options, parse_words
-from .words import GrammarError, find_separator
+from .text import GrammarError
 
 __all__ = [
     "DEFAULT_WINDOW",
@@ -33,7 +33,6 @@ __all__ = [
     "Sink",
     "Stage",
     "Target",
-    "find_separator",
     "leading_options",
     "parse",
     "parse_targets",

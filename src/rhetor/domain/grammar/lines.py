@@ -1,12 +1,15 @@
 """Parses a line into a pipeline of stages or a broadcast. `str` of each part is text that parses to it."""
 
 from .options import Options, interpret
-from .words import BLANKS, WORD, GrammarError, Token, Value, find_separator, quoted, tokenize
+from .text import BLANKS, GrammarError, find_separator, quoted
+from .words import WORD, Token, Value, tokenize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal, TypeAlias
+
+    from .text import Lookup
 
     TargetKind: TypeAlias = Literal["peer", "capability", "team"]
 
@@ -81,6 +84,15 @@ class Stage(Value):
     def arguments(self) -> "list[str]":
         """The words after the first, without quotes: the arguments of a command."""
         return [token.text for token in self._tokens[1:] if token.kind == WORD]
+
+    def expanded(self, lookup: "Lookup") -> "Stage":
+        """Return the stage with the values of variables in its words. `raw` keeps their names, for `sh`.
+
+        Raises:
+            GrammarError: a variable is not set.
+        """
+        start = self._tokens[0].start
+        return Stage(self.raw, tokenize(" " * start + self.raw, lookup))
 
     def call(self) -> Call:
         """Parse the stage as a call to a peer.
@@ -170,16 +182,20 @@ class Broadcast(Value):
         return " ".join(part for part in (names, str(self.options), "<<", quoted(self.text)) if part)
 
 
-def parse(line: str) -> Pipeline | Broadcast:
+def parse(line: str, lookup: "Lookup | None" = None) -> Pipeline | Broadcast:
     """Parse a line. `parse(str(parse(line))) == parse(line)` for every valid line.
 
+    `lookup` returns the values of variables in the text of a broadcast and in file names. `Stage.expanded`
+    replaces those of a stage, because `sh` replaces those of a program itself.
+
     Raises:
-        GrammarError: the syntax of the line is invalid. The stages are not parsed as calls yet.
+        GrammarError: the syntax of the line is invalid, or a variable is not set. The stages are not parsed
+            as calls yet.
     """
     tokens = tokenize(line)
     if not tokens:
         raise GrammarError("the line is empty", 1)
-    return _broadcast(line, tokens) or _pipeline(line, tokens)
+    return _broadcast(line, tokens, lookup) or _pipeline(line, tokens, lookup)
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -196,19 +212,27 @@ def parse_targets(text: str) -> tuple[Target, ...]:
     return tuple(targets)
 
 
-def _pipeline(line: str, tokens: "Sequence[Token]") -> Pipeline:
+def _pipeline(line: str, tokens: "Sequence[Token]", lookup: "Lookup | None") -> Pipeline:
     source: str | None = None
     if tokens[0].kind == "<":
         if len(tokens) < 2 or tokens[1].kind != WORD:
             raise GrammarError("< needs a file name", tokens[0].column)
-        source, tokens = tokens[1].text, tokens[2:]
+        source, tokens = _expanded(line, tokens[1], lookup), tokens[2:]
     last = tokens[-1] if tokens else None
     sink: Sink | None = None
     if last is not None and last.kind in (">", ">>"):
         raise GrammarError(f"{last.kind} needs a file name", last.column)
     if len(tokens) > 1 and tokens[-2].kind in (">", ">>") and tokens[-1].kind == WORD:
-        sink, tokens = Sink(tokens[-1].text, append=tokens[-2].kind == ">>"), tokens[:-2]
+        path, appends = _expanded(line, tokens[-1], lookup), tokens[-2].kind == ">>"
+        sink, tokens = Sink(path, appends), tokens[:-2]
     return Pipeline(_stages(line, tokens), source, sink)
+
+
+def _expanded(line: str, word: Token, lookup: "Lookup | None") -> str:
+    """Return a word with the values of its variables."""
+    if lookup is None:
+        return word.text
+    return tokenize(" " * word.start + line[word.start : word.end], lookup)[0].text
 
 
 def _stages(line: str, tokens: "Sequence[Token]") -> "list[Stage | Group]":
@@ -254,7 +278,7 @@ def _group(word: Token) -> Group | None:
     return Group([_target(name, word.column) for name in names])
 
 
-def _broadcast(line: str, tokens: "Sequence[Token]") -> Broadcast | None:
+def _broadcast(line: str, tokens: "Sequence[Token]", lookup: "Lookup | None") -> Broadcast | None:
     """Return the line as a broadcast; None if `<<` is missing or belongs to a program."""
     at = next((at for at, token in enumerate(tokens) if token.kind != WORD), None)
     if not at or tokens[at].kind != "<<":
@@ -266,6 +290,9 @@ def _broadcast(line: str, tokens: "Sequence[Token]") -> Broadcast | None:
     if stray is not None:
         raise GrammarError(f"a broadcast must be a line of its own: {_stray(stray.kind)}", stray.column)
     _reject_separators(line, 0)
+    if lookup is not None:
+        tokens = tokenize(line, lookup)
+        names, options = _addressees(tokens[:at])
     targets = [_target(name, tokens[0].column) for name in names.split(",")]
     head_options, head_text = interpret(options)
     if head_text:

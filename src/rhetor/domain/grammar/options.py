@@ -4,7 +4,8 @@ Options are separate words before or after the text, and `--` ends them. Before 
 text: one that is unknown, or in the middle of the text, is an error.
 """
 
-from .words import WORD, GrammarError, Token, Value, quoted
+from .text import GrammarError, quoted
+from .words import WORD, Token, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -226,6 +227,8 @@ def _read(words: "Sequence[Token]", at: int, *, is_last: bool) -> "tuple[_Change
             return {"session_id": _session(value, word)}, 1
         if following is not None and following.bare and _is_window(following.text):
             return {"context_window": int(following.text)}, 2
+        if following is not None and following.bare and _is_session_name(following.text):
+            return {"session_id": following.text}, 2
         return {"context_window": DEFAULT_WINDOW}, 1
     if name in ("-x", "--execute"):
         if given:
@@ -274,6 +277,11 @@ def _is_delimiter(text: str) -> bool:
 
 def _is_window(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _WINDOW_DIGITS
+
+
+def _is_session_name(text: str) -> bool:
+    """Whether the word after `-s` is its value. A name with other characters is written `-s=NAME`."""
+    return text[:1].isalnum() and all(char.isalnum() or char in "-_." for char in text)
 
 
 def _session(text: str, word: Token) -> str:

@@ -2,32 +2,21 @@
 
 The rules of quoting suit both shell commands and plain text, so that one line can contain both: '…' is
 literal; in "…", a backslash escapes `" \\ $` and the backtick; outside quotes, it escapes a character with a
-special meaning and otherwise stays (`\\d+` is text). `$(…)` and backticks group words, as in `sh`.
+special meaning and otherwise stays (`\\d+` is text). `$(…)` and backticks group words, as in `sh`, and
+so do its compound commands, such as `for … done`.
 """
 
-BLANKS = " \t\r\n"
+from .text import BLANKS, brackets, compound_end, unit_end, variable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .text import Lookup
+
 _ENDS_A_WORD = BLANKS + "|<>"
 _ESCAPED_OUTSIDE = BLANKS + "\"'\\|<>{$`"
 _ESCAPED_INSIDE = '"\\$`'
 # The longest first. `||` belongs to `sh` and does not split a line; `lines` rejects it in calls to peers.
 _OPERATORS = ("<<<", "<<", "<&", "<>", "<", ">>", ">&", ">|", ">", "||", "|")
-
-
-class GrammarError(ValueError):
-    """The syntax of a line, or of a stage that is parsed as a call, is invalid.
-
-    `column` counts characters from 1 and is within the line. `unfinished` is true if more text could make the
-    line valid (an open quote, a `|` at the end), so that the shell may read one more line.
-    """
-
-    def __init__(self, message: str, column: int, *, unfinished: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.column = column
-        self.unfinished = unfinished
-
-    def __str__(self) -> str:
-        return f"{self.message} (column {self.column})"
 
 
 class Value:
@@ -84,13 +73,16 @@ class Token(Value):
 WORD = "word"
 
 
-def tokenize(line: str) -> list[Token]:
+def tokenize(line: str, lookup: "Lookup | None" = None) -> list[Token]:
     """Return all words and operators of the line, in order.
 
+    `lookup` returns the value of a variable, None if it is not set: `$NAME`, `${NAME}`, `$1` and `$@` are
+    replaced, but not in single quotes. Without it, they are text.
+
     Raises:
-        GrammarError: a quote is not closed (`unfinished`).
+        GrammarError: a quote or a compound command is not closed (`unfinished`), or a variable is not set.
     """
-    closing = _brackets(line)
+    closing = brackets(line)
     tokens: list[Token] = []
     at = 0
     while at < len(line):
@@ -100,7 +92,7 @@ def tokenize(line: str) -> list[Token]:
         if line[at] in "|<>":
             token = _operator(line, at, at)
         else:
-            token = _word(line, at, closing, opens_stage=begins_stage(tokens))
+            token = _word(line, at, closing, lookup, opens_stage=begins_stage(tokens))
             if _is_number(line[at : token.end]) and line[token.end : token.end + 1] in ("<", ">"):
                 token = _operator(line, token.start, token.end)  # `2>` is one operator, `2 >` is not
         tokens.append(token)
@@ -108,34 +100,10 @@ def tokenize(line: str) -> list[Token]:
     return tokens
 
 
-def find_separator(raw: str) -> "tuple[str, int] | None":
-    """Return the first unquoted `;` or `&&`, or a final `&`, and its index; None if there is none.
-
-    Between programs they belong to `sh`. The text of a message cannot contain them, because a reader could
-    take what follows for a command of its own.
-    """
-    closing = _brackets(raw)
-    at = 0
-    while at < len(raw):
-        if raw[at] == ";" or raw.startswith("&&", at):
-            return (";" if raw[at] == ";" else "&&"), at
-        if raw[at] == "&" and not raw[at + 1 :].strip(BLANKS):
-            return "&", at
-        at = closing.get(at + 1, at + 1) if raw.startswith("$(", at) else _unit_end(raw, at)
-    return None
-
-
 def begins_stage(tokens: list[Token]) -> bool:
     """Whether the token after these is the first of a stage."""
     after_source = len(tokens) == 2 and tokens[0].kind == "<"
     return not tokens or tokens[-1].kind == "|" or after_source
-
-
-def quoted(text: str) -> str:
-    """Return the text as one quoted word of a line."""
-    for char in ("\\", '"', "$", "`"):
-        text = text.replace(char, "\\" + char)
-    return f'"{text}"'
 
 
 def _is_number(raw: str) -> bool:
@@ -148,76 +116,58 @@ def _operator(line: str, start: int, at: int) -> Token:
     return Token(line[start:end], line[start:end], start, end)
 
 
-def _word(line: str, start: int, closing: dict[int, int], *, opens_stage: bool) -> Token:
+def _word(
+    line: str, start: int, closing: dict[int, int], lookup: "Lookup | None", *, opens_stage: bool
+) -> Token:
     pieces: list[str] = []
     at = start
+    if opens_stage and (end := compound_end(line, start)):
+        pieces.append(line[start:end])
+        at = end
     while at < len(line) and line[at] not in _ENDS_A_WORD:
         # A subshell, a block or a group opens a stage; elsewhere such brackets are text.
         if opens_stage and at == start and line[at] in "({":
             end = closing.get(at)
         else:
             end = closing.get(at + 1) if line.startswith("$(", at) else None
-        if end is None:
-            end = _unit_end(line, at)
-            pieces.append(_meaning(line[at:end]))
+        if end is None and lookup and line[at] == "$":
+            value, end = variable(line, at, len(line), lookup)
+            pieces.append(value)
+        elif end is None:
+            end = unit_end(line, at)
+            pieces.append(_meaning(line, at, end, lookup))
         else:
             pieces.append(line[at:end])
         at = end
-    return Token(WORD, "".join(pieces), start, at, bare=line[start] not in "\"'\\")
+    is_bare = line[start] not in "\"'\\" and not (lookup and line[start] == "$")
+    return Token(WORD, "".join(pieces), start, at, bare=is_bare)
 
 
-def _brackets(line: str) -> dict[int, int]:
-    """Return the index after the closing bracket for each closed `(` and `{`, by its own index.
-
-    The line is read once, because a search from each bracket would take quadratic time.
-    """
-    ends: dict[int, int] = {}
-    opened: dict[str, list[int]] = {")": [], "}": []}
-    at = 0
-    while at < len(line):
-        char = line[at]
-        if char in "({":
-            opened[")" if char == "(" else "}"].append(at)
-        elif char in ")}" and opened[char]:
-            ends[opened[char].pop()] = at + 1
-        at = _unit_end(line, at)
-    return ends
-
-
-def _unit_end(line: str, at: int) -> int:
-    """Return the end of the character, the escape sequence or the quoted text that begins at `at`."""
-    char = line[at]
-    if char == "\\":
-        return min(at + 2, len(line))
-    if char not in "'\"`":
-        return at + 1
-    end = at + 1
-    while end < len(line) and line[end] != char:
-        end += 2 if line[end] == "\\" and char != "'" else 1
-    if end < len(line):
-        return end + 1
-    if char == "`":
-        return at + 1
-    raise GrammarError(f"the quote {char} is not closed", at + 1, unfinished=True)
-
-
-def _meaning(unit: str) -> str:
+def _meaning(line: str, start: int, end: int, lookup: "Lookup | None") -> str:
+    unit = line[start:end]
     if unit[0] == "\\" and unit[1:] and unit[1] in _ESCAPED_OUTSIDE:
         return unit[1]
     if unit[0] == "'":
         return unit[1:-1]
     if unit[0] == '"':
-        return _unescaped(unit[1:-1])
+        return _unescaped(line, start + 1, end - 1, lookup)
     return unit
 
 
-def _unescaped(text: str) -> str:
-    head, *parts = text.split("\\")
-    pieces = [head]
-    rest = iter(parts)
-    for part in rest:
-        if part == "":  # a backslash that escapes a backslash: the text after the second one is plain
-            pieces.append("\\" + next(rest, ""))
+def _unescaped(line: str, at: int, end: int, lookup: "Lookup | None") -> str:
+    """Return the text between double quotes."""
+    pieces: list[str] = []
+    while at < end:
+        if line[at] == "\\" and at + 1 < end:
+            pieces.append(line[at + 1] if line[at + 1] in _ESCAPED_INSIDE else line[at : at + 2])
+            at += 2
+        elif lookup and line[at] == "$":
+            value, at = variable(line, at, end, lookup)
+            pieces.append(value)
         else:
-            pieces.append(part if part[0] in _ESCAPED_INSIDE else "\\" + part)
+            plain = at + 1
+            while plain < end and line[plain] not in "\\$":
+                plain += 1
+            pieces.append(line[at:plain])
+            at = plain
     return "".join(pieces)
