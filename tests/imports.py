@@ -26,7 +26,7 @@ LAYERS = [
     {"settings", "home", "logs", "hub_client", "certificates"},
     {"mcp_stdio"},
     {"tool_catalog"},
-    {"wiring"},
+    {"wiring", "sealed_files"},
     {"reload"},
     {"app"},
     {"maintenance"},
@@ -58,6 +58,7 @@ ROOT_ONLY = {
     "mcp_stdio",
     "tool_catalog",
     "wiring",
+    "sealed_files",
     "reload",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence

@@ -29,6 +29,7 @@ from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, c
 from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.errors import InvalidSettings
 from rhetor.home import Home
@@ -36,9 +37,12 @@ from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.reload import Reloading
+from rhetor.sealed_files import SealedFiles
+from rhetor.sealing.ring import Ring
 from rhetor.settings import HubSettings, Keys, Settings
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
+from rhetor.store.files.sealing import FileSeal
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
@@ -149,8 +153,10 @@ async def serve(start: Start) -> None:
         )
         unix = stack.enter_context(unix_listener(start.home.socket))
         own_socket = start.home.socket.stat()
-        made = configure(settings, start.home, start.environment, start.secrets)
-        hub, reloading = await stack.enter_async_context(_hub(start, made))
+        ring = Ring(start.home.folder, settings.encryption.key)
+        spools = SpoolKeys(ring, active=settings.encryption.at_rest)
+        made = configure(settings, start.home, start.environment, start.secrets, spools=spools)
+        hub, reloading = await stack.enter_async_context(_hub(start, made, ring))
         node = reloading.node = _node(start, hub, made)
 
         def changed() -> None:
@@ -189,7 +195,8 @@ async def serve(start: Start) -> None:
 
 
 @asynccontextmanager
-async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloading]]:
+async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tuple[Hub, Reloading]]:
+    sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
         Path(start.home.folder) / "hub.db", clock=wall_clock, secrets=start.secrets, salvages=True
     )
@@ -201,32 +208,39 @@ async def _hub(start: Start, made: Configured) -> AsyncIterator[tuple[Hub, Reloa
         start.home.folder / "checkpoints",
         max_file_bytes=made.settings.checkpoints.max_file_bytes,
         without=[start.home.folder],
+        seal=FileSeal(ring, active=sealed),
     )
+    blobs = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
+    hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
+    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts])
     try:
+        files.seal_journals()
         async with open_hub(
             store,
             Peers(made.peers, made.settings.teams),
             made.drivers,
             limits=made.limits,
-            program_drivers=program_drivers(start.home, start.secrets),
+            program_drivers=program_drivers(start.home, hosts),
             launches=made.programs.launch,
-            kept=FileBlobs(start.home.folder / "blobs"),
+            kept=blobs,
             transcripts=TRANSCRIPTS,
             secrets=start.secrets,
             servers=made.servers,
             files=files,
             budgets=made.budgets,
         ) as hub:
+            if sealed:
+                hub.state.background.start(sealed_files.renew(), "seal files")
             yield hub, reloading
     finally:
+        sealed_files.stop()
         files.close()
         await reloading.aclose()
         await store.aclose()
 
 
-def program_drivers(home: Home, secrets: Secrets | None = None) -> dict[str, ProgramDriver]:
+def program_drivers(home: Home, hosts: Hosts) -> dict[str, ProgramDriver]:
     """Return the drivers of programs, by their names in the configuration."""
-    hosts = Hosts(home.folder / "hosts", home.runtime, secrets=secrets)
     shells = MarkedShells(home.folder / "startup")
     return {
         "stdio": Programs(hosts, on_pipes, "pipes"),

@@ -27,6 +27,7 @@ from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import ProviderEntry
 from rhetor.drivers.programs.host.hosts import Hosts
+from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.home import Home
 from rhetor.hub.core.limits import CheckpointLimits, Limits, Retention
 from rhetor.settings import ANSWERING, Keys, Settings, budgets_of, named_models, peers_of, tools_of
@@ -35,7 +36,8 @@ from rhetor.tool_catalog import ConfiguredPrograms
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What one version of the settings defines. `agents`: the coding agents that may answer as models."""
+    """What one version of the settings defines. `agents`: the coding agents that may answer as models.
+    `spools`: the keys of what programs print, which stay the same."""
 
     settings: Settings
     peers: Sequence[Peer]
@@ -46,6 +48,7 @@ class Configured:
     servers: ToolServers
     drivers: Mapping[str, Driver]
     budgets: Sequence[Budget]
+    spools: SpoolKeys | None = None
 
     @property
     def named(self) -> Mapping[Keys, str]:
@@ -64,9 +67,10 @@ def configure(
     environment: Mapping[str, str],
     secrets: Secrets | None = None,
     added: dict[str, ToolServer] | None = None,
+    spools: SpoolKeys | None = None,
 ) -> Configured:
     """Return what the settings define, and add their secrets to `secrets`. `added`: the MCP servers that were
-    added at run time.
+    added at run time. `spools`: the keys of what programs print.
 
     Raises:
         InvalidSettings: the settings contradict each other.
@@ -76,11 +80,14 @@ def configure(
     peers = peers_of(settings)
     budgets = budgets_of(settings, peers)
     programs = ConfiguredPrograms(tools_of(settings), environment)
-    agents = _agent_models(settings, home, peers, programs, secrets)
+    hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets, keys=spools)
+    agents = _agent_models(settings, home, peers, programs, hosts)
     access = model_access(settings, environment, agents)
     servers = _tool_servers(settings, home, environment, added)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
-    return Configured(settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets)
+    return Configured(
+        settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets, spools
+    )
 
 
 def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:
@@ -118,14 +125,13 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _agent_models(
-    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms, secrets: Secrets
+    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms, hosts: Hosts
 ) -> AgentModels:
     entries = {
         peer.name: AgentEntry(peer.driver, peer.program, partial(programs.launch, peer))
         for peer in peers
         if peer.program is not None
     }
-    hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets)
     folder, automatic = home.folder / "empty", settings.models.agents
     protocols = {driver: PROTOCOLS[driver] for driver in ANSWERING}
     return AgentModels(entries, protocols, hosts, folder, automatic)

@@ -16,11 +16,13 @@ MAX_PIECE_BYTES = 1 << 16  # of data in one frame or record
 
 # requests
 HELLO, STATUS, READ, READ_STDERR, WRITE, CLOSE_STDIN, RESIZE, SIGNAL, ACKNOWLEDGE, END, WAIT = range(1, 12)
+SEAL = 12
 # answers
 DONE, FAILED, FACTS, CHUNK, LOST, EXITED = range(64, 70)
 
 # why a request failed
 WRONG_NONCE, PROGRAM_OVER, STDIN_CLOSED, AHEAD, BAD_REQUEST, NO_TERMINAL, TURN_LOST = range(1, 8)
+CANNOT_SEAL = 8
 
 KEYS, TEXT = 0, 1
 
@@ -154,6 +156,25 @@ def unpack_exited(body: bytes) -> tuple[int | None, int | None, int, int]:
     return (None if code < 0 else int(code)), (int(signal) or None), int(at_ms), int(head)
 
 
+def pack_seal(key: bytes, library: str) -> bytes:
+    """Pack the request to seal the spool with `key`, of 32 bytes. `library`: see the host's spec."""
+    return key + library.encode(errors="surrogateescape")
+
+
+def unpack_seal(body: bytes) -> tuple[bytes, str]:
+    return body[:32], body[32:].decode(errors="surrogateescape")
+
+
+def pack_replaced(begin: int, at: int, record: bytes) -> bytes:
+    """Pack a record of the segment that begins at the offset `begin`, for the position `at` in its file."""
+    return _CHUNK.pack(begin, at) + record
+
+
+def unpack_replaced(data: bytes) -> tuple[int, int, bytes]:
+    begin, at = _unpacked(_CHUNK, data[: _CHUNK.size])
+    return int(begin), int(at), data[_CHUNK.size :]
+
+
 def pack_fields(fields: Iterable[tuple[str, bytes]]) -> bytes:
     """Pack names and values, in order. A name may occur more than once."""
     parts: list[bytes] = []
@@ -183,8 +204,9 @@ def record(offset: int, at_ms: int, data: bytes) -> bytes:
     return _RECORD.pack(len(data), offset, at_ms) + data
 
 
-def records(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
-    """Yield the complete records from `at` on: where the next one begins, offset, time in milliseconds, data.
+def records(data: bytes, at: int = 0, most: int = MAX_PIECE_BYTES) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield the complete records from `at` on: where the next one begins, offset, time in milliseconds, data
+    (at most `most` bytes).
 
     An incomplete record ends the iteration, because its writer has not written the rest yet.
 
@@ -193,7 +215,7 @@ def records(data: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
     """
     while at + _RECORD.size <= len(data):
         length, offset, at_ms = _RECORD.unpack_from(data, at)
-        if length > MAX_PIECE_BYTES:
+        if length > most:
             raise FrameBroken(f"a record of {length} bytes")
         after = at + _RECORD.size + length
         if after > len(data):

@@ -16,10 +16,12 @@ import time
 from rhetor.codec import host_frames as frames
 
 from . import system
+from .cipher import load_cipher
 from .program import NotStarted, Program
 from .requests import listening
+from .segment import write_whole
 from .spec import Spec
-from .supervisor import Supervisor, write_whole
+from .supervisor import Supervisor
 
 _SPEC_BYTES = 8 << 20
 _LOOK_SECONDS = 0.02
@@ -65,6 +67,11 @@ def _guard(host: int) -> None:
 def _keep(spec: Spec, tell: int) -> None:
     system.adopt_orphans()
     try:
+        cipher = load_cipher(spec.seal_key, spec.library) if spec.seal_key else None
+    except (ImportError, ValueError):
+        _report_failure(tell, "seal", errno.ENOPKG)
+        return
+    try:
         sock = listening(spec.socket)
     except OSError as error:
         _report_failure(tell, "socket", error.errno or 0)
@@ -75,14 +82,14 @@ def _keep(spec: Spec, tell: int) -> None:
         os.unlink(spec.socket)  # noqa: PTH108
         _report_failure(tell, failure.stage, failure.errno)
         return
-    supervisor = Supervisor(spec, program, sock)
+    supervisor = Supervisor(spec, program, sock, cipher)
     write_whole(f"{spec.folder}/identity", _identity(spec, program))
     try:
         _write_all(tell, frames.pack_fields([("started", b"")]))
     except BrokenPipeError:
         os.kill(os.getpid(), signal.SIGTERM)  # the launcher was killed, so the hub has given up the start
     os.close(tell)
-    del spec.env, spec.argv
+    del spec.env, spec.argv, spec.seal_key
     supervisor.run()
 
 

@@ -7,7 +7,8 @@ from rhetor.codec import host_frames as frames
 
 class Spec:
     """The program to run, and the limits of its host. `argv`, `env` and `cwd` are bytes, as for the kernel.
-    `secrets` are masked in the spool.
+    `secrets` are masked in the spool. `seal_key`: seals the spool; empty if it stays plain. `library`: the
+    folder with the package that does so.
 
     `alone_seconds`: how long the host keeps the program without a connected hub. For the other limits, see
     `Limits` on the hub's side.
@@ -38,6 +39,8 @@ class Spec:
             self.folder = facts["folder"]
             self.socket = facts["socket"]
             self.nonce = bytes.fromhex(facts["nonce"])
+            self.seal_key = bytes.fromhex(facts.get("seal_key", ""))
+            self.library = facts.get("library", "")
         except KeyError as error:
             raise ValueError(f"the spec has no {error}") from None
         if not self.argv:

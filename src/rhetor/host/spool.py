@@ -12,28 +12,14 @@ from collections import deque
 from collections.abc import Sequence
 
 from rhetor.codec import host_frames as frames
+from rhetor.codec.spool_cipher import REPLACED, SEAL_BYTES, SpoolCipher
 
 from .masking import OutputMask
+from .segment import Segment, write_whole
 
-_INDEX_BYTES = 1 << 18  # of a segment's file between two entries of its index
-_READ_BYTES = frames.MAX_PIECE_BYTES + frames.RECORD_HEAD_BYTES
+_READ_BYTES = frames.MAX_PIECE_BYTES + SEAL_BYTES + frames.RECORD_HEAD_BYTES
 
 Piece = tuple[int, int, bytes]  # offset, time in ms, data
-
-
-class _Segment:
-    __slots__ = ("begin", "end", "path", "places", "size")
-
-    def __init__(self, path: str, begin: int) -> None:
-        self.path = path
-        self.begin = self.end = begin
-        self.size = 0
-        self.places: list[tuple[int, int]] = [(begin, 0)]  # the index: offset, position in the file
-
-    def place(self, offset: int) -> int:
-        """Return the position in the file at which to begin the search for `offset`."""
-        index = bisect_right(self.places, (offset, 1 << 62)) - 1
-        return self.places[max(index, 0)][1]
 
 
 class Spool:
@@ -41,6 +27,7 @@ class Spool:
 
     The last `keep_bytes` of the output stay in any case, for a replay. Only whole segments are deleted. The
     `secrets` are masked before a piece is appended. If one began in earlier pieces, they are masked then.
+    With a `cipher`, everything is sealed before it is written.
     """
 
     def __init__(
@@ -51,15 +38,17 @@ class Spool:
         keep_bytes: int,
         segment_bytes: int,
         secrets: Sequence[bytes] = (),
+        cipher: SpoolCipher | None = None,
     ) -> None:
         self._folder = folder
         self._limit = limit
         self._keep = keep_bytes
         self._segment_bytes = segment_bytes
         self.acknowledged = 0
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._fd = -1
         self._mask = OutputMask(secrets)
+        self._cipher = cipher
         self._open()
 
     @property
@@ -88,7 +77,7 @@ class Spool:
         if self._segments[-1].size >= self._segment_bytes:
             self._open()
         segment = self._segments[-1]
-        rest = memoryview(frames.record(segment.end, at_ms, data))
+        rest = memoryview(segment.encode(segment.end, at_ms, data))
         size = len(rest)
         try:
             while rest:
@@ -96,10 +85,7 @@ class Spool:
         except OSError:
             os.ftruncate(self._fd, segment.size)
             raise
-        if segment.size - segment.places[-1][1] >= _INDEX_BYTES:
-            segment.places.append((segment.end, segment.size))
-        segment.size += size
-        segment.end += len(data)
+        segment.added(size, len(data))
         self._mask.appended(data)
 
     def _blot(self, begin: int, end: int) -> None:
@@ -107,17 +93,61 @@ class Spool:
         for segment in self._segments:
             if segment.begin >= end or segment.end <= begin:
                 continue
-            fd = os.open(
-                segment.path, os.O_RDWR | os.O_CLOEXEC
-            )  # pwrite(2) would append to our own descriptor
+            fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)  # our own descriptor only appends
             try:
                 at = segment.place(begin)
-                for after, offset, _, piece in frames.records(os.pread(fd, segment.size - at, at)):
-                    first, last = max(offset, begin), min(offset + len(piece), end)
+                for after, offset, at_ms, piece in segment.pieces(os.pread(fd, segment.size - at, at)):
+                    first, last = max(offset, begin) - offset, min(offset + len(piece), end) - offset
                     if first < last:
-                        os.pwrite(fd, b"*" * (last - first), at + after - len(piece) + first - offset)
+                        masked = piece[:first] + b"*" * (last - first) + piece[last:]
+                        record = segment.encode(offset, at_ms, masked)
+                        self._replace(fd, segment, at + after - len(record), record)
             finally:
                 os.close(fd)
+
+    def _replace(self, fd: int, segment: Segment, at: int, record: bytes) -> None:
+        """Write a record in place of one of the same length. Of a sealed one, a part cannot be opened, so it
+        is first written into a file that a reader uses if this process is killed meanwhile."""
+        path = f"{self._folder}/{REPLACED}"
+        if segment.cipher is not None:
+            write_whole(path, frames.pack_replaced(segment.begin, at, record))
+        os.pwrite(fd, record, at)
+        if segment.cipher is not None:
+            os.unlink(path)  # noqa: PTH108
+
+    def seal(self, cipher: SpoolCipher) -> None:
+        """Seal everything from now on. Call `seal_earlier` for the output so far. No effect if it is sealed.
+
+        Raises:
+            OSError: nothing was changed.
+        """
+        if self._cipher is not None:
+            return
+        self._cipher = cipher
+        last = self._segments[-1]
+        try:
+            self._open()
+        except OSError:
+            self._cipher = None
+            raise
+        if not last.size:
+            self._segments.remove(last)
+            os.unlink(last.path)  # noqa: PTH108
+
+    def seal_earlier(self) -> bool:
+        """Seal one segment that is not sealed yet. Return whether there is another one. A reader that is in
+        the segment finishes it.
+
+        Raises:
+            OSError: the segment is as before; the call may be repeated.
+        """
+        plain = [index for index, segment in enumerate(self._segments) if segment.cipher is None]
+        if not plain or self._cipher is None:
+            return False
+        old = self._segments[plain[0]]
+        self._segments[plain[0]] = old.sealed(self._folder, self._cipher)
+        os.unlink(old.path)  # noqa: PTH108
+        return len(plain) > 1
 
     def acknowledge(self, offset: int) -> None:
         """Allow output before `offset`, at most `head`, to be deleted. A smaller offset than before has no
@@ -127,19 +157,19 @@ class Spool:
         while len(self._segments) > 1 and self._segments[0].end <= gone:
             os.unlink(self._segments.pop(0).path)  # noqa: PTH108 (pathlib costs memory)
 
-    def segment(self, offset: int) -> _Segment:
+    def segment(self, offset: int) -> Segment:
         """Return the segment with the byte at `offset`, or the earliest one if that byte was deleted."""
         index = bisect_right([segment.begin for segment in self._segments], offset) - 1
         return self._segments[max(index, 0)]
 
     def _open(self) -> None:
         begin = self._segments[-1].end if self._segments else 0
-        path = f"{self._folder}/out.{begin:020d}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        segment = Segment(self._folder, begin, self._cipher)
+        fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
-        self._segments.append(_Segment(path, begin))
+        self._segments.append(segment)
 
 
 class SpoolReader:
@@ -148,7 +178,7 @@ class SpoolReader:
     def __init__(self, spool: Spool, offset: int) -> None:
         self.offset = max(offset, spool.earliest)
         self._spool = spool
-        self._segment: _Segment | None = None
+        self._segment: Segment | None = None
         self._fd = -1
         self._at = 0
         self._ready: deque[Piece] = deque()
@@ -167,14 +197,15 @@ class SpoolReader:
     def _fill(self) -> None:
         if self._segment is None or self.offset >= self._segment.end:
             self._enter(self._spool.segment(self.offset))
+        assert self._segment is not None
         data = os.pread(self._fd, _READ_BYTES, self._at)
         place = self._at
-        for after, begin, at_ms, piece in frames.records(data):
+        for after, begin, at_ms, piece in self._segment.pieces(data):
             self._at = place + after
             if begin + len(piece) > self.offset:
                 self._ready.append((begin, at_ms, piece))
 
-    def _enter(self, segment: _Segment) -> None:
+    def _enter(self, segment: Segment) -> None:
         self.close()
         self.offset = max(self.offset, segment.begin)
         self._fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)

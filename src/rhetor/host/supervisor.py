@@ -12,13 +12,16 @@ import socket
 import time
 
 from rhetor.codec import host_frames as frames
+from rhetor.codec.spool_cipher import SpoolCipher
 
+from .cipher import load_cipher
 from .connection import Connection
 from .event_loop import Call, Loop, Timer
 from .input import Input
 from .output import RETRY_SECONDS, Output
 from .program import Program
 from .requests import ClientServer, Refused, Request, signal_number
+from .segment import write_whole
 from .spec import Spec
 from .spool import Spool, TailBuffer
 from .status import facts
@@ -38,7 +41,9 @@ def now_ms() -> int:
 class Supervisor:
     """Supervises one program. `run` returns when the program has ended and the host is no longer needed."""
 
-    def __init__(self, spec: Spec, program: Program, sock: socket.socket) -> None:
+    def __init__(
+        self, spec: Spec, program: Program, sock: socket.socket, cipher: SpoolCipher | None = None
+    ) -> None:
         self._spec = spec
         self._program = program
         self._loop = loop = Loop()
@@ -48,6 +53,7 @@ class Supervisor:
             keep_bytes=spec.keep_bytes,
             segment_bytes=spec.segment_bytes,
             secrets=spec.secrets,
+            cipher=cipher,
         )
         self._stderr = TailBuffer(STDERR_BYTES)
         self._status: int | None = None  # of the program, from wait
@@ -80,6 +86,7 @@ class Supervisor:
             frames.SIGNAL: self._signal,
             frames.ACKNOWLEDGE: self._acknowledge,
             frames.END: self._end,
+            frames.SEAL: self._seal,
         }
 
     def run(self) -> None:
@@ -140,6 +147,22 @@ class Supervisor:
             self._when_told(lambda: client.answer(frames.EXITED, self._server.exited))
 
         self._termination.begin(grace, done)
+
+    def _seal(self, client: Connection, body: bytes) -> None:
+        try:
+            self._spool.seal(load_cipher(*frames.unpack_seal(body)))
+        except (ImportError, ValueError, OSError):
+            raise Refused(frames.CANNOT_SEAL) from None
+        client.answer(frames.DONE)
+        self._seal_earlier()
+
+    def _seal_earlier(self) -> None:
+        """Seal the output so far, a segment at a time, so that the program and the clients do not wait."""
+        try:
+            if self._spool.seal_earlier():
+                self._loop.after(0, self._seal_earlier)
+        except OSError:
+            self._loop.after(RETRY_SECONDS, self._seal_earlier)
 
     def _need_program(self) -> None:
         if self._status is not None:
@@ -231,15 +254,3 @@ def _answer(client: Connection, reason: int) -> None:
         client.answer(frames.FAILED, frames.pack_number(reason))
     else:
         client.answer(frames.DONE)
-
-
-def write_whole(path: str, data: bytes) -> None:
-    """Write a file that either has all of `data` or does not exist."""
-    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        left = memoryview(data)
-        while left:  # a disk that is nearly full takes only a part
-            left = left[os.write(fd, left) :]
-    finally:
-        os.close(fd)
-    os.rename(f"{path}.new", path)  # noqa: PTH104

@@ -5,7 +5,6 @@ It may be used while the hub is running. What the hub removes meanwhile is not m
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,10 +13,15 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from rhetor.errors import NotFound, SealBroken
 from rhetor.hub.catalog import checkpoints
 from rhetor.hub.sessions import blobs
+from rhetor.sealing.ring import Ring
+from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.base import DamagedObject
-from rhetor.store.files.objects import INDEX, StoredObjects
+from rhetor.store.files.objects import INDEX
+from rhetor.store.files.sealing import FileSeal
+from rhetor.store.files.stored_objects import StoredObjects
 from rhetor.store.files.trees import reachable
 from rhetor.store.sqlite.connection import is_broken, is_busy, is_damage
 from rhetor.store.sqlite.file import MAX_FINDINGS, has_seen, is_altered
@@ -40,8 +44,8 @@ class Checked(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def check(home: Path, progress: Progress) -> Checked:
-    """Check everything in the folder. `progress` counts what is checked."""
+def check(home: Path, progress: Progress, ring: Ring | None = None) -> Checked:
+    """Check everything in the folder. `progress` counts what is checked. `ring`: opens what is sealed."""
     database = home / DATABASE
     seen = Witness(database).seen  # before the database is opened, which then has at least as much
     findings: list[Finding] = []
@@ -56,12 +60,12 @@ def check(home: Path, progress: Progress) -> Checked:
                     Finding("database_older", DATABASE, "it lacks what the hub had committed last")
                 )
             findings += check_log(source, counts, progress)
-            findings += _blobs(source, home / "blobs", counts, progress)
+            findings += _blobs(source, FileBlobs(home / "blobs", ring), counts, progress)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not _is_damage(error):
             raise
         findings.append(Finding("database_damaged", DATABASE, str(error)))
-    findings += _files(home, counts, progress)
+    findings += _files(home, FileSeal(ring, active=False) if ring else None, counts, progress)
     return Checked(**counts, findings=tuple(dict.fromkeys(findings)))
 
 
@@ -88,23 +92,25 @@ def _integrity(source: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _blobs(
-    source: sqlite3.Connection, folder: Path, counts: dict[str, int], progress: Progress
+    source: sqlite3.Connection, stored: FileBlobs, counts: dict[str, int], progress: Progress
 ) -> Iterator[Finding]:
     query = "SELECT DISTINCT parent FROM rows WHERE kind = ? ORDER BY parent"
     for (blob,) in source.execute(query, (blobs.KIND,)).fetchall():
         counts["blobs"] += 1
         progress.add(1)
         try:
-            with (folder / blob).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            stored.check(blob)
         except OSError as error:
             yield Finding("blob_missing", f"blobs/{blob}", error.strerror or str(error))
-            continue
-        if digest != blob:
+        except SealBroken as error:
+            yield Finding("blob_damaged", f"blobs/{blob}", error.detail)
+        except NotFound:
             yield Finding("blob_damaged", f"blobs/{blob}", "its content does not have its digest")
 
 
-def _files(home: Path, counts: dict[str, int], progress: Progress) -> Iterator[Finding]:
+def _files(
+    home: Path, seal: FileSeal | None, counts: dict[str, int], progress: Progress
+) -> Iterator[Finding]:
     """Check the files of checkpoints."""
     folder = home / "checkpoints"
     wanted = _wanted(home)
@@ -113,7 +119,7 @@ def _files(home: Path, counts: dict[str, int], progress: Progress) -> Iterator[F
             yield Finding("checkpoint_incomplete", f"checkpoint {id}", "there is no store of files")
         return
     try:
-        with closing(StoredObjects(folder)) as objects:
+        with closing(StoredObjects(folder, seal)) as objects:
             for found in objects.findings():
                 yield Finding("files_damaged", f"checkpoints/{INDEX}", " ".join(found.split()))
             yield from _objects(objects, counts, progress)
@@ -126,18 +132,18 @@ def _files(home: Path, counts: dict[str, int], progress: Progress) -> Iterator[F
 
 def _objects(objects: StoredObjects, counts: dict[str, int], progress: Progress) -> Iterator[Finding]:
     lost: set[int] = set()
-    for digest, pack, _ in objects.all():
+    for name, pack, _ in objects.all():
         counts["objects"] += 1
         progress.add(1)
         if pack in lost:
             continue
         try:
-            objects.read(digest)
+            objects.check(name)
         except DamagedObject as error:
             if not objects.has_pack(pack):
                 lost.add(pack)
                 yield Finding("files_missing", f"checkpoints/{pack}.pack", "it does not exist")
-            elif objects.has(digest):  # else the hub has just removed it
+            elif objects.is_listed(name):  # else the hub has just removed it
                 yield Finding("files_damaged", f"checkpoints/{pack}.pack", str(error))
 
 

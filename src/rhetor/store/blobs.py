@@ -2,6 +2,9 @@
 
 A file is readable by its owner only, and it is complete when it has its name. The catalog records which blobs
 are wanted and who may read them.
+
+With a ring of keys, new blobs are sealed. The id of such a blob is a digest that only the holder of the keys
+can compute, because ids are in the catalog, and the digest of a well-known file would say that it was sent.
 """
 
 from __future__ import annotations
@@ -15,15 +18,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rhetor.errors import NotFound, StoreRefused
+from rhetor.sealing.envelope import HEAD_BYTES, is_sealed, key_id_of
+from rhetor.sealing.ring import Ring
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """A folder with one file per blob. The folder (0700) is created with the first file (0600)."""
+    """A folder with one file per blob. The folder (0700) is created with the first file (0600).
 
-    def __init__(self, folder: Path) -> None:
+    `ring`: opens sealed blobs; with `sealed`, it seals new ones.
+    """
+
+    def __init__(self, folder: Path, ring: Ring | None = None, *, sealed: bool = False) -> None:
         self._folder = folder
+        self._ring = ring
+        self._sealing = ring if sealed else None
 
     async def keep(self, content: bytes) -> str:
         return await asyncio.to_thread(self._keep, content)
@@ -41,10 +51,12 @@ class FileBlobs:
 
     def _keep(self, content: bytes) -> str:
         id = hashlib.sha256(content).hexdigest()
+        if self._sealing is not None:
+            id = self._sealing.digest(f"blob {id}").rpartition(":")[2]
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not (self._folder / id).exists():
-                self._write(id, content)
+                self._write(id, self._sealed(id, content))
         except OSError as error:
             raise StoreRefused(f"binary content could not be stored: {error.strerror}") from error
         return id
@@ -70,12 +82,55 @@ class FileBlobs:
         if not _NAME.fullmatch(id):
             raise NotFound("blob", id)
         try:
-            content = (self._folder / id).read_bytes()
+            return self.check(id)
         except OSError as error:
             raise NotFound("blob", id) from error
-        if hashlib.sha256(content).hexdigest() != id:
+
+    def check(self, id: str) -> bytes:
+        """Return the content of a blob.
+
+        Raises:
+            OSError: it cannot be read.
+            NotFound: its content is not what was stored.
+            SealBroken, KeysUnavailable: it is sealed, and cannot be opened.
+        """
+        content = (self._folder / id).read_bytes()
+        if hashlib.sha256(content).hexdigest() == id:
+            return content
+        if self._ring is None or not is_sealed(content):
             raise NotFound("blob", id)
-        return content
+        return self._ring.open(content, _about(id))
+
+    def _sealed(self, id: str, content: bytes) -> bytes:
+        return content if self._sealing is None else self._sealing.seal(content, _about(id))
+
+    def seal_stored(self, wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Seal the blobs that are plain, or are sealed with an earlier key, one at a time. Stop when `wanted`
+        is not true any more. Return whether all are sealed. No effect if new ones are not sealed.
+
+        Raises:
+            OSError: a file cannot be written; its blob is as before.
+            NotFound, SealBroken, KeysUnavailable: a blob is damaged, or cannot be opened.
+        """
+        for id in self._names() if self._sealing is not None else ():
+            if not wanted():
+                return False
+            if _NAME.fullmatch(id) and not self._is_current(id):
+                self._write(id, self._sealed(id, self._read(id)))
+        return True
+
+    def _is_current(self, id: str) -> bool:
+        """Whether the blob is sealed with the key for new content, or is not there any more."""
+        assert self._sealing is not None
+        try:
+            with (self._folder / id).open("rb") as file:
+                head = file.read(HEAD_BYTES)
+        except FileNotFoundError:
+            return True
+        if not is_sealed(head) or key_id_of(head) != self._sealing.current:
+            return False
+        # the content of a plain blob may begin in the same way
+        return hashlib.sha256((self._folder / id).read_bytes()).hexdigest() != id
 
     def _names(self) -> list[str]:
         try:
@@ -85,6 +140,10 @@ class FileBlobs:
 
     def _remove(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
+
+
+def _about(id: str) -> bytes:
+    return b"blob\0" + id.encode()
 
 
 def _private(path: str, flags: int) -> int:

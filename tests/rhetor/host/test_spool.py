@@ -132,8 +132,8 @@ def test_a_secret_is_in_no_segment_in_any_chunking(tmp_path: Path) -> None:
     for size in (1, 2, 7, len(SECRET), len(output)):
         folder = tmp_path / str(size)
         folder.mkdir()
-        limits = {"limit": 1 << 20, "keep_bytes": 1 << 20, "segment_bytes": 64}
-        spool = Spool(str(folder), **limits, secrets=[SECRET, b"another-secret"])
+        secrets = [SECRET, b"another-secret"]
+        spool = Spool(str(folder), limit=1 << 20, keep_bytes=1 << 20, segment_bytes=64, secrets=secrets)
         for at in range(0, len(output), size):
             spool.append(0, output[at : at + size])
             assert SECRET not in whole(spool)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rhetor.errors import NotFound, StoreRefused
+from rhetor.errors import NotFound, SealBroken, StoreRefused
 from rhetor.store.blobs import FileBlobs
+from tests.sealing import ring_in
 
 pytestmark = pytest.mark.anyio
 CONTENT = b"\x00\xff" * 100_000
@@ -69,3 +70,39 @@ async def test_a_sweep_removes_unwanted_and_incomplete_files(tmp_path: Path) -> 
     (tmp_path / "blobs" / f"{ID}.01234567").write_bytes(CONTENT[:10])
     assert await blobs.sweep(wants) == 2
     assert names(tmp_path / "blobs") == [ID]
+
+
+async def test_a_sealed_blob_is_stored_once_and_its_file_and_id_say_nothing(tmp_path: Path) -> None:
+    ring = ring_in(tmp_path)
+    blobs = FileBlobs(tmp_path / "blobs", ring, sealed=True)
+    id = await blobs.keep(CONTENT)
+    ring.rotate()
+    assert await blobs.keep(CONTENT) == id != ID
+    assert names(tmp_path / "blobs") == [id]
+    assert CONTENT[:100] not in (tmp_path / "blobs" / id).read_bytes()
+    later = FileBlobs(tmp_path / "blobs", ring_in(tmp_path))  # sealing was switched off
+    assert await later.read(id) == CONTENT
+    assert await later.keep(CONTENT) == ID
+
+
+async def test_a_sealed_blob_in_the_place_of_another_is_an_error(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path / "blobs", ring_in(tmp_path), sealed=True)
+    first, second = await blobs.keep(b"first"), await blobs.keep(b"second")
+    (tmp_path / "blobs" / first).replace(tmp_path / "blobs" / second)
+    with pytest.raises(SealBroken):
+        await blobs.read(second)
+
+
+async def test_stored_blobs_are_sealed_and_sealed_again_after_a_rotation(tmp_path: Path) -> None:
+    envelope = b"\x01" + bytes(100)  # plain content that begins as an envelope does
+    ids = [await FileBlobs(tmp_path / "blobs").keep(content) for content in (CONTENT, envelope)]
+    ring = ring_in(tmp_path)
+    blobs = FileBlobs(tmp_path / "blobs", ring, sealed=True)
+    assert [await blobs.read(id) for id in ids] == [CONTENT, envelope]
+    for _ in range(2):
+        assert not blobs.seal_stored(lambda: False)
+        assert blobs.seal_stored()
+        assert {(tmp_path / "blobs" / id).read_bytes()[1:5] for id in ids} == {ring.current}
+        assert [await blobs.read(id) for id in ids] == [CONTENT, envelope]
+        ring.rotate()
+    assert names(tmp_path / "blobs") == sorted(ids)

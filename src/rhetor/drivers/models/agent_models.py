@@ -69,7 +69,7 @@ class AgentModels:
     ) -> None:
         self._entries = {name: entry for name, entry in entries.items() if entry.driver in protocols}
         self._protocols = protocols
-        self._hosts = hosts
+        self.hosts = hosts
         self._folder = folder
         self._automatic = automatic
         self.places = asyncio.Semaphore(AT_ONCE)
@@ -126,9 +126,9 @@ class AgentModels:
 
     def forget(self) -> None:
         """Remove the files of agents that a killed hub left behind, except those that are still running."""
-        for host_id in self._hosts.known():
+        for host_id in self.hosts.known():
             with suppress(ProgramAlive):
-                self._hosts.forget(host_id)
+                self.hosts.forget(host_id)
 
     def _peer(self, name: str) -> str | None:
         if name in self._entries:
@@ -153,7 +153,7 @@ class AgentModels:
         speak = self._protocols[entry.driver]
         self._folder.mkdir(mode=0o500, parents=True, exist_ok=True)
         agents = Agents(
-            self._hosts, lambda opening: speak(replace(opening, persona=persona, model=target.model))
+            self.hosts, lambda opening: speak(replace(opening, persona=persona, model=target.model))
         )
         program = replace(entry.program, on_exit="reap")
         peer = Peer(target.name, PeerKind.TOOL, entry.driver, program=program)
@@ -174,7 +174,7 @@ class AgentModels:
         except HostSilent:
             running.link.kill()
         await running.aclose()
-        self._hosts.forget(running.link.host_id)
+        self.hosts.forget(running.link.host_id)
 
 
 def with_history(message: str, history: Sequence[PastMessage]) -> str:

@@ -11,6 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from rhetor.errors import SealBroken
+
+from .sealing import PEEK_BYTES, FileSeal, sealed_with
+
+KIND = "index"
+
 TICK = 20_000_000  # nanoseconds: twice the coarsest clock by which kernels set the time of a change
 COARSE = 2_000_000_000  # for file systems that keep whole seconds only
 
@@ -54,30 +60,63 @@ def known(digest: bytes, stat: os.stat_result, read_at: int) -> Known | None:
     return Known(digest, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-def load(folder: Path, of: bytes) -> Index:
+def load(folder: Path, of: bytes, seal: FileSeal | None = None) -> Index:
     """Return the index of the folder `of`; an empty one if there is none, or if it cannot be read."""
-    try:
-        return msgspec.msgpack.decode(_path(folder, of).read_bytes(), type=Index)
-    except (OSError, msgspec.DecodeError):
-        return Index()
+    for path in _paths(folder, of, seal):
+        with suppress(OSError, msgspec.DecodeError, SealBroken):
+            return _read(path, seal)
+    return Index()
 
 
-def save(folder: Path, of: bytes, index: Index) -> None:
+def save(folder: Path, of: bytes, index: Index, seal: FileSeal | None = None) -> None:
     """Replace the index. If it is lost in a crash, all files are read again."""
-    path = _path(folder, of)
+    path, *others = _paths(folder, of, seal)
+    _write(path, index, seal)
+    for other in others:
+        other.unlink(missing_ok=True)
+
+
+def forget(folder: Path, live: Set[bytes], seal: FileSeal | None = None) -> None:
+    """Remove from all indexes what refers to an object that is not live."""
+    for path in folder.glob("*.index"):
+        with suppress(OSError, msgspec.DecodeError, SealBroken):
+            index = _read(path, seal)
+            index.paths = {name: known for name, known in index.paths.items() if known.digest in live}
+            _write(path, index, seal)
+
+
+def unsealed(folder: Path, seal: FileSeal) -> list[Path]:
+    """Return the indexes that are plain, or are sealed with an earlier key."""
+    return [path for path in folder.glob("*.index") if _key(path) != seal.key]
+
+
+def _key(path: Path) -> bytes | None:
+    with path.open("rb") as file:
+        return sealed_with(file.read(PEEK_BYTES))
+
+
+def _read(path: Path, seal: FileSeal | None) -> Index:
+    content = path.read_bytes()
+    if sealed_with(content) is not None:
+        if seal is None:
+            return Index()
+        content = seal.open(content, KIND, path.stem.encode())
+    return msgspec.msgpack.decode(content, type=Index)
+
+
+def _write(path: Path, index: Index, seal: FileSeal | None) -> None:
+    content = msgspec.msgpack.encode(index)
+    if seal is not None and seal.active:
+        content = seal.seal(content, KIND, path.stem.encode())
     new = path.with_suffix(".new")
-    new.write_bytes(msgspec.msgpack.encode(index))
+    new.write_bytes(content)
     new.replace(path)
 
 
-def forget(folder: Path, live: Set[bytes]) -> None:
-    """Remove from all indexes what refers to an object that is not live."""
-    for path in folder.glob("*.index"):
-        with suppress(OSError, msgspec.DecodeError):
-            index = msgspec.msgpack.decode(path.read_bytes(), type=Index)
-            index.paths = {name: known for name, known in index.paths.items() if known.digest in live}
-            path.write_bytes(msgspec.msgpack.encode(index))
-
-
-def _path(folder: Path, of: bytes) -> Path:
-    return folder / f"{sha256(of).hexdigest()[:32]}.index"
+def _paths(folder: Path, of: bytes, seal: FileSeal | None) -> list[Path]:
+    """Return where the index is to be, and then where it may be from before sealing was switched on or
+    off."""
+    names = [sha256(of).hexdigest()]
+    if seal is not None:
+        names.insert(0 if seal.active else 1, seal.file_name(f"index {names[0]}"))
+    return [folder / f"{name[:32]}.index" for name in names]

@@ -7,31 +7,47 @@ from pathlib import Path
 
 import msgspec
 
-from .base import Journal
+from rhetor.errors import SealBroken
 
+from .base import Journal
+from .sealing import FileSeal, sealed_with
+
+KIND = "restore"
 SUFFIX = ".restore"
 
 
-def write(store: Path, journal: Journal) -> None:
+def write(store: Path, journal: Journal, seal: FileSeal | None = None) -> None:
     """Write the journal durably, in place of its last version."""
+    content = msgspec.msgpack.encode(journal)
+    if seal is not None and seal.active:
+        content = seal.seal(content, KIND, journal.number.encode())
     path = store / f"{journal.number}{SUFFIX}"
     new = path.with_suffix(".new")
     with new.open("wb") as file:
-        file.write(msgspec.msgpack.encode(journal))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
     fsync_folder(store)
 
 
-def read_all(store: Path) -> list[Journal]:
+def read_all(store: Path, seal: FileSeal | None = None) -> list[Journal]:
     """Return all journals.
 
     Raises:
         msgspec.DecodeError: one is damaged.
+        SealBroken: one was changed, or its key is missing.
     """
-    found = sorted(store.glob(f"*{SUFFIX}"))
-    return [msgspec.msgpack.decode(path.read_bytes(), type=Journal) for path in found]
+    return [_read(path, seal) for path in sorted(store.glob(f"*{SUFFIX}"))]
+
+
+def _read(path: Path, seal: FileSeal | None) -> Journal:
+    content = path.read_bytes()
+    if sealed_with(content) is not None:
+        if seal is None:
+            raise SealBroken(f"{path} is sealed, and there are no keys")
+        content = seal.open(content, KIND, path.stem.encode())
+    return msgspec.msgpack.decode(content, type=Journal)
 
 
 def remove(store: Path, number: str) -> None:

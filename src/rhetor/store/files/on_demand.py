@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -11,26 +11,38 @@ from . import journal
 from .base import Files, Journal, OpenFiles
 
 if TYPE_CHECKING:
+    from .sealing import FileSeal
     from .store import FileStore
 
 
 class FilesOnDemand(OpenFiles):
     """See `FileStore` for the arguments."""
 
-    def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_file_bytes: int,
+        without: Sequence[Path] = (),
+        seal: FileSeal | None = None,
+    ) -> None:
         self._folder = folder
+        self._seal = seal
         self.max_file_bytes = max_file_bytes
         self._without = without
         self._lock = Lock()
         self._store: FileStore | None = None
 
     def __call__(self) -> Files:
+        return self._opened()
+
+    def _opened(self) -> FileStore:
         with self._lock:
             if self._store is None:
                 from .store import FileStore
 
                 self._store = FileStore(
-                    self._folder, max_file_bytes=self.max_file_bytes, without=self._without
+                    self._folder, max_file_bytes=self.max_file_bytes, without=self._without, seal=self._seal
                 )
             self._store.max_file_bytes = self.max_file_bytes
             return self._store
@@ -40,7 +52,23 @@ class FilesOnDemand(OpenFiles):
         return self._folder.exists()
 
     def unfinished(self) -> list[Journal]:
-        return journal.read_all(self._folder)
+        return journal.read_all(self._folder, self._seal)
+
+    def seal_journals(self) -> None:
+        """Seal the journals that an earlier hub has left plain, or with an earlier key. Call it before any
+        restore begins.
+
+        Raises:
+            OSError: one cannot be written.
+            SealBroken, KeysUnavailable, msgspec.DecodeError: one cannot be read.
+        """
+        if self._seal is not None and self._seal.active:
+            for one in self.unfinished():
+                journal.write(self._folder, one, self._seal)
+
+    def seal_stored(self, wanted: Callable[[], bool] = lambda: True) -> bool:
+        """See `FileStore.seal_stored`."""
+        return self._opened().seal_stored(wanted) if self.exists else True
 
     def close(self) -> None:
         """Close the store if it is open."""

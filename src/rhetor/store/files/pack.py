@@ -16,6 +16,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+from .sealing import FileSeal, sealed_with
+
+OBJECT = "object"
 LEVEL = 1  # of compression: as fast as hashing
 BATCH = 2 << 20  # bytes of content that a thread compresses at a time
 BATCHES = 8  # that wait in memory at most
@@ -24,12 +27,21 @@ BATCHES = 8  # that wait in memory at most
 class Pack:
     """A file of new objects. Threads compress them, because that releases the interpreter lock.
 
-    `known`: returns which of some digests are stored already. It is asked once for each batch.
+    `known`: returns which of some digests are stored already. It is asked once for each batch. With a `seal`,
+    new objects are sealed; their rows then have their names. `keys`: the ids of the keys with which objects
+    in the file are sealed, and None if one is plain.
     """
 
-    def __init__(self, path: Path, known: Callable[[Collection[bytes]], Set[bytes]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        known: Callable[[Collection[bytes]], Set[bytes]],
+        seal: FileSeal | None = None,
+    ) -> None:
         self._path = path
         self._known = known
+        self._seal = seal
+        self.keys: set[bytes | None] = set()
         self._file = path.open("xb")
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "compress")
         self._seen: set[bytes] = set()
@@ -62,10 +74,11 @@ class Pack:
         return digest
 
     def append(self, compressed: Sequence[tuple[bytes, bytes]]) -> None:
-        """Append objects, by digest, that are compressed already."""
-        for digest, content in compressed:
-            self.rows.append((digest, self.size, len(content)))
+        """Append objects that are compressed, and sealed, already, each with its digest or name."""
+        for name, content in compressed:
+            self.rows.append((name, self.size, len(content)))
             self.size += len(content)
+            self.keys.add(sealed_with(content))
         self._file.write(b"".join(content for _, content in compressed))
 
     def finish(self) -> None:
@@ -79,7 +92,7 @@ class Pack:
     def _submit(self) -> None:
         known = self._known(self._batch.keys())
         new = [(digest, content) for digest, content in self._batch.items() if digest not in known]
-        self._pending.append(self._threads.submit(_compressed, new))
+        self._pending.append(self._threads.submit(_compressed, new, self._seal))
         self._batch, self._waiting = {}, 0
         self._collect(BATCHES)
 
@@ -88,8 +101,12 @@ class Pack:
             self.append(self._pending.pop(0).result())
 
 
-def _compressed(batch: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _compressed(batch: list[tuple[bytes, bytes]], seal: FileSeal | None) -> list[tuple[bytes, bytes]]:
     compressor = zstd.ZstdCompressor(level=LEVEL)  # its tables are cleared faster than made anew
-    return [
+    compressed = [
         (digest, compressor.compress(content, zstd.ZstdCompressor.FLUSH_FRAME)) for digest, content in batch
     ]
+    if seal is None:
+        return compressed
+    named = [(seal.name(digest), content) for digest, content in compressed]
+    return [(name, seal.seal(content, OBJECT, name)) for name, content in named]

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -22,6 +22,7 @@ from .base import DamagedObject, Files, Journal, Obstructed, Progress, RestoreUn
 from .objects import Objects
 from .restore import Restore
 from .scan import Scan
+from .sealing import FileSeal
 from .trees import changes, encode, paths, reachable, with_entries
 from .worktree import Worktree, require_free
 
@@ -32,10 +33,19 @@ class FileStore(Files):
     """Snapshots of folders, in a folder of the hub. Any thread may use it, but only one process.
 
     `max_file_bytes`: larger files are left out of a snapshot. `without`: folders that no snapshot contains.
+    `seal`: seals what is written if it is active.
     """
 
-    def __init__(self, folder: Path, *, max_file_bytes: int, without: Sequence[Path] = ()) -> None:
-        self.objects = Objects(folder)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_file_bytes: int,
+        without: Sequence[Path] = (),
+        seal: FileSeal | None = None,
+    ) -> None:
+        self.objects = Objects(folder, seal)
+        self._seal = seal
         self._folder = folder
         self.max_file_bytes = max_file_bytes
         self._without = (folder, *without)
@@ -53,7 +63,7 @@ class FileStore(Files):
         of = os.fsencode(folder)
         with self._one, self.objects.pack() as pack:
             scan = Scan(
-                indexes.load(self._folder, of),
+                indexes.load(self._folder, of, self._seal),
                 pack,
                 include=_with_parents(include),
                 without=_identities(self._without),
@@ -63,7 +73,7 @@ class FileStore(Files):
             found = scan.run(folder)
             pack.finish()
             self._taken[found.root] = time.monotonic()
-        indexes.save(self._folder, of, scan.index)
+        indexes.save(self._folder, of, scan.index, self._seal)
         return replace(found, stored=pack.size)
 
     def diff(self, old: bytes, new: bytes) -> list[Change]:
@@ -82,7 +92,7 @@ class FileStore(Files):
         progress: Progress | None = None,
     ) -> Journal:
         journal = Journal(os.fsencode(folder), before, before, target, note)
-        journals.write(self._folder, journal)
+        journals.write(self._folder, journal, self._seal)
         try:
             return self._run(journal, progress)
         except (Obstructed, DamagedObject):
@@ -92,7 +102,7 @@ class FileStore(Files):
             raise RestoreUndone(error, self.finish(journal, undo=True)) from error
 
     def unfinished(self) -> list[Journal]:
-        return journals.read_all(self._folder)
+        return journals.read_all(self._folder, self._seal)
 
     def finish(self, journal: Journal, *, undo: bool = False) -> Journal:
         goal, undone = (journal.first, True) if undo else (journal.target, journal.undone)
@@ -106,7 +116,7 @@ class FileStore(Files):
                 if entry.kind != "folder" and entry not in [known.get(path) for known in expected]:
                     moved[path] = entry
             journal = replace(self._saved(journal, moved), before=now.root, target=goal, undone=undone)
-            journals.write(self._folder, journal)
+            journals.write(self._folder, journal, self._seal)
             return self._run(journal)
 
     def settle(self, journal: Journal) -> None:
@@ -115,7 +125,7 @@ class FileStore(Files):
     def _run(self, journal: Journal, progress: Progress | None = None) -> Journal:
         with self._one:
             journal = self._saved(journal, self._between(journal).run(progress))
-        journals.write(self._folder, journal)
+        journals.write(self._folder, journal, self._seal)
         return journal
 
     def _between(self, journal: Journal) -> Restore:
@@ -172,7 +182,7 @@ class FileStore(Files):
         sizes, found, total = self.objects.sizes(), set[bytes](), 0
         for number, root in enumerate(roots):
             new = reachable(self.objects, {root}, known=found)
-            total += sum(sizes.get(digest, 0) for digest in new)
+            total += sum(sizes.get(name, 0) for digest in new for name in self.objects.names_of(digest))
             if total > most:
                 return number
             found |= new
@@ -194,11 +204,32 @@ class FileStore(Files):
                 held = set(+self._held)
             used = {*roots, *held, *self._recent(), *self._in_journals()}
             live = reachable(self.objects, {root for root in used if self.objects.has(root)})
-            indexes.forget(self._folder, live)
+            indexes.forget(self._folder, live, self._seal)
             shrunk = self.objects.keep(live)
             if most is not None and self.objects.size > most:
                 shrunk += self.objects.keep(live, in_use=1)
             return shrunk
+
+    def seal_stored(self, wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Seal what is plain, or is sealed with an earlier key, a file at a time, as long as it is `wanted`.
+        Return whether everything is sealed. No effect if sealing is not active.
+
+        Raises:
+            OSError: the store cannot be written. Nothing was lost, and the next call continues.
+            DamagedObject, SealBroken: something cannot be opened.
+        """
+        seal = self._seal
+        if seal is None or not seal.active:
+            return True
+        changed = False
+        while wanted() and (found := self.objects.seal_next()):
+            changed |= found
+        with self._one:
+            for path in indexes.unsealed(self._folder, seal):
+                path.unlink(missing_ok=True)  # the next walk makes it again
+        if changed:
+            self.objects.scrub()
+        return wanted()
 
     def _recent(self) -> set[bytes]:
         """Return the snapshots that were just taken: no checkpoint may name them yet."""

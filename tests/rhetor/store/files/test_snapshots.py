@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -183,11 +184,11 @@ def test_what_is_read_while_garbage_is_removed_is_found(
     digest = _digest(store, root, b"a")
     real = store.objects._place
 
-    def moved(digest: bytes) -> tuple[int, int, int] | None:
-        place = real(digest)
+    def moved(names: Sequence[bytes]) -> tuple[bytes, int, int, int] | None:
+        place = real(names)
         monkeypatch.setattr(store.objects, "_place", real)
         store.keep([root])
-        assert real(digest) != place
+        assert real(names) != place
         return place
 
     monkeypatch.setattr(store.objects, "_place", moved)

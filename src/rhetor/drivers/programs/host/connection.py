@@ -24,6 +24,7 @@ _REASONS = {
     frames.AHEAD: "the offset is beyond the end of the output",
     frames.BAD_REQUEST: "the request is invalid",
     frames.NO_TERMINAL: "the program runs on pipes, not in a terminal",
+    frames.CANNOT_SEAL: "the package that seals the output cannot be loaded",
     frames.TURN_LOST: "the rest of the write came too late",
 }
 

@@ -13,17 +13,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from rhetor.codec import host_frames as frames
+from rhetor.codec.host_frames import FrameBroken
+from rhetor.codec.spool_cipher import PLAIN, REPLACED, SEALED, RecordBroken, SpoolCipher, pieces
+from rhetor.errors import KeysUnavailable, SealBroken
 
-from .failures import HostLost
+from .failures import HostLost, OutputUnreadable
 from .spec import HostIdentity, identity
+from .spool_keys import KEY, SpoolKeys
 from .values import Chunk, Exited, exited
 
 
 class HostFolder:
-    """The folder of one host, which may be gone."""
+    """The folder of one host, which may be gone. `keys` open its spool if that is sealed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: SpoolKeys | None = None) -> None:
         self.path = path
+        self._keys = keys
 
     def identity(self) -> HostIdentity | None:
         """Return the identity of the host; None if the host failed before it recorded one."""
@@ -44,14 +49,18 @@ class HostFolder:
 
         Raises:
             HostLost: after the last piece, if it is not known how the program ended.
+            OutputUnreadable: the output from here on was changed, or its key is missing.
         """
-        for segment in self._segments(offset):
-            data = await asyncio.to_thread(segment.read_bytes)
-            for _, begin, at_ms, piece in frames.records(data):
-                after = begin + len(piece)
-                if after > offset:
-                    yield Chunk(after, at_ms, piece[max(offset - begin, 0) :])
-                    offset = after
+        try:
+            for segment in self._segments(offset):
+                data, cipher = await asyncio.to_thread(self._load, segment)
+                for _, begin, at_ms, piece in pieces(data, cipher):
+                    after = begin + len(piece)
+                    if after > offset:
+                        yield Chunk(after, at_ms, piece[max(offset - begin, 0) :])
+                        offset = after
+        except (RecordBroken, FrameBroken, SealBroken, KeysUnavailable) as error:
+            raise OutputUnreadable(self.path.name, error) from error
         end = self.exited()
         if end is None:
             raise HostLost(self.path.name)
@@ -59,10 +68,34 @@ class HostFolder:
 
     def _segments(self, offset: int) -> list[Path]:
         """Return the segments with output from `offset` on. Each is named after the offset of its first
-        byte."""
-        segments = sorted(self.path.glob("out.*"))
-        before = [index for index, path in enumerate(segments) if int(path.suffix[1:]) <= offset]
-        return segments[before[-1] if before else 0 :]
+        byte. One that was being sealed exists twice."""
+        names = (path for kind in (PLAIN, SEALED) for path in self.path.glob(f"{kind}.*[0-9]"))
+        found = {int(path.suffix[1:]): path for path in names}
+        begins = sorted(found)
+        before = [index for index, begin in enumerate(begins) if begin <= offset]
+        return [found[begin] for begin in begins[before[-1] if before else 0 :]]
+
+    def _load(self, segment: Path) -> tuple[bytes, SpoolCipher | None]:
+        """Return the content of a segment, and the cipher of its records.
+
+        Raises:
+            KeysUnavailable, SealBroken: the key is missing, or it cannot be opened.
+        """
+        data = segment.read_bytes()
+        if not segment.name.startswith(SEALED):
+            return data, None
+        key = self._keys.read(self.path) if self._keys is not None else None
+        if key is None:
+            raise KeysUnavailable(f"{self.path / KEY} is missing")
+        return self._completed(segment, data), SpoolCipher(key)
+
+    def _completed(self, segment: Path, data: bytes) -> bytes:
+        """Return the content with the record that the host was replacing when it was killed."""
+        try:
+            begin, at, record = frames.unpack_replaced((self.path / REPLACED).read_bytes())
+        except FileNotFoundError:
+            return data
+        return data[:at] + record + data[at + len(record) :] if begin == int(segment.suffix[1:]) else data
 
 
 def start_time(pid: int) -> int | None:

@@ -6,6 +6,7 @@ It knows folders, identities and processes. The requests over a host's socket ar
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -19,13 +20,16 @@ from pathlib import Path
 
 from rhetor.codec import host_frames as frames
 from rhetor.domain.secrets import Secrets, secret_values
-from rhetor.errors import InvalidSettings, ProgramMissing, ProgramRefused
+from rhetor.errors import InvalidSettings, KeysUnavailable, ProgramMissing, ProgramRefused, SealBroken
 
-from .failures import HostIdTaken, HostRefused, HostSilent, ProgramAlive
+from .failures import HostIdTaken, HostLost, HostRefused, HostSilent, ProgramAlive
 from .folder import HostFolder, boot_id, processes_of, runs, start_time
 from .link import LOOK_SECONDS, HostLink
 from .spec import HostIdentity, Limits, ProgramSpec, request
+from .spool_keys import SpoolKeys, library
 from .values import Chunk, Exited
+
+_log = logging.getLogger(__name__)
 
 LONGEST_SOCKET_PATH = 100
 START_SECONDS = 30.0
@@ -65,7 +69,8 @@ class HostGone:
 class Hosts:
     """The hosts with folders in `folder`. If the path of a socket there is too long, it goes to `sockets`.
     Both folders are created when needed, with mode 0700. The `secrets`, and those in a program's environment,
-    are masked in its spool."""
+    are masked in its spool. `keys`: open sealed spools; if they are active, those of all programs are
+    sealed."""
 
     def __init__(
         self,
@@ -79,11 +84,14 @@ class Hosts:
         keep_bytes: int = 1 << 20,
         segment_bytes: int = 16 << 20,
         secrets: Secrets | None = None,
+        keys: SpoolKeys | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._sockets = sockets.absolute()
         self._python = python
         self._secrets = secrets or Secrets()
+        self._keys = keys
+        self._sealing = keys if keys is not None and keys.active else None
         self._limits = Limits(orphan_seconds, reap_after, spool_limit, keep_bytes, segment_bytes)
 
     async def start(self, host_id: str, spec: ProgramSpec) -> HostLink:
@@ -98,7 +106,12 @@ class Hosts:
         try:
             socket = self._socket(host_id)
             masked = sorted({*self._secrets.texts, *secret_values(spec.env)}, key=len, reverse=True)
-            asked = request(spec, self._limits, str(folder), str(socket), secrets.token_bytes(16), masked)
+            key = await asyncio.to_thread(self._sealing.create, folder) if self._sealing else None
+            asked = request(
+                *(spec, self._limits, str(folder), str(socket), secrets.token_bytes(16), masked),
+                seal_key=key,
+                library=library() if key else "",
+            )
             answer = dict(frames.unpack_fields(await self._launch(asked, spec)))
             _check_started(answer, spec)
             return await self._link(host_id)
@@ -185,12 +198,37 @@ class Hosts:
             # the host may exit before it answers
             with suppress(ConnectionError, EOFError):
                 try:
-                    return await HostLink.open(identity, folder, LOOK_SECONDS)
+                    return await self._sealed(await HostLink.open(identity, folder, LOOK_SECONDS))
                 except HostSilent:
                     return HostLink(identity, folder, None)
         if folder.exited() is None:
             _sweep(identity)
         return HostGone(host_id, folder)
+
+    async def _sealed(self, link: HostLink) -> HostLink:
+        """Have a host seal its spool that was started before sealing was switched on."""
+        if self._sealing is None:
+            return link
+        folder = self._of(link.host_id).path
+        try:
+            key = await asyncio.to_thread(self._sealing.of, folder)
+            await link.seal(key, library())
+        except (HostRefused, HostSilent, HostLost, KeysUnavailable, SealBroken) as error:
+            # the program is worth more than its spool; `reason` says what to do
+            _log.warning(
+                "a program's output stays unsealed", extra={"host": link.host_id, "reason": str(error)}
+            )
+        return link
+
+    def renew_keys(self) -> None:
+        """Seal the keys of all hosts with the current data key.
+
+        Raises:
+            KeysUnavailable, SealBroken: the key of a host cannot be opened or stored.
+        """
+        if self._keys is not None:
+            for host_id in self.known():
+                self._keys.renew(self._of(host_id).path)
 
     def known(self) -> Sequence[str]:
         """Return the ids of all hosts that have a folder, sorted."""
@@ -221,7 +259,7 @@ class Hosts:
     def _of(self, host_id: str) -> HostFolder:
         if not _ID.fullmatch(host_id):
             raise HostRefused(host_id[:64], "a host id must have 1–64 letters, digits, - and _")
-        return HostFolder(self._folder / host_id)
+        return HostFolder(self._folder / host_id, self._keys)
 
 
 def _check_started(answer: dict[str, bytes], spec: ProgramSpec) -> None:

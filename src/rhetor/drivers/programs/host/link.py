@@ -216,6 +216,14 @@ class HostLink:
         except ProgramOver:
             pass  # the host has exited
 
+    async def seal(self, key: bytes, library: str) -> None:
+        """Have the host seal its spool with `key`: first what it appends, then the output so far.
+
+        Raises:
+            HostRefused: it cannot; an earlier version of rhetor started it, for example.
+        """
+        await self._ask(frames.SEAL, frames.pack_seal(key, library))
+
     async def status(self) -> HostStatus:
         try:
             return status(await self._ask(frames.STATUS))

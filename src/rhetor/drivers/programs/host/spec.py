@@ -54,9 +54,18 @@ class HostIdentity(msgspec.Struct, frozen=True):
 
 
 def request(
-    spec: ProgramSpec, limits: Limits, folder: str, socket: str, nonce: bytes, secrets: Sequence[str] = ()
+    spec: ProgramSpec,
+    limits: Limits,
+    folder: str,
+    socket: str,
+    nonce: bytes,
+    secrets: Sequence[str] = (),
+    *,
+    seal_key: bytes | None = None,
+    library: str = "",
 ) -> bytes:
-    """Return the bytes that a host reads from stdin when it starts. `secrets` are masked in its spool."""
+    """Return the bytes that a host reads from stdin when it starts. `secrets` are masked in its spool, which
+    `seal_key` seals; the folder `library` has the package for that."""
     fields = [("arg", _bytes(word)) for word in spec.argv]
     fields += [("env", _bytes(f"{name}={value}")) for name, value in spec.env.items()]
     fields += [("secret", _bytes(secret)) for secret in secrets]
@@ -73,6 +82,8 @@ def request(
         "socket": socket,
         "nonce": nonce.hex(),
     }
+    if seal_key is not None:
+        facts |= {"seal_key": seal_key.hex(), "library": library}
     return frames.pack_fields([*fields, *((name, _bytes(value)) for name, value in facts.items())])
 
 
