@@ -28,12 +28,14 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError
 
+from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tokens import TokenFile
+from rhetor.auth.verifier import Verifier
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import open_hub
 from rhetor.hub.peers import Peers
@@ -421,10 +423,11 @@ async def main(port: int) -> None:
         async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
             node = Node(hub, KnownProviders(), Logins(), "0", folder, "me", 0, False, lambda: None)
             node.addresses = Addresses(tcp.getsockname()[1], CONSOLE)
+            access = AccessTokens(hub.state.identities, hub.state.sealing.open)
             gate = Gate(
                 Router(table, node),
                 addresses=lambda: node.addresses,  # type: ignore[arg-type, return-value]
-                tokens=TokenFile(Path(folder) / "token"),
+                verifier=Verifier(TokenFile(Path(folder) / "token"), "me", access),
                 logins=node.logins,
                 tally=node.tally,
                 attempts=Attempts(),

@@ -14,12 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses, own_names
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
+from rhetor.auth.verifier import Verifier
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
@@ -111,10 +113,13 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
             instance.running.host_pid: instance.peer.name for instance in node.hub.state.instances.values()
         }
 
+    state = node.hub.state
+    node.access_tokens = AccessTokens(state.identities, state.sealing.open)
+    node.verifier = Verifier(tokens, node.owner, node.access_tokens)
     return Gate(
         Router(TABLE, node),
         addresses=addresses,
-        tokens=tokens,
+        verifier=node.verifier,
         logins=node.logins,
         tally=node.tally,
         attempts=node.attempts,
@@ -228,6 +233,7 @@ async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tupl
             servers=made.servers,
             files=files,
             budgets=made.budgets,
+            sealing=ring,
         ) as hub:
             if sealed:
                 hub.state.background.start(sealed_files.renew(), "seal files")

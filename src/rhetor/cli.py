@@ -20,6 +20,8 @@ from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
 from rhetor.maintenance.commands import add_to
 from rhetor.maintenance.replacing import finish
+from rhetor.token_cli import add_keys
+from rhetor.token_cli import add_to as add_token_commands
 
 OK, WRONG_USAGE = 200, 2
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         help="replace the token first; a running hub uses the new one at once",
     )
     token.set_defaults(run=_token)
+    issued = add_token_commands(token, _home)
     reload = commands.add_parser("reload", help="make the running hub read its configuration again")
     reload.set_defaults(run=_reload)
     cert = commands.add_parser("cert", help="create a certificate for a home network")
@@ -142,9 +145,11 @@ def _parser() -> argparse.ArgumentParser:
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
     mcp.set_defaults(run=_mcp)
-    maintenance = add_to(commands)
+    maintenance = [*add_keys(commands, _home), *add_to(commands)]
     for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
+    for command in issued:  # the option may also stand before the word
+        command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help="as above")
     for command in (serve, reload, token, show, doctor, mcp):
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"

@@ -26,8 +26,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._place))
 
 
-def call(place: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
-    """Send a request without a body; return the status and the JSON object of the response.
+def call(
+    place: Path, method: str, path: str, body: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Send a request, with a JSON body if it has one; return the status and the JSON object of the response.
 
     The object is empty if the response is other JSON.
 
@@ -36,7 +38,10 @@ def call(place: Path, method: str, path: str) -> tuple[int, dict[str, Any]]:
     """
     connection = _Connection(place)
     try:
-        connection.request(method, path)
+        if body is None:
+            connection.request(method, path)
+        else:
+            connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         found = json.loads(answer.read())
     except (FileNotFoundError, ConnectionRefusedError) as error:

@@ -45,6 +45,7 @@ EXPLAINED = {
     "environment_differs",  # the shell handles it
     "unauthenticated",
     "login_expired",
+    "invalid_grant",
     "forbidden",
     "misdirected",
     "invalid_settings",

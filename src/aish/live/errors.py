@@ -45,7 +45,7 @@ class HubUnreachable(HubError):
 class Denied(HubError):
     """The token is invalid, or only the owner may do this."""
 
-    codes = ("unauthenticated", "forbidden", "misdirected")
+    codes = ("unauthenticated", "invalid_grant", "forbidden", "misdirected")
 
 
 class UnknownPeer(HubError):
@@ -108,7 +108,7 @@ class Invalid(HubError):
 class LimitExceeded(HubError):
     """The client exceeded a limit: requests per second, or requests at once."""
 
-    codes = ("rate_exceeded", "too_many_at_once", "too_many_invalid")
+    codes = ("rate_exceeded", "too_many_at_once", "too_many_invalid", "too_many_tokens")
 
 
 class Unavailable(HubError):

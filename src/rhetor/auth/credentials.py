@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
 
+from .access_tokens import Access, AccessTokens
 from .logins import Logins
 from .tokens import TokenFile
 
@@ -29,6 +30,17 @@ class ByToken:
         if self._tokens.generation == self._generation:
             return None
         return Unauthenticated("the token was replaced; to print the new one, run: rhetor token")
+
+
+class ByAccessToken:
+    """A verified access token."""
+
+    def __init__(self, tokens: AccessTokens, access: Access) -> None:
+        self._tokens = tokens
+        self._access = access
+
+    def fault(self) -> RhetorError | None:
+        return self._tokens.fault(self._access)
 
 
 class ByCookie:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rhetor.errors import RhetorError, TooManyAttempts, Unauthenticated
+from rhetor.errors import RhetorError, TooManyAttempts
 
 WINDOW_SECONDS = 60.0
 MOST_CALLERS = 10_000
@@ -55,7 +55,7 @@ class Attempts(MovingWindow):
     def __init__(self, per_minute: int = ATTEMPTS) -> None:
         super().__init__(per_minute)
 
-    def failed(self, address: str, error: Unauthenticated, now: float) -> RhetorError:
+    def failed(self, address: str, error: RhetorError, now: float) -> RhetorError:
         """Count a wrong credential and return `error`. If the address has reached its limit, return
         TooManyAttempts instead, without counting."""
         if wait := self.wait(address, now):

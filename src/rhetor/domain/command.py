@@ -12,6 +12,7 @@ from .program import Launch, OnExit
 from .questions import Answers
 from .rule_commands import RuleCommand
 from .session import Voice
+from .token_commands import TokenCommand
 from .tool import Tool
 
 
@@ -313,4 +314,5 @@ Command = (
     | ChangeTeam
     | DropTeam
     | RuleCommand
+    | TokenCommand
 )

@@ -7,7 +7,7 @@ program; `data["hint"]` says what to do next, if `detail` does not. Only transpo
 
 from __future__ import annotations
 
-from .access import Forbidden, LoginExpired, Misdirected, TooManyAttempts, Unauthenticated
+from .access import Forbidden, InvalidGrant, LoginExpired, Misdirected, TooManyAttempts, Unauthenticated
 from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
 from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
@@ -19,6 +19,7 @@ from .limits import (
     TooManyBytes,
     TooManyConnections,
     TooManyInvalid,
+    TooManyTokens,
     TooSlow,
 )
 from .peers import (
@@ -94,6 +95,7 @@ __all__ = [
     "HeadTooLarge",
     "HopLimit",
     "HostSilent",
+    "InvalidGrant",
     "InvalidSettings",
     "KeyReused",
     "KeysUnavailable",
@@ -141,6 +143,7 @@ __all__ = [
     "TooManyBytes",
     "TooManyConnections",
     "TooManyInvalid",
+    "TooManyTokens",
     "TooManyValues",
     "TooSlow",
     "ToolCallRefused",

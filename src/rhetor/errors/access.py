@@ -39,6 +39,15 @@ class Forbidden(RhetorError):
         return cls(detail, scope=scope, hint=f"use a token with it: rhetor token issue NAME --scopes {scope}")
 
 
+class InvalidGrant(RhetorError):
+    """The refresh token is invalid, has expired, or was used before (RFC 6749, 5.2)."""
+
+    code, status, rpc = "invalid_grant", 401, -32003
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, error=self.code)
+
+
 class Misdirected(RhetorError):
     """The Host header names another server (RFC 9110, 15.5.20)."""
 

@@ -63,6 +63,16 @@ class TooManyBytes(RhetorError):
         super().__init__(f"all requests together have more than {limit} bytes at once", limit=limit)
 
 
+class TooManyTokens(RhetorError):
+    """As many tokens as allowed are valid; `data["limit"]` has their number."""
+
+    code, status, rpc = "too_many_tokens", 429, LIMIT_REACHED
+    hint = "revoke tokens that are not needed: rhetor token list, rhetor token revoke NAME"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} tokens are valid; the hub issues no more", limit=limit)
+
+
 class TooSlow(RhetorError):
     """The client reads too slowly, so that its unread output is no longer kept. It can reconnect and continue
     at its position."""

@@ -24,6 +24,7 @@ from rhetor.store.files.base import OpenFiles
 
 from . import retention, tool_servers
 from .active import OpenRequests
+from .catalog import identities
 from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
 from .catalog.sessions import session_of
@@ -49,7 +50,7 @@ from .sessions import (
     states,
 )
 from .sessions.send import Accepted
-from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
+from .state import NoBlobs, NoFiles, NoToolServers, Sealing, State, Unsealed, no_launches
 from .turns.pauses import leave_paused
 from .use_cases import USE_CASES
 
@@ -186,12 +187,13 @@ async def open_hub(
     servers: ToolServers | None = None,
     files: OpenFiles | None = None,
     budgets: Iterable[Budget] = (),
+    sealing: Sealing | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
-    files of checkpoints. `budgets`: the configured ones.
+    files of checkpoints. `budgets`: the configured ones. `sealing`: seals what is secret in the catalog.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -220,6 +222,7 @@ async def open_hub(
             tool_servers=servers or NoToolServers(),
             files=files or NoFiles(),
             configured_budgets=budgets,
+            sealing=sealing or Unsealed(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)
@@ -230,6 +233,7 @@ async def open_hub(
         await fold_log(store, state.ids.now())
         await state.usage.load(store, state.ids.now())
         await state.budgets.load(store)
+        await identities.load(state.identities, store)
         await teams.load_teams(state)
         await tool_servers.load(state)
         await blobs.sweep(state)

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
+from rhetor.domain.identity import Identities
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.domain.secrets import Secrets
@@ -84,6 +85,24 @@ class NoFiles:
         return []
 
 
+class Sealing(Protocol):
+    """Seals secrets that are stored. `about` names the place of the content."""
+
+    def seal(self, content: bytes, about: bytes) -> bytes: ...
+
+    def open(self, sealed: bytes, about: bytes) -> bytes: ...
+
+
+class Unsealed:
+    """The sealing of a hub whose store is in memory only: secrets stay as they are."""
+
+    def seal(self, content: bytes, about: bytes) -> bytes:
+        return content
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        return sealed
+
+
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""
 
@@ -115,7 +134,8 @@ class State:
     `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
     if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
     logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
-    turn, if checkpoints are made automatically. `budgets`: false without any.
+    turn, if checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants
+    and signing keys. `sealing`: seals what is secret in the catalog.
     """
 
     store: Store
@@ -149,6 +169,8 @@ class State:
     secrets: Secrets = field(default_factory=Secrets)
     tool_servers: ToolServers = field(default_factory=NoToolServers)
     before_turn: BeforeTurn = do_nothing
+    identities: Identities = field(default_factory=Identities)
+    sealing: Sealing = field(default_factory=Unsealed)
     upkeep: Upkeep = field(default_factory=Upkeep)
     budgets: Budgets = field(init=False)
     configured_budgets: InitVar[Iterable[Budget]] = ()

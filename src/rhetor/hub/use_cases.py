@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 from rhetor.domain import command as c
 from rhetor.domain import rule_commands as a
-from rhetor.domain.principal import ADMIN, APPROVE, SEND, Principal
+from rhetor.domain import token_commands as t
+from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 
 from . import budgets, tool_servers
 from .forwarding import context, forwards, terminals
+from .identity import grants, signing_keys
 from .plans import plans, routes, teams
 from .programs import lifecycle
 from .sessions import (
@@ -79,4 +81,7 @@ USE_CASES: dict[type, UseCase] = {
     a.ChangeProject: UseCase(ADMIN, projects.change),
     a.PutBudget: UseCase(ADMIN, budgets.put),
     a.RemoveBudget: UseCase(ADMIN, budgets.remove),
+    t.IssueToken: UseCase(READ, grants.issue),  # of at most the caller's own scopes
+    t.RevokeToken: UseCase(ADMIN, grants.revoke),
+    t.RotateSigningKey: UseCase(ADMIN, signing_keys.rotate),
 }

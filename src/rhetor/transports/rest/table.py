@@ -26,6 +26,7 @@ from . import (
     sessions,
     sockets,
     system,
+    tokens,
     tool_servers,
 )
 from . import bodies as b
@@ -94,6 +95,17 @@ ROUTES = (
     Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded, errors=(e.InvalidSettings,)),
     Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, status=202),
     Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code),
+    Route("POST", "/api/auth/token", PERSON, tokens.token, b.TokenBody, a.Tokens, (e.TooManyTokens, *STORED)),
+    Route("POST", "/api/auth/refresh", PUBLIC, tokens.refresh, b.RefreshBody, a.Tokens,
+          (e.InvalidGrant, *STORED)),
+    Route("POST", "/api/auth/revoke", PUBLIC, tokens.revoke, b.RevokeBody, status=204, errors=STORED),
+    Route("GET", "/.well-known/jwks.json", PUBLIC, tokens.public_keys, answer=a.PublicKeys),
+    Route("GET", "/api/v2/tokens", OWNER, tokens.list_tokens, answer=a.NamedTokens),
+    Route("POST", "/api/v2/tokens", OWNER, tokens.issue, b.NamedTokenBody, a.IssuedToken,
+          (e.NameTaken, e.TooManyTokens, *STORED)),
+    Route("DELETE", "/api/v2/tokens/{name}", OWNER, tokens.revoke_named, None, a.TokenRevoked, FOUND),
+    Route("POST", "/api/v2/signing-keys/rotate", OWNER, tokens.rotate, answer=a.SigningKeyRotated,
+          errors=STORED),
     Route("GET", "/login", PUBLIC, system.login, query=b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
 

@@ -13,14 +13,21 @@ from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
 from rhetor.auth.addresses import Addresses, Authority
-from rhetor.auth.credentials import ByCookie, ByToken, Credential
+from rhetor.auth.credentials import ByCookie, Credential
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tcp_clients import Address, TcpClients
-from rhetor.auth.tokens import TokenFile
-from rhetor.domain.principal import UNIDENTIFIED, Principal
-from rhetor.errors import Forbidden, Malformed, Misdirected, RhetorError, Unauthenticated
+from rhetor.auth.verifier import Verified, Verifier
+from rhetor.domain.principal import ALL, UNIDENTIFIED, Principal
+from rhetor.errors import (
+    Forbidden,
+    LoginExpired,
+    Malformed,
+    Misdirected,
+    RhetorError,
+    Unauthenticated,
+)
 
 from . import cors, problems
 from .bodies import Receive, Scope, Send, bodiless, bounded, counted, refuse_large
@@ -32,8 +39,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
-SOCKET, TOKEN, COOKIE = "socket", "token", "cookie"  # `Principal.credential`
-INVALID_TOKEN = "invalid token; `rhetor token` prints the valid one"
+SOCKET, COOKIE = "socket", "cookie"  # `Principal.credential`
+NOT_A_TOKEN = "the Authorization header has no token; send `Bearer TOKEN`"
 
 
 @dataclass(slots=True)
@@ -67,7 +74,7 @@ class Gate:
         app: App,
         *,
         addresses: Callable[[], Addresses],
-        tokens: TokenFile,
+        verifier: Verifier,
         logins: Logins,
         tally: Tally,
         attempts: Attempts,
@@ -79,7 +86,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._addresses = addresses
-        self._tokens = tokens
+        self._verifier = verifier
         self._logins = logins
         self._tally = tally
         self._attempts = attempts
@@ -95,7 +102,10 @@ class Gate:
         pass on its connection and end. `is_same`: whether the id still means the process that opened it."""
         found = self._processes.agent(pid)
         agent = self._believed(found if is_same() else UNIDENTIFIED)
-        return Client(self._principal(agent, f"unix pid {pid}", SOCKET, local=True), agent)
+        address = f"unix pid {pid}"
+        if agent is not None:
+            return Client(Principal.agent(agent, local=True, address=address, credential=SOCKET), agent)
+        return Client(Principal.person(self._owner, local=True, address=address, credential=SOCKET))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -156,9 +166,10 @@ class Gate:
         host = addresses.check_host(headers.get("host", ""))
         if "origin" in headers:
             addresses.check_origin(headers["origin"])
-        credential = self._credential(scope, headers, host, addresses)
-        if credential is not None:
-            return self._principal(await self.agent_of(scope), _written(scope["client"]), credential)
+        verified = await self._verified(scope, headers, host, addresses)
+        if verified is not None:
+            scope["state"]["credential"] = verified.credential  # checked again while the connection is open
+            return _principal(verified, await self.agent_of(scope), scope["client"])
         if scope["path"] not in self._public:
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
@@ -172,44 +183,40 @@ class Gate:
             client.is_known = True
         return client.agent
 
-    def by_token(self, token: str, client: Address, agent: str | None) -> tuple[Principal, Credential]:
+    async def by_token(self, token: str, client: Address, agent: str | None) -> tuple[Principal, Credential]:
         """Return the caller that sends a token after its request was admitted without one. `client`: the
         address of its connection; `agent`: what `agent_of` returned for it.
 
         Raises:
-            Unauthenticated: the token is invalid.
+            Unauthenticated, LoginExpired: the token is invalid.
             TooManyAttempts: the address has sent too many invalid tokens.
         """
-        if not self._tokens.opens(token):
-            now = asyncio.get_running_loop().time()
-            raise self._attempts.failed(client[0], Unauthenticated(INVALID_TOKEN), now)
-        return self._principal(agent, _written(client), TOKEN), ByToken(self._tokens)
+        verified = await self._verify(token, client[0])
+        return _principal(verified, agent, client), verified.credential
 
-    def _principal(
-        self, agent: str | None, address: str, credential: str, *, local: bool = False
-    ) -> Principal:
-        if agent is not None:
-            return Principal.agent(agent, local=local, address=address, credential=credential)
-        return Principal.person(self._owner, local=local, address=address, credential=credential)
+    async def _verify(self, token: str, address: str) -> Verified:
+        try:
+            return await self._verifier.verify(token)
+        except (Unauthenticated, LoginExpired) as error:
+            raise self._attempts.failed(address, error, asyncio.get_running_loop().time()) from error
 
     def _believed(self, agent: str | None) -> str | None:
         return None if agent == UNIDENTIFIED and self._trusts_unidentified() else agent
 
-    def _credential(
+    async def _verified(
         self, scope: Scope, headers: dict[str, str], host: Authority, addresses: Addresses
-    ) -> str | None:
-        """Return the kind of the valid credential of a request; None if it has none."""
+    ) -> Verified | None:
+        """Return what the credential of a request stands for; None if it has none."""
         if "authorization" in headers:
             token = _token(headers["authorization"])
-            if token is None or not self._tokens.opens(token):
-                raise wrong(self._attempts, scope, INVALID_TOKEN)
-            _remember(scope, ByToken(self._tokens))
-            return TOKEN
+            if token is None:
+                raise wrong(self._attempts, scope, NOT_A_TOKEN)
+            return await self._verify(token, address_of(scope))
         if "cookie" in headers and host == addresses.console:
             return self._by_cookie(scope, headers, addresses.cookie)
         return None
 
-    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> str | None:
+    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> Verified | None:
         try:
             cookie = SimpleCookie(headers["cookie"]).get(name)
         except CookieError:
@@ -221,8 +228,15 @@ class Gate:
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
-        _remember(scope, ByCookie(self._logins, cookie.value))
-        return COOKIE
+        return Verified(self._owner, ALL, COOKIE, ByCookie(self._logins, cookie.value))
+
+
+def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:
+    """Return the caller with a credential. `agent`: the peer whose program has opened the connection."""
+    address, kind = _written(client), verified.kind
+    if (peer := agent or verified.agent) is not None:
+        return Principal.agent(peer, local=False, address=address, credential=kind)
+    return Principal(verified.subject, verified.scopes, address=address, credential=kind)
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -247,7 +261,12 @@ def _token(authorization: str) -> str | None:
 
 def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
     """Count a wrong credential, and return the error for it."""
-    return attempts.failed(address_of(scope), Unauthenticated(why), asyncio.get_running_loop().time())
+    return failed(attempts, scope, Unauthenticated(why))
+
+
+def failed(attempts: Attempts, scope: Scope, error: RhetorError) -> RhetorError:
+    """Count a wrong credential with this error, and return the error for the caller."""
+    return attempts.failed(address_of(scope), error, asyncio.get_running_loop().time())
 
 
 def _written(client: Address) -> str:
@@ -258,11 +277,6 @@ def _written(client: Address) -> str:
 
 def address_of(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else "unix"
-
-
-def _remember(scope: Scope, credential: Credential) -> None:
-    """Store the credential in the scope. It is checked again while the connection is open."""
-    scope["state"]["credential"] = credential
 
 
 def _check_local(headers: dict[str, str]) -> None:

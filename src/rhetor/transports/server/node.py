@@ -11,13 +11,16 @@ from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 
+from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
+from rhetor.auth.verifier import Verifier
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.errors import EnvironmentDiffers
 from rhetor.hub.hub import Hub
+from rhetor.hub.identity.refresh import Refreshes
 
 from .certificate import Certificate
 from .connections import Connections, is_limited
@@ -132,7 +135,8 @@ class Node:
     notice about the offline model was sent; `trusts_unidentified`: callers whose process is not known are the
     owner; `configuration` returns the values in force, each as key, value and origin, without secrets;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
-    decodes a large body or message.
+    decodes a large body or message; `access_tokens` signs those of this hub, and
+    `verifier` verifies all tokens.
     """
 
     hub: Hub
@@ -162,6 +166,9 @@ class Node:
     trusts_unidentified: bool = False
     configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple
     components: dict[str, Any] = field(default_factory=dict)
+    access_tokens: AccessTokens = field(init=False)
+    verifier: Verifier = field(init=False)
+    refreshes: Refreshes = field(default_factory=Refreshes)
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -7,7 +7,7 @@ is written to the WebSocket at once. This module knows nothing of Socket.IO or o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ class Origin(Struct, frozen=True):
     agent: str | None = None
     principal: Principal | None = None
     credential: Credential | None = None
-    admit: Callable[[str], tuple[Principal, Credential]] | None = None
+    admit: Callable[[str], Awaitable[tuple[Principal, Credential]]] | None = None
 
     def is_same(self, other: Origin) -> bool:
         return (self.is_local, self.agent) == (other.is_local, other.agent)

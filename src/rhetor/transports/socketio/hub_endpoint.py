@@ -112,7 +112,7 @@ async def _admitted(
         async with asyncio.timeout(CONNECT_SECONDS):
             async for packet in packets:
                 try:
-                    return _caller(node, client.connection.origin, packet, stack)
+                    return await _caller(node, client.connection.origin, packet, stack)
                 except RhetorError as error:
                     node.tally.fault(API, error.code)
                     await _refuse(client, packet, error)
@@ -124,12 +124,12 @@ async def _admitted(
     return None
 
 
-def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) -> Caller:
+async def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) -> Caller:
     """Return the caller that a CONNECT names, and count its connection.
 
     Raises:
         NotFound: the namespace does not exist.
-        Unauthenticated, TooManyAttempts: the token is missing or invalid.
+        Unauthenticated, LoginExpired, TooManyAttempts: the token is missing or invalid.
         Forbidden: the caller lacks the scope `read`.
         TooManyConnections: the caller has too many connections.
     """
@@ -139,7 +139,7 @@ def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) -> Cal
     principal, credential = origin.principal, origin.credential
     if auth.token is not None and not origin.is_local:
         assert origin.admit is not None
-        principal, credential = origin.admit(auth.token)
+        principal, credential = await origin.admit(auth.token)
     if principal is None:
         raise Unauthenticated("missing token; send it in `auth: {token}` (`rhetor token` prints it)")
     principal.require(READ)

@@ -43,6 +43,7 @@ from .sessions import (
     SessionsQuery,
 )
 from .sockets import GroupBody, MembersBody, SocketBody
+from .tokens import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 
 __all__ = [
     "AfterQuery",
@@ -66,6 +67,7 @@ __all__ = [
     "MembersBody",
     "MessageBody",
     "MessagesQuery",
+    "NamedTokenBody",
     "NewForwardBody",
     "NewRouteBody",
     "OptionBody",
@@ -75,8 +77,10 @@ __all__ = [
     "ProjectBody",
     "ProjectSettingsBody",
     "PurposeBody",
+    "RefreshBody",
     "RestoreBody",
     "ResumeBody",
+    "RevokeBody",
     "RouteBody",
     "RouteMessageBody",
     "SaveBody",
@@ -87,6 +91,7 @@ __all__ = [
     "SocketBody",
     "TerminalBody",
     "TextBody",
+    "TokenBody",
     "ToolResultBody",
     "ToolServerBody",
     "ToolsQuery",

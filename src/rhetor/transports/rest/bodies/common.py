@@ -42,6 +42,11 @@ def some_of(*members: str) -> dict[str, Any]:
     return {"anyOf": [{"required": [name], "properties": {name: given}} for name in members]}
 
 
+def requires(*members: str) -> dict[str, Any]:
+    """Return the JSON Schema of an object that has these members. The hub checks that itself."""
+    return {"required": list(members)}
+
+
 class TextBody(Body, frozen=True, kw_only=True):
     text: Text
 

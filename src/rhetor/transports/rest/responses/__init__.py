@@ -36,6 +36,7 @@ from .sessions import (
     TurnAbandoned,
 )
 from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, Sockets
+from .tokens import IssuedToken, NamedToken, NamedTokens, PublicKeys, SigningKeyRotated, TokenRevoked, Tokens
 
 __all__ = [
     "Accepted",
@@ -63,7 +64,10 @@ __all__ = [
     "Html",
     "HubStatus",
     "Imported",
+    "IssuedToken",
     "Match",
+    "NamedToken",
+    "NamedTokens",
     "OpenedSocket",
     "Page",
     "Peer",
@@ -77,6 +81,7 @@ __all__ = [
     "ProgramStatus",
     "Project",
     "Projects",
+    "PublicKeys",
     "Purpose",
     "Purposes",
     "Reloaded",
@@ -87,6 +92,7 @@ __all__ = [
     "Routes",
     "Session",
     "Sessions",
+    "SigningKeyRotated",
     "SocketClosed",
     "Sockets",
     "Staged",
@@ -94,6 +100,8 @@ __all__ = [
     "Terminal",
     "Terminals",
     "Timeline",
+    "TokenRevoked",
+    "Tokens",
     "Tool",
     "ToolAnswered",
     "ToolCapabilities",

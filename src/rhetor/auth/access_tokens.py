@@ -1,0 +1,209 @@
+"""Access tokens: JWTs (RFC 9068) that this hub signs, and verifies with its own keys only."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rhetor.domain.identity import LEEWAY_SECONDS, MOST_SECONDS, Grant, Identities, SigningKey
+from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
+
+from . import signed
+
+if TYPE_CHECKING:
+    from joserfc.jwk import OKPKey
+
+ALGORITHM, TYPE, AUDIENCE = "Ed25519", "at+jwt", "rhetor"
+INVALID = "invalid token; `rhetor token` prints the hub's, `rhetor token issue` issues others"
+EXPIRED = "the token has expired; get a new one"
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def elapsed_seconds() -> float:
+    """Return the seconds since the machine was booted, including those in which it was suspended."""
+    return time.clock_gettime(_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A verified token. `ends`: when it expires, in seconds of the clock that nobody sets."""
+
+    grant: Grant
+    kid: str
+    scopes: frozenset[str]
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A signing key in the library's form. `ends`: as in `Access`; None if it signs new tokens."""
+
+    stored: SigningKey
+    key: OKPKey
+    ends: float | None
+
+
+class AccessTokens:
+    """Signs and verifies the tokens of the grants in `identities`. `unseal` opens the secret of a signing key
+    that was sealed for a place.
+
+    `clock`: Unix time in seconds, to which the times in tokens refer. `elapsed`: seconds that nobody sets; a
+    token that was verified once expires by it, so that setting the clock ends nothing that is in use.
+    """
+
+    def __init__(
+        self,
+        identities: Identities,
+        unseal: Callable[[bytes, bytes], bytes],
+        *,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = elapsed_seconds,
+    ) -> None:
+        self._identities = identities
+        self._unseal = unseal
+        self._clock = clock
+        self._elapsed = elapsed
+        self._keys: dict[str, _Key] = {}
+
+    def issue(self, grant: Grant, seconds: int) -> str:
+        """Return a new token of a grant, which expires after so many seconds. There must be a signing key."""
+        from joserfc.jws import serialize_compact
+
+        stored = self._identities.signing
+        assert stored is not None
+        now = int(self._clock())
+        claims = {
+            "iss": stored.issuer,
+            "aud": AUDIENCE,
+            "sub": grant.subject,
+            "scope": " ".join(grant.scopes),
+            "exp": now + seconds,
+            "iat": now,
+            "jti": f"{grant.id}.{secrets.token_hex(8)}",
+        }
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": stored.kid}
+        return serialize_compact(
+            header, msgspec.json.encode(claims), self._of(stored).key, algorithms=[ALGORITHM]
+        )
+
+    def verify(self, token: str) -> Access:
+        """Return what a token that `signed.is_signed` stands for. `signed.load_library` was called before.
+
+        Raises:
+            Unauthenticated: it is not a token of this hub, or no longer valid.
+            LoginExpired: it was valid, and has expired.
+        """
+        try:
+            kid, claims = self._read(token)
+        except signed.Unreadable as error:
+            raise Unauthenticated(INVALID) from error
+        grant = self._identities.grants.get(claims["jti"].partition(".")[0])
+        scopes = frozenset(claims["scope"].split(" "))
+        if grant is None or grant.subject != claims["sub"] or not scopes <= frozenset(grant.scopes):
+            raise Unauthenticated(INVALID)
+        left = claims["exp"] + LEEWAY_SECONDS - self._clock()
+        access = Access(grant, kid, scopes, self._elapsed() + left)
+        if (fault := self.fault(access)) is not None:
+            raise fault
+        return access
+
+    def fault(self, access: Access) -> RhetorError | None:
+        """Return why a verified token is no longer valid; None if it still is."""
+        if access.ends <= self._elapsed():
+            return LoginExpired(EXPIRED)
+        if access.grant.id not in self._identities.grants:
+            return Unauthenticated("the token was revoked; get a new one")
+        if self._key(access.kid) is None:
+            return Unauthenticated("the key that signed the token was replaced; get a new token")
+        return None
+
+    def grant_of(self, token: str) -> Grant | None:
+        """Return the grant of a token, which may have expired; None if it is not a token of this hub."""
+        if not signed.is_signed(token):
+            return None
+        try:
+            _, claims = self._read(token)
+        except signed.Unreadable:
+            return None
+        return self._identities.grants.get(claims["jti"].partition(".")[0])
+
+    def public_keys(self) -> list[dict[str, Any]]:
+        """Return the public keys that verify tokens now, as JWKs (RFC 7517, RFC 8037)."""
+        found = []
+        for kid in self._identities.keys:
+            if (each := self._key(kid)) is not None:
+                jwk = each.key.as_dict(private=False)
+                found.append({**jwk, "kid": kid, "use": "sig", "alg": ALGORITHM})
+        return found
+
+    def _read(self, token: str) -> tuple[str, dict[str, Any]]:
+        """Return the id of the key, and the claims, which have all members with the right types. The token
+        may have expired.
+
+        Raises:
+            Unreadable: the token is not one that this hub has signed, or is not valid yet.
+        """
+        header = signed.header_of(token)
+        kid = header.get("kid")
+        if header != {"alg": ALGORITHM, "typ": TYPE, "kid": kid} or not isinstance(kid, str):
+            raise signed.Unreadable("the header is not one of this hub")
+        if (key := self._key(kid)) is None:
+            raise signed.Unreadable("unknown key")
+        claims = signed.claims_of(token, key.key, ALGORITHM)
+        self._check(claims, key.stored.issuer)
+        return kid, claims
+
+    def _check(self, claims: dict[str, Any], issuer: str) -> None:
+        from joserfc.errors import ExpiredTokenError, JoseError
+        from joserfc.jwt import JWTClaimsRegistry
+
+        now = int(self._clock())
+        registry = JWTClaimsRegistry(
+            now,
+            LEEWAY_SECONDS,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": AUDIENCE},
+            sub={"essential": True},
+            scope={"essential": True},
+            jti={"essential": True},
+            exp={"essential": True},
+            iat={"essential": True},
+        )
+        try:
+            registry.validate(claims)
+        except ExpiredTokenError:
+            pass  # `fault` reports it, if everything else is valid
+        except JoseError as error:
+            raise signed.Unreadable(str(error)) from error
+        if not isinstance(claims["scope"], str) or type(claims["exp"]) is not int:
+            raise signed.Unreadable("a claim has the wrong type")
+        if not 0 <= claims["exp"] <= now + MOST_SECONDS + LEEWAY_SECONDS:
+            raise signed.Unreadable("no token is valid for so long")
+
+    def _key(self, kid: str) -> _Key | None:
+        """Return a key that verifies tokens now."""
+        stored = self._identities.keys.get(kid)
+        if stored is None:
+            return None
+        found = self._of(stored)
+        return None if found.ends is not None and found.ends <= self._elapsed() else found
+
+    def _of(self, stored: SigningKey) -> _Key:
+        found = self._keys.get(stored.kid)
+        if found is None or found.stored is not stored:
+            ends = None if stored.ends is None else self._elapsed() + stored.ends / 1000 - self._clock()
+            found = self._keys[stored.kid] = _Key(stored, self._opened(stored), ends)
+            self._keys = {kid: each for kid, each in self._keys.items() if kid in self._identities.keys}
+        return found
+
+    def _opened(self, stored: SigningKey) -> OKPKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from joserfc.jwk import OKPKey
+
+        secret = self._unseal(stored.sealed, stored.about)
+        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(secret))

@@ -1,0 +1,78 @@
+"""Identities: the tokens that the hub has issued, and the keys that sign them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+ACCESS_SECONDS = 600  # the life of an access token, unless an administrator asks for another
+LEEWAY_SECONDS = 30  # by how much the clocks of two machines may differ
+OVERLAP_SECONDS = ACCESS_SECONDS + LEEWAY_SECONDS  # how long a replaced key still verifies
+REFRESH_SECONDS = 30 * 86_400  # after which an unused refresh token expires
+ISSUED_SECONDS = 30 * 86_400  # the life of a token with a name, unless another is asked for
+MOST_SECONDS = 366 * 86_400
+SIGNING_KEY = "signing_key"
+JWT = "jwt"  # the kind of the credential, as in `jwt NAME`
+
+
+class SigningKey(Struct, frozen=True, gc=False):
+    """A key of Ed25519 that signs tokens. `sealed`: its 32 secret bytes, sealed for `about`. `at`: when it
+    was made. `ends`: when it no longer verifies tokens; None if it signs new ones. `issuer`: the `iss` of
+    this hub. Times are Unix times in milliseconds."""
+
+    kid: str
+    sealed: bytes
+    at: int
+    issuer: str
+    ends: int | None = None
+
+    @property
+    def about(self) -> bytes:
+        """The place that the secret is sealed for."""
+        return f"{SIGNING_KEY}\0{self.kid}\0sealed".encode()
+
+
+class Grant(Struct, frozen=True, gc=False):
+    """What a subject may do, until it expires or is revoked, with one or more tokens.
+
+    `scopes`: sorted. `at` and `expires`: Unix times in milliseconds. `seconds`: the life of its access
+    tokens. `kid`: the key of its only token; empty if it has refresh tokens. `parent`: the grant with whose
+    token it was requested; it ends with that grant.
+    """
+
+    id: str
+    subject: str
+    scopes: tuple[str, ...]
+    at: int
+    expires: int
+    seconds: int
+    name: str | None = None
+    kid: str = ""
+    parent: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name, or the id if it has none."""
+        return self.name or self.id
+
+    @property
+    def credential(self) -> str:
+        """How `Principal.credential` names its tokens."""
+        return f"{JWT} {self.label}"
+
+
+class Identities:
+    """The grants and signing keys that are valid now, by their ids. They are in memory, because every new
+    token is checked against them; the catalog has the same rows."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, SigningKey] = {}
+        self.grants: dict[str, Grant] = {}
+
+    @property
+    def signing(self) -> SigningKey | None:
+        """The key that signs new tokens; None if there is none yet."""
+        return next((key for key in self.keys.values() if key.ends is None), None)
+
+    def of(self, credential: str) -> Grant | None:
+        """Return the grant of a caller with this `Principal.credential`, if it has one."""
+        return next((each for each in self.grants.values() if each.credential == credential), None)

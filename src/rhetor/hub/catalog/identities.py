@@ -1,0 +1,37 @@
+"""Rows of grants, refresh tokens and signing keys."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rhetor.domain.identity import SIGNING_KEY, Grant, Identities, SigningKey
+from rhetor.store.base import Catalog, Row
+
+GRANT, REFRESH_TOKEN = "grant", "refresh_token"
+VALID, USED = "valid", "used"  # states; a used refresh token is kept, so that its reuse is noticed
+MAX_ROWS = 1_000_000
+
+
+async def load(identities: Identities, catalog: Catalog) -> None:
+    """Read all signing keys and grants from the catalog."""
+    for row in await catalog.find(SIGNING_KEY, limit=MAX_ROWS):
+        key = msgspec.json.decode(row.doc, type=SigningKey)
+        identities.keys[key.kid] = key
+    for _, doc in await catalog.documents(GRANT):
+        grant = msgspec.json.decode(doc, type=Grant)
+        identities.grants[grant.id] = grant
+
+
+def key_row(key: SigningKey) -> Row:
+    return Row(SIGNING_KEY, key.kid, VALID, msgspec.json.encode(key), at=key.at)
+
+
+def grant_row(grant: Grant) -> Row:
+    return Row(
+        GRANT, grant.id, VALID, msgspec.json.encode(grant), parent=grant.parent, name=grant.name, at=grant.at
+    )
+
+
+def refresh_row(digest: str, grant: Grant, at: int) -> Row:
+    """Return the row of a new refresh token, by its SHA-256. The token itself is not stored."""
+    return Row(REFRESH_TOKEN, digest, VALID, b"{}", parent=grant.id, at=at)

@@ -1,0 +1,135 @@
+"""`rhetor token issue|list|revoke` and `rhetor keys rotate --signing`: tokens and keys of the running hub.
+
+They use the owner's Unix socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from rhetor.errors import RhetorError
+from rhetor.home import Home
+
+OK = 200
+FindHome = Callable[[argparse.Namespace], Home]
+
+
+class _Failed(RhetorError):
+    """The hub rejected the command."""
+
+
+def add_to(token: argparse.ArgumentParser, home: FindHome) -> list[argparse.ArgumentParser]:
+    """Add the commands below `rhetor token`, and return their parsers."""
+    commands = token.add_subparsers(metavar="COMMAND", title="commands")
+    issue = commands.add_parser("issue", help="issue a token with a name and print it")
+    issue.add_argument("name", metavar="NAME", help="its name, by which it is listed and revoked")
+    issue.add_argument(
+        "--scopes", required=True, metavar="A,B", help="what it allows: read, send, approve, admin"
+    )
+    issue.add_argument("--ttl", type=int, metavar="SECONDS", help="its life (default: 30 days)")
+    issue.add_argument("--subject", help="whom it stands for (default: NAME)")
+    listed = commands.add_parser("list", help="list the tokens that are valid now")
+    listed.add_argument("--json", action="store_true", help="print JSON")
+    revoke = commands.add_parser("revoke", help="revoke a token; its connections end within 5 s")
+    revoke.add_argument("name", metavar="NAME", help="its name, or the id of one without a name")
+    for parser, run in ((issue, _issue), (listed, _list), (revoke, _revoke)):
+        parser.set_defaults(run=_with_hub(run), find_home=home)
+    return [issue, listed, revoke]
+
+
+def add_keys(commands: Any, home: FindHome) -> list[argparse.ArgumentParser]:
+    """Add `rhetor keys`, and return the parsers that take a state folder."""
+    keys = commands.add_parser("keys", help="replace keys")
+    rotate = keys.add_subparsers(required=True, metavar="COMMAND", title="commands").add_parser(
+        "rotate", help="replace the key that signs tokens, while the hub is running"
+    )
+    rotate.add_argument(
+        "--signing", action="store_true", required=True, help="the key that signs tokens; see `token issue`"
+    )
+    rotate.set_defaults(run=_with_hub(_rotate_signing), find_home=home)
+    return [rotate]
+
+
+def _with_hub(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return a command that reports if no hub is running, with exit status 1."""
+
+    def reported(arguments: argparse.Namespace) -> int:
+        from rhetor.hub_client import NoHub
+
+        try:
+            return run(arguments)
+        except NoHub as error:
+            sys.stderr.write(f"rhetor: {error}\n")
+            return 1
+
+    return reported
+
+
+def _rotate_signing(arguments: argparse.Namespace) -> int:
+    found = _call(arguments.find_home(arguments), "POST", "/api/v2/signing-keys/rotate")
+    sys.stdout.write(f"new tokens are signed with the key {found['kid']}\n")
+    ended = f"; that ends {_counted(found['ended'])}" if found["ended"] else ""
+    sys.stdout.write(f"the old key is valid until {found['old_ends_at']}{ended}\n")
+    return 0
+
+
+def _counted(names: Sequence[str]) -> str:
+    tokens = "token" if len(names) == 1 else "tokens"
+    return f"{len(names)} {tokens} early: {', '.join(names)}"
+
+
+def _issue(arguments: argparse.Namespace) -> int:
+    given = {"ttl": arguments.ttl, "subject": arguments.subject}
+    scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
+    body = {"name": arguments.name, "scopes": scopes, **{k: v for k, v in given.items() if v is not None}}
+    found = _call(arguments.find_home(arguments), "POST", "/api/v2/tokens", body)
+    sys.stdout.write(f"{found['token']}\n")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    found = _call(arguments.find_home(arguments), "GET", "/api/v2/tokens")
+    if arguments.json:
+        sys.stdout.write(json.dumps(found["tokens"]) + "\n")
+        return 0
+    for each in found["tokens"]:
+        renewable = "; can be refreshed" if each["renewable"] else ""
+        scopes = ",".join(each["scopes"])
+        sys.stdout.write(
+            f"{each['name']}: {each['subject']}, {scopes}, until {each['expires_at']}{renewable}\n"
+        )
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace) -> int:
+    name = arguments.name
+    _call(arguments.find_home(arguments), "DELETE", f"/api/v2/tokens/{quote(name, safe='')}")
+    sys.stdout.write(f"revoked {name}\n")
+    return 0
+
+
+def _call(home: Home, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Send a request to the running hub.
+
+    Raises:
+        Forbidden: the caller is a program of a peer.
+        RhetorError: the hub rejected it.
+        NoHub: no hub is running.
+    """
+    from rhetor.auth.process_tree import is_marked
+    from rhetor.errors import Forbidden
+    from rhetor.hub_client import call
+
+    if is_marked(home.folder):
+        raise Forbidden.to_agents("agent")
+    status, found = call(home.socket, method, path, body)
+    return found if status == OK else _refuse(found, status)
+
+
+def _refuse(found: dict[str, Any], status: int) -> NoReturn:
+    raise _Failed(str(found.get("detail", f"the hub answered with status {status}")))

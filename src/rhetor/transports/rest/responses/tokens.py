@@ -1,0 +1,61 @@
+"""Responses about tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from .common import Time
+
+
+class Tokens(Struct):
+    """An access token and the refresh token for the next one (RFC 6749, 5.1). `expires_in`: in seconds.
+    `scope`: the scopes, separated by spaces."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    refresh_token: str
+    scope: str
+
+
+class NamedToken(Struct):
+    """A token that is valid now. `name`: its id if it has no name. `renewable`: it has a refresh token."""
+
+    name: str
+    subject: str
+    scopes: list[str]
+    issued_at: Time
+    expires_at: Time
+    renewable: bool
+
+
+class IssuedToken(NamedToken):
+    """A new token."""
+
+    token: str
+
+
+class NamedTokens(Struct):
+    tokens: list[NamedToken]
+
+
+class TokenRevoked(Struct):
+    name: str
+    status: str
+
+
+class SigningKeyRotated(Struct):
+    """A new key signs tokens. `old_ends_at`: until then, the old key verifies its tokens. `ended`: the names
+    of the tokens that end then, earlier than they were issued for."""
+
+    kid: str
+    old_ends_at: Time
+    ended: list[str]
+
+
+class PublicKeys(Struct):
+    """A JWK Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]
