@@ -9,9 +9,8 @@ from typing import Any, Literal
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Capability, Peer, PeerKind
 from rhetor.drivers.base import PastMessage, Prompt
-from rhetor.errors import RhetorError
 
-Script = Sequence[Output | RhetorError | asyncio.Event | asyncio.Barrier]
+Script = Sequence[Output | Exception | asyncio.Event | asyncio.Barrier]
 
 
 class ScriptedDriver:
@@ -54,7 +53,7 @@ class ScriptedConversation:
             for item in script:
                 if isinstance(item, asyncio.Event | asyncio.Barrier):
                     await item.wait()
-                elif isinstance(item, RhetorError):
+                elif isinstance(item, Exception):
                     raise item
                 else:
                     yield item

@@ -93,7 +93,7 @@ class Secrets:
     def add(self, values: Iterable[str]) -> None:
         """Add secrets. The longest is masked first, because it may contain another one."""
         self.texts = tuple(sorted({*self.texts, *values}, key=lambda text: (-len(text), text)))
-        forms = dict.fromkeys(form for text in self.texts for form in (text, json.dumps(text)[1:-1]))
+        forms = dict.fromkeys(form for text in self.texts for form in _forms(text))
         self._bytes = tuple(form.encode("utf-8", "surrogatepass") for form in forms)
 
     def mask(self, text: str) -> str:
@@ -102,12 +102,27 @@ class Secrets:
                 text = text.replace(secret, MASK)
         return text
 
+    def mask_shown(self, text: str) -> str:
+        """Do the same, also for a secret of which a host has replaced only the rest."""
+        masked = MaskedText(self)
+        return masked.feed(text) + masked.finish() if self.texts else text
+
     def mask_json(self, data: bytes) -> bytes:
-        """Do the same as `mask`, for JSON in UTF-8."""
+        """Do the same as `mask`, for JSON in UTF-8. Strings in it may be JSON, too."""
         for secret in self._bytes:
             if secret in data:
                 data = data.replace(secret, MASK.encode())
         return data
+
+
+def _forms(text: str) -> list[str]:
+    """Return the text as it is, in a string of JSON, and in JSON that is in a string of JSON."""
+    once = _in_json(text)
+    return [text, *once, *(form for each in once for form in _in_json(each))]
+
+
+def _in_json(text: str) -> list[str]:
+    return [json.dumps(text, ensure_ascii=only_ascii)[1:-1] for only_ascii in (True, False)]
 
 
 class MaskedText:
@@ -118,32 +133,38 @@ class MaskedText:
         self._secrets = secrets
         self._held = ""
         self._begun = ""  # the beginning of a secret for which the mask was returned already
+        self._shown = ""  # the same if it is short, and was returned as it is
 
     @property
     def holds(self) -> bool:
         return bool(self._held)
 
     def feed(self, text: str) -> str:
-        whole = self._secrets.mask(self._held + self._without_rest(text))
+        whole = self._secrets.mask(self._shown + self._held + self._without_rest(text))
         if STAR in text:
             whole = self._without_starred(whole)
+        # otherwise what was shown is a part of the secret that the mask now stands for
+        new = len(self._shown) if whole.startswith(self._shown) else 0
         cut = len(whole) - _beginning(whole, self._secrets.texts)
-        self._held = whole[cut:]
-        return whole[:cut]
+        self._shown, self._held = whole[cut:new], whole[max(cut, new) :]
+        return whole[new:cut]
 
     def finish(self) -> str:
         """Return what is held back."""
-        held, self._held = self._held, ""
+        held, self._held, self._shown = self._held, "", ""
         return held
 
     def settle(self) -> str:
         """Return what stands for the text that is held back, because nothing has followed for a while. If it
         is long enough to give a secret away, that is the mask, and the rest of the secret is removed when it
-        comes."""
-        held = self.finish()
-        if len(held) < LEAST:
+        comes. Otherwise, the mask replaces only the rest."""
+        if not self._held:
+            return ""
+        begun, held = self._shown + self._held, self.finish()
+        if len(begun) < LEAST:
+            self._shown = begun
             return held
-        self._begun = held
+        self._begun = begun
         return MASK
 
     def _without_rest(self, text: str) -> str:

@@ -17,6 +17,7 @@ from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation, RunningProgram
 from rhetor.hub.catalog.programs import ProgramRow
 from rhetor.hub.catalog.requests import Request
+from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.store.base import Committed, Key, SourceOffset
 
 
@@ -138,11 +139,13 @@ class ProgramInstance:
     the answer yet, with whether it is in the log, and the last turn that had ended then. `asked`: it has had
     a message. `unshown`: the position before the first output that came unasked after that, and that nobody
     has seen; None if there is none. `silent_since`: when its host process was found not to answer, Unix time
-    in milliseconds; None while it answers.
+    in milliseconds; None while it answers. `masks`: masks its outputs, of all its turns and between them: a
+    secret may begin in a turn and end after it.
     """
 
     entry: ProgramRow
     running: RunningProgram
+    masks: MaskedOutputs
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     end_logged: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)

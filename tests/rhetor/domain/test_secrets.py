@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhetor.domain.secrets import (
+    LEAST,
     MASK,
     MaskedText,
     Secrets,
@@ -77,8 +78,20 @@ def test_a_secret_whose_rest_arrives_late_is_masked_once(rest: list[str]) -> Non
 
 def test_a_short_text_that_could_begin_a_secret_is_returned_when_nothing_follows() -> None:
     masked = MaskedText(SECRETS)
-    assert (masked.feed("a sk-"), masked.settle(), masked.feed("other-99")) == ("a ", "sk-", "other-99")
+    assert (masked.feed("a sk-"), masked.settle(), masked.feed("orange")) == ("a ", "sk-", "orange")
+    assert (masked.feed("sk-o"), masked.settle(), masked.feed("ther-99")) == ("", "sk-o", MASK)
     assert masked.feed(KEY[:9]) + masked.settle() + masked.feed("!") == f"{MASK}!"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_a_secret_whose_pieces_arrive_late_shows_at_most_its_beginning(size: int) -> None:
+    masked, said = MaskedText(SECRETS), ""
+    for at in range(0, len(TEXT), size):
+        said += masked.feed(TEXT[at : at + size]) + masked.settle()
+    assert KEY[:LEAST] not in said and KEY[-2:] not in said and "-99" not in said
+    for gone in (KEY, "sk-other-99"):  # what is left of it is its beginning, before the mask
+        assert gone[LEAST:] not in said
+    assert said.startswith("your key is ") and said.endswith(f"{MASK}.")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
 from rhetor.hub.core.commits import commit_until_accepted
+from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.store.base import Draft, SourceOffset
 
 from .late import add_late, last_answered, write_late
 from .late_usage import counting
-from .masking import masked
+from .masking import masked, masked_status
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 
 def add_instance(state: State, entry: ProgramRow, running: RunningProgram) -> ProgramInstance:
     """Register a running program, and start the tasks that log its output and its status."""
-    instance = state.instances[entry.key] = ProgramInstance(entry, running)
+    instance = ProgramInstance(entry, running, MaskedOutputs(state.secrets))
+    state.instances[entry.key] = instance
     name = entry.peer.name
     instance.tasks = [
         state.background.start(_read(state, instance), f"read {name}"),
@@ -108,7 +110,7 @@ async def _read(state: State, instance: ProgramInstance) -> None:
         before = await last_answered(state, instance.entry.session_id)
         instance.last_turn = instance.last_turn or before
         unprompted = instance.running.unprompted()
-        async with aclosing(unprompted), aclosing(masked(unprompted, state.secrets)) as output:
+        async with aclosing(unprompted), aclosing(masked(unprompted, instance.masks)) as output:
             async for spooled in output:
                 line = _last_line(line, spooled)
                 await _store(state, instance, spooled)
@@ -186,7 +188,7 @@ async def _log_status(state: State, instance: ProgramInstance) -> None:
     logged = None
     while not instance.end_logged.is_set():
         instance.changed.clear()
-        status = instance.status
+        status = masked_status(instance.status, state.secrets)
         if status.state not in (logged, "gone"):  # "gone" is logged with the program's end
             logged = status.state
             change = PeerStatusChanged(instance.peer.name, status.state, status.evidence)

@@ -19,6 +19,7 @@ from rhetor.hub.catalog.pauses import Pause
 
 from .instances import instances_of
 from .lifecycle import instance_key
+from .masking import masked_status
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -65,9 +66,8 @@ def pauses_of(state: State, peer: Peer) -> list[Pause]:
 
 def _program_status(state: State, peer: Peer) -> ProgramStatus:
     if instances := instances_of(state, peer.name):
-        return min(
-            (instance.status for instance in instances), key=lambda status: URGENCY.index(status.state)
-        )
+        first = min((each.status for each in instances), key=lambda status: URGENCY.index(status.state))
+        return masked_status(first, state.secrets)
     if peer.name in state.gone:
         ended, at = state.gone[peer.name]
         return ProgramStatus("gone", ended.detail, at)
@@ -113,8 +113,8 @@ async def inspect(state: State, instance: ProgramInstance) -> ProgramStatus:
     if instance.silent_since is None:
         with suppress(TimeoutError, TurnFailure):
             async with asyncio.timeout(INSPECT_SECONDS):
-                return await instance.running.inspect()
-    return instance.status
+                return masked_status(await instance.running.inspect(), state.secrets)
+    return masked_status(instance.status, state.secrets)
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:

@@ -30,7 +30,6 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.output import Late
 from rhetor.domain.permission import Rules, decided
-from rhetor.domain.secrets import Secrets
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
@@ -40,6 +39,7 @@ from rhetor.hub.catalog.budgets import note_row
 from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
+from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.hub.programs.late import add_late
 from rhetor.hub.turns.attribution import person_behind
 from rhetor.store.base import Committed, Key, Row
@@ -112,14 +112,16 @@ class PendingRequests:
         self.paused_seconds = 0.0
         self._turn = turn
         self._step = step
+        self._masks = MaskedOutputs(state.secrets)
         self._open: dict[str, Request] = {}
         self._calls: dict[str, None] = {}  # tools that the hub runs
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
-    def secrets(self) -> Secrets:
-        """What is masked in the turn's outputs."""
-        return self._state.secrets
+    def masks(self) -> MaskedOutputs:
+        """What masks the turn's outputs: the program's own, if a program answers."""
+        instance = self._state.instances.get(self.instance) if self.instance else None
+        return self._masks if instance is None else instance.masks
 
     @property
     def turn_id(self) -> str:

@@ -17,7 +17,6 @@ from rhetor.errors import INTERNAL_HINT, ProviderCut, RhetorError
 from rhetor.hub.catalog.usage import Meter
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
-from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
 
 from .pauses import TurnStopped
@@ -84,7 +83,7 @@ class TurnRun:
         self._unstored = Unstored()
         self._is_storing = False
         self._appended_at = 0.0
-        self._masked = MaskedOutputs(pending.secrets)
+        self._masks = pending.masks
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
         self._stopped: Callable[[Turn], tuple[Payload, ...]] | None = None
@@ -162,7 +161,9 @@ class TurnRun:
 
     def _take_rest(self) -> None:
         """Take what was held back in case a secret continued in the next output."""
-        for left in self._masked.finish():
+        for left in self._masks.settle():
+            if isinstance(left, Late):
+                self._pending.add_late(left)
             self._buffer.extend(self.turn.step(left))
 
     async def _read_outputs(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
@@ -170,7 +171,10 @@ class TurnRun:
         started = loop.time()
         async with aclosing(outputs) as stream:
             async for whole in stream:
-                for output in self._masked.take(whole):
+                if self._masks is not self._pending.masks:  # another peer answers from here on
+                    self._take_rest()
+                    self._masks = self._pending.masks
+                for output in self._masks.take(whole):
                     seconds = loop.time() - started - self._pending.paused_seconds
                     payloads = self.turn.step(output, seconds)
                     if isinstance(output, Spooled):

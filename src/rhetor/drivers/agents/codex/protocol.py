@@ -1,8 +1,9 @@
 """Codex's app-server protocol: JSON-RPC lines without `jsonrpc`, as observed with version 0.169.
 
 Each line becomes a `Record`, except for the deltas of messages, reasoning and plans, whose text is in the
-outputs. The notifications of another thread (a sub-agent's) only become records; its permission requests are
-handled like those of our thread.
+outputs, and those of the output of commands: a secret could be cut between two of them, and the completed
+item has the whole output. The notifications of another thread (a sub-agent's) only become records; its
+permission requests are handled like those of our thread.
 
 Approval policy, sandbox and model provider are those of the user's own configuration. Observed, and relied
 on: a `turn/start` in a running turn joins that turn and is answered with its id. After an interrupt, and
@@ -46,6 +47,7 @@ _DELTAS: dict[str, Channel] = {
     "item/reasoning/summaryTextDelta": "reasoning",
     "item/reasoning/textDelta": "reasoning",
 }
+_REPEATED = frozenset({"item/commandExecution/outputDelta", "item/fileChange/outputDelta"})
 
 
 class _Delta(msgspec.Struct, rename="camel"):
@@ -189,6 +191,8 @@ class Codex(RewindingProtocol):
             head = _HEADS.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        if head.method in _REPEATED:
+            return Decoded()
         channel = _DELTAS.get(head.method)
         if channel is None or head.params is None:
             return None
