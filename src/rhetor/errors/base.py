@@ -18,14 +18,15 @@ def one_line(text: str) -> str:
 
 
 class RhetorError(Exception):
-    """The base class. `retryable`: the same request may succeed later. `hint`: the `data["hint"]` of an error
-    that has no better one."""
+    """The base class. `retryable`: the same request may succeed later. `retry_after`, in seconds, and `hint`:
+    the values in `data` of an error that has no better ones."""
 
     code: str = "internal"
     status: int = 500
     rpc: int = INTERNAL
     close: int | None = None
     retryable: bool = False
+    retry_after: float | None = None
     hint: str = ""
 
     def __init__(self, detail: str, **data: Any) -> None:
@@ -34,3 +35,5 @@ class RhetorError(Exception):
         self.data = data
         if self.hint and not data.get("hint"):
             data["hint"] = self.hint
+        if self.retry_after is not None:
+            data.setdefault("retry_after", self.retry_after)

@@ -25,7 +25,7 @@ class StoreRefused(RhetorError):
     """The store rejected an append (disk full, locked, I/O error). Nothing was stored."""
 
     code, status, rpc = "store_refused", 503, STORE_REFUSES
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "check the disk of the hub's state folder, and repeat the request"
 
 
@@ -46,7 +46,7 @@ class InvalidSettings(RhetorError):
 
 class ShuttingDown(RhetorError):
     code, status, close = "shutting_down", 503, 1012
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "repeat the request in a moment"
 
     def __init__(self) -> None:

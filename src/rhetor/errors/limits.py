@@ -6,15 +6,16 @@ from .base import LIMIT_REACHED, RhetorError
 
 
 class RateExceeded(RhetorError):
-    """One caller sent too many messages; `data` has the limits `per_second` and `burst` (at once)."""
+    """One caller sent too many messages; `data` has the limits `per_second` and `burst` (at once), and
+    `retry_after` in seconds."""
 
     code, status, rpc, close = "rate_exceeded", 429, LIMIT_REACHED, 4013
     retryable = True
     hint = "wait for the time in Retry-After, or raise limits.messages_per_second"
 
-    def __init__(self, per_second: float, burst: int) -> None:
+    def __init__(self, per_second: float, burst: int, retry_after: float) -> None:
         detail = f"too many messages; at most {per_second:g} per second and {burst} at once are accepted"
-        super().__init__(detail, per_second=per_second, burst=burst)
+        super().__init__(detail, per_second=per_second, burst=burst, retry_after=retry_after)
 
 
 class TooManyConnections(RhetorError):
@@ -44,7 +45,7 @@ class TooManyAtOnce(RhetorError):
     """The connection has reached its limit of concurrent work, which is in `data["limit"]`."""
 
     code, status, rpc = "too_many_at_once", 429, LIMIT_REACHED
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "wait until one of them has ended"
 
     def __init__(self, what: str, limit: int) -> None:
@@ -56,7 +57,7 @@ class TooManyBytes(RhetorError):
     messages on WebSockets; `data["limit"]` is in bytes. Small requests are still accepted."""
 
     code, status, rpc, close = "too_many_bytes", 503, LIMIT_REACHED, 4013
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "repeat the request in a moment, or send a smaller one"
 
     def __init__(self, limit: int) -> None:

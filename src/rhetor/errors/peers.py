@@ -110,11 +110,18 @@ class PeerBusy(RhetorError):
     hint = "wait until it is idle, or send the message with if_busy: queue or interrupt"
 
     def __init__(
-        self, peer: str, turn_id: str = "", why: str = "a message is queued", hint: str = hint
+        self,
+        peer: str,
+        turn_id: str = "",
+        why: str = "a message is queued",
+        hint: str = hint,
+        retry_after: float | None = None,
     ) -> None:
         why = f"with turn {turn_id}" if turn_id else f"({why})"
-        turn = {"turn_id": turn_id} if turn_id else {}
-        super().__init__(f"{peer} is busy {why}", peer=peer, hint=hint, **turn)
+        also: dict[str, Any] = {"turn_id": turn_id} if turn_id else {}
+        if retry_after is not None:
+            also["retry_after"] = retry_after
+        super().__init__(f"{peer} is busy {why}", peer=peer, hint=hint, **also)
 
 
 class NotAnswered(RhetorError):

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 RowRef = tuple[str, str, str]  # kind, id, state
 MOST_WAITING = 1000  # messages of a session that may be queued
+QUEUE_SECONDS = 5.0  # after which a client may try again, if that many are queued
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -332,7 +333,8 @@ async def drafts_of(
         waiting = len(await waiting_turns(state.store, session.id))
         if waiting >= MOST_WAITING:
             why = f"{waiting} messages are queued in session {session.id}"
-            raise PeerBusy(peer.name, why=why, hint="wait until some of them have been answered")
+            hint = "wait until some of them have been answered"
+            raise PeerBusy(peer.name, why=why, hint=hint, retry_after=QUEUE_SECONDS)
         payloads.append(TurnQueued(waiting + 1))
     head = None if opens_session(command, peer) else await state.store.head(session.id)
     drafts = [Draft(payload, turn_id) for payload in payloads]

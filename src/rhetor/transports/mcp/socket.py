@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket
 
-from rhetor.errors import LIMIT_REACHED, Malformed, TooManyValues
+from rhetor.errors import Malformed, RhetorError, TooManyAtOnce, TooManyValues
 from rhetor.transports.server.large import check_values
 from rhetor.transports.websocket.connection import SocketConnection, talk
 
@@ -89,8 +89,8 @@ async def _listen(
                 continue
             calls.heard(message)
             if not _note(message, waiting, len(calls)):
-                why = f"at most {MOST_WAITING} requests may wait for an answer"
-                await _refuse(connection, message.id, LIMIT_REACHED, why)
+                full = TooManyAtOnce("requests", MOST_WAITING)
+                await _refuse(connection, message.id, full.rpc, full.detail, _said(full))
                 continue
             await inbox.send(SessionMessage(message, metadata=metadata))
 
@@ -121,6 +121,12 @@ async def _speak(
         await connection.say(said.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
 
 
-async def _refuse(connection: SocketConnection, id: Any, code: int, why: str) -> None:
-    error = {"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": why}}
-    await connection.say(msgspec.json.encode(error))
+def _said(error: RhetorError) -> dict[str, Any]:
+    return {**error.data, "code": error.code, "detail": error.detail, "retryable": error.retryable}
+
+
+async def _refuse(
+    connection: SocketConnection, id: Any, code: int, why: str, data: dict[str, Any] | None = None
+) -> None:
+    error = {"code": code, "message": why} | ({"data": data} if data else {})
+    await connection.say(msgspec.json.encode({"jsonrpc": "2.0", "id": id, "error": error}))

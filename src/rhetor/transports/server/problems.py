@@ -18,6 +18,7 @@ from rhetor.hub.sessions.send import Accepted
 from .headers import CONTENT_POLICY, HSTS, SECURITY_HEADERS, Header, may_require_https
 
 MEDIA_TYPE = "application/problem+json"
+MAY_RETRY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 def body(error: RhetorError) -> dict[str, Any]:
@@ -37,10 +38,8 @@ def body(error: RhetorError) -> dict[str, Any]:
 
 def response(error: RhetorError) -> Response:
     headers = {CONTENT_POLICY[0].decode(): CONTENT_POLICY[1].decode()}
-    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = "1"
-    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers["Retry-After"] = str(math.ceil(error.data.get("retry_after", 1)))
+    if error.status in MAY_RETRY or "retry_after" in error.data:
+        headers["Retry-After"] = str(max(1, math.ceil(error.data.get("retry_after", 1))))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.METHOD_NOT_ALLOWED:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from rhetor.errors import RateExceeded
 
 PER_SECOND, BURST = 50.0, 200
 MOST_CALLERS = 10_000
+
+
+def whole_milliseconds(seconds: float) -> float:
+    """Return the time, rounded up, so that a caller who waits for that long is not too early."""
+    return math.ceil(seconds * 1000) / 1000
 
 
 class Rates:
@@ -31,4 +38,5 @@ class Rates:
         if len(self._buckets) > MOST_CALLERS:
             del self._buckets[next(iter(self._buckets))]
         if refused:
-            raise RateExceeded(self._per_second, self.burst)
+            wait = (min(messages, self.burst) - left) / self._per_second
+            raise RateExceeded(self._per_second, self.burst, whole_milliseconds(wait))

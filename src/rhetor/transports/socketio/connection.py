@@ -53,7 +53,8 @@ class EngineConnection:
     """The server's end of one session, until it is closed: by the client, after a ping without an answer, or
     by `end`. `forget` is called then.
 
-    `is_established`: the client has been admitted to what is served here.
+    `is_established`: the client has been admitted to what is served here. `ended_by`: the error that ended
+    the session, if one did.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class EngineConnection:
         self.origin = origin
         self.max_payload = timing.max_payload
         self.is_established = False
+        self.ended_by: RhetorError | None = None
         self._tally = tally
         self._forget = forget
         self._loop = asyncio.get_running_loop()
@@ -191,6 +193,7 @@ class EngineConnection:
         """Close the session because of this error."""
         if self.is_closed:
             return
+        self.ended_by = error
         self._tally.end(API, error.code)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         invalid = PROTOCOL_ERROR if isinstance(error, Malformed) else INTERNAL

@@ -157,6 +157,8 @@ class EngineEndpoint:
                     await check_values(packet.data)
                 await connection.receive(packet)
                 await asyncio.sleep(0)
+                if connection.ended_by is not None:  # by an earlier packet of this client
+                    raise connection.ended_by
         except RhetorError as error:
             connection.end(error)
             raise

@@ -85,27 +85,38 @@ class HubClient:
                 case PacketType.DISCONNECT:
                     return True
                 case _:
-                    self._node.charge(self._who, API)
+                    await self._charge(packet)
                     await self._answer(packet)
         return False
 
+    async def _charge(self, packet: Packet) -> None:
+        try:
+            self._node.charge(self._who, API)
+        except RhetorError as error:  # the session is closed; the client learns when to return
+            await self._refuse(packet, error)
+            raise
+
     async def _answer(self, packet: Packet) -> None:
-        begin: Begin | None = None
         try:
             answer, begin = await self._answered(packet)
         except (ShuttingDown, TooSlow):
             raise  # this ends the session, not only the request
         except RhetorError as error:
-            answer = self._problem(error)
-            if packet.id is None:  # the client must learn of it nevertheless
-                session_id = dialect.session_of(packet.arguments)
-                name = dialect.ERROR if session_id is None else f"{dialect.ERROR}:{session_id}"
-                await self._client.emit(MAIN, name, dialect.said(error))
-            if isinstance(error, Malformed):
-                self._count_fault()
+            await self._refuse(packet, error)
+            return
         await self._client.acknowledge(packet, [answer])
         if begin is not None:
             begin()
+
+    async def _refuse(self, packet: Packet, error: RhetorError) -> None:
+        problem = self._problem(error)
+        if packet.id is None:  # the client must learn of it nevertheless
+            session_id = dialect.session_of(packet.arguments)
+            name = dialect.ERROR if session_id is None else f"{dialect.ERROR}:{session_id}"
+            await self._client.emit(MAIN, name, dialect.said(error))
+        if isinstance(error, Malformed):
+            self._count_fault()
+        await self._client.acknowledge(packet, [problem])
 
     async def _answered(self, packet: Packet) -> tuple[dict[str, Any], Begin | None]:
         match dialect.decode(packet.arguments):

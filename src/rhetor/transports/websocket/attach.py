@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from rhetor.codec.plain_text import as_text
 from rhetor.domain.event import MessageForwarded, Position
 from rhetor.domain.principal import Principal
-from rhetor.errors import Malformed
+from rhetor.errors import Malformed, RhetorError
 from rhetor.hub.programs.attach import Viewer, forwarded_messages, view
 from rhetor.hub.turns.attribution import title_of
 from rhetor.transports.server.node import Node
@@ -85,17 +85,25 @@ async def _type(connection: SocketConnection, viewer: Viewer) -> None:
         TooManyInvalid: the client sent too many invalid frames.
     """
     async for message in connection.messages():
-        connection.charge(KEYS)
+        try:
+            connection.charge(KEYS)
+        except RhetorError as error:  # the connection is closed; the client learns when to return
+            await _report(connection, error)
+            raise
         if isinstance(message, bytes):
             await viewer.press(message)
         else:
             try:
                 await viewer.resize(*_size(message))
             except Malformed as error:
-                connection.fault(error.code)
-                said = {"type": "error", "code": error.code, "detail": error.detail}
-                await connection.say(msgspec.json.encode(said))
+                await _report(connection, error)
                 connection.count_fault()
+
+
+async def _report(connection: SocketConnection, error: RhetorError) -> None:
+    connection.fault(error.code)
+    said = {**error.data, "type": "error", "code": error.code, "detail": error.detail}
+    await connection.say(msgspec.json.encode(said))
 
 
 class _Size(msgspec.Struct):

@@ -73,7 +73,7 @@ class NamedSocketHandler:
         """
         self._connection.start(self._read(), f"socket {self._socket.id}")
         async for message in self._connection.messages():
-            self._connection.charge(1)
+            await self._charge()
             for said in self._input.decode(message):
                 if isinstance(said, RhetorError):
                     await self._refuse(said)
@@ -81,6 +81,13 @@ class NamedSocketHandler:
                         self._connection.count_fault()
                 else:
                     await self._do(said)
+
+    async def _charge(self) -> None:
+        try:
+            self._connection.charge(1)
+        except RhetorError as error:  # the connection is closed; the client learns when to return
+            await self._refuse(error)
+            raise
 
     async def _do(self, command: SendMessage | KeepBlob) -> None:
         try:

@@ -57,7 +57,12 @@ async def serve(connection: SocketConnection, answer: Answer) -> None:
             async with connection.node.decoding:
                 incoming = jsonrpc.decode(text)
                 await asyncio.sleep(0)  # other tasks run before the params are decoded
-        connection.charge(len(incoming.items))
+        try:
+            connection.charge(len(incoming.items))
+        except RhetorError as error:  # the connection is closed; the client learns why, and when to return
+            calls = [each for each in incoming.items if isinstance(each, Call) and not each.is_notice]
+            await _say(connection, [_error(call, error) for call in calls], incoming.is_batch)
+            raise
         await _take(connection, answer, incoming)
         if incoming.has_fault:
             connection.count_fault()
