@@ -87,6 +87,7 @@ def _node(home: Home, hub: Hub, port: int) -> Node:
     node = Node(hub, access, Logins(), "", str(home.folder), OWNER, wall_clock(), False, lambda: None)
     node.connections = Connections(*PROFILE)
     node.rates = Rates(per_second=1e9, burst=1_000_000)
+    node.byte_rates.per_second = 1_000_000_000_000
     node.addresses = Addresses(port, "bench.localhost", [], [])
     return node
 

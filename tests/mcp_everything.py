@@ -432,6 +432,7 @@ async def main(port: int) -> None:
                 tally=node.tally,
                 attempts=Attempts(),
                 owner="me",
+                rates=node.byte_rates,
                 public=frozenset({"/mcp"}),
                 held=node.held,
                 processes=Processes(dict),

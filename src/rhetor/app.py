@@ -54,7 +54,7 @@ from rhetor.transports.server.gate import App, Gate
 from rhetor.transports.server.held_bytes import HeldBytes
 from rhetor.transports.server.memory import keep_small
 from rhetor.transports.server.node import Node
-from rhetor.transports.server.rates import Rates
+from rhetor.transports.server.rates import ByteRates, Rates
 from rhetor.transports.server.router import Router, Row
 from rhetor.transports.server.server import (
     HubServer,
@@ -126,6 +126,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         owner=node.owner,
         public=NO_TOKEN,
         held=node.held,
+        rates=node.byte_rates,
         processes=Processes(hosts, mark),
         trusts_unidentified=lambda: node.trusts_unidentified,
     )
@@ -271,6 +272,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         programs=made.programs,
         held=HeldBytes(limits.body_bytes_at_once),
         rates=Rates(limits.messages_per_second, limits.messages_burst),
+        byte_rates=ByteRates(limits.bytes_per_second),
         connections=Connections(limits.connections_per_minute, limits.connections_at_once),
         attempts=Attempts(limits.attempts_per_minute),
         trusts_unidentified=made.settings.hub.trust_unidentified,

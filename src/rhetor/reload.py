@@ -135,6 +135,7 @@ class Reloading:
         for instance in list(state.instances.values()):
             keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
+        state.usage.recent.is_counting = new.limits.tokens_per_hour is not None
         state.tool_servers, state.files.max_file_bytes = new.servers, settings.checkpoints.max_file_bytes
         state.budgets.configure(new.budgets)
         node.providers, node.programs = new.access, new.programs
@@ -142,6 +143,7 @@ class Reloading:
         limits = settings.limits
         node.held.limit = limits.body_bytes_at_once
         node.rates = Rates(limits.messages_per_second, limits.messages_burst)
+        node.byte_rates.per_second = limits.bytes_per_second
         node.connections.limit(limits.connections_per_minute, limits.connections_at_once)
         node.attempts.per_minute = limits.attempts_per_minute
         assert node.addresses is not None

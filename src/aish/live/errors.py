@@ -106,9 +106,18 @@ class Invalid(HubError):
 
 
 class LimitExceeded(HubError):
-    """The client exceeded a limit: requests per second, or requests at once."""
+    """The client exceeded a limit, for example of requests per second, or of turns at once.
+    If a retry may succeed, `data["retry_after"]` has the seconds to wait."""
 
-    codes = ("rate_exceeded", "too_many_at_once", "too_many_invalid", "too_many_tokens")
+    codes = (
+        "rate_exceeded",
+        "bytes_exceeded",
+        "too_many_turns",
+        "tokens_exceeded",
+        "too_many_at_once",
+        "too_many_invalid",
+        "too_many_tokens",
+    )
 
 
 class Unavailable(HubError):

@@ -74,6 +74,12 @@ class Principal(Struct, frozen=True, gc=False):
         return AGENT in self.scopes
 
     @property
+    def is_limited(self) -> bool:
+        """Whether the limits of callers apply. They do not on the owner's Unix socket, except to a peer's
+        program."""
+        return not self.local or AGENT in self.scopes
+
+    @property
     def peer(self) -> str | None:
         """The peer whose program is the caller; None for a person."""
         return self.subject.removeprefix(_AGENT_PREFIX) if self.is_agent else None

@@ -12,14 +12,17 @@ from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
 from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
 from .limits import (
+    BytesExceeded,
     FanoutLimit,
     HopLimit,
     RateExceeded,
+    TokensExceeded,
     TooManyAtOnce,
     TooManyBytes,
     TooManyConnections,
     TooManyInvalid,
     TooManyTokens,
+    TooManyTurns,
     TooSlow,
 )
 from .peers import (
@@ -83,6 +86,7 @@ __all__ = [
     "INTERNAL_HINT",
     "LIMIT_REACHED",
     "BudgetConfigured",
+    "BytesExceeded",
     "ContextOverflow",
     "EmptyAnswer",
     "EnvironmentDiffers",
@@ -137,6 +141,7 @@ __all__ = [
     "StoreRefused",
     "TeamConfigured",
     "TextOnly",
+    "TokensExceeded",
     "TooLarge",
     "TooManyAtOnce",
     "TooManyAttempts",
@@ -144,6 +149,7 @@ __all__ = [
     "TooManyConnections",
     "TooManyInvalid",
     "TooManyTokens",
+    "TooManyTurns",
     "TooManyValues",
     "TooSlow",
     "ToolCallRefused",

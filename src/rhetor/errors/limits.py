@@ -18,6 +18,43 @@ class RateExceeded(RhetorError):
         super().__init__(detail, per_second=per_second, burst=burst, retry_after=retry_after)
 
 
+class BytesExceeded(RhetorError):
+    """One caller sent too many bytes; `data` has the limit `per_second`, and `retry_after` in seconds."""
+
+    code, status, rpc, close = "bytes_exceeded", 429, LIMIT_REACHED, 4013
+    retryable = True
+    hint = "wait for the time in Retry-After, or raise limits.bytes_per_second"
+
+    def __init__(self, per_second: int, retry_after: float) -> None:
+        detail = f"too many bytes; at most {per_second} per second are accepted"
+        super().__init__(detail, per_second=per_second, retry_after=retry_after)
+
+
+class TooManyTurns(RhetorError):
+    """As many turns of one caller are running as may run at once. The message was not accepted;
+    `data["retry_after"]` is in seconds."""
+
+    code, status, rpc = "too_many_turns", 429, LIMIT_REACHED
+    retryable, retry_after = True, 1.0
+    hint = "wait until one of them has ended, or raise limits.turns_at_once"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} of your turns are running, which is the limit", limit=limit)
+
+
+class TokensExceeded(RhetorError):
+    """One caller has used as many tokens within an hour as it may. The message was not accepted;
+    `data["retry_after"]` is in seconds."""
+
+    code, status, rpc = "tokens_exceeded", 429, LIMIT_REACHED
+    retryable = True
+    hint = "wait for the time in Retry-After, or raise limits.tokens_per_hour"
+
+    def __init__(self, caller: str, limit: int, retry_after: float) -> None:
+        detail = f"{caller} has used {limit} tokens or more within an hour, which is the limit"
+        super().__init__(detail, limit=limit, retry_after=retry_after)
+
+
 class TooManyConnections(RhetorError):
     """One caller opened too many connections; `data["retry_after"]` is in seconds."""
 

@@ -44,6 +44,11 @@ class Runner(Protocol):
     @property
     def current(self) -> RunningTurn | None: ...
 
+    @property
+    def caller(self) -> str:
+        """The caller whose turn runs, or is about to; empty if there is none, or it is not known yet."""
+        ...
+
     def wake(self) -> None:
         """Run the waiting turns after the current one."""
         ...
@@ -54,6 +59,16 @@ class RunningPlan(Protocol):
 
     @property
     def task(self) -> asyncio.Task[None] | None: ...
+
+    @property
+    def owner(self) -> str:
+        """The caller that started it."""
+        ...
+
+    @property
+    def active(self) -> int:
+        """The number of its steps that have begun and not ended."""
+        ...
 
     @property
     def runs(self) -> Collection[RunningTurn]:

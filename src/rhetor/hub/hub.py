@@ -232,6 +232,8 @@ async def open_hub(
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
         await fold_log(store, state.ids.now())
         await state.usage.load(store, state.ids.now())
+        if limits.tokens_per_hour is not None:
+            await state.usage.recent.load(store, state.ids.now())
         await state.budgets.load(store)
         await identities.load(state.identities, store)
         await teams.load_teams(state)
@@ -277,5 +279,6 @@ async def _sweep(state: State) -> None:
             await states.expire_old(state)
             await checkpoint_limits.sweep(state)
             await retention.sweep(state)
+            await state.usage.recent.sweep(state.store, state.ids.now())
         except Exception:  # a bug or the store; the next sweep retries
             log.exception("expiry sweep failed")

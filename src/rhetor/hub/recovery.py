@@ -108,7 +108,7 @@ async def _resume(state: State, turn: TurnRow) -> bool:
     instance = next((i for i in instances_of(state, turn.peer) if i.entry.session_id == turn.stream), None)
     if row is None or instance is None:
         return False
-    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
+    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream, turn.owner)
     runner.resume(session_of(row), turn, instance, await received(state.store, turn))
     return True
 
@@ -128,7 +128,7 @@ async def _take_up(state: State, turn: TurnRow, pause: Pause) -> bool:
     session = session_of(row) if row is not None else None
     if session is None or not session.takes_messages or not state.peers.has(turn.peer):
         return False
-    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream)
+    runner = state.runners[turn.stream] = SessionRunner(state, turn.stream, turn.owner)
     runner.take_up(session, turn, pause, await received(state.store, turn))
     return True
 

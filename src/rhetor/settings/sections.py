@@ -293,7 +293,9 @@ class BulkSettings(Section, frozen=True):
 class LimitSettings(Section, frozen=True):
     """Limits of one caller over TCP. `connections_per_minute` (new ones) and `connections_at_once` count
     WebSockets and event streams. `messages_per_second` applies per API; `messages_burst` may be sent at once.
-    `attempts_per_minute`: invalid credentials from one address that are answered with 401.
+    `bytes_per_second`: of bodies and messages. `attempts_per_minute`: invalid credentials from one address
+    that are answered with 401. `turns_at_once`: running turns. `tokens_per_hour`: of input and
+    output together, within any 60 minutes; without it, there is no limit.
     `body_bytes_at_once`: of the bodies of all requests, and the messages on all WebSockets."""
 
     message_bytes: Count = 1_048_576
@@ -303,8 +305,11 @@ class LimitSettings(Section, frozen=True):
     connections_at_once: Count = 1000
     messages_per_second: Annotated[float, Meta(gt=0)] = 50
     messages_burst: Count = 200
+    bytes_per_second: Count = 16_777_216
     attempts_per_minute: Count = 5
     body_bytes_at_once: Count = 134_217_728
+    turns_at_once: Count = 200
+    tokens_per_hour: Count | None = None
 
 
 class Settings(Section, frozen=True):

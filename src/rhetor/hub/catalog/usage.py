@@ -19,6 +19,8 @@ from rhetor.domain.session import Session
 from rhetor.domain.usage import Amounts, Cell, Counted, Source, Turns, TurnUsage, count, day_of, start_of
 from rhetor.store.base import Addition, Catalog, Row
 
+from .recent_tokens import RecentTokens
+
 KIND, SESSION = "usage", "usage_session"
 MOST_WRITTEN = 100_000  # rows of sessions that are known to be in the catalog
 MOST_TOTALS = 1_000
@@ -28,24 +30,28 @@ _amounts = msgspec.json.Decoder(Amounts).decode
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """What to commit with events that report usage or end a turn."""
+    """What to commit with events that report usage or end a turn. `at`: their time, Unix time in
+    milliseconds."""
 
     adds: Sequence[Addition] = ()
     rows: Sequence[Row] = ()
     counted: Counted | None = None
+    at: int = 0
 
 
 NOTHING = Spent()
 
 
 class Usage:
-    """Counts what turns use. If it was loaded, it also has the sums of the current month in memory."""
+    """Counts what turns use. If it was loaded, it also has the sums of the current month in memory.
+    `recent`: what was used within the last hour, if there is a limit for that."""
 
     def __init__(self) -> None:
         self._turns = Turns()
         self._written: set[str] = set()
         self._month: dict[Cell, Amounts] | None = None
         self._totals: dict[tuple[str, str, str], Amounts] = {}
+        self.recent = RecentTokens()
 
     async def load(self, catalog: Catalog, now: int) -> None:
         """Read the sums of the current month, so that `total` returns them. `now`: Unix time in
@@ -84,7 +90,8 @@ class Usage:
         known = self._turns.get(turn_id)
         turn = replace(known, started=True) if running else known
         counted = count(source, turn, payloads, day_of(at))
-        return Spent(additions(counted.amounts), self._rows(source, counted.sessions), counted)
+        adds = [*additions(counted.amounts), *self.recent.additions(counted.amounts, at)]
+        return Spent(adds, self._rows(source, counted.sessions), counted, at)
 
     def stored(self, turn_id: str | None, spent: Spent) -> None:
         """Note that the commit was made."""
@@ -94,6 +101,7 @@ class Usage:
         if len(self._written) > MOST_WRITTEN:
             self._written.clear()
         self._written.update(row.id for row in spent.rows)
+        self.recent.note(spent.counted.amounts, spent.at)
         if self._month is not None:
             for cell, more in spent.counted.amounts.items():
                 self._month[cell] = self._month.get(cell, Amounts()) + more

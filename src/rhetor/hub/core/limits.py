@@ -39,7 +39,8 @@ class Limits(msgspec.Struct, frozen=True):
     `permission_seconds`: how long a permission request waits for an answer. `detach_ttl`: how long an
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
-    reached. `checkpoints`: which are made and kept. `retention`: which events are kept.
+    reached. `checkpoints`: which are made and kept. `retention`: which events are kept. `turns_at_once` and
+    `tokens_per_hour`: of one caller.
     """
 
     session_ttl: float = 3600.0
@@ -55,6 +56,8 @@ class Limits(msgspec.Struct, frozen=True):
     on_pause: str = "ask"
     checkpoints: CheckpointLimits = CheckpointLimits()
     retention: Retention = Retention()
+    turns_at_once: int = 200
+    tokens_per_hour: int | None = None
 
 
 class Upkeep(msgspec.Struct):

@@ -41,6 +41,7 @@ from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
+from rhetor.hub.turns.caller_limits import free_turns
 from rhetor.hub.turns.context import context_for, context_sent
 from rhetor.hub.turns.peer_call import call_peer
 from rhetor.hub.turns.pending import PendingRequests
@@ -79,6 +80,16 @@ class PlanRun:
         self._end_is_logged = False
         self._nothing_left = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def owner(self) -> str:
+        """The caller that started the plan."""
+        return self._row.owner
+
+    @property
+    def active(self) -> int:
+        """The number of steps that have begun and not ended."""
+        return len(self._active)
 
     @property
     def runs(self) -> Collection[TurnRun]:
@@ -125,8 +136,15 @@ class PlanRun:
             self._nothing_left.set()
 
     def _free_places(self) -> int | None:
+        """Return how many steps may start now, None for all. If the caller has reached its limit of turns,
+        one step at a time runs nevertheless, so that the plan comes to its end."""
         most = self._command.max_parallel
-        return None if most is None else most - len(self._active)
+        places = None if most is None else most - len(self._active)
+        free = free_turns(self._state, self._principal)
+        if free is None:
+            return places
+        free = max(free, 0 if self._active else 1)
+        return free if places is None else min(places, free)
 
     async def _run_step(self, step: Step) -> None:
         """Run one step to its end. An error fails this step only."""
@@ -300,7 +318,8 @@ class PlanRun:
             context=step.context,
         )
         cause = self._cause() or Cause(self._row.id)
-        accepted = await self._persist(lambda: send(self._state, self._principal, command, cause=cause))
+        given = self._state, self._principal, command
+        accepted = await self._persist(lambda: send(*given, cause=cause, counts=False))
         self._via[step.id] = (*via, accepted.peer)
         self._sessions[step.id] = accepted.session_id
         started = StepStarted(step.id, accepted.peer, accepted.session_id, accepted.turn_id)

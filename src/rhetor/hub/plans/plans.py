@@ -17,7 +17,8 @@ from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
 from rhetor.hub.sessions.states import owned_session
-from rhetor.hub.turns.attribution import passed_through
+from rhetor.hub.turns.attribution import cause_of, passed_through
+from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.store.base import Draft
 
 from .plan_run import PlanRun
@@ -46,6 +47,8 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
         Unprocessable: the steps have a cycle, an unknown dependency or a duplicate id.
         HopLimit: a message would pass through more peers than allowed.
         Malformed, TooLarge: the message of a first step is empty, not valid Unicode, or too large.
+        TooManyTurns: as many of the caller's turns are running as may run at once.
+        TokensExceeded: the caller has used too many tokens within the last hour.
         KeyReused: the command id was used with another command.
         StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
@@ -55,6 +58,8 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
     plan.check(state.limits.hops - len(passed_through(state, principal)))
     for step in steps:
         await _check_step(state, principal, step, command.stdin)
+    require_turn(state, principal)
+    require_tokens(state, principal, cause_of(state, principal))
     return await state.background.complete(_begin(state, principal, command, plan), "plan")
 
 

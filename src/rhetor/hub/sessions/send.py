@@ -39,6 +39,7 @@ from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
+from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
@@ -76,12 +77,15 @@ async def send(
     command: SendMessage,
     fulfils: RowRef | None = None,
     cause: Cause | None = None,
+    *,
+    counts: bool = True,
 ) -> Accepted:
     """Accept a message. When this returns, the message is durable, and its turn runs or waits.
 
     `fulfils`: a row of the catalog (kind, id, state) that is dropped in the same commit. `cause`: the
-    original from which the message follows; None: that of the question which the caller, a peer's program,
-    is answering.
+    original from which the message follows; the caller's limits do not apply then. None: the caller sends it
+    now, and its cause is that of the question which the caller, a peer's program, is answering. `counts`: the
+    turn counts among those that the caller has running. The steps of a plan do not: the plan counts them.
 
     Raises:
         UnknownPeer, NoCapablePeer: there is no such peer.
@@ -89,6 +93,9 @@ async def send(
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
         Unprocessable: the session belongs to a peer other than the one named.
         SessionOver: the session was stopped or has expired.
+        TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
+            in its session is accepted.
+        TokensExceeded: the caller has used too many tokens within the last hour.
         PeerBusy: `if_busy` is "refuse" and the message would have to wait; or `MOST_WAITING` messages are
             queued in the session.
         HopLimit: the message has passed through the maximum number of peers.
@@ -98,7 +105,8 @@ async def send(
     state.require_open()
     if not _presses_enter(command):
         check_content(command.content, state.limits.message_bytes)
-    return await state.background.complete(_send(state, principal, command, fulfils, cause), "send")
+    work = _send(state, principal, command, fulfils, cause, counts)
+    return await state.background.complete(work, "send")
 
 
 def _presses_enter(command: SendMessage) -> bool:
@@ -112,10 +120,14 @@ async def _send(
     command: SendMessage,
     fulfils: RowRef | None,
     cause: Cause | None,
+    counts: bool,
 ) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
-    source = MessageSource(via, _without_own(cause or cause_of(state, principal), principal))
+    origin = _without_own(cause or cause_of(state, principal), principal)
+    if cause is None:
+        require_tokens(state, principal, origin)
+    source = MessageSource(via, origin, principal.subject if counts else "", is_callers=cause is None)
     try:
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
@@ -158,7 +170,10 @@ async def _attempt(
     if fulfils is not None and await state.store.get(*fulfils[:2]) is None:
         raise NotFound(*fulfils[:2])
     return await _accept(
-        state, principal, command, PreparedMessage(session, peer, match, message, taken, fulfils)
+        state,
+        principal,
+        command,
+        PreparedMessage(session, peer, match, message, taken, fulfils, source),
     )
 
 
@@ -218,7 +233,9 @@ async def _accept(
             require_rest(state, peer, session.id)
     direct = runner is None and session.state is SessionState.ACTIVE
     opened = opens_session(command, peer)
-    own_runner = SessionRunner(state, session.id, held=True) if direct else None
+    if direct and prepared.source.is_callers:
+        require_turn(state, principal)
+    own_runner = SessionRunner(state, session.id, prepared.source.counted, held=True) if direct else None
     if own_runner is not None:
         state.runners[session.id] = own_runner  # before the commit, so that later messages are queued
     try:
@@ -278,10 +295,13 @@ async def _replayed(state: State, committed: Committed, peer: Peer, match: Match
 
 class MessageSource(msgspec.Struct, frozen=True):
     """Where a message comes from: the peers that it passed through, and the original, if it follows from
-    another message."""
+    another message. `counted`: the caller among whose running turns its turn counts; empty if it does not.
+    `is_callers`: the caller sends it now; it is no consequence of an accepted one."""
 
     via: tuple[str, ...]
     cause: Cause | None
+    counted: str
+    is_callers: bool
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):
@@ -294,6 +314,7 @@ class PreparedMessage(msgspec.Struct, frozen=True):
     message: MessageAccepted
     taken: MessageContext
     fulfils: RowRef | None
+    source: MessageSource
 
     @property
     def still_due(self) -> list[Expect]:

@@ -15,7 +15,7 @@ from rhetor.domain.event import Position, SessionStateChanged, TurnCompleted, Tu
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Session, SessionState
-from rhetor.domain.turn import Turn, TurnState
+from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import INTERNAL_HINT, StateConflict
 from rhetor.hub.active import ProgramInstance
@@ -46,17 +46,25 @@ class SessionRunner:
     """Runs the turns of one session. It exists while a turn of the session runs or waits.
 
     The runner reads from the catalog which turns wait, and has no queue of its own. A runner that is `held`
-    belongs to a message whose commit is in progress: it runs nothing until `begin` is called.
+    belongs to a message whose commit is in progress: it runs nothing until `begin` is called. `caller`: whose
+    turn it will run, if that is known.
     """
 
-    def __init__(self, state: State, session_id: str, *, held: bool = False) -> None:
+    def __init__(self, state: State, session_id: str, caller: str = "", *, held: bool = False) -> None:
         self._state = state
         self._session_id = session_id
+        self._caller = caller
         self.task: asyncio.Task[None] | None = None
         self.current: TurnRun | None = None
         self._checked = False
         self._held = held
         self._wanted = False
+
+    @property
+    def caller(self) -> str:
+        """The caller whose turn runs, or is about to; empty if there is none, or it is not known yet."""
+        current = self.current
+        return "" if current is not None and current.turn.state not in OPEN else self._caller
 
     def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
         """Release a held runner.
@@ -129,6 +137,7 @@ class SessionRunner:
 
     async def _run_waiting_turn(self, session: Session, row: TurnRow) -> None:
         store, turn = self._state.store, _turn(row)
+        self._caller = row.owner
         still_waiting = [Expect("turn", row.id, frozenset({TurnState.ACCEPTED}))]
         running = row.become(TurnState.RUNNING).row()
         try:
@@ -190,7 +199,7 @@ class SessionRunner:
             log.exception("continuing a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
         finally:
-            self.current = None
+            self.current, self._caller = None, ""
         await self._run(None)
 
     async def _run_turn(
@@ -210,7 +219,7 @@ class SessionRunner:
             log.exception("running a turn failed", extra={"session": session.id, "turn": row.id})
             await self._try_fail(session, row, error)
         finally:
-            self.current = None
+            self.current, self._caller = None, ""
 
     async def _try_fail(self, session: Session, row: TurnRow, error: Exception) -> None:
         """Do the same as `_fail`. If that fails too, the turn is ended when the hub starts again."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .http import HttpServer
 
 METHODS = ("DELETE", "POST")
+MESSAGES = "mcp.messages"
+MESSAGE = 1 / 20  # of a message that is sent to a peer: a client may list tools and send pings
 
 
 class Endpoint:
@@ -58,6 +60,16 @@ class Endpoint:
         assert self._direct is not None
         return self._direct
 
+    def charge(self, who: Principal, size: int = 0) -> None:
+        """Count a message of a caller, besides the call of a tool that may be in it. `size`: its bytes,
+        unless they are counted elsewhere.
+
+        Raises:
+            RateExceeded, BytesExceeded: the caller has sent too many messages, or bytes.
+        """
+        self._node.charge_bytes(who, size)
+        self._node.charge(who, MESSAGES, MESSAGE)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. It counts among the caller's open connections, and ends when the caller's
         credential does.
@@ -65,7 +77,7 @@ class Endpoint:
         Raises:
             NotFound, MethodNotAllowed: it is neither POST nor DELETE.
             TooLarge, TooManyValues: its body is too large.
-            TooManyConnections: the caller has reached its limit.
+            TooManyConnections, RateExceeded, BytesExceeded: the caller has reached its limit.
         """
         if scope["type"] != "http":
             raise NotFound("route", scope["path"])
@@ -75,10 +87,12 @@ class Endpoint:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         state = scope["state"]
         state["api"], state["traffic"] = API, self._node.tally.traffic[API]
+        who: Principal | None = state["principal"]
+        if who is not None:
+            self.charge(who)
         body = await _body(receive)
         again = _receiving(body, receive)
         http = self._http or await self._started()
-        who: Principal | None = state["principal"]
         if who is None:  # the route is public: there is no caller to count
             await http.serve(None, body, scope, again, send)
             return

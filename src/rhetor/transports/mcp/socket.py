@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 
 from rhetor.errors import Malformed, RhetorError, TooManyAtOnce, TooManyValues
 from rhetor.transports.server.large import check_values
+from rhetor.transports.server.rates import size_of
 from rhetor.transports.websocket.connection import SocketConnection, talk
 
 from .caller import BODY_BYTES, MOST_VALUES, McpCaller
@@ -71,6 +72,7 @@ async def _listen(
     metadata = ServerMessageMetadata(request_context=McpCaller(connection.who, connection.node))
     async with inbox:
         async for text in connection.messages():
+            endpoint_of(connection.node).charge(connection.who, size_of(text))
             try:
                 if len(text) > BODY_BYTES:
                     raise ValueError(f"the message is larger than {BODY_BYTES} bytes")

@@ -25,6 +25,7 @@ CSV = "text/csv"
 MEDIA_TYPES: dict[Any, str] = {str: TEXT, Html: "text/html"}
 AFTER = msgspec.json.schema(After)
 REF = "#/components/schemas/{name}"
+RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
 EVERYWHERE: tuple[type[e.RhetorError], ...] = (
     e.Malformed,
     e.Unauthenticated,
@@ -160,14 +161,16 @@ def _errors(row: Route, schemas: _Schemas) -> Schema:
     if row.body is not None or row.query is not None or "{" in row.path:
         errors.append(e.Unprocessable)
     if row.body is not None:
-        errors += [e.UnsupportedMedia, e.TooManyValues, e.TooManyBytes]
+        errors += [e.UnsupportedMedia, e.TooManyValues, e.TooManyBytes, e.BytesExceeded]
     if row.streams is not Streams.NEVER:
         errors.append(e.TooManyConnections)
     codes: dict[int, list[str]] = {}
     for error in dict.fromkeys(errors):
         codes.setdefault(error.status, []).append(error.code)
     problem = {"schema": schemas.of(Problem)}
-    return {
-        str(status): {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: problem}}
-        for status, names in sorted(codes.items())
-    }
+    found: Schema = {}
+    for status, names in sorted(codes.items()):
+        found[str(status)] = {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: problem}}
+        if status in problems.MAY_RETRY:
+            found[str(status)]["headers"] = RETRY_AFTER
+    return found

@@ -39,6 +39,7 @@ Errors = tuple[type[e.RhetorError], ...]
 
 STORED: Errors = (e.StoreRefused, e.ShuttingDown)
 PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
+BEGUN: Errors = (e.TooManyTurns, e.TokensExceeded)
 SENT: Errors = (
     *PEER,
     e.NotFound,
@@ -46,6 +47,7 @@ SENT: Errors = (
     e.SessionOver,
     e.KeyReused,
     e.EnvironmentDiffers,
+    *BEGUN,
     e.Unprocessable,
     *STORED,
 )
@@ -54,7 +56,7 @@ PLACE: Errors = (e.NotFound, e.PositionLost, *STORED)
 CURSOR: Errors = (*PLACE, e.MalformedCursor)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
-ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *STORED)
+ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *BEGUN, *STORED)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused, e.HostSilent)
 ANSWER: Errors = (*SENT, *PROGRAM, e.NotRunning, e.TurnFailure, e.ProviderTimeout)

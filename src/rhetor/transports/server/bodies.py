@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from rhetor.domain.principal import Principal
 from rhetor.errors import RequestTimeout, TooLarge
 
 from .flow import BODY_BYTES, EXTENSION
 from .headers import with_policy
 from .held_bytes import Share
+from .rates import ByteRates
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,11 +62,17 @@ def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
 
 
 def bounded(
-    receive: Receive, state: MutableMapping[str, Any], share: Share, is_here: Callable[[], bool]
+    receive: Receive,
+    state: MutableMapping[str, Any],
+    share: Share,
+    is_here: Callable[[], bool],
+    rates: ByteRates,
 ) -> Receive:
     """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
-    for the whole body to `BODY_SECONDS`, and all bodies together to what `share` is a part of. `is_here`:
-    whether the rest of the body has already arrived."""
+    for the whole body to `BODY_SECONDS`, all bodies together to what `share` is a part of, and those of the
+    caller to `rates`. `is_here`: whether the rest of the body has already arrived."""
+    who: Principal | None = state["principal"]
+    limited = who.subject if who is not None and who.is_limited else None
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
 
@@ -75,6 +83,11 @@ def bounded(
         message = await (receive() if is_here() else _in_time(receive, ends))
         size = len(message.get("body", b""))
         state["traffic"].received += size
+        if size and limited is not None:
+            now = asyncio.get_running_loop().time()
+            if not taken:
+                rates.check(limited, now)
+            rates.note(limited, size, now)
         taken += size
         share.grow(size)
         if taken > BODY_BYTES:

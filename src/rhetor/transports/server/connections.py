@@ -39,12 +39,6 @@ class Connection(Struct, eq=False):
             self.task.cancel()
 
 
-def is_limited(principal: Principal) -> bool:
-    """Return whether limits apply to a caller. Callers on the owner's Unix socket are exempt, unless they run
-    as a peer."""
-    return not principal.local or principal.is_agent
-
-
 class Connections:
     """The open connections, limited for each caller. `per_minute`: how many a caller may open in any 60
     seconds; `at_once`: how many it may have open."""
@@ -73,7 +67,7 @@ class Connections:
             TooManyConnections: the caller has reached a limit.
             RhetorError: the error that `Connection.end` was called with.
         """
-        subject = principal.subject if is_limited(principal) else None
+        subject = principal.subject if principal.is_limited else None
         if subject is not None:
             self._admit(subject, asyncio.get_running_loop().time(), is_new=is_new)
             self._held[subject] += 1

@@ -34,6 +34,7 @@ from .bodies import Receive, Scope, Send, bodiless, bounded, counted, refuse_lar
 from .counters import REST, Tally, api_of
 from .flow import EXTENSION
 from .held_bytes import HeldBytes, Share
+from .rates import ByteRates
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -65,8 +66,8 @@ class Gate:
 
     `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
     socket. A process that descends from a peer's program is the agent, not the owner, whatever its
-    credentials. `held`: the bodies of all requests. `trusts_unidentified`: a caller whose process is not
-    known counts as the owner.
+    credentials. `held`: the bodies of all requests; `rates`: those of each caller. `trusts_unidentified`: a
+    caller whose process is not known counts as the owner.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Gate:
         owner: str,
         public: frozenset[str],
         held: HeldBytes,
+        rates: ByteRates,
         processes: Processes,
         trusts_unidentified: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -93,6 +95,7 @@ class Gate:
         self._owner = owner
         self._public = public
         self._held = held
+        self._rates = rates
         self._processes = processes
         self._tcp_clients = TcpClients(processes)
         self._trusts_unidentified = trusts_unidentified
@@ -137,7 +140,7 @@ class Gate:
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
                 scope, send = {**scope, "method": "GET"}, bodiless(send)
-            await self._app(scope, bounded(receive, state, share, is_here), send)
+            await self._app(scope, bounded(receive, state, share, is_here, self._rates), send)
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory

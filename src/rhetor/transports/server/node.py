@@ -23,10 +23,10 @@ from rhetor.hub.hub import Hub
 from rhetor.hub.identity.refresh import Refreshes
 
 from .certificate import Certificate
-from .connections import Connections, is_limited
+from .connections import Connections
 from .counters import REST, Tally
 from .held_bytes import HeldBytes
-from .rates import Rates
+from .rates import ByteRates, Rates
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
@@ -157,6 +157,7 @@ class Node:
     reload: Callable[[], Awaitable[Reloaded]] = _nothing_changed
     programs: Programs = field(default_factory=NoPrograms)
     rates: Rates = field(default_factory=Rates)
+    byte_rates: ByteRates = field(default_factory=ByteRates)
     connections: Connections = field(default_factory=Connections)
     attempts: Attempts = field(default_factory=Attempts)
     tally: Tally = field(default_factory=Tally)
@@ -181,8 +182,20 @@ class Node:
         Raises:
             RateExceeded: the caller has sent too many.
         """
-        if is_limited(who):
+        if who.is_limited:
             self.rates.take(who.subject, api, asyncio.get_running_loop().time(), messages)
+
+    def charge_bytes(self, who: Principal, size: int) -> None:
+        """Count bytes that a caller has sent, in one message or one request. Callers on the owner's Unix
+        socket are exempt.
+
+        Raises:
+            BytesExceeded: the caller had already sent too many.
+        """
+        if who.is_limited:
+            now = asyncio.get_running_loop().time()
+            self.byte_rates.check(who.subject, now)
+            self.byte_rates.note(who.subject, size, now)
 
     def charge_steps(self, who: Principal, steps: int) -> None:
         """Count the steps of a plan, up to one burst. The request itself is already counted."""

@@ -54,7 +54,7 @@ class EngineConnection:
     by `end`. `forget` is called then.
 
     `is_established`: the client has been admitted to what is served here. `ended_by`: the error that ended
-    the session, if one did.
+    the session, if one did. `charge` counts bytes that the caller has sent, once it is known.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class EngineConnection:
         self.max_payload = timing.max_payload
         self.is_established = False
         self.ended_by: RhetorError | None = None
+        self.charge: Callable[[int], None] = _uncounted
         self._tally = tally
         self._forget = forget
         self._loop = asyncio.get_running_loop()
@@ -270,6 +271,9 @@ class EngineConnection:
     def _lose(self) -> None:
         self._close_websocket(NO_PONG, "no pong")
         self.close()
+
+
+def _uncounted(size: int) -> None: ...
 
 
 def _refuse(payload: bytes) -> bool:

@@ -27,6 +27,7 @@ from rhetor.transports.server.disconnect import CallerGone, while_connected
 from rhetor.transports.server.flow import EXTENSION
 from rhetor.transports.server.held_bytes import UNLIMITED, HeldBytes, Share
 from rhetor.transports.server.large import check_values
+from rhetor.transports.server.rates import size_of
 
 from .connection import API, EngineConnection, Origin
 
@@ -65,6 +66,7 @@ class EngineEndpoint:
         self._tally = tally
         self._held = held
         self._connections: dict[str, EngineConnection] = {}
+        self._limited: dict[str, RhetorError] = {}  # the last sessions that a limit has ended
         self._posting: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,7 +85,8 @@ class EngineEndpoint:
             return
         state["traffic"] = self._tally.traffic[API]
         if scope["method"] == "POST":
-            payload = await self._post(self._found(sid, origin), receive)
+            is_counted = origin.principal is not None
+            payload = await self._post(self._found(sid, origin), receive, is_counted=is_counted)
         elif scope["method"] != "GET":
             raise Malformed("a session of long polling needs GET or POST")
         elif sid:
@@ -108,7 +111,12 @@ class EngineEndpoint:
         return connection
 
     def _drop(self, sid: str) -> None:
-        self._connections.pop(sid, None)
+        connection = self._connections.pop(sid, None)
+        error = connection.ended_by if connection is not None else None
+        if error is not None and "retry_after" in error.data:
+            self._limited[sid] = error.with_traceback(None)
+            if len(self._limited) > MOST_NEW:
+                del self._limited[next(iter(self._limited))]
 
     def _count_new(self) -> int:
         return sum(not connection.is_established for connection in self._connections.values())
@@ -129,6 +137,8 @@ class EngineEndpoint:
         connection = self._connections.get(sid)
         if connection is not None:
             connection.close_if_overdue()
+        if sid in self._limited:  # a client that polls learns when to return
+            raise self._limited[sid]
         if connection is None or connection.is_closed:
             raise Malformed("unknown session; open a new one with a request without sid")
         if not connection.origin.is_same(origin):
@@ -144,7 +154,8 @@ class EngineEndpoint:
             connection.close()  # a payload may have been lost with the request
             raise
 
-    async def _post(self, connection: EngineConnection, receive: Receive) -> bytes:
+    async def _post(self, connection: EngineConnection, receive: Receive, *, is_counted: bool) -> bytes:
+        """Take the packets of a request. `is_counted`: its bytes were counted when they arrived."""
         if connection.is_on_websocket:
             raise Malformed("the session was upgraded to a WebSocket, and must not be posted to")
         if connection.sid in self._posting:
@@ -152,7 +163,10 @@ class EngineEndpoint:
             raise Malformed("another POST of this session is in progress; the session is closed")
         self._posting.add(connection.sid)
         try:
-            for packet in engineio.decode_payload(await _body(receive, connection.max_payload)):
+            body = await _body(receive, connection.max_payload)
+            if not is_counted:
+                connection.charge(len(body))
+            for packet in engineio.decode_payload(body):
                 if isinstance(packet.data, str) and len(packet.data) > LARGE_BYTES:
                     await check_values(packet.data)
                 await connection.receive(packet)
@@ -180,7 +194,7 @@ class EngineEndpoint:
             if not sid:
                 connection.attach(protocol)
                 await connection.send(engineio.handshake(connection.sid, [], self._timing))
-            while (packet := await _packet(socket, connection.max_payload)) is not None:
+            while (packet := await _packet(socket, connection.max_payload, connection.charge)) is not None:
                 await connection.receive(packet)
         except RhetorError as error:
             connection.end(error)
@@ -209,20 +223,26 @@ class EngineEndpoint:
         return not connection.is_closed
 
 
-async def _packet(socket: WebSocket, most: int) -> Packet | None:
-    """Return the next packet; None if the client has closed the connection.
+def _ignore(size: int) -> None: ...
+
+
+async def _packet(socket: WebSocket, most: int, charge: Callable[[int], None] = _ignore) -> Packet | None:
+    """Return the next packet; None if the client has closed the connection. `charge` counts its bytes.
 
     Raises:
         Malformed: the message is not a packet.
         TooLarge: it is too large.
+        BytesExceeded: the client has sent too much.
     """
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         return None
     text = message.get("text")
     data: str | bytes = message["bytes"] if text is None else text
-    if len(data) > most or (isinstance(data, str) and len(data) * 4 > most and len(data.encode()) > most):
+    size = size_of(data)
+    if size > most:
         raise TooLarge("a message", most)
+    charge(size)
     return engineio.decode(data)
 
 

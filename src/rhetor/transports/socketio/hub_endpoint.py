@@ -112,7 +112,9 @@ async def _admitted(
         async with asyncio.timeout(CONNECT_SECONDS):
             async for packet in packets:
                 try:
-                    return await _caller(node, client.connection.origin, packet, stack)
+                    caller = await _caller(node, client.connection.origin, packet, stack)
+                    client.connection.charge = partial(node.charge_bytes, caller[0])
+                    return caller
                 except RhetorError as error:
                     node.tally.fault(API, error.code)
                     await _refuse(client, packet, error)

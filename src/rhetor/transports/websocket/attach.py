@@ -86,7 +86,7 @@ async def _type(connection: SocketConnection, viewer: Viewer) -> None:
     """
     async for message in connection.messages():
         try:
-            connection.charge(KEYS)
+            connection.charge(message, KEYS)
         except RhetorError as error:  # the connection is closed; the client learns when to return
             await _report(connection, error)
             raise

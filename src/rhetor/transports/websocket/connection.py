@@ -22,6 +22,7 @@ from rhetor.store.base import Record
 from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
 from rhetor.transports.server.following import follow
 from rhetor.transports.server.node import Node
+from rhetor.transports.server.rates import size_of
 
 if TYPE_CHECKING:  # the library behind it is loaded for the first WebSocket
     from rhetor.transports.server.websocket_protocol import SocketProtocol
@@ -85,12 +86,13 @@ class SocketConnection:
             text = message.get("text")
             yield message["bytes"] if text is None else text
 
-    def charge(self, messages: float = 1) -> None:
-        """Count messages of the client.
+    def charge(self, content: str | bytes, messages: float = 1) -> None:
+        """Count what the client has sent as one message. `messages`: how many it counts as.
 
         Raises:
-            RateExceeded: the client has sent too many.
+            RateExceeded, BytesExceeded: the client has sent too many messages, or bytes.
         """
+        self.node.charge_bytes(self.who, size_of(content))
         self.node.charge(self.who, self.api, messages)
 
     def count(self, size: int) -> None:

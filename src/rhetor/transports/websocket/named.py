@@ -73,7 +73,7 @@ class NamedSocketHandler:
         """
         self._connection.start(self._read(), f"socket {self._socket.id}")
         async for message in self._connection.messages():
-            await self._charge()
+            await self._charge(message)
             for said in self._input.decode(message):
                 if isinstance(said, RhetorError):
                     await self._refuse(said)
@@ -82,9 +82,9 @@ class NamedSocketHandler:
                 else:
                     await self._do(said)
 
-    async def _charge(self) -> None:
+    async def _charge(self, message: str | bytes) -> None:
         try:
-            self._connection.charge(1)
+            self._connection.charge(message)
         except RhetorError as error:  # the connection is closed; the client learns when to return
             await self._refuse(error)
             raise

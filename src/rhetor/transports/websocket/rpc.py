@@ -58,7 +58,7 @@ async def serve(connection: SocketConnection, answer: Answer) -> None:
                 incoming = jsonrpc.decode(text)
                 await asyncio.sleep(0)  # other tasks run before the params are decoded
         try:
-            connection.charge(len(incoming.items))
+            connection.charge(text, len(incoming.items))
         except RhetorError as error:  # the connection is closed; the client learns why, and when to return
             calls = [each for each in incoming.items if isinstance(each, Call) and not each.is_notice]
             await _say(connection, [_error(call, error) for call in calls], incoming.is_batch)
