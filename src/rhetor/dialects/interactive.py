@@ -26,7 +26,7 @@ from rhetor.domain import event as ev
 from rhetor.domain.plan import IfBusy
 from rhetor.domain.session import SessionState, Voice
 from rhetor.domain.tool import MOST, Tool
-from rhetor.errors import TooLarge
+from rhetor.errors import RhetorError, TooLarge
 from rhetor.store.base import Record
 
 from .notices import TURN_ENDS, numbered, shared
@@ -302,6 +302,12 @@ def _chunk(
 def _notice(method: str, record: Record, body: dict[str, Any], place: dict[str, Any]) -> bytes:
     turn = {"turnId": record.turn_id} if record.turn_id else {}
     return notice(method, {"sessionId": record.stream, **body, **turn, **place})
+
+
+def unshared(session_id: str, error: RhetorError) -> bytes:
+    """Return the last frame of a session that the client may no longer read."""
+    why = {"reason": error.code, "detail": error.detail}
+    return notice("SessionStatusNotification", {"sessionId": session_id, "status": Status.STOPPED, **why})
 
 
 def names(event: ev.Event) -> tuple[str, ...]:

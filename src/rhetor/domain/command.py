@@ -105,6 +105,22 @@ class StopSession(Struct, frozen=True, gc=False):
     session_id: str
 
 
+class ShareSession(Struct, frozen=True, gc=False):
+    """Let another subject read a session, and do there what needs one of `scopes`. It replaces an earlier
+    share with the subject."""
+
+    session_id: str
+    subject: str
+    scopes: tuple[str, ...] = ()
+
+
+class UnshareSession(Struct, frozen=True, gc=False):
+    """Take a share back."""
+
+    session_id: str
+    subject: str
+
+
 class MakeCheckpoint(Struct, frozen=True, gc=False):
     """Give a position of the session a name. `cursor`: the position; None means the head."""
 
@@ -296,6 +312,8 @@ Command = (
     | InterruptSession
     | AbandonTurn
     | StopSession
+    | ShareSession
+    | UnshareSession
     | MakeCheckpoint
     | RestoreSession
     | ForkSession

@@ -85,6 +85,11 @@ class Principal(Struct, frozen=True, gc=False):
         return self.subject.removeprefix(_AGENT_PREFIX) if self.is_agent else None
 
 
+def is_agent_subject(subject: str) -> bool:
+    """Return whether a subject is that of the programs of a peer."""
+    return subject.startswith(_AGENT_PREFIX)
+
+
 def agent_subject(peer: str) -> str:
     """Return the subject of the programs of a peer. No person has such a subject."""
     return f"{_AGENT_PREFIX}{peer}"

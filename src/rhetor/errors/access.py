@@ -38,6 +38,12 @@ class Forbidden(RhetorError):
         detail = f"this needs the scope {scope}, which your credential does not have"
         return cls(detail, scope=scope, hint=f"use a token with it: rhetor token issue NAME --scopes {scope}")
 
+    @classmethod
+    def not_shared(cls, session_id: str, scope: str) -> Self:
+        """Return the error for a session that is shared with the caller without a scope."""
+        detail = f"the session is shared with you without the scope {scope}; its owner can add it"
+        return cls(detail, scope=scope, session_id=session_id)
+
 
 class InvalidGrant(RhetorError):
     """The refresh token is invalid, has expired, or was used before (RFC 6749, 5.2)."""

@@ -38,7 +38,7 @@ class NotFound(RhetorError):
     """A session, plan, turn or the like does not exist, or belongs to another caller. Callers cannot tell the
     two cases apart."""
 
-    code, status, rpc = "not_found", 404, INVALID_PARAMS
+    code, status, rpc, close = "not_found", 404, INVALID_PARAMS, 4003
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"there is no {kind} {id!r}", kind=kind, id=id)

@@ -17,7 +17,7 @@ from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
-from rhetor.errors import NotFound, ShuttingDown
+from rhetor.errors import NotFound
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
@@ -90,8 +90,9 @@ class Hub:
         Raises:
             ShuttingDown: the hub was shut down first.
             PositionLost: the session was restored to a checkpoint first.
+            NotFound: the session is no longer shared with the sender.
         """
-        with self.state.presence.reader(accepted.session_id) as reader:
+        with self.state.presence.reader(accepted.session_id, accepted.sender) as reader:
             try:
                 place = accepted.session_id, accepted.turn_id, accepted.after
                 return await until_accepted(
@@ -100,10 +101,10 @@ class Hub:
                     lambda: self.state.closing,
                 )
             except asyncio.CancelledError:
-                if not reader.dismissed:
+                if reader.ended is None:
                     raise
                 reader.task.uncancel()
-                raise ShuttingDown from None
+                raise reader.ended from None
 
     async def may_read(self, principal: Principal, stream: str) -> str:
         """Return the id of a stream that the caller may read. A session may be given by its name.
@@ -118,7 +119,7 @@ class Hub:
         if terminals.is_terminals_stream(self.state, principal, stream):
             return stream
         if stream != "hub":
-            return (await states.owned_session(self.state, principal, stream)).id
+            return (await states.readable_session(self.state, principal, stream)).id
         if not principal.local or principal.is_agent:
             raise NotFound("stream", stream)
         return stream
@@ -240,6 +241,7 @@ async def open_hub(
         await tool_servers.load(state)
         await blobs.sweep(state)
         await state.routing_table.load(store)
+        await state.shares.load(store)
         await recover(state)
         tasks = [
             background.start(_sweep(state), "expiry sweep"),

@@ -28,6 +28,7 @@ from .catalog.budgets import Budgets
 from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
+from .catalog.shares import Shares
 from .catalog.usage import Usage
 from .core.background import Background
 from .core.deliveries import Deliveries
@@ -165,6 +166,7 @@ class State:
     leases: Occupancy = field(default_factory=Occupancy)
     usage: Usage = field(default_factory=Usage)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
+    shares: Shares = field(default_factory=Shares)
     deliveries: Deliveries = field(default_factory=Deliveries)
     secrets: Secrets = field(default_factory=Secrets)
     tool_servers: ToolServers = field(default_factory=NoToolServers)

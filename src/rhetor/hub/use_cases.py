@@ -25,6 +25,7 @@ from .sessions import (
     restores,
     send,
     sessions,
+    shares,
     sockets,
 )
 from .state import State
@@ -47,6 +48,8 @@ USE_CASES: dict[type, UseCase] = {
     c.AbandonTurn: UseCase(SEND, interrupts.abandon),
     c.SaveSession: UseCase(SEND, sessions.save),
     c.StopSession: UseCase(SEND, sessions.stop),
+    c.ShareSession: UseCase(SEND, shares.share),
+    c.UnshareSession: UseCase(SEND, shares.unshare),
     c.MakeCheckpoint: UseCase(SEND, checkpoints.checkpoint),
     c.RestoreSession: UseCase(SEND, restores.restore),
     c.ForkSession: UseCase(SEND, forks.fork),

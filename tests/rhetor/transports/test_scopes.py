@@ -16,7 +16,7 @@ from rhetor.domain.command import Command
 from rhetor.domain.principal import ADMIN, ALL, APPROVE, READ, SEND
 from rhetor.hub.use_cases import USE_CASES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
-from tests.callers import admit_callers, headers_of
+from tests.callers import caller
 from tests.rhetor.transports.socketio.hub_talker import connecting
 from tests.served import Served, served
 
@@ -45,6 +45,8 @@ def test_what_changes_the_hub_for_everybody_needs_admin() -> None:
         "PutBudget",
         "RemoveBudget",
         "RemoveToolServer",
+        "RevokeToken",
+        "RotateSigningKey",
     }
     assert {kind.__name__ for kind, use_case in USE_CASES.items() if use_case.scope == APPROVE} == {
         "AnswerPermission"
@@ -54,17 +56,19 @@ def test_what_changes_the_hub_for_everybody_needs_admin() -> None:
 def test_only_harmless_routes_that_change_something_need_no_more_than_read() -> None:
     changing = [row for row in TABLE if isinstance(row, Route) and row.method != "GET"]
     assert {row.path for row in changing if row.policy is Policy.READ} == {"/api/v2/wait"}
-    assert {row.path for row in changing if row.policy is Policy.PERSON} == {"/api/auth/code"}
+    assert {row.path for row in changing if row.policy is Policy.PERSON} == {
+        "/api/auth/code",
+        "/api/auth/token",
+    }
 
 
 async def test_every_route_refuses_a_caller_without_its_scope_and_names_it(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
         for row in TABLE:
             if row.policy not in SCOPED:
                 continue
             path = re.sub(r"\{\w+\}", "x", row.path)
-            headers = headers_of("guest", ALL - {row.policy.value})
+            headers = await caller(home, "guest", ALL - {row.policy.value})
             method = {"*": "POST", "WEBSOCKET": "GET"}.get(row.method, row.method)
             if isinstance(row, SocketRoute):
                 headers |= {
@@ -81,17 +85,15 @@ async def test_every_route_refuses_a_caller_without_its_scope_and_names_it(tmp_p
 
 async def test_owner_routes_refuse_every_other_caller(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
         for row in TABLE:
             if isinstance(row, Route) and row.policy is Policy.OWNER:
-                answer = await home.ask_tcp(row.method, row.path, headers_of("guest"))
+                answer = await home.ask_tcp(row.method, row.path, await caller(home, "guest"))
                 assert (row.path, answer.status) == (row.path, 403)
 
 
 async def test_a_scope_that_the_client_declares_is_ignored(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
-        reader = headers_of("guest", {READ})
+        reader = await caller(home, "guest", {READ})
         claims = {**reader, "x-scope": "send", "scope": "send", "x-scopes": "send admin"}
         body = {"specialist_id": "apollo", "scopes": ["send"], "scope": "send", "metadata": {"scope": "send"}}
         answer = await home.ask_tcp("POST", "/api/v2/sessions?scope=send&scopes=send", claims, json=body)
@@ -113,8 +115,7 @@ async def _call(socket: ClientConnection, method: str, params: dict[str, Any]) -
 
 async def test_websockets_and_mcp_check_the_scope_of_each_command(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
-        reader = headers_of("guest", {READ})
+        reader = await caller(home, "guest", {READ})
         url = f"ws://127.0.0.1:{home.port}"
         async with connect(f"{url}/ws", additional_headers=reader, proxy=None) as socket:
             refused = (await _call(socket, "startSession", {"userId": "u"}))["error"]
@@ -142,10 +143,9 @@ async def _tool(home: Served, headers: dict[str, str], call: dict[str, Any]) -> 
 
 async def test_socketio_needs_read_to_connect_and_approve_to_answer(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
-        async with connecting(home, **headers_of("guest", {SEND})) as talker:
+        async with connecting(home, **await caller(home, "guest", {SEND})) as talker:
             assert (await talker.connect())["data"]["scope"] == READ
-        async with connecting(home, **headers_of("guest", {READ, SEND})) as talker:
+        async with connecting(home, **await caller(home, "guest", {READ, SEND})) as talker:
             assert "sid" in await talker.connect()
             answer = await talker.request("permission", session_id="s", request_id="r", option_id="o")
             assert (answer["code"], answer["scope"]) == ("forbidden", APPROVE)
@@ -159,7 +159,6 @@ async def test_typing_into_a_terminal_needs_send_and_approve(
     tmp_path: Path, scopes: set[str], mode: str, lacking: str | None
 ) -> None:
     async with served(tmp_path) as home:
-        admit_callers(home)
         upgrade = {
             "connection": "Upgrade",
             "upgrade": "websocket",
@@ -167,7 +166,7 @@ async def test_typing_into_a_terminal_needs_send_and_approve(
             "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
         }
         path = f"/ws/attach/apollo?mode={mode}"
-        answer = await home.ask_tcp("GET", path, {**headers_of("guest", scopes), **upgrade})
+        answer = await home.ask_tcp("GET", path, {**await caller(home, "guest", scopes), **upgrade})
         assert (answer.json.get("scope"), answer.json["code"]) == (
             (lacking, "forbidden") if lacking else (None, "not_running")
         )

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
+from rhetor.errors import NotFound, RhetorError, ShuttingDown
+
+SESSION = "session"
+
 
 class Occupancy:
     """Counts the holders of each key, and calls back when a key has had no holder for a while.
@@ -66,15 +70,19 @@ class Occupancy:
 
 
 class Reader(Struct, eq=False):
-    """A task that serves a client. `dismissed`: it was cancelled because the hub is shutting down."""
+    """A task that serves a client. `stream`, `subject`: what it reads for whom, if it reads only one stream.
+    `ended`: why the hub cancelled it; None if it did not."""
 
     task: asyncio.Task[object]
-    dismissed: bool = False
+    stream: str = ""
+    subject: str = ""
+    ended: RhetorError | None = None
 
-    def dismiss(self) -> None:
-        """Cancel the task."""
-        self.dismissed = True
-        self.task.cancel()
+    def end(self, error: RhetorError) -> None:
+        """Cancel the task, which then reports the error to the client."""
+        if self.ended is None:
+            self.ended = error
+            self.task.cancel()
 
 
 class Presence:
@@ -89,22 +97,41 @@ class Presence:
         self._occupancy = Occupancy()
         self._ends_only: Counter[str] = Counter()
         self._readers: set[Reader] = set()
+        self._withdrawn: set[tuple[str, str]] = set()
 
     @contextmanager
-    def reader(self, stream: str) -> Iterator[Reader]:
-        """Count the current task as a reader of the stream while the context is open."""
+    def reader(self, stream: str, subject: str = "") -> Iterator[Reader]:
+        """Count the current task as a reader of the stream while the context is open. `subject`: for whom it
+        reads.
+
+        Raises:
+            NotFound: the subject may not read the stream any more.
+        """
+        if (stream, subject) in self._withdrawn:  # since the task checked it
+            raise NotFound(SESSION, stream)
         with (
-            self.connected() as reader,
+            self.connected(stream, subject) as reader,
             self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)),
         ):
             yield reader
 
+    def withdraw(self, stream: str, subject: str) -> None:
+        """Cancel the readers of a stream for this subject, and accept no new ones."""
+        self._withdrawn.add((stream, subject))
+        for reader in list(self._readers):
+            if reader.stream == stream and reader.subject == subject:
+                reader.end(NotFound(SESSION, stream))
+
+    def admit(self, stream: str, subject: str) -> None:
+        """Accept readers of a stream for this subject again."""
+        self._withdrawn.discard((stream, subject))
+
     @contextmanager
-    def connected(self) -> Iterator[Reader]:
+    def connected(self, stream: str = "", subject: str = "") -> Iterator[Reader]:
         """Cancel the current task, which serves a client, if the hub shuts down while the context is open."""
         task = asyncio.current_task()
         assert task is not None
-        reader = Reader(task)
+        reader = Reader(task, stream, subject)
         self._readers.add(reader)
         try:
             yield reader
@@ -134,7 +161,7 @@ class Presence:
         """Cancel all readers. `on_left` is not called any more."""
         self._occupancy.close()
         for reader in list(self._readers):
-            reader.dismiss()
+            reader.end(ShuttingDown())
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND = "blob"
+IN_SESSION = "session-blob"  # of the rows that say in which session a blob is, for those it is shared with
 
 
 class Blob(msgspec.Struct, frozen=True):
@@ -65,22 +66,25 @@ async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
         parent=blob_id,
         at=state.ids.now(),
     )
+    place = replace(row, kind=IN_SESSION, id=f"{session_id}/{blob_id}", parent=session_id)
     key = _key(principal, command, blob_id)
     expect = Expect("session", session_id, frozenset(TAKES_MESSAGES))
     try:
-        await state.store.commit(session_id, [announcement], key=key, expects=[expect], rows=[row])
+        await state.store.commit(session_id, [announcement], key=key, expects=[expect], rows=[row, place])
     except StateConflict as conflict:
         raise SessionOver(session_id, str(conflict.data["state"])) from None
     return blob_id
 
 
 async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
-    """Return the caller's blob with its content.
+    """Return a blob of the caller, or of a session that is shared with the caller, with its content.
 
     Raises:
         NotFound: the caller has no such blob, or its content is no longer stored.
     """
     row = await state.store.get(KIND, f"{principal.subject}/{blob_id}")
+    for share in state.shares.with_subject(principal.subject):
+        row = row or await state.store.get(IN_SESSION, f"{share.session_id}/{blob_id}")
     if row is None:
         raise NotFound(KIND, blob_id)
     return Blob(msgspec.json.decode(row.doc)["media_type"], await state.blobs.read(blob_id))

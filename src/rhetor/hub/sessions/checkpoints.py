@@ -22,7 +22,7 @@ from rhetor.store.base import Draft, Head, Spoken, parse_cursor, require_positio
 from .agent_memory import remembered
 from .checkpoint_limits import ALL, Applied, apply_limits, of_session
 from .session_files import differences, folder_of, kept_files
-from .states import owned_session
+from .states import owned_session, readable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -142,7 +142,7 @@ async def checkpoints(state: State, principal: Principal, session_id: str) -> Se
     Raises:
         NotFound: the caller has no such session.
     """
-    session = await owned_session(state, principal, session_id)
+    session = await readable_session(state, principal, session_id)
     return await of_session(state, session.id)
 
 
@@ -153,7 +153,7 @@ async def timeline(state: State, principal: Principal, session_id: str) -> dict[
     Raises:
         NotFound: the caller has no such session.
     """
-    session = await owned_session(state, principal, session_id)
+    session = await readable_session(state, principal, session_id)
     found = await of_session(state, session.id)
     return {"current": session.checkpoint, "checkpoints": found}
 
@@ -214,7 +214,7 @@ async def owned_checkpoint(state: State, principal: Principal, id: str) -> Check
     row = await state.store.get(KIND, id)
     if row is not None:
         found = checkpoint_of(row)
-        await owned_session(state, principal, found.session_id)
+        await readable_session(state, principal, found.session_id)
         return found
     raise NotFound(KIND, id)
 

@@ -14,7 +14,7 @@ from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft
 
-from .states import owned_session
+from .states import sendable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -24,9 +24,9 @@ async def interrupt(state: State, principal: Principal, command: InterruptSessio
     """End the running turn of the session, if there is one. The next waiting turn then starts.
 
     Raises:
-        NotFound: the caller has no such session.
+        NotFound, Forbidden: the caller has no such session, or may not send to it.
     """
-    session = await owned_session(state, principal, command.session_id)
+    session = await sendable_session(state, principal, command.session_id)
     runner = state.runners.get(session.id)
     if runner is not None and runner.current is not None:
         runner.current.stop(lambda turn: turn.interrupt(f"interrupted by {principal.subject}"))
@@ -38,11 +38,11 @@ async def abandon(state: State, principal: Principal, command: AbandonTurn) -> s
     running. A wrapped program is not interrupted. Return its name if it continues the turn.
 
     Raises:
-        NotFound: the caller has no such session.
+        NotFound, Forbidden: the caller has no such session, or may not send to it.
     """
 
     async def attempt() -> str | None:
-        session = await owned_session(state, principal, command.session_id)
+        session = await sendable_session(state, principal, command.session_id)
         waiting = await waiting_turns(state.store, session.id)
         for turn in waiting:
             if turn.id == command.turn_id:

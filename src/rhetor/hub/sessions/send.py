@@ -44,7 +44,7 @@ from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
 
-from .states import owned_session
+from .states import sendable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -58,7 +58,8 @@ class Accepted(msgspec.Struct, frozen=True):
     """A message that is in the log. Its turn's events come after the position `after` of the session.
 
     `match`: how `@capability` was resolved. `once`: the session was opened for this message alone.
-    `replayed`: the same command was accepted before, and this is its result.
+    `replayed`: the same command was accepted before, and this is its result. `sender`: the subject that sent
+    it.
     """
 
     session_id: str
@@ -69,6 +70,7 @@ class Accepted(msgspec.Struct, frozen=True):
     match: Match | None = None
     replayed: bool = False
     message_id: str = ""
+    sender: str = ""
 
 
 async def send(
@@ -143,6 +145,12 @@ def _without_own(cause: Cause | None, principal: Principal) -> Cause | None:
     return replace(cause, caller=UNSET)
 
 
+def _cause_of_guest(cause: Cause | None, message_id: str, principal: Principal) -> Cause:
+    """Return the cause of a message to another owner's session: it counts for its sender."""
+    cause = cause or Cause(message_id)
+    return replace(cause, caller=cause.caller or principal.subject)
+
+
 async def _attempt(
     state: State,
     principal: Principal,
@@ -155,15 +163,16 @@ async def _attempt(
     if not (_presses_enter(command) and peer.reads_plain):
         content = content if command.via else attributed(state, principal, content, peer)
         check_content(content, state.limits.message_bytes)
+    id, is_guest = state.ids.new("m"), session.owner != principal.subject
     message = MessageAccepted(
-        state.ids.new("m"),
+        id,
         "user",
         content,
-        command.from_ or principal.subject,
+        principal.subject if is_guest else command.from_ or principal.subject,
         source.via,
         command.execute,
         command.delimiter,
-        source.cause or UNSET,
+        (_cause_of_guest(source.cause, id, principal) if is_guest else source.cause) or UNSET,
     )
     sender = "" if command.via else command.from_
     taken = await context_for(state, principal.subject, peer, sender, command.context)
@@ -181,7 +190,7 @@ async def _session_for(
     state: State, principal: Principal, command: SendMessage
 ) -> tuple[Session, Peer, Match | None]:
     if command.session_id is not None:
-        session = await owned_session(state, principal, command.session_id)
+        session = await sendable_session(state, principal, command.session_id)
         if not session.takes_messages:
             raise SessionOver(session.id, session.state)
         peer, match = state.peers.get(session.peer), None
@@ -259,7 +268,7 @@ async def _accept(
     if committed.replayed:
         if own_runner is not None:
             own_runner.withdraw()
-        return await _replayed(state, committed, peer, match)
+        return _replayed(committed, principal, peer, match)
     context_sent(state, taken)
     if own_runner is not None:
         stored = replace(session, version=committed.version)
@@ -267,7 +276,16 @@ async def _accept(
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
-    return Accepted(session.id, turn.id, peer.name, after, session.once, match, message_id=turn.message_id)
+    return Accepted(
+        session.id,
+        turn.id,
+        peer.name,
+        after,
+        session.once,
+        match,
+        message_id=turn.message_id,
+        sender=principal.subject,
+    )
 
 
 def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
@@ -277,7 +295,7 @@ def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
         runner.current.stop(lambda turn: turn.interrupt("interrupted by another message"))
 
 
-async def _replayed(state: State, committed: Committed, peer: Peer, match: Match | None) -> Accepted:
+def _replayed(committed: Committed, principal: Principal, peer: Peer, match: Match | None) -> Accepted:
     """Return the result that the command had when it was first accepted."""
     first = msgspec.json.decode(committed.result)
     after = Position(committed.epoch, committed.first - 1)
@@ -290,6 +308,7 @@ async def _replayed(state: State, committed: Committed, peer: Peer, match: Match
         match,
         replayed=True,
         message_id=first.get("message_id", ""),
+        sender=principal.subject,
     )
 
 
@@ -367,7 +386,7 @@ async def drafts_of(
         session.id,
         peer.name,
         began,
-        principal.subject,
+        session.owner,
         prepared.message.message_id,
         head.head if head else 0,
         at=state.ids.now(),

@@ -97,7 +97,8 @@ async def listed(
     name: str | None = None,
     limit: int = 1000,
 ) -> Sequence[Session]:
-    """Return the caller's last `limit` sessions, most recently used first.
+    """Return the caller's last `limit` sessions, most recently used first, with those that are shared with
+    the caller; `project` and `name` find only the caller's own.
 
     `peer`, `session_state`, `project`, `name`: only sessions with these values. Sessions that were opened for
     one message and have ended are included only if `session_state` is `expired`. A session that has ended is
@@ -123,8 +124,31 @@ async def listed(
             and (session_state is None or shown_state(state, session) is session_state)
         ]
         if len(wanted) >= limit or len(rows) < size:
-            return wanted[:limit]
+            break
         size *= 4
+    if project is None and name is None:
+        wanted += await _shared(state, principal, peer, states, session_state)
+        wanted.sort(key=lambda session: -session.used_at)
+    return wanted[:limit]
+
+
+async def _shared(
+    state: State,
+    principal: Principal,
+    peer: str | None,
+    states: Sequence[str],
+    session_state: SessionState | None,
+) -> list[Session]:
+    """Return the sessions of other owners that are shared with the caller."""
+    found: list[Session] = []
+    for share in state.shares.with_subject(principal.subject):
+        row = await state.store.get("session", share.session_id)
+        if row is None or row.state not in states or peer not in (None, row.parent):
+            continue
+        session = session_of(row)
+        if session_state is None or shown_state(state, session) is session_state:
+            found.append(session)
+    return found
 
 
 async def counted(state: State, principal: Principal) -> dict[str, int]:

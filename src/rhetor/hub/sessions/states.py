@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import SessionStateChanged
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import READ, SEND, Principal
 from rhetor.domain.session import Session, SessionState
-from rhetor.errors import NotFound, SessionOver, StateConflict, StoreRefused
+from rhetor.errors import Forbidden, NotFound, SessionOver, StateConflict, StoreRefused
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
@@ -27,18 +27,58 @@ async def owned_session(state: State, principal: Principal, session_id: str) -> 
 
     Raises:
         NotFound: the caller has no such session.
+        Forbidden: the session is another owner's, who shares it with the caller.
     """
+    return await _session(state, principal, session_id, None)
+
+
+async def readable_session(state: State, principal: Principal, session_id: str) -> Session:
+    """Do the same as `owned_session`, also for a session that is shared with the caller.
+
+    Raises:
+        NotFound: the caller has no such session.
+    """
+    return await _session(state, principal, session_id, READ)
+
+
+async def sendable_session(state: State, principal: Principal, session_id: str) -> Session:
+    """Do the same as `owned_session`, also for a session that is shared with the caller for messages.
+
+    Raises:
+        NotFound: the caller has no such session.
+        Forbidden: the session is shared with the caller, but not for messages.
+    """
+    return await _session(state, principal, session_id, SEND)
+
+
+async def _session(state: State, principal: Principal, session_id: str, scope: str | None) -> Session:
+    """Return the caller's session, or one that is shared with the caller for what needs `scope`, if there is
+    one."""
     row = await state.store.get("session", session_id)
     if row is None or row.owner != principal.subject:
-        named = await state.store.find("session", owner=principal.subject, name=session_id)
-        if not named:
-            raise NotFound("session", session_id)
-        row = named[0]
+        row = await _of_another(state, principal, row, session_id, scope)
     session = session_of(row)
     if not _is_past_ttl(state, session):
         return session
     state.background.start(_expire(state, session), f"expire {session.id}")
     return session.become(SessionState.EXPIRED)
+
+
+async def _of_another(
+    state: State, principal: Principal, row: Row | None, session_id: str, scope: str | None
+) -> Row:
+    """Return the row of the caller's session with this name, or of the session with this id (`row`) if it is
+    shared with the caller."""
+    if row is not None and state.shares.allows(row.id, principal.subject, READ):
+        if scope is None:
+            raise Forbidden("only the owner of the session may do this", session_id=row.id)
+        if not state.shares.allows(row.id, principal.subject, scope):
+            raise Forbidden.not_shared(row.id, scope)
+        return row
+    named = await state.store.find("session", owner=principal.subject, name=session_id)
+    if not named:
+        raise NotFound("session", session_id)
+    return named[0]
 
 
 async def open_one(state: State, principal: Principal, session_id: str) -> Session:

@@ -12,11 +12,11 @@ from rhetor.domain import questions
 from rhetor.domain.command import AnswerPermission, AnswerTool
 from rhetor.domain.event import PermissionAnswered, Position, ToolReturned
 from rhetor.domain.output import ToolResult
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import APPROVE, READ, Principal
 from rhetor.domain.questions import Answers
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
-from rhetor.errors import NotFound, TooLarge, Unprocessable
+from rhetor.errors import Forbidden, NotFound, TooLarge, Unprocessable
 from rhetor.hub.catalog.requests import ENDED, OPEN, Kind, Request, commit_answer, row_id
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.commits import command_key
@@ -57,7 +57,7 @@ async def answer_permission(state: State, principal: Principal, command: AnswerP
 
     Raises:
         NotFound: the caller has no such session, plan or permission request.
-        Forbidden: the caller is a program.
+        Forbidden: the caller is a program, or the session is shared with it, but not to approve.
         Unprocessable: the request does not offer this option, or does not ask for these answers.
         StateConflict: the request was answered or has expired, or its turn has ended.
         KeyReused: the command's key was used for another command.
@@ -96,8 +96,13 @@ def _decision(
 
 
 async def open_permissions(state: State, principal: Principal) -> Sequence[Request]:
-    """Return the caller's open permission requests, the oldest first."""
-    rows = await state.store.find("permission", state=OPEN, owner=principal.subject)
+    """Return the open permission requests of the caller, and those of sessions in which the caller may
+    approve, the oldest first."""
+    rows = list(await state.store.find("permission", state=OPEN, owner=principal.subject))
+    if shares := state.shares.with_subject(principal.subject, APPROVE):
+        for share in shares:
+            rows += await state.store.find("permission", state=OPEN, parent=share.session_id)
+        rows.sort(key=lambda row: row.at)
     return [Request.of(row) for row in rows]
 
 
@@ -132,13 +137,21 @@ async def _answer(
 
 
 async def _request(state: State, principal: Principal, kind: Kind, stream: str, id: str) -> Request:
-    row = await state.store.get(kind, row_id(stream, id))
-    if row is None or row.owner != principal.subject:
+    """Return a request of the caller's session or plan. The permission requests of a shared session are also
+    those of the subjects that may approve there; the results of tools only come from its owner."""
+    subject, row = principal.subject, await state.store.get(kind, row_id(stream, id))
+    if row is not None:
+        may_approve = kind == "permission" and state.shares.allows(stream, subject, APPROVE)
+        if row.owner == subject or may_approve:
+            return Request.of(row)
+    if state.shares.allows(stream, subject, READ):
+        if kind == "permission" and not state.shares.allows(stream, subject, APPROVE):
+            raise Forbidden.not_shared(stream, APPROVE)
+    else:
         source = await state.store.get("session", stream) or await state.store.get("plan", stream)
-        if source is None or source.owner != principal.subject:
+        if source is None or source.owner != subject:
             raise NotFound("session", stream)
-        raise NotFound("tool call" if kind == "call" else "permission request", id)
-    return Request.of(row)
+    raise NotFound("tool call" if kind == "call" else "permission request", id)
 
 
 def _check_size(result: Any, limit: int) -> None:

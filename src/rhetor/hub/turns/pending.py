@@ -30,6 +30,7 @@ from rhetor.domain.event import (
 )
 from rhetor.domain.output import Late
 from rhetor.domain.permission import Rules, decided
+from rhetor.domain.principal import is_agent_subject
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
@@ -312,7 +313,8 @@ class PendingRequests:
         if self.pause is not None and self._is_of_pause(request.id):
             # no rule answers it, and it does not expire; a person can see and answer it also if a program is
             # the owner of the session
-            request = replace(request, owner=person_behind(self._state, self.caller))
+            who = self.caller if is_agent_subject(self.owner) else self.owner
+            request = replace(request, owner=person_behind(self._state, who))
             settled.rows[request.id] = request.row(OPEN)
             settled.rows |= {f"{row.kind} {row.id}": row for row in self.pause.opened()}
             self._open[request.id] = request

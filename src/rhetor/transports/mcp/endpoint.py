@@ -129,7 +129,7 @@ class Endpoint:
                     running.set()
                     await asyncio.Event().wait()
             except asyncio.CancelledError:
-                if not reader.dismissed:
+                if reader.ended is None:
                     raise
                 reader.task.uncancel()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.errors import NotFound
-from rhetor.hub.sessions.states import owned_session
+from rhetor.hub.sessions.states import readable_session
 from rhetor.transports.rest import peers, sessions
 from rhetor.transports.rest.bodies import SessionsQuery
 
@@ -50,7 +50,7 @@ async def _found(caller: McpCaller, uri: str) -> dict[str, Any]:
     id = unquote(uri.removeprefix("rhetor://sessions/"))
     if id == uri or not id:
         raise NotFound("resource", uri[:200])
-    return await sessions.described(caller.node, await owned_session(caller.hub.state, caller.who, id))
+    return await sessions.described(caller.node, await readable_session(caller.hub.state, caller.who, id))
 
 
 def specialists(caller: McpCaller) -> list[Peer]:

@@ -13,7 +13,10 @@ from rhetor.dialects.event_filter import split, types_of
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
+from rhetor.domain.timestamps import timestamp
+from rhetor.hub.catalog.shares import Share
 from rhetor.hub.sessions import sessions, states
+from rhetor.hub.sessions import shares as hub_shares
 from rhetor.hub.sessions.checkpoints import last_answers
 from rhetor.hub.turns import answers
 from rhetor.transports.server import sse
@@ -31,6 +34,7 @@ from .bodies import (
     SessionBody,
     SessionMessageBody,
     SessionsQuery,
+    ShareBody,
 )
 from .peers import accept, as_sent, streamed, whole_answer
 
@@ -58,7 +62,7 @@ async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
 
 async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:
     """Return a session with its last messages."""
-    return await shown(call.node, await states.owned_session(call.hub.state, call.who, id), query.messages)
+    return await shown(call.node, await states.readable_session(call.hub.state, call.who, id), query.messages)
 
 
 async def end(call: Call, id: str) -> Response:
@@ -85,6 +89,33 @@ async def read_events(call: Call, id: str, query: PageQuery) -> Response:
     id = await call.hub.may_read(call.who, id)
     head, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
     return await sse.events_of(call, id, head, position, query.limit, query.events)
+
+
+async def share(call: Call, id: str, body: ShareBody) -> dict[str, Any]:
+    """Let another subject read the session, and send to it or approve in it, as `scopes` says. It replaces an
+    earlier share with the subject."""
+    return _share(await call.execute(body.command(id)))
+
+
+async def list_shares(call: Call, id: str) -> dict[str, Any]:
+    """List with whom the session is shared. Only its owner may."""
+    found = await hub_shares.shares(call.hub.state, call.who, id)
+    return {"shares": [_share(each) for each in found]}
+
+
+async def unshare(call: Call, id: str, subject: str) -> dict[str, Any]:
+    """Take a share back. The streams of the session that are open for the subject end."""
+    removed: Share = await call.execute(c.UnshareSession(id, subject))
+    return {"session_id": removed.session_id, "subject": removed.subject, "status": "removed"}
+
+
+def _share(share: Share) -> dict[str, Any]:
+    return {
+        "session_id": share.session_id,
+        "subject": share.subject,
+        "scopes": list(share.scopes),
+        "at": timestamp(share.at),
+    }
 
 
 async def pause(call: Call, id: str) -> Response:

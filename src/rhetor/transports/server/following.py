@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from rhetor.domain.event import Position
-from rhetor.errors import ShuttingDown
 from rhetor.hub.fanout.subscriber import Subscriber, View
 from rhetor.hub.state import State
 from rhetor.store.base import Record
@@ -19,8 +18,11 @@ async def follow(
     view: View,
     subscriber: Subscriber,
     batches: AsyncIterator[Sequence[Record]] | None = None,
+    *,
+    subject: str,
 ) -> None:
     """Write the events after `after` to the subscriber, and then new ones, until the view is over.
+    `subject`: for whom.
 
     `batches` yields the same records, if the caller has to process them first. The next batch is requested
     when the previous one has been written.
@@ -28,16 +30,17 @@ async def follow(
     Raises:
         PositionLost: the position is not, or is no longer, part of the log.
         TooSlow: the client does not read.
+        NotFound: the session is no longer shared with the subject.
         ShuttingDown: the hub is stopping.
     """
-    with state.presence.reader(stream) as reader:
+    with state.presence.reader(stream, subject) as reader:
         try:
             if batches is None:
                 await state.broadcaster.follow(stream, after, view, subscriber)
             else:
                 await state.broadcaster.show(stream, after, batches, view, subscriber)
         except asyncio.CancelledError:
-            if not reader.dismissed:
+            if reader.ended is None:
                 raise
             reader.task.uncancel()
-            raise ShuttingDown from None
+            raise reader.ended from None

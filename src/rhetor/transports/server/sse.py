@@ -18,7 +18,7 @@ from rhetor.dialects import raw, specialist
 from rhetor.dialects.event_filter import Types, split, types_of
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain.event import PlanEnded, Position
-from rhetor.errors import PositionLost, RhetorError, ShuttingDown
+from rhetor.errors import PositionLost, RhetorError
 from rhetor.hub.fanout.presence import Reader
 from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.hub import Hub
@@ -58,7 +58,8 @@ class EventStream(Response):
         self._view = view
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._state.presence.reader(self._stream) as reader, suppress(CallerGone):
+        subject = scope["state"]["principal"].subject
+        with self._state.presence.reader(self._stream, subject) as reader, suppress(CallerGone):
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
@@ -132,9 +133,9 @@ class _Body:
 
 def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
     """Return why the hub cancelled a stream; None if it did not."""
-    if reader.dismissed:
+    if reader.ended is not None:
         reader.task.uncancel()
-        return ShuttingDown()
+        return reader.ended
     connection = scope["state"].get("connection")
     ended: RhetorError | None = connection.ended if connection else None
     return ended

@@ -26,7 +26,7 @@ from rhetor.errors import (
 )
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.sessions.states import owned_session
+from rhetor.hub.sessions.states import readable_session
 from rhetor.hub.turns.answers import Answered
 from rhetor.store.base import resumed
 from rhetor.transports.server.following import follow
@@ -152,7 +152,7 @@ class HubClient:
         """
         if asked.session_id not in self._followed and len(self._followed) >= MOST_FOLLOWED:
             raise TooManyAtOnce("sessions", MOST_FOLLOWED)
-        session = await owned_session(self._hub.state, self._who, asked.session_id)
+        session = await readable_session(self._hub.state, self._who, asked.session_id)
         try:
             head, after = await self._hub.position(self._who, session.id, asked.cursor)
         except PositionLost as lost:
@@ -197,7 +197,7 @@ class HubClient:
         mine = asyncio.current_task()
         try:
             subscriber = ConnectionSubscriber(self._client.connection)
-            await follow(self._hub.state, stream, after, view, subscriber)
+            await follow(self._hub.state, stream, after, view, subscriber, subject=self._who.subject)
         except (PositionLost, NotFound) as why:  # this ends the subscription, not the session
             self._node.tally.fault(API, why.code)
             await self._client.emit(MAIN, f"{dialect.ERROR}:{label}", dialect.said(why))

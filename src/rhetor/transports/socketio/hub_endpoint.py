@@ -57,10 +57,10 @@ async def _serve(node: Node, connection: EngineConnection) -> None:
             while await _serve_caller(node, client, packets):
                 pass  # the client has left the namespace, and may connect again
         except asyncio.CancelledError:
-            if not reader.dismissed:
+            if reader.ended is None:
                 raise
             reader.task.uncancel()
-            raise ShuttingDown from None
+            raise reader.ended from None
 
 
 async def _serve_caller(node: Node, client: SocketIoClient, packets: AsyncIterator[Packet]) -> bool:

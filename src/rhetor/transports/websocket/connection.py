@@ -154,9 +154,11 @@ class SocketConnection:
         Raises:
             PositionLost: the position is not, or is no longer, part of the log.
             TooSlow: the client does not read.
+            NotFound: the session is no longer shared with the caller.
             ShuttingDown: the hub is stopping.
         """
-        await follow(self.hub.state, stream, after, view, _Subscriber(self, hold), batches)
+        subscriber, subject = _Subscriber(self, hold), self.who.subject
+        await follow(self.hub.state, stream, after, view, subscriber, batches, subject=subject)
 
     def close(self) -> None:
         """Close the connection with the code 1000."""

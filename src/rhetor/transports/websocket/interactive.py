@@ -10,14 +10,14 @@ from starlette.websockets import WebSocket
 
 from rhetor.codec.jsonrpc import Call
 from rhetor.dialects import subscriptions
-from rhetor.dialects.interactive import OK, STATUS, Echo, LoopView, Resume, Status, decode
+from rhetor.dialects.interactive import OK, STATUS, Echo, LoopView, Resume, Status, decode, unshared
 from rhetor.domain import command as c
 from rhetor.domain.event import Position
 from rhetor.domain.session import Session
 from rhetor.errors import NotFound, PositionLost
 from rhetor.hub.sessions.leases import lease
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.sessions.states import owned_session
+from rhetor.hub.sessions.states import readable_session
 from rhetor.store.base import Head, resumed
 
 from .connection import Hold, SocketConnection, talk
@@ -92,7 +92,7 @@ class LoopHandler:
         self._hold(command.session_id, scope)
         accepted: Accepted = await self._execute(command)
         if accepted.session_id not in self._attended:
-            session = await owned_session(self._hub.state, self._connection.who, accepted.session_id)
+            session = await readable_session(self._hub.state, self._connection.who, accepted.session_id)
             view = LoopView(0, self._running(session.id))
             self._attend(session, accepted.after, view, scope)
         return Reply({"messageId": accepted.message_id, "status": OK, "turnId": accepted.turn_id})
@@ -107,14 +107,15 @@ class LoopHandler:
 
     async def _resume(self, command: c.ResumeSession, cursor: str | None, scope: ReplyScope) -> Reply:
         self._connection.require_room()
-        session = await owned_session(self._hub.state, self._connection.who, command.session_id)
+        session = await readable_session(self._hub.state, self._connection.who, command.session_id)
         id = session.id
         try:
             head, after = await self._hub.position(self._connection.who, id, cursor)
         except PositionLost as lost:
             return Reply({**_status(session), **lost.data})
         self._hold(id, scope)
-        session = await self._execute(command)
+        if session.owner == self._connection.who.subject:  # others may only follow it
+            session = await self._execute(command)
         if cursor is not None or id not in self._attended:
             await self._leave(id)
             view = LoopView(after.seq if cursor else 0, self._running(id))
@@ -142,6 +143,8 @@ class LoopHandler:
         try:
             with lease(self._hub.state, session):
                 await self._connection.follow(session.id, after, view, attended.hold)
+        except NotFound as gone:  # it is no longer shared with the caller
+            await self._connection.say(unshared(session.id, gone))
         finally:
             if self._attended.get(session.id) is attended:
                 del self._attended[session.id]

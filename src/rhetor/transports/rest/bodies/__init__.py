@@ -41,6 +41,7 @@ from .sessions import (
     SaveBody,
     SessionBody,
     SessionsQuery,
+    ShareBody,
 )
 from .sockets import GroupBody, MembersBody, SocketBody
 from .tokens import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
@@ -88,6 +89,7 @@ __all__ = [
     "SessionBody",
     "SessionMessageBody",
     "SessionsQuery",
+    "ShareBody",
     "SocketBody",
     "TerminalBody",
     "TextBody",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from rhetor.codec.typed_json import Object, check_total, kept, no_object
+from rhetor.codec.typed_json import PLAIN, Object, check_total, kept, no_object
 from rhetor.dialects.peer_socket import Id, Window
-from rhetor.domain.command import ForkSession, ImportSessions, ResumeSession, StartSession
+from rhetor.domain.command import (
+    ForkSession,
+    ImportSessions,
+    ResumeSession,
+    ShareSession,
+    StartSession,
+)
 from rhetor.domain.session import SessionState
 from rhetor.domain.tool import MOST, NAME, Tool
 from rhetor.errors import Malformed
@@ -74,6 +80,16 @@ class ResumeBody(Body, frozen=True, kw_only=True):
 
 class SaveBody(Body, frozen=True, kw_only=True):
     name: Name | None = None
+
+
+class ShareBody(Body, frozen=True, kw_only=True):
+    """Whom to share a session with. `scopes`: what the subject may do there; `read` is always included."""
+
+    subject: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
+    scopes: Annotated[list[Literal["read", "send", "approve"]], Meta(min_length=1, max_length=3)]
+
+    def command(self, session_id: str) -> ShareSession:
+        return ShareSession(session_id, self.subject, tuple(self.scopes))
 
 
 class CheckpointBody(Body, frozen=True, kw_only=True):

@@ -41,6 +41,25 @@ class Sessions(Struct):
     sessions: list[Session]
 
 
+class Share(Struct):
+    """What `subject` may do in a session of another owner."""
+
+    session_id: str
+    subject: str
+    scopes: list[Literal["read", "send", "approve"]]
+    at: Time
+
+
+class Shares(Struct):
+    shares: list[Share]
+
+
+class ShareRemoved(Struct):
+    session_id: str
+    subject: str
+    status: Literal["removed"]
+
+
 class ImportedFile(Struct):
     """The import of one file. `new`: imported turns; `known`: turns that were in the log already;
     `malformed`: lines that cannot be read; `skipped`, `error`: why nothing was imported."""
