@@ -122,6 +122,10 @@ class AccessTokens:
             return Unauthenticated("the key that signed the token was replaced; get a new token")
         return None
 
+    def has(self, grant: Grant) -> bool:
+        """Return whether a grant is still valid."""
+        return grant.id in self._identities.grants
+
     def grant_of(self, token: str) -> Grant | None:
         """Return the grant of a token, which may have expired; None if it is not a token of this hub."""
         if not signed.is_signed(token):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
@@ -42,6 +43,10 @@ class ByAccessToken:
     def fault(self) -> RhetorError | None:
         return self._tokens.fault(self._access)
 
+    def is_granted(self) -> bool:
+        """Return whether the token's grant is still valid."""
+        return self._tokens.has(self._access.grant)
+
 
 class ByCookie:
     """A browser's login, which was valid when the connection was opened."""
@@ -54,6 +59,18 @@ class ByCookie:
     def fault(self) -> RhetorError | None:
         if self._logins.is_past(self._expires):
             return LoginExpired("the login has expired; log in again")
-        if self._logins.holds(self._cookie):
+        if self.is_granted():
             return None
         return Unauthenticated("the login was revoked; log in again")
+
+    def is_granted(self) -> bool:
+        """Return whether the login is still valid."""
+        return self._logins.of(self._cookie) is not None
+
+
+def is_granted(credential: Credential | None) -> Callable[[], bool]:
+    """Return a function that returns whether a credential has not been revoked. That it expires does not
+    count."""
+    if isinstance(credential, ByAccessToken | ByCookie):
+        return credential.is_granted
+    return lambda: True  # if the hub's own token is replaced, all logins end

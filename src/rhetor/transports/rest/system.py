@@ -7,7 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS
+from rhetor.auth.credentials import is_granted
+from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS, Login
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
@@ -102,8 +103,10 @@ async def shutdown(call: Call) -> dict[str, str]:
 
 
 async def issue_code(call: Call) -> dict[str, Any]:
-    """Create a link that logs in a browser, once, within a minute."""
-    code = call.node.logins.issue()
+    """Create a link that logs in a browser, once, within a minute. The browser then has the caller's subject
+    and scopes."""
+    granted = is_granted(call.scope["state"]["credential"])
+    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, granted))
     return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
 
 

@@ -19,7 +19,7 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tcp_clients import Address, TcpClients
 from rhetor.auth.verifier import Verified, Verifier
-from rhetor.domain.principal import ALL, UNIDENTIFIED, Principal
+from rhetor.domain.principal import UNIDENTIFIED, Principal
 from rhetor.errors import (
     Forbidden,
     LoginExpired,
@@ -224,14 +224,15 @@ class Gate:
             cookie = SimpleCookie(headers["cookie"]).get(name)
         except CookieError:
             return None
-        if cookie is None or not self._logins.holds(cookie.value):
+        login = self._logins.of(cookie.value) if cookie is not None else None
+        if cookie is None or login is None:
             return None
         # browsers send the cookie with requests from any page; accept only those from the hub's own pages
         reads = scope["type"] == "http" and scope["method"] in SAFE
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
-        return Verified(self._owner, ALL, COOKIE, ByCookie(self._logins, cookie.value))
+        return Verified(login.subject, login.scopes, COOKIE, ByCookie(self._logins, cookie.value))
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from rhetor.app import TABLE
+from rhetor.auth.logins import Login
 from rhetor.auth.policy import Policy
-from rhetor.domain.principal import ALL, Principal
+from rhetor.domain.principal import ALL, READ, SEND, Principal
 from rhetor.errors import InvalidSettings
 from rhetor.transports.server.flow import BODY_BYTES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
+from tests.callers import caller
 from tests.served import CONSOLE, TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
@@ -149,7 +151,7 @@ async def test_the_hub_knows_who_calls_from_where_with_which_credential(
     async with served(tmp_path) as home:
         await home.ask("GET", "/api/v2/ai")
         await home.ask_tcp("GET", "/api/v2/ai", BEARER)
-        cookie = home.node.logins.redeem(home.node.logins.issue())
+        cookie = home.node.logins.redeem(home.node.logins.issue(Login("me", ALL)))
         own = {"host": f"{CONSOLE}:{home.port}", "cookie": f"rhetor={cookie}", "sec-fetch-site": "none"}
         await home.ask_tcp("GET", "/api/v2/ai", own)
     local, by_token, by_cookie = found
@@ -217,6 +219,30 @@ async def test_a_login_code_works_once_and_sets_an_http_only_cookie(tmp_path: Pa
         assert (await home.ask_tcp("GET", path, own)).status == 401
         cookie = {**own, "cookie": first.headers["set-cookie"].split(";")[0]}
         await _check_cookie(home, cookie)
+
+
+async def test_a_browser_has_the_rights_of_the_caller_that_requested_its_login(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        guest = await caller(home, "anna", {READ})
+        code = (await home.ask_tcp("POST", "/api/auth/code", guest)).json["code"]
+        own = {"host": f"{CONSOLE}:{home.port}"}
+        answer = await home.ask_tcp("GET", f"/login?code={code}", own)
+        cookie = {**own, "cookie": answer.headers["set-cookie"].split(";")[0]}
+        page = {**cookie, "origin": f"http://{CONSOLE}:{home.port}"}
+        mine = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        assert (await home.ask_tcp("GET", "/api/v2/sessions", page)).json == {"sessions": []}
+        assert (await home.ask_tcp("GET", f"/api/v2/sessions/{mine}", page)).status == 404
+        refused = await home.ask_tcp("POST", "/api/v2/sessions", page, json={"specialist_id": "apollo"})
+        assert (refused.status, refused.json["scope"]) == (403, SEND)
+        again = (await home.ask_tcp("POST", "/api/auth/code", page)).json["code"]
+        second = await home.ask_tcp("GET", f"/login?code={again}", own)
+        cookies = [page, {**page, "cookie": second.headers["set-cookie"].split(";")[0]}]
+        for each in cookies:
+            assert (await home.ask_tcp("GET", "/api/v2/ai", each)).status == 200
+        token = guest["authorization"].removeprefix("Bearer ")
+        assert (await home.ask_tcp("POST", "/api/auth/revoke", json={"token": token})).status == 204
+        for each in cookies:
+            assert (await home.ask_tcp("GET", "/api/v2/ai", each)).status == 401
 
 
 async def _check_cookie(home: Served, cookie: dict[str, str]) -> None:
