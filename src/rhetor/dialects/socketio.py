@@ -26,6 +26,7 @@ NAMES = frozenset({OUTPUT, ERROR, COMPLETE, STATUS, TOOL})
 RAW = "event"
 MOST_CURSORS = 200
 MOST_FILTERS = 100
+MOST_TOKEN = 64 << 10  # as in the head of a request
 MOST_NAME = 100  # characters of a name, as an error shows it
 
 
@@ -64,7 +65,7 @@ class Auth(msgspec.Struct, frozen=True):
 
 
 class _Auth(msgspec.Struct):
-    token: Annotated[str, Meta(max_length=4096)] | None = None
+    token: Annotated[str, Meta(max_length=MOST_TOKEN)] | None = None
     cursors: Raw = msgspec.field(default_factory=no_object)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets import http11
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
@@ -28,6 +29,10 @@ MOST_FRAGMENTS = 1 << 14  # of one message; even an empty fragment takes memory
 TEXT_BYTES = 8 << 20  # of one message; a request's body has the same limit
 PIECE_BYTES = 2 << 10  # may be 341 frames
 PIECES = 32  # that are parsed in one step, if they are part of one frame
+
+# The HTTP protocol has parsed and limited the head before. If it exceeded the library's own limits, which are
+# lower, the client would get no answer.
+http11.MAX_LINE_LENGTH = http11.MAX_NUM_HEADERS = 1 << 17
 
 
 def _nothing() -> None: ...
