@@ -23,6 +23,7 @@ ALL = (
     "gateway",
     "fanout",
     "tls",
+    "tokens",
     "socketio",
     "mcp",
     "memory",

@@ -17,6 +17,7 @@ from . import signed
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
+    from joserfc.jwt import JWTClaimsRegistry
 
 ALGORITHM, TYPE, AUDIENCE = "Ed25519", "at+jwt", "rhetor"
 INVALID = "invalid token; `rhetor token` prints the hub's, `rhetor token issue` issues others"
@@ -41,10 +42,12 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A signing key in the library's form. `ends`: as in `Access`; None if it signs new tokens."""
+    """A signing key in the library's form. `rules`: for the claims of its tokens. `ends`: as in `Access`;
+    None if it signs new tokens."""
 
     stored: SigningKey
     key: OKPKey
+    rules: JWTClaimsRegistry
     ends: float | None
 
 
@@ -159,34 +162,21 @@ class AccessTokens:
         if (key := self._key(kid)) is None:
             raise signed.Unreadable("unknown key")
         claims = signed.claims_of(token, key.key, ALGORITHM)
-        self._check(claims, key.stored.issuer)
+        self._check(key, claims)
         return kid, claims
 
-    def _check(self, claims: dict[str, Any], issuer: str) -> None:
+    def _check(self, key: _Key, claims: dict[str, Any]) -> None:
         from joserfc.errors import ExpiredTokenError, JoseError
-        from joserfc.jwt import JWTClaimsRegistry
 
-        now = int(self._clock())
-        registry = JWTClaimsRegistry(
-            now,
-            LEEWAY_SECONDS,
-            iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": AUDIENCE},
-            sub={"essential": True},
-            scope={"essential": True},
-            jti={"essential": True},
-            exp={"essential": True},
-            iat={"essential": True},
-        )
         try:
-            registry.validate(claims)
+            key.rules.validate(claims)
         except ExpiredTokenError:
             pass  # `fault` reports it, if everything else is valid
         except JoseError as error:
             raise signed.Unreadable(str(error)) from error
         if not isinstance(claims["scope"], str) or type(claims["exp"]) is not int:
             raise signed.Unreadable("a claim has the wrong type")
-        if not 0 <= claims["exp"] <= now + MOST_SECONDS + LEEWAY_SECONDS:
+        if not 0 <= claims["exp"] <= self._clock() + MOST_SECONDS + LEEWAY_SECONDS:
             raise signed.Unreadable("no token is valid for so long")
 
     def _key(self, kid: str) -> _Key | None:
@@ -201,7 +191,9 @@ class AccessTokens:
         found = self._keys.get(stored.kid)
         if found is None or found.stored is not stored:
             ends = None if stored.ends is None else self._elapsed() + stored.ends / 1000 - self._clock()
-            found = self._keys[stored.kid] = _Key(stored, self._opened(stored), ends)
+            found = self._keys[stored.kid] = _Key(
+                stored, self._opened(stored), self._rules(stored.issuer), ends
+            )
             self._keys = {kid: each for kid, each in self._keys.items() if kid in self._identities.keys}
         return found
 
@@ -211,3 +203,18 @@ class AccessTokens:
 
         secret = self._unseal(stored.sealed, stored.about)
         return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(secret))
+
+    def _rules(self, issuer: str) -> JWTClaimsRegistry:
+        from joserfc.jwt import JWTClaimsRegistry
+
+        return JWTClaimsRegistry(
+            lambda: int(self._clock()),
+            LEEWAY_SECONDS,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": AUDIENCE},
+            sub={"essential": True},
+            scope={"essential": True},
+            jti={"essential": True},
+            exp={"essential": True},
+            iat={"essential": True},
+        )

@@ -19,6 +19,7 @@ from tests.issued import OWNER, bearer, issue, login, opens, refresh
 from tests.rhetor.transports.open_clients import APIS, open_client, refusal, terminal
 from tests.rhetor.transports.socketio.engine_client import OnWebSocket
 from tests.rhetor.transports.socketio.hub_talker import connecting
+from tests.scale import scaled
 from tests.served import Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -253,3 +254,38 @@ async def test_a_replaced_key_verifies_during_the_overlap_only(tmp_path: Path) -
         assert await opens(home, renewed["access_token"])
         keys = (await home.ask_tcp("GET", "/.well-known/jwks.json")).json["keys"]
         assert [key["kid"] for key in keys] == [rotated["kid"]]
+
+
+@pytest.mark.long
+async def test_no_valid_token_is_rejected_while_keys_are_replaced(tmp_path: Path) -> None:
+    clients, rotations = scaled(50, 10), scaled(20, 5)
+    async with _stored(tmp_path) as home:
+        named = [await issue(home, f"c{number}", "read") for number in range(clients)]
+        is_over = asyncio.Event()
+
+        async def ask(token: str) -> int:
+            asked = 0
+            while not is_over.is_set():
+                assert await opens(home, token)
+                asked += 1
+            return asked
+
+        async def renew() -> int:
+            tokens, renewed = await login(home, scopes=["read"]), 0
+            while not is_over.is_set():
+                assert await opens(home, tokens["access_token"])
+                answer = await refresh(home, tokens["refresh_token"])
+                assert answer.status == 200, answer.text
+                tokens, renewed = answer.json, renewed + 1
+            return renewed
+
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(ask(token)) for token in named]
+            running += [tasks.create_task(renew()) for _ in range(clients)]
+            for _ in range(rotations):
+                await asyncio.sleep(0.1)
+                assert (await home.ask("POST", "/api/v2/signing-keys/rotate")).status == 200
+            await asyncio.sleep(0.1)
+            is_over.set()
+        assert min(task.result() for task in running) > 0
+        assert len(home.hub.state.identities.keys) == rotations + 1
