@@ -1,6 +1,7 @@
 """The file of a backup: a tar file whose last member lists the others with their digests.
 
-Any program can look into it. A file that was cut, or of which a byte differs, is recognized.
+Any program can look into it. A file that was cut, or of which a byte differs, is recognized. The keys of
+sealed content, if they are in it, are never written to the disk as they are.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import msgspec
 from msgspec import Struct
 
 from rhetor.errors import RhetorError
+from rhetor.sealing.age import NotOpened
+from rhetor.sealing.portable import PortableKeys
 
 FORMAT = 1
-HEADER, CONTENTS = "backup.json", "contents.json"
+HEADER, KEYS, CONTENTS = "backup.json", "keys.json", "contents.json"
 DATABASE = "hub.db"
 DISTRIBUTION = "tekton-aish"
 _NAME = re.compile(r"hub\.db|blobs/[0-9a-f]{64}|checkpoints/(objects\.db|[0-9]{1,19}\.pack)")
 _PIECE = 1 << 20
 _MOST_JSON = 1 << 30
-T = TypeVar("T", "Header", "Contents")
+T = TypeVar("T", "Header", "Contents", PortableKeys)
 
 
 class InvalidBackup(RhetorError):
@@ -81,13 +84,17 @@ class Writer:
             self._tar.addfile(info, hashed)
         self._members.append(Member(name, info.size, hashed.digest.hexdigest()))
 
-    def finish(self, missing: Sequence[str]) -> None:
-        """Write the list of contents, without which the backup is not complete."""
+    def finish(self, missing: Sequence[str], keys: PortableKeys | None = None) -> None:
+        """Write the keys of sealed content, and the list of contents, without which the backup is not
+        complete."""
+        if keys is not None:
+            self._members.append(self._add(KEYS, msgspec.json.encode(keys)))
         self._add(CONTENTS, msgspec.json.encode(Contents(self._members, missing)))
         self._tar.close()
 
-    def _add(self, name: str, data: bytes) -> None:
+    def _add(self, name: str, data: bytes) -> Member:
         self._tar.addfile(self._info(name, len(data)), io.BytesIO(data))
+        return Member(name, len(data), hashlib.sha256(data).hexdigest())
 
     def _info(self, name: str, size: int) -> tarfile.TarInfo:
         info = tarfile.TarInfo(name)
@@ -110,35 +117,51 @@ class _Hashed(io.RawIOBase):
         return data
 
 
-def extract(path: Path, folder: Path, progress: Callable[[int], None]) -> tuple[Header, Contents]:
-    """Write the files of a backup into an empty folder, and check them.
+class Extracted(Struct, frozen=True):
+    """What a backup says of itself. `keys`: of the sealed content in it; None if it has none."""
+
+    header: Header
+    contents: Contents
+    keys: PortableKeys | None
+
+
+def extract(path: Path, file: IO[bytes], folder: Path, progress: Callable[[int], None]) -> Extracted:
+    """Write the files of a backup into an empty folder, and check them. `path`: as errors name it.
 
     Raises:
         InvalidBackup: the file is not a complete and unchanged backup, or of a newer format.
         OSError: a file cannot be read or written.
     """
     try:
-        with tarfile.open(path, mode="r:") as tar:
-            return _extract(path, tar, folder, progress)
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            extracted = _extract(path, tar, folder, progress)
+        while file.read(_PIECE):
+            pass  # the end of a sealed file says that it is complete
+    except NotOpened as error:
+        raise InvalidBackup(f"{path} is damaged: {error}") from error
     except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
         raise InvalidBackup(f"{path} is not a backup, or it is damaged: {error}") from error
+    return extracted
 
 
-def _extract(
-    path: Path, tar: tarfile.TarFile, folder: Path, progress: Callable[[int], None]
-) -> tuple[Header, Contents]:
+def _extract(path: Path, tar: tarfile.TarFile, folder: Path, progress: Callable[[int], None]) -> Extracted:
     header: Header | None = None
+    keys: PortableKeys | None = None
     found: list[Member] = []
     for info in tar:
         if header is None:
             header = _header(path, tar, info)
+        elif info.name == KEYS:
+            member, data = _small(path, tar, info)
+            found.append(member)
+            keys = _json(path, info, data, PortableKeys)
         elif info.name == CONTENTS:
-            contents = _json(path, tar, info, Contents)
+            contents = _json(path, info, _small(path, tar, info)[1], Contents)
             if sorted(contents.files, key=_by_name) != sorted(found, key=_by_name):
                 raise InvalidBackup(f"{path} is damaged: its files are not those that it lists")
             if DATABASE not in {member.name for member in found}:
                 raise InvalidBackup(f"{path} contains no {DATABASE}")
-            return header, contents
+            return Extracted(header, contents, keys)
         else:
             found.append(_write(path, tar, info, folder, progress))
     raise InvalidBackup(f"{path} is incomplete: it has no {CONTENTS}; use another backup")
@@ -151,7 +174,7 @@ def _by_name(member: Member) -> str:
 def _header(path: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Header:
     if info.name != HEADER:
         raise InvalidBackup(f"{path} is not a backup of rhetor")
-    header = _json(path, tar, info, Header)
+    header = _json(path, info, _small(path, tar, info)[1], Header)
     if header.format != FORMAT:
         raise InvalidBackup(
             f"{path} has format {header.format}, but this version of rhetor reads only format {FORMAT}; "
@@ -160,12 +183,18 @@ def _header(path: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> Header:
     return header
 
 
-def _json(path: Path, tar: tarfile.TarFile, info: tarfile.TarInfo, type: type[T]) -> T:
+def _small(path: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> tuple[Member, bytes]:
+    """Return a member and its content."""
     file = tar.extractfile(info)
     if file is None or info.size > _MOST_JSON:
         raise InvalidBackup(f"{path} is damaged: {info.name} is not a file")
+    data = file.read()
+    return Member(info.name, len(data), hashlib.sha256(data).hexdigest()), data
+
+
+def _json(path: Path, info: tarfile.TarInfo, data: bytes, type: type[T]) -> T:
     try:
-        return msgspec.json.decode(file.read(), type=type)
+        return msgspec.json.decode(data, type=type)
     except msgspec.DecodeError as error:
         raise InvalidBackup(f"{path} is damaged: {info.name}: {error}") from error
 

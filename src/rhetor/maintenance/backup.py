@@ -10,9 +10,10 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +21,10 @@ from msgspec import Struct
 from rhetor.errors import RhetorError, StoreDamaged
 from rhetor.hub.catalog import checkpoints
 from rhetor.hub.sessions import blobs
+from rhetor.sealing.age import SealedWriter
+from rhetor.sealing.portable import PortableKeys
 from rhetor.store.files.objects import INDEX
+from rhetor.store.files.sealing import FileSeal
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.file import require_sound
 from rhetor.store.sqlite.snapshot import copy, snapshot
@@ -45,7 +49,35 @@ class Held(Struct, frozen=True):
     missing: Sequence[str] = ()
 
 
-def back_up(home: Path, target: Path, progress: Progress) -> Sequence[str]:
+class Sealing(Struct, frozen=True):
+    """How a file is sealed. `passphrase`: None if it is not. `keys`: returns the keys of sealed content that
+    go with it. `seal`: of the checkpoints in the state folder."""
+
+    passphrase: str | None = None
+    keys: Callable[[], PortableKeys | None] = lambda: None
+    seal: FileSeal | None = None
+
+    @contextmanager
+    def sealed(self, file: IO[bytes]) -> Iterator[IO[bytes]]:
+        """Return a file: what is written to it is sealed into `file`."""
+        if self.passphrase is None:
+            yield file
+            return
+        writer = SealedWriter(file, self.passphrase)
+        try:
+            yield cast(IO[bytes], writer)
+        except BaseException:  # also an interrupt: the file must not look complete
+            writer.abandon()
+            raise
+        writer.close()
+
+
+def back_up(
+    home: Path,
+    target: Path,
+    progress: Progress,
+    sealing: Sealing | None = None,
+) -> Sequence[str]:
     """Write a backup of a state folder. Return the files that it should have and has not.
 
     The file is readable by its owner only. It is complete and durable when it has its name; otherwise there
@@ -62,7 +94,7 @@ def back_up(home: Path, target: Path, progress: Progress) -> Sequence[str]:
         raise _exists(target)
     with temporary(target.parent, f".{target.name}.part-") as beside, temporary(home, "backup-") as links:
         try:
-            return _back_up(home, target, beside, links, progress)
+            return _back_up(home, target, beside, links, progress, sealing or Sealing())
         except (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
             raise NotBackedUp(f"{database} cannot be read: {error}; run rhetor check") from error
 
@@ -71,27 +103,32 @@ def _exists(target: Path) -> NotBackedUp:
     return NotBackedUp(f"{target} exists already; a backup never overwrites a file, so choose another name")
 
 
-def _back_up(home: Path, target: Path, beside: Path, links: Path, progress: Progress) -> Sequence[str]:
+def _back_up(
+    home: Path, target: Path, beside: Path, links: Path, progress: Progress, sealing: Sealing
+) -> Sequence[str]:
+    # a copy that is not sealed must not be where the sealed backup goes
+    database = (beside if sealing.passphrase is None else links) / DATABASE
     with ExitStack() as stack:
         for _ in range(ATTEMPTS):
             stack.close()
             source = stack.enter_context(snapshot(home / DATABASE))
             at = time.time_ns() // 1_000_000
-            held = _hold(home / "checkpoints", links, _roots(source))
+            held = _hold(home / "checkpoints", links, _roots(source), sealing.seal)
             if not held.missing:  # otherwise, the hub may just have removed it
                 break
         wanted = _blobs(source)
         progress.total = _size(source, home, links, held, wanted)
-        copy(source, beside / DATABASE, progress.add)
-    _check(home / DATABASE, beside / DATABASE)
+        copy(source, database, progress.add)
+    _check(home / DATABASE, database)
     made = beside / "backup"
     with made.open("xb") as file:
-        archive = Writer(file, at, progress.add)
-        archive.add(DATABASE, beside / DATABASE)
-        missing = [*held.missing, *_add_blobs(archive, home, wanted)]
-        for name in held.files:
-            archive.add(f"checkpoints/{name}", links / name)
-        archive.finish(missing)
+        with sealing.sealed(file) as into:
+            archive = Writer(into, at, progress.add)
+            archive.add(DATABASE, database)
+            missing = [*held.missing, *_add_blobs(archive, home, wanted)]
+            for name in held.files:
+                archive.add(f"checkpoints/{name}", links / name)
+            archive.finish(missing, sealing.keys())  # the newest ones, which may have sealed a file meanwhile
         file.flush()
         os.fsync(file.fileno())
     _publish(made, target)
@@ -113,7 +150,7 @@ def _blobs(source: sqlite3.Connection) -> list[str]:
     return [blob for (blob,) in source.execute(query, (blobs.KIND,))]
 
 
-def _hold(folder: Path, links: Path, roots: set[bytes]) -> Held:
+def _hold(folder: Path, links: Path, roots: set[bytes], seal: FileSeal | None) -> Held:
     """Copy the index of the store of files, and link its packs."""
     for old in links.iterdir():
         old.unlink()
@@ -121,8 +158,11 @@ def _hold(folder: Path, links: Path, roots: set[bytes]) -> Held:
         return Held(missing=[_named(root) for root in sorted(roots)])
     with snapshot(folder / INDEX) as index:
         copy(index, links / INDEX, lambda _: None)
-        stored = "SELECT 1 FROM objects WHERE digest = ?"
-        missing = [_named(root) for root in sorted(roots) if not index.execute(stored, (root,)).fetchone()]
+        stored = "SELECT 1 FROM objects WHERE digest IN (?, ?)"
+        names = {root: seal.name(root) if seal else root for root in sorted(roots)}
+        missing = [
+            _named(root) for root, name in names.items() if not index.execute(stored, (root, name)).fetchone()
+        ]
         files = [INDEX]
         for (pack,) in index.execute("SELECT id FROM packs ORDER BY id").fetchall():
             name = f"{pack}.pack"

@@ -23,9 +23,11 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     backup.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="default: rhetor-TIME.backup in this folder"
     )
+    _add_sealing(backup, "backup")
     backup.set_defaults(run=_stoppable(_backup))
     restore = commands.add_parser("restore", help="replace the state of a stopped hub with that of a backup")
     restore.add_argument("file", type=Path, metavar="FILE", help="a file that `rhetor backup` wrote")
+    _add_passphrase(restore)
     restore.set_defaults(run=_stoppable(_restore))
     check = commands.add_parser("check", help="check the hub's state, and change nothing")
     check.add_argument("--json", action="store_true", help="print JSON")
@@ -42,8 +44,26 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
         metavar="FILE",
         help="a new file (default: standard output)",
     )
+    _add_sealing(export, "export")
     export.set_defaults(run=_stoppable(_export))
     return [backup, restore, check, export]
+
+
+def _add_sealing(parser: argparse.ArgumentParser, what: str) -> None:
+    choice = parser.add_mutually_exclusive_group()
+    help = f"seal the {what} with a passphrase, as age does (default if encryption.at_rest is on)"
+    choice.add_argument("--seal", action="store_true", help=help)
+    choice.add_argument("--plain", action="store_true", help=f"do not seal the {what}")
+    _add_passphrase(parser)
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the passphrase (default: RHETOR_PASSPHRASE, or a prompt)",
+    )
 
 
 def _time(text: str) -> int:
@@ -88,13 +108,29 @@ def _folder(arguments: argparse.Namespace) -> Path:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
-    from .backup import back_up
+    from rhetor.sealing.portable import taken_from
+    from rhetor.sealing.ring import Ring
+    from rhetor.store.files.sealing import FileSeal
+
+    from .backup import Sealing, back_up
     from .progress import Progress
+    from .sealing import encryption, new_passphrase
 
     folder = _folder(arguments)
-    target = (arguments.file or Path(time.strftime("rhetor-%Y%m%d-%H%M%S.backup"))).absolute()
+    settings = encryption(folder)
+    passphrase = new_passphrase(arguments, settings)
+    name = "rhetor-%Y%m%d-%H%M%S.backup" + (".age" if passphrase else "")
+    target = (arguments.file or Path(time.strftime(name))).absolute()
+    ring = Ring(folder, settings.key)
+    # content that is sealed cannot be read without them; credentials alone stay sealed in a plain backup
+    with_keys = ring.exists and (passphrase is not None or settings.at_rest)
+    sealing = Sealing(
+        passphrase,
+        lambda: taken_from(folder, settings.key) if with_keys else None,
+        FileSeal(ring, active=False) if ring.exists else None,
+    )
     with Progress.of_bytes("backup") as progress:
-        missing = back_up(folder, target, progress)
+        missing = back_up(folder, target, progress, sealing)
     _warn_of(missing)
     sys.stdout.write(f"{target}\n")
     return 0
@@ -109,6 +145,7 @@ def _warn_of(missing: Any) -> None:
 def _restore(arguments: argparse.Namespace) -> int:
     from .progress import Progress
     from .restore import restore
+    from .sealing import encryption, known_passphrase
 
     home = Home(_folder(arguments), os.environ)
     if not arguments.file.exists():
@@ -123,7 +160,8 @@ def _restore(arguments: argparse.Namespace) -> int:
     try:
         with Progress.of_bytes("restore") as progress:
             progress.total = arguments.file.stat().st_size
-            done = restore(home.folder, arguments.file, progress)
+            key = encryption(home.folder).key
+            done = restore(home.folder, arguments.file, progress, known_passphrase(arguments), key)
     finally:
         home.release()
     _warn_of(done.missing)
@@ -136,8 +174,11 @@ def _restore(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     import msgspec
 
+    from rhetor.sealing.ring import Ring
+
     from .check import check
     from .progress import Progress
+    from .sealing import encryption
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
     if not (folder / "hub.db").exists():
@@ -145,8 +186,9 @@ def _check(arguments: argparse.Namespace) -> int:
             f"rhetor: {folder} has no hub.db; name the state folder with --home or RHETOR_HOME\n"
         )
         return WRONG_USAGE
+    ring = Ring(folder, encryption(folder).key)
     with Progress("check", "items") as progress:
-        found = check(folder, progress)
+        found = check(folder, progress, ring)
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 1 if found.findings else 0
@@ -161,15 +203,18 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from .export import Wanted
+    from .sealing import encryption, new_passphrase
 
     folder = _folder(arguments)
     wanted = Wanted(arguments.session, arguments.since, arguments.before)
+    shown = arguments.output is None and sys.stdout.isatty() and not arguments.seal
+    passphrase = None if shown else new_passphrase(arguments, encryption(folder))
     if arguments.output is None:
-        _export_to(folder, wanted, sys.stdout.buffer, shown=not sys.stdout.isatty())
+        _export_to(folder, wanted, sys.stdout.buffer, passphrase, shown=not sys.stdout.isatty())
         return 0
     try:
         with arguments.output.open("xb") as file:
-            _export_to(folder, wanted, file)
+            _export_to(folder, wanted, file, passphrase)
     except FileExistsError:
         sys.stderr.write(f"rhetor: {arguments.output} exists already; choose another name\n")
         return WRONG_USAGE
@@ -179,10 +224,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _export_to(folder: Path, wanted: Any, file: IO[bytes], *, shown: bool = True) -> None:
+def _export_to(
+    folder: Path, wanted: Any, file: IO[bytes], passphrase: str | None, *, shown: bool = True
+) -> None:
+    from .backup import Sealing
     from .export import export
     from .progress import Progress
 
-    with Progress("export", "events", shown=shown) as progress:
-        export(folder, wanted, file.write, progress)
+    with Progress("export", "events", shown=shown) as progress, Sealing(passphrase).sealed(file) as into:
+        export(folder, wanted, into.write, progress)
     file.flush()

@@ -15,6 +15,7 @@ from .folders import fsync
 READY = "restored-{}.ready"
 MOVING = "restored-{}.moving"
 ASIDE = "replaced-{}"
+KEYS = "keys.json"  # is exchanged, too, if the new state has keys of its own
 # what a state consists of
 NAMES = ("hub.db", "hub.db-wal", "hub.db-shm", "hub.db.witness", "blobs", "checkpoints")
 
@@ -39,7 +40,7 @@ def finish(home: Path) -> Path | None:
     for ready in home.glob(READY.format("*")):
         stamp = _stamp(ready)
         aside = home / ASIDE.format(stamp)
-        _set_aside(home, aside)
+        _set_aside(home, aside, with_keys=(ready / KEYS).exists())
         ready.rename(home / MOVING.format(stamp))
         fsync(home)
     for moving in home.glob(MOVING.format("*")):
@@ -55,8 +56,8 @@ def _stamp(path: Path) -> str:
     return path.stem.removeprefix("restored-")
 
 
-def _set_aside(home: Path, aside: Path) -> None:
-    for name in NAMES:
+def _set_aside(home: Path, aside: Path, *, with_keys: bool) -> None:
+    for name in (*NAMES, KEYS) if with_keys else NAMES:
         if os.path.lexists(home / name):
             aside.mkdir(mode=0o700, exist_ok=True)
             (home / name).rename(aside / name)

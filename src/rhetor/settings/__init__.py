@@ -7,6 +7,7 @@ from .peers import peers_of, tools_of
 from .reading import invalid, read_settings
 from .sections import (
     BudgetSettings,
+    EncryptionSettings,
     HubSettings,
     McpServerSettings,
     PermissionSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "ANSWERING",
     "MASK",
     "BudgetSettings",
+    "EncryptionSettings",
     "HubSettings",
     "Keys",
     "McpServerSettings",
