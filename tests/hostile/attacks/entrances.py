@@ -117,7 +117,8 @@ async def exchange(home: Served, data: bytes, *, local: bool = False) -> Reply:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *rest = head.split("\r\n")[:-2]
             headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            length = 0 if data.startswith(b"HEAD ") else int(headers.get("content-length", "0"))
+            body = await reader.readexactly(length)
             return Reply(int(first.split(" ")[1]), headers, body)
     finally:
         writer.close()

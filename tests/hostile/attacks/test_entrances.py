@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from tests.hostile.attacks.entrances import APIS, BEARER, ENTRANCES, Entrance, Line, exchange, knock
+from tests.hostile.attacks.entrances import APIS, BEARER, ENTRANCES, UPGRADE, Entrance, Line, exchange, knock
 from tests.hostile.raw import of_problem
 from tests.scale import FULL
 from tests.served import CONSOLE, TOKEN, served
 
+from rhetor.app import TABLE
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.policy import Policy
 
 pytestmark = pytest.mark.anyio
 
@@ -225,3 +228,38 @@ async def test_every_response_has_the_security_headers(tmp_path: Path) -> None:
             assert reply.headers["cross-origin-resource-policy"] == "same-origin"
             if reply.status != 101:
                 assert reply.headers["content-security-policy"] == POLICY
+
+
+# what needs no token, and the answer to a request without one; the tokens of the last two are in their bodies
+EXEMPT = {
+    ("GET", "/healthz"): 200,
+    ("GET", "/.well-known/jwks.json"): 200,
+    ("GET", "/login"): 422,
+    ("*", "/socket.io/"): 400,
+    ("POST", "/api/auth/refresh"): 401,
+    ("POST", "/api/auth/revoke"): 401,
+}
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@pytest.mark.long
+async def test_without_a_token_every_route_is_401_with_every_method(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        public = {(row.method, row.path) for row in TABLE if row.policy is Policy.PUBLIC}
+        assert public == set(EXEMPT)
+        for path in {row.path for row in TABLE}:
+            asked = re.sub(r"\{\w+\}", "x", path)
+            for method in METHODS:
+                place = ("*" if path == "/socket.io/" else "GET" if method == "HEAD" else method, path)
+                reply = await knock(home, Entrance(path, method, asked, 0))
+                if place in EXEMPT:
+                    assert (method, path, reply.status) == (method, path, EXEMPT[place])
+                elif path in {exempt for _, exempt in EXEMPT}:
+                    assert (method, path, reply.status) == (method, path, 405)
+                else:
+                    assert (method, path, reply.status) == (method, path, 401)
+            upgrade = Entrance(path, "GET", asked, 0, UPGRADE)
+            if path not in {exempt for _, exempt in EXEMPT}:
+                assert (path, *of_problem(await knock(home, upgrade))) == (path, 401, "unauthenticated")
+            else:
+                assert (await knock(home, upgrade)).status not in (101, 200)
