@@ -98,7 +98,16 @@ def say(text: str) -> None:
 
 def print_line(text: str) -> int:
     """Print the text and a newline on stdout, and return exit code 0."""
-    write(STDOUT, f"{text}\n".encode("utf-8", "replace"))
+    return print_text(f"{text}\n")
+
+
+def print_text(text: str) -> int:
+    """Print the text on stdout, and return exit code 0. A terminal gets only text and colours."""
+    if os.isatty(STDOUT):
+        from aish.render import coloured
+
+        text = coloured(text)
+    write(STDOUT, text.encode("utf-8", "replace"))
     return exits.DONE
 
 
@@ -106,7 +115,7 @@ def print_json(value: "Any") -> int:
     """Print a value as indented JSON on stdout, and return exit code 0."""
     import json
 
-    return print_line(json.dumps(value, indent=2, ensure_ascii=False))
+    return print_line(_json_for(STDOUT, json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def print_json_lines(values: "Iterable[Any]") -> int:
@@ -114,8 +123,17 @@ def print_json_lines(values: "Iterable[Any]") -> int:
     import json
 
     lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-    write(STDOUT, "".join(lines).encode("utf-8", "replace"))
+    write(STDOUT, _json_for(STDOUT, "".join(lines)).encode("utf-8", "replace"))
     return exits.DONE
+
+
+def _json_for(descriptor: int, text: str) -> str:
+    """Return JSON as it is, or with escapes for what must not reach a terminal."""
+    if not os.isatty(descriptor):
+        return text
+    from aish.render import as_ascii_where_hidden
+
+    return as_ascii_where_hidden(text)
 
 
 class Sink:
@@ -158,11 +176,13 @@ class Sink:
             self._put(text)
 
     def write_raw(self, data: bytes) -> None:
-        """Write bytes without filtering them, such as JSON from the hub.
+        """Write JSON from the hub, of whole lines. Only a terminal gets other bytes, with the same meaning.
 
         Raises:
             BrokenPipeError: the reader has closed the pipe.
         """
+        if self._filter is not None and not data.isascii():
+            data = _json_for(self._descriptor, data.decode("utf-8", "replace")).encode()
         write(self._descriptor, data)
 
     def break_line(self) -> None:

@@ -28,6 +28,7 @@ _HIDDEN = re.compile(
 # further characters that look like nothing, but belong to the text of some scripts: variation selectors and
 # joiners
 _UNSEEN = re.compile("[\u034f\u180b-\u180d\u180f\u2800\ufe00-\ufe0f]")
+_IN_JSON = re.compile("[\x7f-\x9f]|" + _HIDDEN.pattern)
 _MAX_COLOUR_LENGTH = 64
 
 DIM, RESET = "\x1b[2m", "\x1b[0m"
@@ -134,6 +135,22 @@ def cleaned(text: str) -> str:
     return Filter(colours=False).feed(text)
 
 
+def coloured(text: str) -> str:
+    """Do the same, but keep colours."""
+    kept = Filter()
+    return kept.feed(text) + kept.end()
+
+
+def as_ascii_where_hidden(text: str) -> str:
+    """Return JSON with escapes for the characters that must not reach a terminal. Its value is the same."""
+    return text if text.isascii() and "\x7f" not in text else _IN_JSON.sub(_escape_of, text)
+
+
+def _escape_of(found: "re.Match[str]") -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def revealed(text: str) -> str:
     """Return a text with marks such as `\\u200b` for the characters that cannot be seen, except newlines."""
     return "".join(_mark(char) if _is_hidden(char) else char for char in text)
@@ -162,7 +179,8 @@ def dimmed(text: str) -> str:
 
 def heading(peer: str) -> str:
     """Return the heading of a peer's answer: `[From Apollo]`."""
-    return f"[From {peer[:1].upper()}{peer[1:]}]"
+    name = cleaned(peer)
+    return f"[From {name[:1].upper()}{name[1:]}]"
 
 
 def status(peer: "Mapping[str, Any]") -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.render import DIM, RESET, Filter, cleaned, heading, local_time, table
+from aish.render import DIM, RESET, Filter, as_ascii_where_hidden, cleaned, heading, local_time, table
 
 CORPUS = [
     ("plain\ttext\nnew line", "plain\ttext\nnew line"),
@@ -68,6 +69,14 @@ def test_sequences_are_filtered_the_same_in_any_chunking(text: str, shown: str) 
 def test_no_control_character_reaches_the_terminal(text: str) -> None:
     shown = cleaned(text)
     assert all(char in "\n\t" or (char >= " " and not "\x7f" <= char <= "\x9f") for char in shown)
+
+
+def test_json_for_a_terminal_has_escapes_for_what_must_not_reach_it() -> None:
+    value = {"text": "caf\u00e9 \x9b2J\x7f\u202e\u200b\U000e0041", "more": [1]}
+    text = json.dumps(value, ensure_ascii=False)
+    shown = as_ascii_where_hidden(text)
+    assert json.loads(shown) == value
+    assert shown == ('{"text": "caf\u00e9 \\u009b2J\\u007f\\u202e\\u200b\\udb40\\udc41", "more": [1]}')
 
 
 def test_no_color_removes_colours(monkeypatch: pytest.MonkeyPatch) -> None:

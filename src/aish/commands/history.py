@@ -3,7 +3,7 @@
 from aish import exits
 from aish.client.hub import Hub
 from aish.commands import JSON_WORDS, Command, free_text, usage_error
-from aish.output import STDOUT, print_json_lines, write
+from aish.output import STDOUT, print_json_lines, print_text
 
 _HISTORY = ("history [N] [json]", "history search WORDS")
 _SEARCH = ("search WORDS [--json]",)
@@ -32,7 +32,7 @@ def history(words: "list[str]") -> int:
     exchanges.reverse()
     if as_json:
         return print_json_lines(exchanges)
-    write(STDOUT, _exchanges(exchanges).encode("utf-8", "replace"))
+    print_text(_exchanges(exchanges))
     return exits.DONE
 
 
@@ -53,7 +53,7 @@ def search(words: "list[str]") -> int:
     if as_json:
         print_json_lines(hits)
     else:
-        write(STDOUT, "".join(map(_hit, hits)).encode("utf-8", "replace"))
+        print_text("".join(map(_hit, hits)))
     return exits.DONE if hits else exits.FAILED
 
 

@@ -5,7 +5,7 @@ from time import monotonic
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import JSON_WORDS, Command, take_value, usage_error
-from aish.output import STDOUT, print_json, print_line, say, write
+from aish.output import print_json, print_line, print_text, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def wait(words: "list[str]") -> int:
         body["timeout"] = timeout
         hub.deadline = monotonic() + timeout + _GRACE_SECONDS
     found = hub.ask("POST", "/api/v2/wait", body)
-    write(STDOUT, "".join(f"{name}\n" for name in found["idle"]).encode("utf-8", "replace"))
+    print_text("".join(f"{name}\n" for name in found["idle"]))
     return exits.TIMED_OUT if found["timed_out"] else exits.DONE
 
 
