@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -69,7 +70,7 @@ def test_no_command_writes_a_sequence_of_others_to_the_terminal(machine: Machine
             f"{url}/api/v2/sessions", json={"specialist_id": "apollo"}, headers=host, timeout=60
         )
         session = made.json()["id"]
-        for path, body in (
+        things: list[tuple[str, Any]] = [
             (f"/api/v2/sessions/{session}/message", {"message": "hello"}),
             (f"/api/v2/sessions/{session}/checkpoint", {"name": "first"}),
             ("/api/v2/routes", {"name": "r", "hops": [{"ai": "apollo", "purpose": "p"}]}),
@@ -77,7 +78,8 @@ def test_no_command_writes_a_sequence_of_others_to_the_terminal(machine: Machine
             ("/api/projects", {"name": "p", "path": str(tmp_path)}),
             ("/api/ai/socket/create", {"ai_name": "apollo"}),
             ("/api/v2/context/apollo/stage", {"text": "staged"}),
-        ):
+        ]
+        for path, body in things:
             answer = requests.post(f"{url}{path}", json=body, headers=host, timeout=60)
             assert answer.status_code == 200, (path, answer.text)
     home = tmp_path / "poisoned"
