@@ -95,7 +95,7 @@ STACKS = {
         {"sessions"},
         {"forwarding"},
         {"plans"},
-        {"budgets", "hub_peer", "identity", "recovery", "retention", "tool_servers"},
+        {"audited", "budgets", "hub_peer", "identity", "recovery", "retention", "tool_servers"},
         {"use_cases"},
         {"hub"},
     ],

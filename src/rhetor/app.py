@@ -22,6 +22,7 @@ from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
+from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
@@ -116,6 +117,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
     state = node.hub.state
     node.access_tokens = AccessTokens(state.identities, state.sealing.open)
     node.verifier = Verifier(tokens, node.owner, node.access_tokens)
+    node.attempts.noted = node.note_attempt
     return Gate(
         Router(TABLE, node),
         addresses=addresses,
@@ -128,6 +130,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         held=node.held,
         rates=node.byte_rates,
         processes=Processes(hosts, mark),
+        refused=node.note_refusal,
         trusts_unidentified=lambda: node.trusts_unidentified,
     )
 
@@ -168,6 +171,8 @@ async def serve(start: Start) -> None:
         def changed() -> None:
             node.logins.end_all()  # logins that were made with the old token end with it
             start.secrets.add(filter(None, [tokens.current]))
+            who = Principal(node.owner, credential="file")
+            hub.state.background.start(hub.state.audit.note(who, "token.replace"), "audit of the token")
 
         tokens = TokenFile(start.home.folder / "token", changed)
         start.secrets.add(filter(None, [tokens.current]))
@@ -179,7 +184,9 @@ async def serve(start: Start) -> None:
         node.configuration = lambda: start.shown(reloading.settings)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
+        starter = Principal(node.owner, address=f"pid {os.getpid()}")
         beside = [
+            hub.state.background.start(hub.state.audit.begin(starter, node.version), "audit of the start"),
             hub.state.background.start(made.access.warm_up(), "warm-up"),
             hub.state.background.start(made.access.check_models(), "models"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
+from rhetor.maintenance import audit_commands
 from rhetor.maintenance.commands import add_to
 from rhetor.maintenance.replacing import finish
 from rhetor.token_cli import add_keys
@@ -145,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
     mcp.set_defaults(run=_mcp)
-    maintenance = [*add_keys(commands, _home), *add_to(commands)]
+    maintenance = [*add_keys(commands, _home), *add_to(commands), *audit_commands.add_to(commands)]
     for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
     for command in issued:  # the option may also stand before the word

@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
+from rhetor.domain.principal import Principal
 from rhetor.errors import InvalidSettings, RhetorError
 from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
 from rhetor.hub.programs.lifecycle import keep_until_ended
 from rhetor.settings import Keys, Settings, differing
 from rhetor.transports.server.certificate import LoadedCertificate, TlsFiles, load_certificate, tls_files
-from rhetor.transports.server.node import Node, Reloaded
+from rhetor.transports.server.node import RELOAD, Node, Reloaded
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_protected
 from rhetor.wiring import Configured, configure
@@ -116,11 +117,13 @@ class Reloading:
     def try_reload(self) -> None:
         """Reload on a signal: like `reload`, but log an error instead of raising it."""
         assert self.node is not None
-        self.node.hub.state.background.start(self._try(), "reload")
+        self.node.hub.state.background.start(self._try(self.node), "reload")
 
-    async def _try(self) -> None:
+    async def _try(self, node: Node) -> None:
+        who = Principal(node.owner, credential="signal")
         try:
-            await self.reload()
+            async with node.hub.state.audit.action(who, RELOAD) as acting:
+                acting.detail = (await self.reload()).summary
         except RhetorError as error:
             log.error("invalid configuration rejected", extra={"reason": error.detail})
 

@@ -123,6 +123,7 @@ def _limits(settings: Settings) -> Limits:
         retention=Retention(settings.retention.max_age_days, settings.retention.max_bytes),
         turns_at_once=settings.limits.turns_at_once,
         tokens_per_hour=settings.limits.tokens_per_hour,
+        audit_messages=settings.audit.messages,
     )
 
 

@@ -47,10 +47,14 @@ class RestartableHub:
         return hub, hub.stdout.readline().split(" and ")[0].removeprefix("rhetor listening on ")
 
     def post(self, path: str, body: Any) -> Any:
+        return self.request("POST", f"/api/v2/{path}", body)
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(
-            f"{self.url}/api/v2/{path}",
-            json.dumps(body).encode(),
+            f"{self.url}{path}",
+            None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return json.load(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from rhetor.errors import RhetorError, TooManyAttempts
 
@@ -50,15 +51,17 @@ class MovingWindow:
 
 class Attempts(MovingWindow):
     """Counts wrong credentials by address. Valid credentials are never counted, and never rejected because
-    others were wrong."""
+    others were wrong. `noted` is called with each wrong one: its address, and the error."""
 
     def __init__(self, per_minute: int = ATTEMPTS) -> None:
         super().__init__(per_minute)
+        self.noted: Callable[[str, RhetorError], None] = lambda address, error: None
 
     def failed(self, address: str, error: RhetorError, now: float) -> RhetorError:
         """Count a wrong credential and return `error`. If the address has reached its limit, return
         TooManyAttempts instead, without counting."""
-        if wait := self.wait(address, now):
-            return TooManyAttempts(self.per_minute, wait)
-        self.note(address, now)
-        return error
+        wait = self.wait(address, now)
+        if not wait:
+            self.note(address, now)
+        self.noted(address, error)
+        return TooManyAttempts(self.per_minute, wait) if wait else error

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from .audit import AuditEntry
 from .questions import Answers, Question
 from .snapshot import LeftOut
 
@@ -479,6 +480,7 @@ Payload = (
     | StepFailed
     | StepSkipped
     | PlanEnded
+    | AuditEntry
     | Folded
 )
 PAYLOADS: dict[str, type[Payload]] = {kind.type: kind for kind in get_args(Payload)}
@@ -523,8 +525,8 @@ class Position(Struct, frozen=True, gc=False):
 class Event(Struct, frozen=True, gc=False):
     """A payload with its number.
 
-    `stream`: the id of a session or a plan, or `hub`. `at`: Unix time in milliseconds. `step`: in the stream
-    of a plan, the step that the event belongs to.
+    `stream`: the id of a session or a plan, `hub` or `audit`. `at`: Unix time in milliseconds. `step`: in
+    the stream of a plan, the step that the event belongs to.
     """
 
     stream: str

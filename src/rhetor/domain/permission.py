@@ -33,11 +33,25 @@ class Rules(Struct, frozen=True, gc=False):
 
     def verdict(self, tool: str) -> Verdict:
         """Return whether to allow the tool, deny it, or ask a person. A nameless tool is never allowed."""
-        if _names(self.deny, tool):
+        if _matching(self.deny, tool) is not None:
             return "deny"
-        if not tool or _names(self.ask, tool):
+        if not tool or _matching(self.ask, tool) is not None:
             return "ask"
-        return "allow" if _names(self.allow, tool) else "ask"
+        return "allow" if _matching(self.allow, tool) is not None else "ask"
+
+    def rule_for(self, tool: str) -> str:
+        """Return the rule that decides about the tool, such as `allow:Read*`; empty if none does."""
+        verdict = self.verdict(tool)
+        found = _matching(getattr(self, verdict), tool)
+        return "" if found is None else f"{verdict}:{found}"
+
+
+class Decided(Struct, frozen=True, gc=False):
+    """An answer that a rule gave to the request of a tool."""
+
+    answer: PermissionAnswered
+    tool: str
+    rule: str
 
 
 def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnswered | None:
@@ -56,5 +70,9 @@ def decided(rules: Rules, asked: PermissionAsked | Permission) -> PermissionAnsw
     return None
 
 
-def _names(rules: Iterable[str], tool: str) -> bool:
-    return any(tool.startswith(rule[:-1]) if rule.endswith("*") else tool == rule for rule in rules)
+def _matching(rules: Iterable[str], tool: str) -> str | None:
+    """Return the first rule that matches the tool."""
+    for rule in rules:
+        if tool.startswith(rule[:-1]) if rule.endswith("*") else tool == rule:
+            return rule
+    return None

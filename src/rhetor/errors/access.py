@@ -20,9 +20,10 @@ class LoginExpired(RhetorError):
 
 
 class Forbidden(RhetorError):
-    """The caller is authenticated, but may not do this."""
+    """The caller is authenticated, but may not do this. `is_noted`: the audit has an entry of it."""
 
     code, status, rpc, close = "forbidden", 403, -32003, 4003
+    is_noted = False
 
     @classmethod
     def to_agents(cls, subject: str) -> Self:

@@ -17,13 +17,14 @@ from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
-from rhetor.errors import NotFound
+from rhetor.errors import Forbidden, NotFound
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
 from . import retention, tool_servers
 from .active import OpenRequests
+from .audited import AUDITED, name_of
 from .catalog import identities
 from .catalog.peer_stats import PeerStatistics
 from .catalog.programs import HUB_STREAM
@@ -72,17 +73,29 @@ class Hub:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    async def execute(self, principal: Principal, command: c.Command) -> Any:
+    async def execute(self, principal: Principal, command: c.Command, api: str = "") -> Any:
         """Execute the command, and return its use case's result, for example `Accepted` or `Session`.
+
+        `api`: how the caller reached the hub, for the audit. Its entry of the command is durable before the
+        command is executed.
 
         Raises:
             Forbidden: the caller lacks the scope that the command needs.
             RhetorError: the command was rejected, and nothing was changed. The docstring of the function in
                 `USE_CASES` names the subclasses.
         """
-        use_case = USE_CASES[type(command)]
-        principal.require(use_case.scope)
-        return await use_case.run(self.state, principal, command)
+        use_case, audited = USE_CASES[type(command)], AUDITED.get(type(command))
+        try:
+            principal.require(use_case.scope)
+            if audited is None or (audited.is_message and not self.state.limits.audit_messages):
+                return await use_case.run(self.state, principal, command)
+            described = audited.action, audited.target(command), audited.detail(command)
+            async with self.state.audit.action(principal, *described, api=api):
+                return await use_case.run(self.state, principal, command)
+        except Forbidden as error:
+            if not error.is_noted:
+                self.state.audit.refused(principal, name_of(command), error, api=api)
+            raise
 
     async def answer(self, accepted: Accepted) -> tuple[Any, str]:
         """Wait for the end of an accepted message's turn; return it with the answer's text.
@@ -113,7 +126,11 @@ class Hub:
             Forbidden: the caller lacks the scope `read`.
             NotFound: there is no such stream, or it belongs to another owner.
         """
-        principal.require(READ)
+        try:
+            principal.require(READ)
+        except Forbidden as error:
+            self.state.audit.refused(principal, "stream.read", error, stream)
+            raise
         if stream.startswith("p_"):
             return (await plans.owned_plan(self.state, principal, stream)).id
         if terminals.is_terminals_stream(self.state, principal, stream):
@@ -168,6 +185,7 @@ class Hub:
         if running:
             await asyncio.wait(running, timeout=DRAIN_SECONDS)
         await detach(state)
+        await state.audit.sum_up(is_last=True)
         await asyncio.sleep(0.01)  # let readers send the last events, which have just woken them
         state.presence.close()
 
@@ -282,5 +300,6 @@ async def _sweep(state: State) -> None:
             await checkpoint_limits.sweep(state)
             await retention.sweep(state)
             await state.usage.recent.sweep(state.store, state.ids.now())
+            await state.audit.sum_up()
         except Exception:  # a bug or the store; the next sweep retries
             log.exception("expiry sweep failed")

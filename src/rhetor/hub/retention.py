@@ -1,7 +1,7 @@
 """Removes old events from the log, as the settings in `retention` say.
 
-The messages of conversations, the rows of the catalog and the sums of usage stay. A reader that was at a
-removed event is told so. Streams in which a turn or a plan runs are left for the next time.
+The messages of conversations, the audit, the rows of the catalog and the sums of usage stay. A reader that
+was at a removed event is told so. Streams in which a turn or a plan runs are left for the next time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Literal
 
+from rhetor.domain import audit
 from rhetor.domain.event import OutputDelta
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ async def _remove(state: State, before: int, setting: Setting) -> None:
     """Remove the events from before a time, Unix time in milliseconds."""
     streams = events = 0
     for stream, first in await state.store.old_events(before):
-        if stream in state.runners or stream in state.plans:
+        if stream == audit.STREAM or stream in state.runners or stream in state.plans:
             continue
         head = await state.store.head(stream)
         await state.store.truncate(stream, first)

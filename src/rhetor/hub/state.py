@@ -30,6 +30,7 @@ from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
 from .catalog.shares import Shares
 from .catalog.usage import Usage
+from .core.audit import Audit
 from .core.background import Background
 from .core.deliveries import Deliveries
 from .core.ids import Ids
@@ -136,7 +137,7 @@ class State:
     if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
     logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
     turn, if checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants
-    and signing keys. `sealing`: seals what is secret in the catalog.
+    and signing keys. `sealing`: seals what is secret in the catalog. `audit`: who did what from where.
     """
 
     store: Store
@@ -175,6 +176,7 @@ class State:
     sealing: Sealing = field(default_factory=Unsealed)
     upkeep: Upkeep = field(default_factory=Upkeep)
     budgets: Budgets = field(init=False)
+    audit: Audit = field(init=False)
     configured_budgets: InitVar[Iterable[Budget]] = ()
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
@@ -182,6 +184,7 @@ class State:
     def __post_init__(self, configured_budgets: Iterable[Budget]) -> None:
         self.broadcaster = Broadcaster(self.store)
         self.budgets = Budgets(self.usage, configured_budgets)
+        self.audit = Audit(self.store, self.background, self.ids, self.secrets)
 
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[None]:

@@ -36,7 +36,7 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     export.add_argument("--session", metavar="NAME", help="only those of this session, by name or id")
     for flag, what in (("--from", "since"), ("--to", "before")):
         help = f"only those {what} 2026-01-31T12:00, for example"
-        export.add_argument(flag, dest=what, type=_time, metavar="TIME", help=help)
+        export.add_argument(flag, dest=what, type=moment, metavar="TIME", help=help)
     export.add_argument(
         "-o",
         "--output",
@@ -66,7 +66,7 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _time(text: str) -> int:
+def moment(text: str) -> int:
     """Return a time in ISO 8601 as Unix time in milliseconds. Without a zone, it is local time."""
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)

@@ -275,6 +275,12 @@ class EncryptionSettings(Section, frozen=True):
     key: MasterKey = "file"
 
 
+class AuditSettings(Section, frozen=True):
+    """The audit. `messages`: it has an entry for each message, too, without its content."""
+
+    messages: bool = False
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -330,6 +336,7 @@ class Settings(Section, frozen=True):
     checkpoints: CheckpointSettings = CheckpointSettings()
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    audit: AuditSettings = AuditSettings()
     budgets: dict[BudgetName, BudgetSettings] = {}
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

@@ -40,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True):
     interactive session outlives its last connection. `default_peer`: the peer of sessions that name none.
     `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
     reached. `checkpoints`: which are made and kept. `retention`: which events are kept. `turns_at_once` and
-    `tokens_per_hour`: of one caller.
+    `tokens_per_hour`: of one caller. `audit_messages`: the audit has an entry for each message.
     """
 
     session_ttl: float = 3600.0
@@ -58,6 +58,7 @@ class Limits(msgspec.Struct, frozen=True):
     retention: Retention = Retention()
     turns_at_once: int = 200
     tokens_per_hour: int | None = None
+    audit_messages: bool = False
 
 
 class Upkeep(msgspec.Struct):

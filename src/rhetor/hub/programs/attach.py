@@ -43,9 +43,9 @@ async def forwarded_messages(
                 yield record.event
 
 
-async def view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
+async def view(state: State, principal: Principal, name: str, *, writes: bool, api: str = "") -> Viewer:
     """Open a view of a program's terminal. `writes`: the viewer may also type, and so answer what a coding
-    agent asks there.
+    agent asks there; the audit has an entry of it, with the `api`.
 
     Raises:
         UnknownPeer: there is no peer of this name.
@@ -56,6 +56,13 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool) -
     require_person(principal)
     for scope in (READ, SEND, APPROVE) if writes else (READ,):
         principal.require(scope)
+    if not writes:
+        return await _view(state, principal, name, writes=False)
+    async with state.audit.action(principal, "program.attach", name, api=api):
+        return await _view(state, principal, name, writes=True)
+
+
+async def _view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
     peer = state.peers.get(name)
     instances = instances_of(state, peer.name)
     if not instances:

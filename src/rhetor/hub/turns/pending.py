@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from rhetor.domain.audit import PERMISSION_ANSWER, STREAM
 from rhetor.domain.budget import event_of, names_for, used
 from rhetor.domain.event import (
     Cause,
@@ -29,8 +30,8 @@ from rhetor.domain.event import (
     data_of,
 )
 from rhetor.domain.output import Late
-from rhetor.domain.permission import Rules, decided
-from rhetor.domain.principal import is_agent_subject
+from rhetor.domain.permission import Decided, Rules, decided
+from rhetor.domain.principal import Principal, is_agent_subject
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Conversation
@@ -40,6 +41,7 @@ from rhetor.hub.catalog.budgets import note_row
 from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
+from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.hub.programs.late import add_late
 from rhetor.hub.turns.attribution import person_behind
@@ -65,7 +67,7 @@ class Settled:
 
     payloads: list[Payload] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
-    decided: list[PermissionAnswered] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
 
 
 class OpenPause(Protocol):
@@ -232,12 +234,19 @@ class PendingRequests:
                 self._open_or_decide(request, payload, settled)
         return settled
 
-    def deliver(self, decided: Sequence[PermissionAnswered]) -> None:
-        """Pass the committed answers that the user's rules gave to the peer."""
+    def deliver(self, decided: Sequence[Decided]) -> None:
+        """Pass the committed answers that the user's rules gave to the peer, after the audit has them."""
         if self.conversation is not None:
-            for answered in decided:
-                answer = self.conversation.answer(answered.request_id, answered.option_id)
-                self._state.background.start(answer, f"answer {answered.request_id}")
+            for each in decided:
+                work = self._deliver(self.conversation, each)
+                self._state.background.start(work, f"answer {each.answer.request_id}")
+
+    async def _deliver(self, conversation: Conversation, decided: Decided) -> None:
+        answer, rule = decided.answer, Principal(f"rule:{decided.rule}")
+        target = f"{self.stream}/{answer.request_id}"
+        detail = f"{self.peer} {decided.tool}: {answer.option_id or 'denied'}"
+        await until_accepted(lambda: self._state.audit.note(rule, PERMISSION_ANSWER, target, detail), STREAM)
+        await conversation.answer(answer.request_id, answer.option_id)
 
     def close_all(self) -> tuple[list[Payload], list[Row]]:
         """Close all open requests, and return the payloads and rows to commit with the turn's end.
@@ -323,7 +332,8 @@ class PendingRequests:
         settled.rows[request.id] = request.row(OPEN if answer is None else ANSWERED)
         if answer is not None:
             settled.payloads.append(answer)
-            settled.decided.append(answer)
+            tool = request.data["tool"]
+            settled.decided.append(Decided(answer, tool, self._rules.rule_for(tool)))
             self._turn.told(request.id)
             return
         self._open[request.id] = request

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rhetor.domain.event import OutputDelta, Payload, PermissionAnswered
+from rhetor.domain.event import OutputDelta, Payload
+from rhetor.domain.permission import Decided
 from rhetor.store.base import Row
 
 from .pending import Settled
@@ -18,7 +19,7 @@ class Unstored:
     def __init__(self) -> None:
         self.payloads: list[Payload] = []
         self.rows: dict[tuple[str, str], Row] = {}
-        self.decided: list[PermissionAnswered] = []
+        self.decided: list[Decided] = []
         self.offsets: dict[str, int] = {}
         self.memories: dict[str, dict[str, Any]] = {}
 

@@ -31,7 +31,7 @@ class McpCaller:
 
     async def execute(self, command: Command) -> Any:
         """Do the same as `Hub.execute`, for the caller."""
-        return await self.hub.execute(self.who, command)
+        return await self.hub.execute(self.who, command, API)
 
 
 @dataclass(frozen=True, slots=True)

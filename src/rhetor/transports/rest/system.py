@@ -16,7 +16,9 @@ from rhetor.errors import Misdirected
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.certificate import described
+from rhetor.transports.server.counters import REST
 from rhetor.transports.server.gate import wrong
+from rhetor.transports.server.node import written
 
 from .bodies import EnvironmentBody, LoginQuery
 
@@ -82,8 +84,9 @@ def _check_models(call: Call) -> None:
 async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
     """Use the provider variables of the caller's shell, if a shell started this hub. They are kept in
     memory."""
-    variables = body.texts()
+    variables, call.acting.detail = body.texts(), "not used"
     if call.node.by_itself and not call.hub.state.running:
+        call.acting.detail = f"variables {', '.join(sorted(variables))}"
         call.hub.state.secrets.add(secret_values(variables))
         call.node.providers.take_over(variables)
         _check_models(call)
@@ -94,6 +97,7 @@ async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
 async def reload(call: Call) -> dict[str, Any]:
     """Read the configuration again. An invalid one is rejected, and the current one stays in force."""
     reloaded = await call.node.reload()
+    call.acting.detail = reloaded.summary
     return {"changed": reloaded.changed, "needs_restart": reloaded.needs_restart}
 
 
@@ -106,7 +110,7 @@ async def issue_code(call: Call) -> dict[str, Any]:
     """Create a link that logs in a browser, once, within a minute. The browser then has the caller's subject
     and scopes."""
     granted = is_granted(call.scope["state"]["credential"])
-    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, call.who.credential, granted))
+    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, granted))
     return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
 
 
@@ -117,8 +121,11 @@ async def login(call: Call, query: LoginQuery) -> Response:
     if addresses.check_host(call.headers.get("host", "")) != addresses.console:
         raise Misdirected("log in at the host name in the link")
     cookie = call.node.logins.redeem(query.code)
-    if cookie is None:
+    caller = call.node.logins.of(cookie) if cookie else None
+    if cookie is None or caller is None:
         raise wrong(call.node.attempts, call.scope, "the code was used or has expired; request a new one")
+    browser = Principal(caller.subject, address=written(call.scope["client"]), credential="code")
+    await call.hub.state.audit.note(browser, "login", api=REST)  # before the cookie is sent
     response = Response(status_code=303, headers={"location": "/"})
     response.set_cookie(
         addresses.cookie,

@@ -6,10 +6,12 @@ from typing import Any
 
 from rhetor import errors as e
 from rhetor.auth.policy import Policy
+from rhetor.transports.server.node import RELOAD
 from rhetor.transports.server.router import Route, Streams
 
 from . import (
     analytics,
+    audit,
     budgets,
     checkpoints,
     forwards,
@@ -93,10 +95,15 @@ ROUTES = (
     Route("GET", "/openapi.json", READ, system.openapi, answer=dict[str, Any]),
     Route("GET", "/api/capabilities", READ, system.capabilities, answer=a.Capabilities),
     Route("GET", "/api/v2/status", READ, system.status, answer=a.HubStatus),
-    Route("PUT", "/api/v2/environment", OWNER, system.take_environment, b.EnvironmentBody, a.Fingerprint),
-    Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded, errors=(e.InvalidSettings,)),
-    Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, status=202),
-    Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code),
+    Route("PUT", "/api/v2/environment", OWNER, system.take_environment, b.EnvironmentBody, a.Fingerprint,
+          STORED, action="environment.replace"),
+    Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded,
+          errors=(e.InvalidSettings, *STORED), action=RELOAD),
+    Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, errors=STORED, status=202,
+          action="hub.stop"),
+    Route("GET", "/api/v2/audit", ADMIN, audit.read_audit, answer=a.Audit, query=b.AuditQuery),
+    Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code, errors=STORED,
+          action="login.code"),
     Route("POST", "/api/auth/token", PERSON, tokens.token, b.TokenBody, a.Tokens, (e.TooManyTokens, *STORED)),
     Route("POST", "/api/auth/refresh", PUBLIC, tokens.refresh, b.RefreshBody, a.Tokens,
           (e.InvalidGrant, *STORED)),
@@ -108,7 +115,7 @@ ROUTES = (
     Route("DELETE", "/api/v2/tokens/{name}", OWNER, tokens.revoke_named, None, a.TokenRevoked, FOUND),
     Route("POST", "/api/v2/signing-keys/rotate", OWNER, tokens.rotate, answer=a.SigningKeyRotated,
           errors=STORED),
-    Route("GET", "/login", PUBLIC, system.login, query=b.LoginQuery, status=303,
+    Route("GET", "/login", PUBLIC, system.login, None, None, STORED, b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
 
     Route("GET", "/", READ, page.front, answer=a.Html),
@@ -200,7 +207,7 @@ ROUTES = (
     Route("DELETE", "/api/mcp-servers/{name}", ADMIN, tool_servers.remove, None, a.ToolServerRemoved,
           (e.ToolServerConfigured, *FOUND)),
     Route("POST", "/api/mcp-servers/{name}/test", ADMIN, tool_servers.test, None, a.ToolServerTested,
-          (e.NotFound,)),
+          FOUND, action="tool_server.test"),
 
     Route("GET", "/api/v2/budgets", READ, budgets.list_budgets, answer=a.Budgets),
     Route("GET", "/api/v2/budgets/{name}", READ, budgets.one_budget, None, a.Budget, (e.NotFound,)),

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from rhetor.auth import signed
 from rhetor.domain.identity import Grant
-from rhetor.domain.principal import agent_subject
+from rhetor.domain.principal import Principal, agent_subject
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.token_commands import RevokeToken, RotateSigningKey
 from rhetor.errors import Forbidden, InvalidGrant, Unauthenticated, Unprocessable
@@ -16,7 +16,9 @@ from rhetor.hub.identity import refresh as refreshing
 from rhetor.hub.identity.grants import Issued, revoke_grant
 from rhetor.hub.identity.signing_keys import Rotated
 from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.counters import REST
 from rhetor.transports.server.gate import Gate, failed
+from rhetor.transports.server.node import written
 
 from .bodies import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 
@@ -38,6 +40,9 @@ async def refresh(call: Call, body: RefreshBody) -> Response:
         issued = await call.node.refreshes.refresh(call.hub.state, body.refresh_token)
     except InvalidGrant as error:
         raise failed(call.node.attempts, call.scope, error) from error
+    await call.hub.state.audit.note(
+        _holder(call, issued.grant), "token.refresh", issued.grant.label, api=REST
+    )
     return await _tokens(call, issued)
 
 
@@ -47,7 +52,10 @@ async def revoke(call: Call, body: RevokeBody) -> Response:
     await _require_person(call)
     grant = await _grant_of(call, body.token)
     if grant is not None:
-        await revoke_grant(call.hub.state, grant)
+        caller: Principal | None = call.scope["state"]["principal"]
+        who = caller or _holder(call, grant)
+        async with call.hub.state.audit.action(who, "token.revoke", grant.label, api=REST):
+            await revoke_grant(call.hub.state, grant)
     elif call.scope["state"]["principal"] is None:
         error = Unauthenticated("invalid token; send a valid one as `token`")
         raise failed(call.node.attempts, call.scope, error)
@@ -113,6 +121,11 @@ async def _grant_of(call: Call, text: str) -> Grant | None:
         await signed.load_library()
         return call.node.access_tokens.grant_of(text)
     return await refreshing.grant_of(call.hub.state, text)
+
+
+def _holder(call: Call, grant: Grant) -> Principal:
+    """Return who calls a public route with a token of the grant, for the audit."""
+    return Principal(grant.subject, address=written(call.scope.get("client")), credential="token in the body")
 
 
 async def _require_person(call: Call) -> None:

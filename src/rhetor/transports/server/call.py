@@ -11,8 +11,10 @@ from starlette.responses import Response
 from rhetor.codec.typed_json import unprocessable
 from rhetor.domain.command import Command
 from rhetor.domain.principal import Principal
+from rhetor.hub.core.audit import Action
 from rhetor.hub.hub import Hub
 
+from .counters import REST
 from .node import Node
 
 MOST_KEY = 200
@@ -36,7 +38,9 @@ class Caller(Protocol):
 
 
 class Call(Request):
-    """A request that the gate has admitted."""
+    """A request that the gate has admitted. `acting`: the action that its handler executes, for the audit."""
+
+    acting: Action
 
     @property
     def who(self) -> Principal:
@@ -81,7 +85,7 @@ class Call(Request):
 
     async def execute(self, command: Command) -> Any:
         """Do the same as `Hub.execute`, for the caller."""
-        return await self.hub.execute(self.who, command)
+        return await self.hub.execute(self.who, command, REST)
 
 
 def json_response(content: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> Response:

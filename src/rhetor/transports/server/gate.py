@@ -34,6 +34,7 @@ from .bodies import Receive, Scope, Send, bodiless, bounded, counted, refuse_lar
 from .counters import REST, Tally, api_of
 from .flow import EXTENSION
 from .held_bytes import HeldBytes, Share
+from .node import written
 from .rates import ByteRates
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -66,8 +67,9 @@ class Gate:
 
     `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
     socket. A process that descends from a peer's program is the agent, not the owner, whatever its
-    credentials. `held`: the bodies of all requests; `rates`: those of each caller. `trusts_unidentified`: a
-    caller whose process is not known counts as the owner.
+    credentials. `held`: the bodies of all requests; `rates`: those of each caller. `refused` is called with
+    each request that the gate forbids. `trusts_unidentified`: a caller whose process is not known counts as
+    the owner.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Gate:
         held: HeldBytes,
         rates: ByteRates,
         processes: Processes,
+        refused: Callable[[Scope, RhetorError], None] = lambda scope, error: None,
         trusts_unidentified: Callable[[], bool] = lambda: False,
     ) -> None:
         self._app = app
@@ -99,6 +102,7 @@ class Gate:
         self._processes = processes
         self._tcp_clients = TcpClients(processes)
         self._trusts_unidentified = trusts_unidentified
+        self._refused = refused
 
     def connected(self, pid: int, is_same: Callable[[], bool]) -> Client:
         """Return who has opened a connection on the Unix socket. Call this at once, because a process may
@@ -127,6 +131,8 @@ class Gate:
             refuse_large(scope)
         except RhetorError as error:
             self._tally.fault(api_of(scope), error.code)
+            if isinstance(error, Forbidden):
+                self._refused(scope, error)
             if scope["type"] == "http":
                 scope["extensions"].pop(EXTENSION).answering(scope)
             await problems.refuse(error, scope, receive, send)
@@ -232,14 +238,12 @@ class Gate:
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
-        named = login.credential.removeprefix(f"{COOKIE} ")  # `jwt NAME`, if it was requested with that
-        kind = f"{COOKIE} {named}" if " " in named else COOKIE
-        return Verified(login.subject, login.scopes, kind, ByCookie(self._logins, cookie.value))
+        return Verified(login.subject, login.scopes, COOKIE, ByCookie(self._logins, cookie.value))
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:
     """Return the caller with a credential. `agent`: the peer whose program has opened the connection."""
-    address, kind = _written(client), verified.kind
+    address, kind = written(client), verified.kind
     if (peer := agent or verified.agent) is not None:
         return Principal.agent(peer, local=False, address=address, credential=kind)
     return Principal(verified.subject, verified.scopes, address=address, credential=kind)
@@ -273,12 +277,6 @@ def wrong(attempts: Attempts, scope: Scope, why: str) -> RhetorError:
 def failed(attempts: Attempts, scope: Scope, error: RhetorError) -> RhetorError:
     """Count a wrong credential with this error, and return the error for the caller."""
     return attempts.failed(address_of(scope), error, asyncio.get_running_loop().time())
-
-
-def _written(client: Address) -> str:
-    """Return the address of a client over TCP as the audit shows it."""
-    host, port = client
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address_of(scope: Scope) -> str:

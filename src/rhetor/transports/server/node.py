@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -18,19 +18,20 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
-from rhetor.errors import EnvironmentDiffers
+from rhetor.errors import EnvironmentDiffers, RhetorError
 from rhetor.hub.hub import Hub
 from rhetor.hub.identity.refresh import Refreshes
 
 from .certificate import Certificate
 from .connections import Connections
-from .counters import REST, Tally
+from .counters import REST, Tally, api_of
 from .held_bytes import HeldBytes
 from .rates import ByteRates, Rates
 
 ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
 MODEL = "x-rhetor-model"
+RELOAD = "hub.reload"  # what the audit calls reading the configuration again
 
 
 class Providers(Protocol):
@@ -119,6 +120,12 @@ class Reloaded:
     changed: Sequence[str] = ()
     needs_restart: Sequence[str] = ()
 
+    @property
+    def summary(self) -> str:
+        """The names of the settings, in one line."""
+        found = (("changed", self.changed), ("needs a restart", self.needs_restart))
+        return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in found if keys)
+
 
 async def _nothing_changed() -> Reloaded:
     return Reloaded()
@@ -197,6 +204,16 @@ class Node:
             self.byte_rates.check(who.subject, now)
             self.byte_rates.note(who.subject, size, now)
 
+    def note_refusal(self, scope: MutableMapping[str, Any], error: RhetorError) -> None:
+        """Write an entry of a refused request to the audit."""
+        who = scope["state"].get("principal") or Principal("", address=written(scope.get("client")))
+        request = f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"
+        self.hub.state.audit.refused(who, "request", error, request, api=api_of(scope))
+
+    def note_attempt(self, address: str, error: RhetorError) -> None:
+        """Write an entry of an invalid credential to the audit."""
+        self.hub.state.audit.refused(Principal("", address=address), "login", error)
+
     def charge_steps(self, who: Principal, steps: int) -> None:
         """Count the steps of a plan, up to one burst. The request itself is already counted."""
         self.charge(who, REST, max(0, min(steps, self.rates.burst) - 1))
@@ -224,6 +241,14 @@ class Node:
         if wanted and wanted != quote(self.providers.model, safe=""):
             notices.append("model")
         return {NOTICE: ", ".join(notices)} if notices else {}
+
+
+def written(client: tuple[str, int] | None) -> str:
+    """Return the address of a client over TCP as the audit shows it; empty if it has none."""
+    if client is None:
+        return ""
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=4)

@@ -20,7 +20,15 @@ from starlette.websockets import WebSocket, WebSocketState
 from rhetor.auth.policy import Policy, require
 from rhetor.codec import typed_json
 from rhetor.codec.incoming_json import IncomingJson
-from rhetor.errors import Malformed, MethodNotAllowed, NotFound, RhetorError, TooLarge, UnsupportedMedia
+from rhetor.errors import (
+    Forbidden,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    RhetorError,
+    TooLarge,
+    UnsupportedMedia,
+)
 
 from . import problems
 from .call import Call, json_response
@@ -49,6 +57,7 @@ class Route(Struct, frozen=True):
     `answer`: the type of the JSON response; `str` and `bytes` stand for text and binary content, None for no
     content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
     errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
+    `action`: what the audit calls what the handler does, if it executes no command that has entries there.
     """
 
     method: str
@@ -65,6 +74,7 @@ class Route(Struct, frozen=True):
     later: type[Struct] | None = None
     body_bytes: int = BODY_BYTES
     csv: bool = False
+    action: str = ""
 
     @property
     def needs_body(self) -> bool:
@@ -199,6 +209,8 @@ class Router:
     async def _refuse(self, error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.node is not None
         self.node.tally.fault(api_of(scope), error.code)
+        if isinstance(error, Forbidden) and not error.is_noted:
+            self.node.note_refusal(scope, error)
         await problems.refuse(error, scope, receive, send)
 
 
@@ -224,9 +236,16 @@ async def _respond(route: Route, names: dict[str, str], call: Call, send: Send) 
         given["body"] = await _body(route, route.body, call)
     else:
         await _read(call.receive)  # reading stops at a body that nobody reads, and a lost client goes unseen
-    found = await route.handler(call, **given)
+    found = await (_audited(route, names, call, given) if route.action else route.handler(call, **given))
     response = found if isinstance(found, Response) else json_response(found, status=route.status)
     await response(call.scope, call.receive, send)
+
+
+async def _audited(route: Route, names: dict[str, str], call: Call, given: dict[str, Any]) -> Any:
+    """Call the handler between two entries of the audit."""
+    audit = call.hub.state.audit
+    async with audit.action(call.who, route.action, "/".join(names.values()), api=REST) as call.acting:
+        return await route.handler(call, **given)
 
 
 async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:

@@ -126,7 +126,7 @@ class HubClient:
                 await self._leave(session_id)
                 return {"session_id": session_id}, None
             case SendMessage() as command:
-                accepted: Accepted = await self._hub.execute(self._who, command)
+                accepted: Accepted = await self._hub.execute(self._who, command, API)
                 return {
                     "session_id": accepted.session_id,
                     "turn_id": accepted.turn_id,
@@ -135,7 +135,7 @@ class HubClient:
                     "cursor": str(accepted.after),
                 }, None
             case AnswerPermission() as command:
-                answered: Answered = await self._hub.execute(self._who, command)
+                answered: Answered = await self._hub.execute(self._who, command, API)
                 return {
                     "request_id": answered.id,
                     "turn_id": answered.turn_id,

@@ -15,7 +15,7 @@ from rhetor.codec.socketio import MAIN, Packet
 from rhetor.dialects import socketio as dialect
 from rhetor.dialects.socketio import Auth
 from rhetor.domain.principal import READ, Principal
-from rhetor.errors import NotFound, RhetorError, ShuttingDown, TooManyInvalid, Unauthenticated
+from rhetor.errors import Forbidden, NotFound, RhetorError, ShuttingDown, TooManyInvalid, Unauthenticated
 from rhetor.transports.server.gate import Client, Gate
 from rhetor.transports.server.node import Node
 
@@ -144,7 +144,11 @@ async def _caller(node: Node, origin: Origin, packet: Packet, stack: ExitStack) 
         principal, credential = await origin.admit(auth.token)
     if principal is None:
         raise Unauthenticated("missing token; send it in `auth: {token}` (`rhetor token` prints it)")
-    principal.require(READ)
+    try:
+        principal.require(READ)
+    except Forbidden as error:
+        node.hub.state.audit.refused(principal, "request", error, "CONNECT", api=API)
+        raise
     stack.enter_context(node.connections.opened(API, principal, credential))
     return principal, credential, auth
 

@@ -28,7 +28,7 @@ async def attach(socket: WebSocket, peer: str) -> None:
     if mode not in ("rw", "r"):
         raise Malformed("mode must be rw or r")
     after = Position.parse(socket.query_params.get("after", ""))
-    viewer = await view(here.hub.state, who, peer, writes=mode == "rw")
+    viewer = await view(here.hub.state, who, peer, writes=mode == "rw", api=socket.scope["state"]["api"])
 
     async def answer(connection: SocketConnection) -> None:
         connection.start(_show(connection, viewer), f"show {viewer.id}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket
 
 from rhetor.codec.websocket_frames import binary_frame, text_frame
+from rhetor.domain.command import Command
 from rhetor.domain.event import Position
 from rhetor.domain.principal import Principal
 from rhetor.errors import RhetorError, TooManyAtOnce, TooManyInvalid
@@ -85,6 +86,10 @@ class SocketConnection:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             text = message.get("text")
             yield message["bytes"] if text is None else text
+
+    async def execute(self, command: Command) -> Any:
+        """Do the same as `Hub.execute`, for the client."""
+        return await self.hub.execute(self.who, command, self.api)
 
     def charge(self, content: str | bytes, messages: float = 1) -> None:
         """Count what the client has sent as one message. `messages`: how many it counts as.

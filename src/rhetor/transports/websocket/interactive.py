@@ -73,7 +73,7 @@ class LoopHandler:
                 return Reply(value)
 
     async def _execute(self, command: c.Command) -> Any:
-        return await self._hub.execute(self._connection.who, command)
+        return await self._connection.execute(command)
 
     async def _start(self, command: c.StartSession, scope: ReplyScope) -> Reply:
         self._connection.require_room()

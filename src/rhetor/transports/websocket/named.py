@@ -91,7 +91,7 @@ class NamedSocketHandler:
 
     async def _do(self, command: SendMessage | KeepBlob) -> None:
         try:
-            done = await self._hub.execute(self._connection.who, command)
+            done = await self._connection.execute(command)
         except ShuttingDown:
             raise
         except RhetorError as error:

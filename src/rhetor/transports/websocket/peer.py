@@ -42,10 +42,10 @@ class PeerHandler:
         self._connection.require_room()
         match asked:
             case Chat(command):
-                accepted: Accepted = await self._hub.execute(self._connection.who, command)
+                accepted: Accepted = await self._connection.execute(command)
                 return Reply(later=lambda: self._whole(accepted))
             case Stream(command):
-                accepted = await self._hub.execute(self._connection.who, command)
+                accepted = await self._connection.execute(command)
                 return Reply(self._place(accepted), then=lambda: self._show(accepted))
             case Subscribe(session_id, cursor, wanted):
                 return await self._subscribe(session_id, cursor, wanted)

@@ -73,8 +73,8 @@ async def test_the_reply_comes_before_the_chunks_even_of_a_fast_answer(
     async with looped(tmp_path) as (home, caller):
         session, execute = await start(caller), home.hub.execute
 
-        async def slow(principal: Principal, command: Any) -> Any:
-            found = await execute(principal, command)
+        async def slow(principal: Principal, command: Any, api: str) -> Any:
+            found = await execute(principal, command, api)
             await home.seen(session, lambda payload: isinstance(payload, TurnCompleted))
             for _ in range(10):
                 await asyncio.sleep(0)  # give followers time to run

@@ -1,7 +1,7 @@
 """The types of request bodies and queries, and the commands that they become."""
 
 from .analytics import AnalyticsQuery
-from .common import AfterQuery, EventsQuery, PageQuery, TextBody
+from .common import AfterQuery, AuditQuery, EventsQuery, PageQuery, TextBody
 from .management import (
     BudgetBody,
     BudgetName,
@@ -49,6 +49,7 @@ from .tokens import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 __all__ = [
     "AfterQuery",
     "AnalyticsQuery",
+    "AuditQuery",
     "BudgetBody",
     "BudgetName",
     "BulkBody",

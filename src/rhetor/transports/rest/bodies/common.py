@@ -72,3 +72,11 @@ class AfterQuery(EventsQuery, frozen=True, kw_only=True):
 
 class PageQuery(AfterQuery, frozen=True, kw_only=True):
     limit: Limit = 500
+
+
+class AuditQuery(Query, frozen=True, kw_only=True):
+    """Which entries of the audit to return: those with numbers above `after` and below `before`."""
+
+    after: Annotated[int, Meta(ge=0)] | None = None
+    before: Annotated[int, Meta(ge=0)] | None = None
+    limit: Limit = 100

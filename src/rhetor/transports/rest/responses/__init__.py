@@ -1,6 +1,7 @@
 """The types of the responses, for the OpenAPI page. Other modules build the responses themselves."""
 
 from .analytics import Analytics
+from .audit import Audit
 from .common import Frame, Html, Problem, Status
 from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
 from .management import (
@@ -44,6 +45,7 @@ from .tokens import IssuedToken, NamedToken, NamedTokens, PublicKeys, SigningKey
 __all__ = [
     "Accepted",
     "Analytics",
+    "Audit",
     "Budget",
     "BudgetRemoved",
     "Budgets",

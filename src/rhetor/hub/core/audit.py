@@ -1,0 +1,317 @@
+"""Writes the audit. What is written before an action is durable before the action is executed.
+
+Entries that arrive while others are being written are committed together. The entry of a refusal is written
+in the background, after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets as random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from rhetor.domain import audit as a
+from rhetor.domain.audit import AuditEntry, Count
+from rhetor.domain.event import Position
+from rhetor.domain.principal import Principal
+from rhetor.domain.secrets import Secrets
+from rhetor.errors import Forbidden, RhetorError, SealBroken, StateConflict
+from rhetor.store.base import Draft, Expect, Record, Row, Store
+
+from .background import Background
+from .commits import until_accepted
+from .ids import Ids
+from .refusals import RefusalLimit
+
+KEY, COUNT = ("audit_key", "audit"), ("audit_count", "audit")  # kind and id of the rows
+KEY_BYTES = 32
+MOST_AT_ONCE = 256
+UNREADABLE = SealBroken, msgspec.MsgspecError, ValueError  # what somebody has changed
+log = logging.getLogger(__name__)
+
+
+class AuditKey(msgspec.Struct, frozen=True):
+    """The key of the chain, in hex, as its row has it. The store seals such rows."""
+
+    key: str
+
+
+@dataclass(slots=True)
+class Action:
+    """An action that is being executed. `detail`: for the entry of its end."""
+
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The key, the last entry, and the version of the row that counts the entries; None for any."""
+
+    key: bytes
+    number: int
+    chain: str
+    version: int | None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An entry that is to be written. `number`: of the entry, when it is durable."""
+
+    entry: AuditEntry
+    at: int
+    number: asyncio.Future[int]
+
+
+@dataclass(slots=True)
+class Audit:
+    """The audit of one hub."""
+
+    store: Store
+    background: Background
+    ids: Ids
+    secrets: Secrets
+    _standing: _Standing | None = None
+    _waiting: list[_Waiting] = field(default_factory=list)
+    _writing: asyncio.Task[None] | None = None
+    _strangers: RefusalLimit = field(default_factory=RefusalLimit)
+    _callers: RefusalLimit = field(default_factory=RefusalLimit)
+
+    @asynccontextmanager
+    async def action(
+        self, who: Principal, action: str, target: str = "", detail: str = "", *, api: str = ""
+    ) -> AsyncIterator[Action]:
+        """Write an entry, then let the caller execute the action, then write how it ended.
+
+        Raises:
+            StoreRefused: the entry cannot be written, so the action must not be executed.
+        """
+        begun = self._entry(who, action, a.BEGUN, target, detail, api)
+        number = await self._write(begun)
+        acting = Action()
+        try:
+            yield acting
+        except asyncio.CancelledError:
+            end = self._end(begun, number, a.CANCELLED, acting)
+            self.background.start(self._write_end(end), f"audit {number}")
+            raise
+        except BaseException as error:  # whatever it is, the action has ended
+            if isinstance(error, Forbidden):
+                error.is_noted = True
+            code = error.code if isinstance(error, RhetorError) else RhetorError.code
+            await self._write_end(self._end(begun, number, code, acting))
+            raise
+        await self._write_end(self._end(begun, number, a.DONE, acting))
+
+    async def note(
+        self,
+        who: Principal,
+        action: str,
+        target: str = "",
+        detail: str = "",
+        *,
+        api: str = "",
+        outcome: str = a.DONE,
+    ) -> None:
+        """Write an entry of something that needs no second one.
+
+        Raises:
+            StoreRefused: it cannot be written.
+        """
+        await self._write(self._entry(who, action, outcome, target, detail, api))
+
+    def refused(
+        self, who: Principal, action: str, error: RhetorError, target: str = "", *, api: str = ""
+    ) -> None:
+        """Write an entry of a refusal in the background, unless the caller has had many. `who`: without a
+        subject if the caller is unknown."""
+        if isinstance(error, Forbidden):
+            error.is_noted = True
+        now = asyncio.get_running_loop().time()
+        limit, name = (self._callers, who.subject) if who.subject else (self._strangers, host_of(who.address))
+        if limit.admits(name, now):
+            entry = self._entry(who, action, error.code, target, "", api)
+            self.background.start(self._write_end(entry), "audit of a refusal")
+
+    async def sum_up(self, *, is_last: bool = False) -> None:
+        """Write how many refusals have no entries of their own, once an hour or if it is the last time."""
+        now = None if is_last else asyncio.get_running_loop().time()
+        for limit, whose in ((self._strangers, "unknown callers"), (self._callers, "known callers")):
+            if count := limit.left_out(now):
+                detail = f"{count} more of {whose}, without entries of their own"
+                await self._write_end(AuditEntry("refusals", "refused", detail=detail))
+
+    async def begin(self, who: Principal, detail: str) -> None:
+        """Write that the hub has started, so that actions without an end have an unknown outcome."""
+        await until_accepted(lambda: self.note(who, a.STARTED, detail=detail), a.STREAM)
+
+    async def page(
+        self, *, after: int | None = None, before: int | None = None, limit: int
+    ) -> Sequence[Record]:
+        """Return up to `limit` entries, in their order: those after a number, or the last ones, or the last
+        ones before a number."""
+        head = await self.store.head(a.STREAM)
+        if head is None:
+            return []
+        end = head.head + 1 if before is None else min(before, head.head + 1)
+        if after is None:
+            after = max(end - limit - 1, head.earliest - 1)
+        limit = min(limit, end - after - 1)
+        if limit <= 0:
+            return []
+        return await self.store.page(a.STREAM, Position(head.epoch, max(after, head.earliest - 1)), limit)
+
+    def _entry(
+        self, who: Principal, action: str, outcome: str, target: str, detail: str, api: str
+    ) -> AuditEntry:
+        return AuditEntry(
+            action,
+            outcome,
+            self._text(who.subject),
+            self._text(who.credential),
+            self._text(who.address),
+            api,
+            self._text(target),
+            self._text(detail),
+        )
+
+    def _end(self, begun: AuditEntry, number: int, outcome: str, acting: Action) -> AuditEntry:
+        detail = self._text(acting.detail)
+        return AuditEntry(begun.action, outcome, begun.subject, target=begun.target, detail=detail, of=number)
+
+    def _text(self, text: str) -> str:
+        """Return a text as it is stored, without secrets."""
+        return a.shortened(self.secrets.mask(text))
+
+    async def _write_end(self, entry: AuditEntry) -> None:
+        """Write an entry after what it describes, which nothing can undo."""
+        try:
+            await self._write(entry)
+        except RhetorError as error:
+            log.error("writing the audit failed", extra={"action": entry.action, "reason": error.detail})
+
+    async def _write(self, entry: AuditEntry) -> int:
+        """Return the number of the entry when it is durable."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(entry, self.ids.now(), loop.create_future())
+        self._waiting.append(waiting)
+        if self._writing is None:
+            self._writing = self.background.start(self._write_all(), "audit")
+        try:
+            return await waiting.number
+        finally:
+            del waiting  # a failure refers to this frame
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+                await self._write_batch(batch)
+        finally:
+            self._writing = None
+
+    async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            first = await self._commit(batch)
+        except Exception as error:  # noqa: BLE001  # each caller gets it, whatever it is
+            for each in batch:
+                if not each.number.done():
+                    each.number.set_exception(error)
+        else:
+            for number, each in enumerate(batch, start=first):
+                if not each.number.done():
+                    each.number.set_result(number)
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> int:
+        """Chain the entries, commit them, and return the number of the first one."""
+        while True:
+            standing, gap = (self._standing, ()) if self._standing else await self._found()
+            entries = [*gap, *((each.entry, each.at) for each in batch)]
+            key, number, chain = standing.key, standing.number, standing.chain
+            drafts = []
+            for entry, at in entries:
+                number += 1
+                chain = a.chain_of(key, chain, number, at, entry)
+                drafts.append(Draft(replace(entry, chain=chain), at=at))
+            row = Row(*COUNT, "kept", msgspec.json.encode(Count.of(key, number, chain)))
+            rows, expects = [row], [Expect(*COUNT, version=standing.version)]
+            try:
+                committed = await self.store.commit(a.STREAM, drafts, rows=rows, expects=expects)
+            except StateConflict:  # another writer was first
+                self._standing = None
+                continue
+            except BaseException:  # the entries may have been written nevertheless
+                self._standing = None
+                raise
+            self._standing = _Standing(key, number, chain, committed.version)
+            return committed.last - len(batch) + 1
+
+    async def _found(self) -> tuple[_Standing, Sequence[tuple[AuditEntry, int]]]:
+        """Return where the chain continues. If entries are missing, there is an entry that says so."""
+        key, head = await self._key(), await self.store.head(a.STREAM)
+        number, chain = head.head if head else 0, ""
+        if head and number >= head.earliest:
+            chain = await self._chain(Position(head.epoch, number - 1))
+        version, count = await self._count()
+        standing = _Standing(key, number, chain, version)
+        wrong = _difference(key, count, number, chain)
+        if not wrong:
+            return standing, ()
+        log.error("the audit is not as the hub left it", extra={"reason": wrong})
+        return standing, [(AuditEntry(a.GAP, "found", detail=wrong), self.ids.now())]
+
+    async def _chain(self, after: Position) -> str:
+        """Return the chain of the entry after a position; empty if it is unreadable."""
+        try:
+            (record,) = await self.store.page(a.STREAM, after, 1)
+            entry = record.event.payload
+        except UNREADABLE:
+            return ""
+        return entry.chain if isinstance(entry, AuditEntry) else ""
+
+    async def _count(self) -> tuple[int | None, Count | None]:
+        """Return what was counted, with the version of its row: None if it is unreadable, 0 if there is
+        none."""
+        try:
+            row = await self.store.get(*COUNT)
+            return (row.version, msgspec.json.decode(row.doc, type=Count)) if row else (0, None)
+        except UNREADABLE:
+            return None, Count(0, "")
+
+    async def _key(self) -> bytes:
+        """Return the key of the chain. If it is unreadable, the chain continues with a new one: the entries
+        so far can no longer be verified, which the next one says, but the hub can be used."""
+        expects = [Expect.absent(*KEY)]
+        try:
+            if row := await self.store.get(*KEY):
+                return bytes.fromhex(msgspec.json.decode(row.doc, type=AuditKey).key)
+        except UNREADABLE as error:
+            log.error("the key of the audit is unreadable, and a new one is used", exc_info=error)
+            expects = []
+        key = random.token_bytes(KEY_BYTES)
+        row = Row(*KEY, "kept", msgspec.json.encode(AuditKey(key.hex())))
+        await self.store.commit(a.STREAM, [], rows=[row], expects=expects)
+        return key
+
+
+def _difference(key: bytes, count: Count | None, number: int, chain: str) -> str:
+    """Return how the last entry differs from what was counted; empty if it does not."""
+    if count is None:
+        return f"the count of the {number} entries is missing" if number else ""
+    if not count.is_genuine(key):
+        return "the count of the entries was changed"
+    if count.number > number:
+        return f"the entries {number + 1} to {count.number} are missing"
+    if (count.number, count.chain) != (number, chain):
+        return f"the last entry is not the one that was counted, number {count.number}"
+    return ""
+
+
+def host_of(address: str) -> str:
+    """Return an address without the port, which each connection can choose."""
+    return address.rpartition(":")[0] or address

@@ -1,0 +1,230 @@
+"""Reads the audit in the database of a state folder, also while the hub is running, and writes it as text."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from rhetor.domain import audit as a
+from rhetor.domain.audit import AuditEntry, Count
+from rhetor.errors import RhetorError
+from rhetor.hub.core.audit import COUNT, KEY, AuditKey
+from rhetor.store.sqlite.snapshot import snapshot
+
+from .archive import DATABASE
+from .check_log import Finding
+from .verify_audit import Stored, Verified, verified
+
+TABLE = "events JOIN incarnations ON inc = id WHERE stream = 'audit'"
+WHO, FROM, OUTCOME = 12, 15, 9  # the widths of columns of the text
+
+T = TypeVar("T")
+
+
+class NoAudit(RhetorError):
+    """There is no database, or it cannot be read."""
+
+    code, status = "no_audit", 404
+
+
+class Shown(Struct, frozen=True):
+    """Which entries are shown; by default, all. `since`: Unix time in milliseconds. `subject`: of the caller;
+    with `*` at its end, all that begin with it. `last`: how many at most."""
+
+    since: int | None = None
+    subject: str | None = None
+    last: int | None = None
+
+    def wants(self, stored: Stored, entry: AuditEntry) -> bool:
+        if self.since is not None and stored.at < self.since:
+            return False
+        if self.subject is None:
+            return True
+        if self.subject.endswith("*"):
+            return entry.subject.startswith(self.subject[:-1])
+        return entry.subject == self.subject
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[sqlite3.Connection]:
+    database = home / DATABASE
+    if not database.exists():
+        raise NoAudit(f"{database} does not exist; name the state folder with --home or RHETOR_HOME")
+    try:
+        with snapshot(database) as source:
+            yield source
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise NoAudit(f"{database} cannot be read: {error}; run rhetor check") from error
+
+
+def _entries(source: sqlite3.Connection) -> Iterator[Stored]:
+    query = f"SELECT seq, at, type, turn_id, step, data FROM {TABLE} ORDER BY inc, seq"
+    return (Stored(*row) for row in source.execute(query))
+
+
+def _document(source: sqlite3.Connection, place: tuple[str, str]) -> bytes | None:
+    row = source.execute("SELECT doc FROM rows WHERE kind = ? AND id = ?", place).fetchone()
+    return row[0] if row else None
+
+
+def verify(home: Path, expected: tuple[int, str] | None = None) -> Verified:
+    """Check the whole audit of a state folder. `expected`: as in `verified`.
+
+    Raises:
+        NoAudit: there is no database, or it cannot be read.
+    """
+    with _opened(home) as source:
+        found = [*_structure(source)]
+        stored = _decoded(_document(source, KEY), AuditKey)
+        if stored is None:
+            (number,) = source.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
+            detail = "the key of the chain is missing, so no entry can be checked"
+            return Verified(number, "", (*found, Finding("audit_key", "row audit_key", detail)))
+        count = _decoded(_document(source, COUNT), Count)
+        done = verified(lambda: _entries(source), bytes.fromhex(stored.key), count, expected)
+    return msgspec.structs.replace(done, findings=(*found, *done.findings))
+
+
+def _decoded(doc: bytes | None, kind: type[T]) -> T | None:
+    try:
+        return None if doc is None else msgspec.json.decode(doc, type=kind)
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+        return None
+
+
+def _structure(source: sqlite3.Connection) -> Iterator[Finding]:
+    """Check the row of the stream, which could hide entries."""
+    rows = source.execute("SELECT present, earliest FROM incarnations WHERE stream = 'audit'").fetchall()
+    if not rows:
+        detail = "there is none; a hub writes an entry whenever it starts"
+        yield Finding("audit_missing", "stream audit", detail)
+    elif len(rows) > 1:
+        yield Finding("audit_stream", "stream audit", f"there are {len(rows)} streams in place of one")
+    for present, earliest in rows:
+        if not present or earliest != 1:
+            yield Finding("audit_stream", "stream audit", "its row was changed, so that entries are hidden")
+
+
+class Line(Struct, frozen=True):
+    """What is shown of an entry: with the outcome of its action."""
+
+    stored: Stored
+    entry: AuditEntry
+    outcome: str
+    detail: str
+
+
+def entries(home: Path, shown: Shown) -> Sequence[tuple[Stored, AuditEntry]]:
+    """Return the entries as they are stored, the oldest first.
+
+    Raises:
+        NoAudit: there is no database, or it cannot be read.
+    """
+    with _opened(home) as source:
+        read = _readable(_entries(source))
+        found = [(stored, entry) for stored, entry in read if shown.wants(stored, entry)]
+    return found if shown.last is None else found[-shown.last :]
+
+
+def lines(home: Path, shown: Shown, *, is_running: bool) -> Sequence[Line]:
+    """Return the entries with the outcomes of their actions, the oldest first. `is_running`: a hub is
+    running.
+
+    Raises:
+        NoAudit: there is no database, or it cannot be read.
+    """
+    with _opened(home) as source:
+        kept: list[tuple[Stored, AuditEntry]] = []
+        ends: dict[int, AuditEntry] = {}
+        started = 0
+        for stored, entry in _readable(_entries(source)):
+            if entry.of is not UNSET:
+                ends[entry.of] = entry
+                continue
+            if entry.action == a.STARTED:
+                started = stored.seq
+            if shown.wants(stored, entry):
+                kept.append((stored, entry))
+    chosen = kept if shown.last is None else kept[-shown.last :]
+    return [_line(stored, entry, ends, started if is_running else None) for stored, entry in chosen]
+
+
+def _line(stored: Stored, entry: AuditEntry, ends: Mapping[int, AuditEntry], started: int | None) -> Line:
+    """`started`: the number of the entry of the start of the running hub; None if none is running."""
+    end = ends.get(stored.seq)
+    if entry.outcome != a.BEGUN or end is not None:
+        details = (entry.detail, end.detail if end else "")
+        return Line(stored, entry, end.outcome if end else entry.outcome, "; ".join(filter(None, details)))
+    is_pending = started is not None and stored.seq > started
+    return Line(stored, entry, a.PENDING if is_pending else a.UNKNOWN, entry.detail)
+
+
+def _readable(found: Iterable[Stored]) -> Iterator[tuple[Stored, AuditEntry]]:
+    for stored in found:
+        try:
+            yield stored, msgspec.json.decode(stored.data, type=AuditEntry)
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):  # `verify` names it
+            yield stored, AuditEntry("?", "unreadable")
+
+
+def as_json(stored: Stored, entry: AuditEntry) -> bytes:
+    """Return an entry as one line of JSON, without its end."""
+    return msgspec.json.encode({"number": stored.seq, "at": _local(stored.at).isoformat(), **_members(entry)})
+
+
+def _members(entry: AuditEntry) -> dict[str, object]:
+    members = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    return {name: value for name, value in members.items() if value is not UNSET}
+
+
+def _local(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000).astimezone()
+
+
+def as_text(found: Sequence[Line], width: int | None, write: Callable[[str], object]) -> None:
+    """Write one line for each entry, and one for each day. `width`: of the terminal; None if lines may have
+    any length."""
+    day = ""
+    for line in found:
+        at = _local(line.stored.at)
+        if f"{at:%Y-%m-%d}" != day:
+            day = f"{at:%Y-%m-%d}"
+            write(f"{day}\n")
+        write(_cut(_columns(line, f"{at:%H:%M:%S}", width is not None), width) + "\n")
+
+
+def _columns(line: Line, time: str, is_narrow: bool) -> str:
+    entry = line.entry
+    who, origin = _plain(entry.subject or "-"), _plain(entry.address or entry.api or "-")
+    what = " ".join(filter(None, (entry.action, entry.target)))
+    detail = f" ({line.detail})" if line.detail else ""
+    columns = [
+        time,
+        _fitted(who, WHO, is_narrow),
+        _fitted(origin, FROM, is_narrow),
+        line.outcome.ljust(OUTCOME),
+    ]
+    return " ".join([*columns, _plain(what + detail)])
+
+
+def _fitted(text: str, width: int, is_narrow: bool) -> str:
+    return _cut(text, width if is_narrow else None).ljust(width)
+
+
+def _cut(text: str, width: int | None) -> str:
+    text = text.rstrip()
+    return text if width is None or len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Return the text without line ends and what could control a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
