@@ -354,6 +354,14 @@ class ToolServers(Protocol):
     @property
     def added(self) -> Mapping[str, ToolServer]: ...
 
+    def check(self, server: ToolServer) -> None:
+        """Check the address of a server, unless it is a name.
+
+        Raises:
+            Unprocessable: it is never called, whatever the settings.
+        """
+        ...
+
     def put(self, server: ToolServer) -> None:
         """Add a server, from the next turn on."""
         ...

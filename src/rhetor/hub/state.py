@@ -112,6 +112,8 @@ class NoToolServers:
         self.configured: dict[str, ToolServer] = {}
         self.added: dict[str, ToolServer] = {}
 
+    def check(self, server: ToolServer) -> None: ...
+
     def put(self, server: ToolServer) -> None:
         self.added[server.name] = server
 

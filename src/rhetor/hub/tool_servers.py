@@ -42,12 +42,14 @@ async def add(state: State, principal: Principal, command: AddToolServer) -> Too
         Forbidden: the caller is a peer's program.
         Malformed: the name is invalid.
         NameTaken: a server has the name.
+        Unprocessable: the hub never calls the address in its URL.
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
     require_person(principal)
     server = command.server
     require_name(server.name, "name of an MCP server")
+    state.tool_servers.check(server)
     if server.name in state.tool_servers.configured:
         raise NameTaken(SHOWN, server.name)
     row = Row(

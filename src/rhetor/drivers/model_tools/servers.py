@@ -14,8 +14,8 @@ from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.model_tools.mcp_reach import ServerAccess, ServerEntry
 from rhetor.drivers.model_tools.mcp_server import Limits, McpServer, failed, unusable
-from rhetor.drivers.models.urls import Resolve, resolved
-from rhetor.errors import ToolServerFailed
+from rhetor.drivers.models.urls import Reach, Resolve, check_literal, resolved
+from rhetor.errors import ToolServerFailed, Unprocessable
 
 END_SECONDS = 5.0
 TEST_SECONDS = 10.0
@@ -61,6 +61,14 @@ class ToolServers:
         except ToolServerFailed as failure:
             return failed(call_id, failure.code, failure.detail)
         return await running.call(call_id, tool, arguments)
+
+    def check(self, server: ToolServer) -> None:
+        if server.url is None:
+            return
+        try:
+            check_literal(server.url, Reach(private=True))
+        except Unprocessable as error:
+            raise Unprocessable(f"url: {error.detail}", **error.data) from error
 
     def put(self, server: ToolServer) -> None:
         self.added[server.name] = server

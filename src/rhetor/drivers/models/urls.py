@@ -94,6 +94,17 @@ async def check_url(url: str, reach: Reach, resolve: Resolve = resolved) -> Addr
     return await pinned(_parsed(url).hostname or "", reach, resolve)
 
 
+def check_literal(url: str, reach: Reach) -> None:
+    """Do the same, except for a host name, which is not resolved.
+
+    Raises:
+        Unprocessable: as `check_url`.
+    """
+    host = _parsed(url).hostname or ""
+    if literal := _literal(host):
+        _require_allowed(host, literal, reach)
+
+
 async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Address:
     """Return the checked address of a host, which is a name or an address.
 
@@ -105,13 +116,17 @@ async def pinned(host: str, reach: Reach, resolve: Resolve = resolved) -> Addres
     except (OSError, UnicodeError) as error:
         raise Unprocessable(f"{host} cannot be resolved: {error}", host=host) from error
     for address in addresses:
-        if not reach.allows(address):
-            raise Unprocessable(
-                f"{host} has the address {address}, which the configuration does not allow",
-                host=host,
-                private=Reach(private=True).allows(address),
-            )
+        _require_allowed(host, address, reach)
     return addresses[0]
+
+
+def _require_allowed(host: str, address: Address, reach: Reach) -> None:
+    if not reach.allows(address):
+        raise Unprocessable(
+            f"{host} has the address {address}, which the configuration does not allow",
+            host=host,
+            private=Reach(private=True).allows(address),
+        )
 
 
 @lru_cache(maxsize=256)

@@ -203,7 +203,7 @@ ROUTES = (
 
     Route("GET", "/api/mcp-servers", READ, tool_servers.list_servers, answer=a.ToolServers),
     Route("POST", "/api/mcp-servers", ADMIN, tool_servers.add, b.ToolServerBody, a.ToolServer,
-          (e.NameTaken, *STORED), body_bytes=3 << 20),
+          (e.NameTaken, e.Unprocessable, *STORED), body_bytes=3 << 20),
     Route("DELETE", "/api/mcp-servers/{name}", ADMIN, tool_servers.remove, None, a.ToolServerRemoved,
           (e.ToolServerConfigured, *FOUND)),
     Route("POST", "/api/mcp-servers/{name}/test", ADMIN, tool_servers.test, None, a.ToolServerTested,
