@@ -41,7 +41,7 @@ class Agent:
     shell tool; `settings`: its entry under `tools:`.
     `continues_after_denial`: it reports a denied call to its model, instead of ending the turn.
     `streams`: it passes text on while its model sends it; `thinks`: it passes reasoning on; `asks_first`: it
-    can request permission in this mode; `reports`: it reports its model.
+    can request permission in this mode; `allows_always`: it offers that; `reports`: it reports its model.
     `kept`: the folder of its conversations in the home, if it reports a lost one; `age`: makes conversations
     older, if it cannot resume new ones."""
 
@@ -57,6 +57,7 @@ class Agent:
     streams: bool = True
     thinks: bool = True
     asks_first: bool = True
+    allows_always: bool = True
     reports: bool = True
     kept: str = ""
     age: Callable[[Path], None] = lambda home: None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.aish.pseudo_terminal import Terminal, at_terminal
 from tests.aish.scripted import Ran, Shell
 from tests.e2e.home import Machine
 from tests.interop.agents import AGENTS, Agent, environment
@@ -134,6 +135,14 @@ class House:
                 yield turn
             finally:
                 turn.close()
+
+    @contextlib.contextmanager
+    def at_terminal(self, *words: str, columns: int = 120) -> Iterator[Terminal]:
+        """Run `aish` with these arguments at a terminal for the block."""
+        with at_terminal(
+            self._shell(), *words, term="xterm-256color", columns=columns, echo=True
+        ) as terminal:
+            yield terminal
 
     def held(self, agent: Agent, turn: Speaking, words: str, gate: str) -> Event:
         """Wait until the model of a turn has sent these words and waits at the gate; return an event of the

@@ -51,7 +51,8 @@ class Display:
         self._waits_since = monotonic()
         self._tools: dict[str, _Tool] = {}
         self._peers: dict[str, _Peer] = {}
-        self.question: Callable[[int], Sequence[str]] | None = None  # lines for a width
+        self._question: Callable[[int], Sequence[str]] | None = None
+        self.on_close: Callable[[], None] | None = None
         self._ticker = threading.Thread(target=self._tick, name="aish display", daemon=True)
 
     @classmethod
@@ -72,11 +73,10 @@ class Display:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if self.on_close is not None:
+            self.on_close()
         with self._lock:
             self._is_closed = True
-            self._tools.clear()
-            self._peers.clear()
-            self._waits_for = self.question = None
             self._region.erase()
             output.set_screen(None)
         self._wake.set()
@@ -161,10 +161,15 @@ class Display:
                 self._peers[peer].end(_FAILED if failed else _DONE)
                 self._draw()
 
-    def draw(self) -> None:
-        """Draw what goes on, because the question has changed."""
+    def set_question(self, question: "Callable[[int], Sequence[str]] | None") -> None:
+        """Show a question below everything else: the lines that it returns for a width. None: none."""
         with self._lock:
+            self._question = question
             self._draw()
+
+    @property
+    def can_draw(self) -> bool:
+        return self._region.can_move
 
     @property
     def _columns(self) -> int:
@@ -183,10 +188,10 @@ class Display:
 
     def _lines(self, now: float) -> "list[str]":
         columns, rows = self._region.size
+        if self._question is not None:
+            return [*self._peer_lines(now, columns, rows), *self._question(columns)]
         lines = [tool.line(now, columns) for tool in self._tools.values()]
         lines += self._peer_lines(now, columns, rows)
-        if self.question is not None:
-            return [*lines, *self.question(columns)]
         waited = now - self._waits_since
         if self._waits_for and waited >= _QUIET_SECONDS and not lines and not self._is_line_open:
             name = in_colour_of(self._waits_for, self._waits_for)
@@ -212,7 +217,7 @@ class Display:
 
     def _may_draw(self) -> bool:
         """Whether this process may draw: it is not in the background, and no pager has the terminal."""
-        return is_ours(self._descriptor)
+        return is_ours(self._descriptor, reads_keys=self._question is not None)
 
 
 class _Tool:

@@ -8,11 +8,13 @@ import os
 import termios
 
 
-def is_ours(descriptor: int) -> bool:
+def is_ours(descriptor: int, *, reads_keys: bool = False) -> bool:
     """Whether this process may draw on the terminal: it is in the foreground, and no other program, such as a
-    pager, reads single keys from it."""
+    pager, reads single keys from it. `reads_keys`: this process does so itself."""
     try:
-        return os.tcgetpgrp(descriptor) == os.getpgrp() and bool(_modes(descriptor) & termios.ICANON)
+        if os.tcgetpgrp(descriptor) != os.getpgrp():
+            return False
+        return reads_keys or bool(_modes(descriptor) & termios.ICANON)
     except (OSError, termios.error):
         return True  # it is not the terminal that controls this process
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from aish.client.response import Stream
     from aish.screen.display import Display
+    from aish.turns.asking import Asking
     from rhetor.domain.grammar import Options
 
     AnyOptions: TypeAlias = "Options | type[NoOptions]"
@@ -125,6 +126,7 @@ class Turn:
         self._turn_id = ""
         self._is_paused = False
         self._display: Display | None = None
+        self._asking: Asking | None = None
         self._thoughts: Sink | None = None
 
     def run(self, content: str, *, runs: bool = False) -> int:
@@ -201,11 +203,10 @@ class Turn:
                     self._out.break_line()
                     say(f"aish: {frame.get('detail')}")
                 elif kind == "permission":
-                    self._out.break_line()
-                    from aish.turns.permissions import show_request
-
-                    show_request(self._peer, frame)
+                    self._ask(frame)
                     self._is_paused = frame.get("tool") in ("quota", "budget")
+                elif kind == "permission_answered" and self._asking is not None:
+                    self._asking.answered(frame)
                 elif kind == "budget":
                     self._out.break_line()
                     from aish.turns.budgets import show_budget
@@ -237,6 +238,19 @@ class Turn:
             if self._display is not None and not self._out.is_terminal:
                 self._display.has_output()
             self._out.write(frame["data"])
+
+    def _ask(self, request: "dict[str, Any]") -> None:
+        """Show a permission request, and let the user answer it here if there is a terminal."""
+        self._out.break_line()
+        if self._display is not None:
+            from aish.turns.asking import Asking
+
+            self._asking = self._asking or Asking(self._display, self._hub.home)
+            if self._asking.ask(self._peer, request):
+                return
+        from aish.turns.permissions import show_request
+
+        show_request(self._peer, request)
 
     def _think(self, text: str) -> None:
         """Show reasoning, dimmed, if there is a terminal for it."""

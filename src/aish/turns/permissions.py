@@ -11,9 +11,9 @@ from aish.render import cleaned, local_time, one_line, revealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-DETAIL_CHARACTERS = 200
 _SUMMARY_CHARACTERS, _LEAST_CHARACTERS, _MOST_ARGUMENTS = 160, 40, 8
 _SIGN_CHARACTERS = 10  # of `…[+12345]…`
 _COMMANDS = frozenset(("command", "cmd"))  # arguments that need no name
@@ -23,6 +23,15 @@ _REQUESTS = ("params", "toolCall")  # where agents keep the request
 _ARGUMENTS = ("input", "rawInput", "arguments")  # where drivers keep a tool's arguments
 _PAUSE = frozenset(("paused", "reason", "resets_at", "then"))  # what the hub says about a paused turn
 _REMARKS = frozenset(("reason", "description", "title", "explanation"))
+_SAID = ("blocked_path", "decision_reason", "reason", "justification", "description")
+_THREAD = "threadId"  # Codex puts what it asks beside members of its protocol, all of which `--json` shows
+_PROTOCOL = frozenset(
+    (
+        *("method", "kind", "threadId", "turnId", "itemId", "callId", "approvalId", "startedAtMs"),
+        *("environmentId", "commandActions", "availableDecisions", "proposedExecpolicyAmendment"),
+    )
+)
+_CHANGES = ("changes", "content", "edits")  # what the diffs show
 _GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
 ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answered
 
@@ -55,7 +64,7 @@ def answer_request(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]"
     Raises:
         Failure: the request was answered already, or the hub rejects the answer.
     """
-    _post(hub, request, {"option_id": option["option_id"]})
+    post_answer(hub, request, {"option_id": option["option_id"]})
     return f"{request['peer']}: {cleaned(option['name'])} ({cleaned(str(request['tool']))})"
 
 
@@ -70,11 +79,16 @@ def answer_questions(hub: Hub, request: "dict[str, Any]", given: "list[str]") ->
         id = cleaned(request["request_id"])
         raise Failure(f"{id} asks no questions; choose one of: {_options(request)}", exits.USAGE)
     answers = parse_answers(asked, given)
-    _post(hub, request, {"answers": answers})
+    post_answer(hub, request, {"answers": answers})
     return f"{request['peer']}: {describe_answers(answers)}"
 
 
-def _post(hub: Hub, request: "dict[str, Any]", body: "dict[str, Any]") -> None:
+def post_answer(hub: Hub, request: "dict[str, Any]", body: "dict[str, Any]") -> None:
+    """Answer a pending request.
+
+    Raises:
+        Failure: the request was answered already, or the hub rejects the answer.
+    """
     path = f"/api/v2/sessions/{quote(request['session_id'])}/permissions/{quote(request['request_id'])}"
     ANSWERED_HERE.add(request["request_id"])  # before the request: the prompt may get the event first
     hub.ask("POST", path, body)
@@ -165,16 +179,14 @@ def _abridged(text: str, most: int) -> str:
 
 
 def describe_request(request: "dict[str, Any]") -> str:
-    """Describe a request: the peer, the tool, all arguments of the tool in full, and the options."""
+    """Describe a request: the peer, the tool, what it would do in full, and the options."""
     detail = request["detail"]
     if (paused := describe_pause(detail)) is not None:
         head = f"{request['request_id']}  {request['peer']} {paused}"
         return cleaned("\n    ".join((head, one_line(_options(request)))))
     lines = [f"{request['request_id']}  {request['peer']} asks to use {one_line(revealed(request['tool']))}"]
     lines[0] += f", until {local_time(request['expires_at'])}" if request.get("expires_at") else ""
-    lines += _argument_lines(detail)
-    if rest := _beside_arguments(detail):
-        lines.append(_shortened(rest, DETAIL_CHARACTERS))
+    lines += what_runs(detail)
     return cleaned("\n    ".join((*lines, one_line(_options(request)))))
 
 
@@ -190,7 +202,7 @@ def show_request(peer: str, data: "dict[str, Any]") -> None:
         say(cleaned("\n    ".join((f"aish: {peer} {paused}", *ways))))
         return
     head = f"aish: {peer} asks to use {tool} (aish approve {request} · aish deny {request})"
-    say(cleaned("\n    ".join((head, *_argument_lines(data.get("detail"))))))
+    say(cleaned("\n    ".join((head, *what_runs(data.get("detail"))))))
 
 
 def describe_pause(detail: "Any") -> str | None:
@@ -202,10 +214,22 @@ def describe_pause(detail: "Any") -> str | None:
     return f"is paused{until}{then}: {one_line(revealed(str(detail['reason'])))}"
 
 
-def _argument_lines(detail: "Any") -> "list[str]":
-    """Return the arguments that the tool gets, in full, as lines."""
+def what_runs(detail: "Any", paint: "Callable[[str], str]" = str) -> "list[str]":
+    """Return what the tool would do, in full, as lines: the changes of files as diffs, whose lines `paint`
+    colours, then the other arguments, then what the agent says beside them."""
+    from aish.turns.diffs import changes_of, heading_of
+
+    changes = changes_of(_given(detail), _request_in(detail))
     lines: list[str] = []
-    for name, value in _arguments(detail):
+    for change in changes:
+        lines += [heading_of(change), *(f"{_GUTTER}{paint(line)}" for line in change.lines())]
+    arguments = _arguments(detail)
+    said = [
+        (name, value) for name, value in _beside_arguments(detail) if value not in dict(arguments).values()
+    ]
+    for name, value in [*arguments, *said]:
+        if any(change.contains(value) for change in changes) or (changes and name in _CHANGES):
+            continue
         first, *more = _value(value).split("\n")
         lines.append(f"{one_line(revealed(name))}: {first}" if name else first)
         lines += [f"{_GUTTER}{line}" for line in more]
@@ -220,7 +244,17 @@ def _arguments(detail: "Any") -> "list[tuple[str, Any]]":
         return [("", given)] if given not in (None, "") else []
     if len(given) == 1 and not _COMMANDS.isdisjoint(given):
         return [("", value) for value in given.values()]
+    if _THREAD in given and given is detail:
+        given = {name: value for name, value in given.items() if name not in _PROTOCOL}
     return sorted(given.items(), key=lambda item: _is_remark(item[0]))
+
+
+def _request_in(detail: "Any") -> "Any":
+    """Return the request itself, which some agents wrap."""
+    for name in _REQUESTS:
+        if isinstance(detail, dict) and isinstance(detail.get(name), dict):
+            detail = detail[name]
+    return detail
 
 
 def _given(detail: "Any") -> "Any":
@@ -228,9 +262,7 @@ def _given(detail: "Any") -> "Any":
 
     Nothing is looked for within the arguments, because the model chose their names.
     """
-    for name in _REQUESTS:
-        if isinstance(detail, dict) and isinstance(detail.get(name), dict):
-            detail = detail[name]
+    detail = _request_in(detail)
     if isinstance(detail, dict):
         return next((detail[name] for name in _ARGUMENTS if name in detail), detail)
     return detail
@@ -241,11 +273,12 @@ def _is_remark(name: str) -> bool:
     return name in _REMARKS
 
 
-def _beside_arguments(detail: "Any") -> str:
-    """Return the rest of the request, if it has more than the arguments."""
-    if not isinstance(detail, dict) or _given(detail) is detail:
-        return ""
-    return one_line(_encoded(detail))
+def _beside_arguments(detail: "Any") -> "list[tuple[str, str]]":
+    """Return what the agent says in its request beside the arguments."""
+    request = _request_in(detail)
+    if not isinstance(request, dict) or _given(detail) is request:
+        return []
+    return [(name, request[name]) for name in _SAID if isinstance(request.get(name), str) and request[name]]
 
 
 def _value(value: "Any") -> str:
@@ -261,8 +294,3 @@ def _encoded(value: "Any") -> str:
     from aish.client.json_sse import encode
 
     return encode(value).decode("utf-8", "replace")
-
-
-def _shortened(text: str, most: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"

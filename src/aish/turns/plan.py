@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aish.client.response import Stream
     from aish.headings import Quoting
     from aish.screen.display import Display
+    from aish.turns.asking import Asking
     from aish.turns.steps import Step
     from rhetor.domain.grammar import Options
 
@@ -72,6 +73,7 @@ class PlanRun:
         self._shown = 0
         self._failures: list[Failure] = []
         self._display: Display | None = None
+        self._asking: Asking | None = None
         self._groups: dict[str, int] = {}
 
     def run(self, piped: str = "") -> int:
@@ -133,11 +135,9 @@ class PlanRun:
             case "output.delta":
                 self._step_output(step, data)
             case "permission.asked":
-                self._progress.break_line()
-                self._out.break_line()
-                from aish.turns.permissions import show_request
-
-                show_request(self._peers[step], data)
+                self._ask(self._peers[step], data)
+            case "permission.answered" if self._asking is not None:
+                self._asking.answered(data)
             case "budget.reached" if not self._options.json:
                 self._progress.break_line()
                 self._out.break_line()
@@ -159,6 +159,20 @@ class PlanRun:
                 self._step_done(step, data["text"])
             case "step.failed":
                 self._step_failed(step, data)
+
+    def _ask(self, peer: str, request: "Event") -> None:
+        """Show a permission request, and let the user answer it here if there is a terminal."""
+        self._progress.break_line()
+        self._out.break_line()
+        if self._display is not None:
+            from aish.turns.asking import Asking
+
+            self._asking = self._asking or Asking(self._display, self._hub.home)
+            if self._asking.ask(peer, request):
+                return
+        from aish.turns.permissions import show_request
+
+        show_request(peer, request)
 
     def _begin(self, steps: "Sequence[Step]") -> None:
         needed = {need for step in steps for need in step["depends_on"]}

@@ -86,6 +86,8 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
             return {"type": "tool_result", **source, **ev.data_of(payload)}
         case ev.PermissionAsked():
             return {"type": "permission", **source, **ev.data_of(payload)}
+        case ev.PermissionAnswered():
+            return {"type": "permission_answered", **source, **ev.data_of(payload)}
         case ev.BudgetReached():
             return {"type": "budget", **source, **ev.data_of(payload)}
         case ev.QuotaPaused():

@@ -67,7 +67,7 @@ async def test_a_pause_is_shown_and_answered_over_rest(tmp_path: Path) -> None:
         assert (await home.ask("POST", path, {"option_id": "tomorrow"})).status == 422
         assert (await home.ask("POST", path, {"option_id": "now"})).status == 200
         shown = [frame["type"] for frame in await turn]
-        assert shown == ["quota_paused", "permission", "content", "done"]
+        assert shown == ["quota_paused", "permission", "permission_answered", "content", "done"]
         assert (await home.status("apollo"))["paused"] == []
 
 
