@@ -40,11 +40,31 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
         from aish.language.broadcast import run_broadcast
 
         return run_broadcast(Hub(), first, words[1:], defaults)
+    from aish.exits import USAGE, Failure
+
+    try:
+        return _send(first, words[1:], defaults)
+    except Failure as failure:
+        # a peer has another name than an alias, and only if there is no peer it is worth asking for aliases
+        if failure.problem != "unknown_peer" and (failure.code != USAGE or failure.status):
+            raise
+        from aish.language.aliases import aliases
+
+        hub = Hub()
+        if (line := aliases(hub).get(first)) is None:
+            raise
+        from aish.language.shell import run_alias
+
+        return run_alias(hub, first, line, words[1:], defaults, is_piped_into=True)
+
+
+def _send(peer: str, words: "list[str]", defaults: "Options | None") -> int:
+    from aish.client.hub import Hub
     from aish.turns.message import send_message
 
     if defaults is None and not any(word[:1] == "-" for word in words):
-        return send_message(Hub(), first, " ".join(words[1:]))
+        return send_message(Hub(), peer, " ".join(words))
     from aish.options import parse_options
 
-    options, text = parse_options(words[1:])
-    return send_message(Hub(), first, text, options.over(defaults) if defaults else options)
+    options, text = parse_options(words)
+    return send_message(Hub(), peer, text, options.over(defaults) if defaults else options)

@@ -49,6 +49,10 @@ class ScriptedHub:
         """Set the scripts of a route such as `POST /path`. Bytes are sent unchanged."""
         self._scripts[route].extend(s if callable(s) else _sending(s) for s in scripts)
 
+    def replace(self, route: str, script: bytes) -> None:
+        """Set the only script of a route."""
+        self._scripts[route] = deque([_sending(script)])
+
     def wait_for(self, route: str) -> Request:
         """Wait for the first request for a route, and return it."""
         with self._arrived:
@@ -91,11 +95,18 @@ class ScriptedHub:
                 return
             route = f"{request.method} {request.path}"
             with self._arrived:
-                scripts = self._scripts[route] or deque([_sending(problem(404, "not_found", f"no {route}"))])
+                scripts = self._scripts[route] or deque([_sending(_default(route))])
                 script = scripts.popleft() if len(scripts) > 1 else scripts[0]
                 self.requests.append(request)
                 self._arrived.notify_all()
             script(connection)
+
+
+def _default(route: str) -> bytes:
+    """Return the response to a request without a script."""
+    if route == "GET /api/v2/aliases":
+        return answer({"aliases": []})
+    return problem(404, "not_found", f"no {route}")
 
 
 def _sending(data: bytes) -> Script:

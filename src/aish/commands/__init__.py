@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 
 # Each module has a table COMMANDS with the same names.
 _MODULES = {
+    "alias": "aliases",
     **dict.fromkeys(("approve", "deny"), "permissions"),
     **dict.fromkeys(("ci-terminal", "ci-tool"), "programs"),
     "context": "context",
@@ -15,12 +16,13 @@ _MODULES = {
     **dict.fromkeys(("forward", "unforward"), "forwards"),
     "help": "help",
     **dict.fromkeys(("history", "search"), "history"),
+    "inbox": "inbox",
     "mcp": "mcp",
     "project": "projects",
     "purpose": "purposes",
     "route": "routes",
     **dict.fromkeys(("session", "sessions"), "sessions"),
-    **dict.fromkeys(("shutdown", "status"), "system"),
+    **dict.fromkeys(("shutdown", "status", "whoami"), "system"),
     "sockets": "sockets",
     "tools": "tools",
     "usage": "usage",

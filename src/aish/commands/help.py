@@ -28,6 +28,7 @@ Commands (aish help COMMAND shows the syntax of one):
   sockets                         list named sockets, readers, unread messages
   status · doctor · shutdown      show the hub · show what is missing and how
                                   to get it · stop the hub
+  whoami                          show who the hub takes you for
   history [N] · search WORDS      show recent messages · search all messages
   usage [--by model]              show tokens and cost, by day, peer, model,
                                   project or caller
@@ -67,6 +68,9 @@ Forwards, routes, context:
   context stage · show · promote · clear NAME
                                   text that a peer gets before its next message
   purpose [NAME] "text"           say what a peer or this terminal is for
+  inbox · send · show · get · count · clear
+                                  messages that wait for a peer or a terminal
+  alias create NAME "line"        give a name to a line; list, show, delete
 
 """
 OPTIONS = """\

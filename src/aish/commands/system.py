@@ -1,4 +1,4 @@
-"""`aish status` and `aish shutdown`: show and stop the hub. Neither command starts one."""
+"""`aish status`, `aish shutdown` and `aish whoami`: the hub, and who it takes the caller for."""
 
 import os
 import select
@@ -7,7 +7,7 @@ from time import monotonic
 from aish import exits
 from aish.client.connection import connect, server_of
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, Command, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _STATUS = ("status [--json]",)
 _SHUTDOWN = ("shutdown",)
+_WHOAMI = ("whoami [--json]",)
 STATUS_TIMEOUT = 10.0  # seconds
 _SHUTDOWN_TIMEOUT = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
@@ -75,6 +76,29 @@ def _table(found: "dict[str, Any]") -> str:
         "models": "\n          ".join(map(model_line, found.get("models") or ())) or None,
     }
     return "\n".join(f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None)
+
+
+def whoami(words: "list[str]") -> int:
+    """Show who the hub takes the caller for.
+
+    Raises:
+        Failure: the words are invalid, or the hub cannot be reached.
+    """
+    as_json = wants_json(words, *_WHOAMI)
+    found = Hub().ask("GET", "/api/v2/whoami")
+    if as_json:
+        return print_json(found)
+    from aish.render import cleaned
+    from aish.turns.message import TERMINAL_NAME
+
+    shown = {
+        "name": found["subject"],
+        "peer": found["ai"],
+        "scopes": ", ".join(found["scopes"]),
+        "by": f"{found['credential']} from {found['address']}",
+        "terminal": os.environ.get(TERMINAL_NAME),
+    }
+    return print_line("\n".join(f"{key:<9} {cleaned(value)}" for key, value in shown.items() if value))
 
 
 def shutdown(words: "list[str]") -> int:
@@ -146,4 +170,5 @@ def _wait_for_close(home: str, deadline: float) -> bool:
 COMMANDS = {
     "status": Command(_STATUS, "Show the hub. This command never starts one.", status),
     "shutdown": Command(_SHUTDOWN, "Stop the hub, and wait until its process has exited.", shutdown),
+    "whoami": Command(_WHOAMI, "Show who the hub takes you for.", whoami),
 }

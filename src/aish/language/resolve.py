@@ -1,4 +1,4 @@
-"""Resolves the first word of a stage: it is a command, a peer, or a program on the PATH, in this order."""
+"""Resolves the first word of a stage: it is a command, a peer, an alias, or a program, in this order."""
 
 # ruff: noqa: PTH111, PTH113, PTH118
 import os
@@ -28,7 +28,7 @@ _SH_WORDS = frozenset(
 
 
 class Command:
-    """A stage that is a command of the shell."""
+    """A stage that is a command of the shell, or an alias."""
 
     def __init__(self, stage: Stage) -> None:
         self.words = [stage.word, *stage.arguments]
@@ -51,16 +51,20 @@ class Program:
 
 class Resolver:
     """Resolves the stages of one line. It asks the hub once, and only if a word could be a peer. `lookup`
-    returns the values of variables in the words of commands and of calls to peers."""
+    returns the values of variables in the words of commands and of calls to peers. `inside_alias`: the line
+    is that of an alias, which calls no other alias."""
 
-    def __init__(self, hub: "Hub", defaults: Options, lookup: "Lookup") -> None:
+    def __init__(
+        self, hub: "Hub", defaults: Options, lookup: "Lookup", *, inside_alias: bool = False
+    ) -> None:
         self._hub = hub
         self._defaults = defaults
         self._lookup = lookup
         self._names: frozenset[str] | None = None
+        self._aliases: dict[str, str] | None = {} if inside_alias else None
 
     def resolve(self, stage: Stage | Group) -> "Resolved":
-        """Determine whether a stage is a command, a call to peers, or a program.
+        """Determine whether a stage is a command or an alias, a call to peers, or a program.
 
         Raises:
             Failure: the word is unknown, or the hub cannot be reached.
@@ -78,16 +82,36 @@ class Resolver:
         if self.is_peer(word):
             call = stage.expanded(self._lookup).call()
             return Peers([Call(call.target, call.text, call.options.over(self._defaults))])
-        return Program(stage.raw)
+        return Program(stage.raw) if self.alias(word) is None else Command(stage.expanded(self._lookup))
 
     def require(self, word: str) -> None:
-        """Check that a word is a command, a peer or a program.
+        """Check that a word is a command, an alias, a peer or a program.
 
         Raises:
             Failure: it is unknown, or the hub cannot be reached.
         """
-        if not (word in COMMANDS or self.is_peer(word) or _is_program(word)):
+        known = word in COMMANDS or self.is_peer(word) or self.alias(word) is not None
+        if not (known or _is_program(word)):
             raise unknown(word)
+
+    def alias(self, word: str) -> str | None:
+        """Return the line of an alias; None if there is no such alias.
+
+        Raises:
+            Failure: the hub cannot be reached, and the word is no program either.
+        """
+        if not _could_be_peer(word):
+            return None
+        if self._aliases is None:
+            from aish.language.aliases import aliases
+
+            try:
+                self._aliases = aliases(self._hub)
+            except Failure:
+                if _is_program(word):  # `ls` must work without a hub
+                    return None
+                raise
+        return self._aliases.get(word)
 
     def is_peer(self, word: str) -> bool:
         """Whether the word names a peer, a capability or a team.

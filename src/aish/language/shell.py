@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 
+_PLACES = ("$1", "$@", "$*", "${1}")  # where the line of an alias has its arguments
 _BACKGROUND_COMMANDS = ("ci-terminal", "ci-tool")  # commands that take a final `&`
 
 
@@ -49,7 +50,8 @@ class Shell:
     `defaults` are the options of calls that do not set them. If `is_piped_into` is set, piped input goes to
     the first peers of a line, as with `sh -c`. Otherwise, peers get no piped input, because the lines come
     from standard input. `at_prompt`: a person types the lines, so each answer of a pipeline has a heading.
-    `arguments`: the name of the script and the values of `$1`, `$2` and so on.
+    `arguments`: the name of the script or alias and the values of `$1`, `$2` and so on. `inside_alias`: the
+    lines are those of an alias, which calls no other alias.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Shell:
         is_piped_into: bool = False,
         at_prompt: bool = False,
         arguments: "Sequence[str]" = (),
+        inside_alias: bool = False,
     ) -> None:
         self.hub = hub or Hub()
         self._defaults = defaults or Options()
         self._is_piped_into = is_piped_into
         self._at_prompt = at_prompt
         self._arguments = arguments
+        self._inside_alias = inside_alias
         self._sessions: dict[str, str] = {}
         self._code = exits.DONE
 
@@ -105,7 +109,7 @@ class Shell:
         Raises:
             Failure: the word is unknown, or the hub cannot be reached.
         """
-        resolver = Resolver(self.hub, self._defaults, self._value)
+        resolver = self._resolver()
         for before, line in pairwise(lines):
             first = line.stages[0] if isinstance(line, Pipeline) else None
             if not isinstance(first, Stage) or first.word in BUILTINS or first.raw.startswith("$"):
@@ -147,13 +151,13 @@ class Shell:
             return self._broadcast(parsed)
         if (code := self._builtin(parsed)) is not None:
             return code
-        resolver = Resolver(self.hub, self._defaults, self._value)
+        resolver = self._resolver()
         if (word := _word_before_help(parsed)) and resolver.is_peer(word):
             return show_peer_help(self.hub, word)
         parts = [resolver.resolve(stage) for stage in parsed.stages]
         has_files = parsed.source is not None or parsed.sink is not None
         if len(parts) == 1 and isinstance(parts[0], Command) and not has_files:
-            return self._command(parsed.stages[0], parts[0])
+            return self._command(parsed.stages[0], parts[0], resolver)
         parts = [_without_command(part) for part in parts]
         run = PipelineRun(
             self.hub,
@@ -173,7 +177,10 @@ class Shell:
             return self._arguments[int(name)] if int(name) < len(self._arguments) else None
         return os.environ.get(name)
 
-    def _command(self, stage: "Stage | Group", command: Command) -> int:
+    def _resolver(self) -> Resolver:
+        return Resolver(self.hub, self._defaults, self._value, inside_alias=self._inside_alias)
+
+    def _command(self, stage: "Stage | Group", command: Command, resolver: Resolver) -> int:
         runs_in_background = command.words[0] in _BACKGROUND_COMMANDS and find_separator(command.raw) == (
             "&",
             len(command.raw) - 1,
@@ -183,7 +190,11 @@ class Shell:
             return run_command([words[0], "--detach", *words[1:]])
         if isinstance(stage, Stage):
             stage.reject_separators()
-        return run_command(command.words)
+        name, *words = command.words
+        if name in COMMANDS:
+            return run_command(command.words)
+        line, is_piped_into = resolver.alias(name) or "", self._is_piped_into
+        return run_alias(self.hub, name, line, words, self._defaults, is_piped_into=is_piped_into)
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
@@ -300,3 +311,23 @@ def run_script_file(path: str, arguments: "Sequence[str]", defaults: "Options | 
 def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:
     """Run a text of one or more lines: the argument of `-c`, or standard input."""
     return Shell(defaults=defaults, is_piped_into=is_piped_into).run_lines(text.split("\n"))
+
+
+def run_alias(
+    hub: Hub,
+    name: str,
+    line: str,
+    arguments: "Sequence[str]",
+    defaults: "Options | None" = None,
+    *,
+    is_piped_into: bool = False,
+) -> int:
+    """Run the line of an alias. `is_piped_into`: its first peers receive piped input.
+
+    Raises:
+        Failure: there are arguments, but the line has no place for them.
+    """
+    if arguments and not any(each in line for each in _PLACES):
+        raise Failure(f"the alias {name} takes no arguments; write $@ where they belong", exits.USAGE)
+    shell = Shell(hub, defaults, is_piped_into=is_piped_into, arguments=(name, *arguments), inside_alias=True)
+    return shell.run_lines(line.split("\n"))

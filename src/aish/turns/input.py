@@ -9,6 +9,7 @@ STDIN = 0
 # The hub rejects a body over 8 MiB, so the rest of a longer input is not read.
 MAX_INPUT_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 65536
+_read: "list[bytes]" = []  # the whole standard input, once it was read
 
 
 def read_input(descriptor: int = STDIN) -> str:
@@ -21,7 +22,23 @@ def read_input(descriptor: int = STDIN) -> str:
         os.fstat(descriptor)
     except OSError:
         return ""
-    return "" if os.isatty(descriptor) else as_text(read_all(descriptor))
+    if os.isatty(descriptor):
+        return ""
+    data = read_all(descriptor)
+    if descriptor == STDIN:
+        _read.append(data)
+    return as_text(data)
+
+
+def return_input() -> None:
+    """Make the piped input readable again, for this process and for programs, because it was not used."""
+    from tempfile import TemporaryFile
+
+    if _read:
+        with TemporaryFile() as file:
+            file.write(_read.pop())
+            file.seek(0)
+            os.dup2(file.fileno(), STDIN)
 
 
 def read_all(descriptor: int) -> bytes:

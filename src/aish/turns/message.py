@@ -13,7 +13,7 @@ from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
 from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_model_notice, show_offline_notice
-from aish.turns.input import read_input
+from aish.turns.input import read_input, return_input
 from aish.turns.signals import Signals, Terminated
 
 TYPE_CHECKING = False
@@ -57,10 +57,15 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
     """
     piped = read_input()
     content = join_message(text, piped)
-    if not content and not options.execute:  # an empty message presses Enter
-        hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
-        raise no_message(peer, options.session_id)
-    return Turn(hub, peer, options).run(content, runs=bool(piped))
+    try:
+        if not content and not options.execute:  # an empty message presses Enter
+            hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
+            raise no_message(peer, options.session_id)
+        return Turn(hub, peer, options).run(content, runs=bool(piped))
+    except Failure as failure:
+        if failure.problem == "unknown_peer":
+            return_input()  # an alias may have the name
+        raise
 
 
 class Exchange:

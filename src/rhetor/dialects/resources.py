@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from rhetor.domain.alias import Alias
 from rhetor.domain.event import Position
+from rhetor.domain.inbox import Note
 from rhetor.domain.peer import Peer
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import Exit, ProgramStatus
@@ -210,6 +212,26 @@ def context(context: Context) -> dict[str, Any]:
 
 def purpose(purpose: Purpose) -> dict[str, Any]:
     return {"name": purpose.name, "purpose": purpose.text or None}
+
+
+def alias(alias: Alias) -> dict[str, Any]:
+    return {
+        "name": alias.name,
+        "command": alias.command,
+        "description": alias.description or None,
+        "created_at": timestamp(alias.at),
+    }
+
+
+def note(note: Note) -> dict[str, Any]:
+    return {
+        "id": note.id,
+        "from": note.from_,
+        "to": note.to,
+        "timestamp": timestamp(note.at),
+        "purpose": note.purpose or None,
+        "message": note.text,
+    }
 
 
 def permission(

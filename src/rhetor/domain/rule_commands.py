@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from .budget import Budget
+from .inbox import Tray
 from .project import ProjectSettings
 from .rules import Hop
 from .tool_server import ToolServer
@@ -88,6 +89,43 @@ class PutPurpose(Struct, frozen=True, gc=False):
     text: str
 
 
+class PutAlias(Struct, frozen=True, gc=False):
+    """Give a name to a line of the shell. The fields are as in `Alias`."""
+
+    name: str
+    command: str
+    description: str = ""
+
+
+class RemoveAlias(Struct, frozen=True, gc=False):
+    """Remove an alias."""
+
+    name: str
+
+
+class PutNote(Struct, frozen=True, gc=False):
+    """Put a message into a tray of a peer or a terminal. `from_`: the sender as shown to readers."""
+
+    to: str
+    tray: Tray
+    text: str
+    from_: str = ""
+
+
+class TakeNote(Struct, frozen=True, gc=False):
+    """Remove the oldest message from a tray, and return it."""
+
+    to: str
+    tray: Tray
+
+
+class ClearTray(Struct, frozen=True, gc=False):
+    """Remove all messages from a tray."""
+
+    to: str
+    tray: Tray
+
+
 class AddToolServer(Struct, frozen=True, gc=False):
     """Add an MCP server."""
 
@@ -139,6 +177,11 @@ RuleCommand = (
     | PromoteContext
     | ClearContext
     | PutPurpose
+    | PutAlias
+    | RemoveAlias
+    | PutNote
+    | TakeNote
+    | ClearTray
     | AddToolServer
     | RemoveToolServer
     | CreateProject

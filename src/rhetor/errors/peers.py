@@ -59,7 +59,8 @@ class NameTaken(RhetorError):
     hint = "choose another name"
 
     def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"a {kind} called {name!r} already exists", kind=kind, name=name)
+        article = "an" if kind[:1] in "aeiou" else "a"
+        super().__init__(f"{article} {kind} called {name!r} already exists", kind=kind, name=name)
 
 
 class TeamConfigured(RhetorError):

@@ -11,7 +11,7 @@ from rhetor.domain import token_commands as t
 from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 
 from . import budgets, tool_servers
-from .forwarding import context, forwards, terminals
+from .forwarding import aliases, context, forwards, inbox, terminals
 from .identity import grants, signing_keys
 from .plans import plans, routes, teams
 from .programs import lifecycle
@@ -78,6 +78,11 @@ USE_CASES: dict[type, UseCase] = {
     a.PromoteContext: UseCase(SEND, context.promote),
     a.ClearContext: UseCase(SEND, context.clear),
     a.PutPurpose: UseCase(SEND, context.put_purpose),
+    a.PutAlias: UseCase(SEND, aliases.put),
+    a.RemoveAlias: UseCase(SEND, aliases.remove),
+    a.PutNote: UseCase(SEND, inbox.put),
+    a.TakeNote: UseCase(SEND, inbox.take),
+    a.ClearTray: UseCase(SEND, inbox.clear),
     a.AddToolServer: UseCase(ADMIN, tool_servers.add),
     a.RemoveToolServer: UseCase(ADMIN, tool_servers.remove),
     a.CreateProject: UseCase(ADMIN, projects.create),

@@ -19,6 +19,7 @@ Rule = Forward | Terminal | Route | Context | Purpose
 R = TypeVar("R", bound=Rule)
 OwnedName = tuple[str, str]  # an owner, and a name that the owner chose
 MAX_ROWS = 100_000
+ALIAS = "alias"  # the kind of rows with aliases, which only the shell reads
 
 
 @dataclass(slots=True)

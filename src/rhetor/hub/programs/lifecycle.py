@@ -17,6 +17,7 @@ from rhetor.drivers.base import require_pattern
 from rhetor.errors import Malformed, NameTaken, NotRunning, UnknownPeer, Unprocessable
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, memory_of
+from rhetor.hub.catalog.routing_table import ALIAS, place_id
 from rhetor.hub.catalog.sessions import (
     CWD,
     open_session,
@@ -65,6 +66,8 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
             raise NameTaken("person", peer.name)
         if peer.name.lower() in RESERVED or peer.name in state.routing_table.terminals:
             raise NameTaken("command" if peer.name.lower() in RESERVED else "terminal", peer.name)
+        if await state.store.get(ALIAS, place_id(principal.subject, peer.name)):
+            raise NameTaken("alias", peer.name)
         state.secrets.add(secret_values(command.launch.env))
         session = await standing_session(state.store, state.ids, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)

@@ -45,6 +45,18 @@ async def readyz(call: Call) -> dict[str, str]:
     return {"status": "ready"}
 
 
+async def whoami(call: Call) -> dict[str, Any]:
+    """Return who the hub takes the caller for."""
+    who = call.who
+    return {
+        "subject": who.subject,
+        "scopes": sorted(who.scopes),
+        "ai": who.peer,
+        "address": who.address,
+        "credential": who.credential,
+    }
+
+
 async def capabilities(call: Call) -> dict[str, Any]:
     """Return the APIs of this hub, and the peers for each capability."""
     return {

@@ -10,12 +10,14 @@ from rhetor.transports.server.node import RELOAD
 from rhetor.transports.server.router import Route, Streams
 
 from . import (
+    aliases,
     analytics,
     audit,
     budgets,
     checkpoints,
     forwards,
     history,
+    inbox,
     management,
     metrics,
     page,
@@ -65,6 +67,7 @@ ANSWER: Errors = (*SENT, *PROGRAM, e.NotRunning, e.TurnFailure, e.ProviderTimeou
 ENDED: Errors = (e.UnknownPeer, e.NotRunning, e.HostSilent, *STORED)
 GROUP: Errors = (e.UnknownTeam, e.TeamConfigured, *STORED)
 CONTEXT: Errors = (*PEER, e.Unprocessable, e.StateConflict, *STORED)
+TRAY: Errors = (e.UnknownPeer, e.Unprocessable)
 PURPOSE: Errors = (e.UnknownPeer, *STORED)
 FORKED: Errors = (
     *PLACE,
@@ -95,6 +98,7 @@ ROUTES = (
     Route("GET", "/openapi.json", READ, system.openapi, answer=dict[str, Any]),
     Route("GET", "/api/capabilities", READ, system.capabilities, answer=a.Capabilities),
     Route("GET", "/api/v2/status", READ, system.status, answer=a.HubStatus),
+    Route("GET", "/api/v2/whoami", READ, system.whoami, answer=a.WhoAmI),
     Route("PUT", "/api/v2/environment", OWNER, system.take_environment, b.EnvironmentBody, a.Fingerprint,
           STORED, action="environment.replace"),
     Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded,
@@ -252,6 +256,18 @@ ROUTES = (
     Route("GET", "/api/v2/purposes/{peer}", READ, routes.one_purpose, None, a.Purpose, (e.UnknownPeer,)),
     Route("PUT", "/api/v2/purposes/{peer}", SEND, routes.put_purpose, b.PurposeBody, a.Purpose, PURPOSE),
     Route("DELETE", "/api/v2/purposes/{peer}", SEND, routes.remove_purpose, None, a.Purpose, PURPOSE),
+
+    Route("GET", "/api/v2/aliases", READ, aliases.list_aliases, answer=a.Aliases),
+    Route("GET", "/api/v2/aliases/{name}", READ, aliases.one_alias, None, a.Alias, (e.NotFound,)),
+    Route("PUT", "/api/v2/aliases/{name}", SEND, aliases.put_alias, b.AliasBody, a.Alias,
+          (e.NameTaken, e.Unprocessable, *STORED)),
+    Route("DELETE", "/api/v2/aliases/{name}", SEND, aliases.remove_alias, None, a.Alias, FOUND),
+    Route("GET", "/api/v2/inbox/{peer}", READ, inbox.count, None, a.Trays, (e.UnknownPeer,)),
+    Route("GET", "/api/v2/inbox/{peer}/{tray}", READ, inbox.read, None, a.Notes, TRAY),
+    Route("POST", "/api/v2/inbox/{peer}/{tray}", SEND, inbox.put, b.NoteBody, a.Note, (*TRAY, *STORED)),
+    Route("DELETE", "/api/v2/inbox/{peer}/{tray}", SEND, inbox.clear, None, a.TrayCleared, (*TRAY, *STORED)),
+    Route("POST", "/api/v2/inbox/{peer}/{tray}/take", SEND, inbox.take, None, a.TakenNote,
+          (*TRAY, *STORED)),
 
     Route("POST", "/api/v2/programs", OWNER, programs.announce, b.ProgramBody, a.Peer,
           (e.NameTaken, *PROGRAM, *STORED), body_bytes=3 << 20),

@@ -23,9 +23,11 @@ from .messages import (
 from .plans import BulkBody, PlanBody
 from .programs import EndQuery, EnvironmentBody, LaunchBody, LoginQuery, ProgramBody, ToolsQuery
 from .rules import (
+    AliasBody,
     ForwardBody,
     NewForwardBody,
     NewRouteBody,
+    NoteBody,
     PurposeBody,
     RouteBody,
     RouteMessageBody,
@@ -48,6 +50,7 @@ from .tokens import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 
 __all__ = [
     "AfterQuery",
+    "AliasBody",
     "AnalyticsQuery",
     "AuditQuery",
     "BudgetBody",
@@ -72,6 +75,7 @@ __all__ = [
     "NamedTokenBody",
     "NewForwardBody",
     "NewRouteBody",
+    "NoteBody",
     "OptionBody",
     "PageQuery",
     "PlanBody",

@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from rhetor.dialects.peer_socket import Id, Sender
-from rhetor.domain.rule_commands import PutForward, PutRoute, SendRoute
+from rhetor.domain.inbox import Tray
+from rhetor.domain.rule_commands import PutAlias, PutForward, PutNote, PutRoute, SendRoute
 from rhetor.domain.rules import MOST_HOPS, Hop
 from rhetor.hub.plans.routes import NAME, VERBS
 
@@ -50,6 +51,26 @@ class PurposeBody(Body, frozen=True, kw_only=True):
     """The purpose of a peer or a terminal. An empty text removes it."""
 
     text: str
+
+
+class AliasBody(Body, frozen=True, kw_only=True):
+    """A name for a line of the shell. `command`: the line, in which `$1`, `$*` and `$@` are the arguments."""
+
+    command: Text
+    description: Purpose = ""
+
+    def command_for(self, name: str) -> PutAlias:
+        return PutAlias(name, self.command, self.description)
+
+
+class NoteBody(Body, frozen=True, kw_only=True):
+    """A message for a tray. `from`: the sender as shown to readers; it grants no rights."""
+
+    text: Text
+    from_: Sender = field(name="from", default="")
+
+    def command(self, to: str, tray: Tray) -> PutNote:
+        return PutNote(to, tray, self.text, self.from_)
 
 
 class RouteBody(Body, frozen=True, kw_only=True):

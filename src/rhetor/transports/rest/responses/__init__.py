@@ -3,7 +3,7 @@
 from .analytics import Analytics
 from .audit import Audit
 from .common import Frame, Html, Problem, Status
-from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded
+from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded, WhoAmI
 from .management import (
     Budget,
     BudgetRemoved,
@@ -19,7 +19,24 @@ from .management import (
 from .peers import Accepted, History, Hits, Match, Peer, Peers, Reply, Waited
 from .plans import Plan, PlanStarted, PlanStopped, Results
 from .programs import CheckedTool, Ended, ProgramStatus, Tool, ToolCapabilities, Tools
-from .rules import Forward, Forwards, Purpose, Purposes, Route, Routes, Staged, Terminal, Terminals
+from .rules import (
+    Alias,
+    Aliases,
+    Forward,
+    Forwards,
+    Note,
+    Notes,
+    Purpose,
+    Purposes,
+    Route,
+    Routes,
+    Staged,
+    TakenNote,
+    Terminal,
+    Terminals,
+    TrayCleared,
+    Trays,
+)
 from .sessions import (
     Checkpoint,
     Checkpoints,
@@ -44,6 +61,8 @@ from .tokens import IssuedToken, NamedToken, NamedTokens, PublicKeys, SigningKey
 
 __all__ = [
     "Accepted",
+    "Alias",
+    "Aliases",
     "Analytics",
     "Audit",
     "Budget",
@@ -73,6 +92,8 @@ __all__ = [
     "Match",
     "NamedToken",
     "NamedTokens",
+    "Note",
+    "Notes",
     "OpenedSocket",
     "Page",
     "Peer",
@@ -105,6 +126,7 @@ __all__ = [
     "Sockets",
     "Staged",
     "Status",
+    "TakenNote",
     "Terminal",
     "Terminals",
     "Timeline",
@@ -118,7 +140,10 @@ __all__ = [
     "ToolServerTested",
     "ToolServers",
     "Tools",
+    "TrayCleared",
+    "Trays",
     "TurnAbandoned",
     "UsedProject",
     "Waited",
+    "WhoAmI",
 ]

@@ -18,6 +18,17 @@ class Capabilities(Struct):
     capabilities: dict[str, list[str]]
 
 
+class WhoAmI(Struct):
+    """The caller. `ai`: the peer whose program the caller is; null for a person. `address`: where the request
+    comes from. `credential`: what the caller has proved its identity with."""
+
+    subject: str
+    scopes: list[str]
+    ai: str | None
+    address: str
+    credential: str
+
+
 class UnusableModel(Struct):
     """A model that a setting names. `unknown`: its provider does not have it; otherwise the provider or the
     agent is not available."""

@@ -81,3 +81,47 @@ class Purpose(Struct):
 
 class Purposes(Struct):
     purposes: list[Purpose]
+
+
+class Alias(Struct):
+    """A name for a line of the shell."""
+
+    name: str
+    command: str
+    description: str | None
+    created_at: Time
+
+
+class Aliases(Struct):
+    aliases: list[Alias]
+
+
+class Note(Struct):
+    """A message in a tray of `to`. `purpose`: that of the sender."""
+
+    id: str
+    from_: str = field(name="from")
+    to: str
+    timestamp: Time
+    purpose: str | None
+    message: str
+
+
+class Notes(Struct):
+    messages: list[Note]
+
+
+class TakenNote(Struct):
+    message: Note | None
+
+
+class Trays(Struct):
+    """How many messages are in each tray."""
+
+    prompt: int
+    new: int
+    keep: int
+
+
+class TrayCleared(Struct):
+    removed: int
