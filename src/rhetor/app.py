@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import getpass
 import os
@@ -46,6 +47,7 @@ from rhetor.settings import HubSettings, Keys, Settings
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
+from rhetor.store.prompt_history import PromptHistory
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
@@ -167,6 +169,7 @@ async def serve(start: Start) -> None:
         made = configure(settings, start.home, start.environment, start.secrets, spools=spools)
         hub, reloading = await stack.enter_async_context(_hub(start, made, ring))
         node = reloading.node = _node(start, hub, made)
+        node.prompt = prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
 
         def changed() -> None:
             node.logins.end_all()  # logins that were made with the old token end with it
@@ -190,6 +193,7 @@ async def serve(start: Start) -> None:
             hub.state.background.start(made.access.warm_up(), "warm-up"),
             hub.state.background.start(made.access.check_models(), "models"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
+            hub.state.background.start(asyncio.to_thread(prompt.settle), "prompt history"),
             hub.state.background.start(keep_small(node.tally, hub.state.store.forget_unused), "memory"),
         ]
         if certificate is not None:

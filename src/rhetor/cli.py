@@ -194,6 +194,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
+    from rhetor.cores import forbid_cores
     from rhetor.domain.secrets import Secrets, secret_values
     from rhetor.settings import invalid, origins, read_settings
 
@@ -205,6 +206,9 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     flags |= {key: str(path.absolute()) for key, path in files.items() if path}
     read = partial(read_settings, file, flags)
     settings = read()  # before the hub is imported, so that an invalid configuration fails at once
+    if settings.encryption.at_rest:
+        logs.start(secrets, home.folder / "hub.log", quotes=False)
+        forbid_cores()
     import asyncio
 
     import uvloop

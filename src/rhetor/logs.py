@@ -1,7 +1,10 @@
 """The hub's log: one JSON object per line, on stderr. JSON escapes the newlines in messages.
 
-Secrets are masked. If stderr is the log file of the hub's home, the file is replaced when it is large. What
-clients without a token can cause is limited, so that it pushes nothing else out of the log.
+Secrets are masked. With encryption at rest, nothing is written that could quote what was said: neither the
+messages of exceptions, nor the reasons of failed turns (which the event log has), nor messages of libraries.
+
+If stderr is the log file of the hub's home, the file is replaced when it is large. What clients without a
+token can cause is limited, so that it pushes nothing else out of the log.
 """
 
 from __future__ import annotations
@@ -10,9 +13,13 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rhetor.domain.secrets import Secrets
 
@@ -20,15 +27,29 @@ LOG_BYTES = 8 << 20  # of one file; the one before it is kept too
 LIKE_LINES, LIKE_SECONDS = 20, 60.0  # at most so many lines of one event in so many seconds
 # whatever a client sends can cause lines of these
 _LIMITED = ("uvicorn", "asyncio", "websockets", "rhetor.transports", "rhetor.auth")
+# whose reasons may quote a program, a model or an agent
+_QUOTING = (
+    "rhetor.hub.turns",
+    "rhetor.hub.sessions",
+    "rhetor.hub.programs",
+    "rhetor.hub.plans",
+    "rhetor.drivers.agents",
+    "rhetor.drivers.models",
+    "rhetor.drivers.model_tools",
+)
+_REASONS = frozenset({"reason", "why", "error"})
+_PLAIN_LIBRARIES = ("asyncio", "uvicorn")  # the first lines of their messages say what happened, not to what
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
 class JsonLines(logging.Formatter):
     """Formats a record as an object with `at`, `level`, `logger`, `event` and the keys of `extra`."""
 
-    def __init__(self, secrets: Secrets | None = None) -> None:
+    def __init__(self, secrets: Secrets | None = None, *, quotes: bool = True) -> None:
+        """`quotes`: whether lines may quote what was said."""
         super().__init__()
         self._secrets = secrets or Secrets()
+        self._quotes = quotes
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -36,12 +57,42 @@ class JsonLines(logging.Formatter):
             "at": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": record.getMessage() if self._quotes else _without_quotes(record),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        left_out = _STANDARD
+        if not self._quotes and record.name.startswith(_QUOTING):
+            left_out |= _REASONS
+        line |= {key: value for key, value in vars(record).items() if key not in left_out}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return self._secrets.mask_json(json.dumps(line, default=str).encode()).decode()
+
+    def formatException(self, ei: Any) -> str:
+        error = ei[1]
+        if self._quotes or error is None:
+            return super().formatException(ei)
+        return "".join(_frames(error))
+
+
+def _without_quotes(record: logging.LogRecord) -> str:
+    """Return the message of a record; of a library, only what is known to contain nothing else."""
+    if record.name.startswith("rhetor"):
+        return record.getMessage()
+    if record.name.startswith(_PLAIN_LIBRARIES):
+        return record.getMessage().partition("\n")[0]
+    return f"a message from {record.module}:{record.lineno}"
+
+
+def _frames(error: BaseException) -> Iterator[str]:
+    """Yield the traceback of an error, and of those that led to it, without their messages."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _frames(cause)
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__qualname__}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _frames(part)
 
 
 class Repetition(logging.Filter):
@@ -97,12 +148,29 @@ class LogFile(logging.StreamHandler):  # type: ignore[type-arg]
         os.close(fresh)
 
 
-def start(secrets: Secrets, path: Path, level: str = "INFO") -> None:
-    """Send the log messages of all loggers, from `level` on, to stderr. `path`: the log file of the hub."""
+def start(secrets: Secrets, path: Path, level: str = "INFO", *, quotes: bool = True) -> None:
+    """Send the log messages of all loggers, from `level` on, to stderr. `path`: the log file of the hub.
+    `quotes`: whether they may quote what was said."""
     output = LogFile(path)
-    output.setFormatter(JsonLines(secrets))
+    output.setFormatter(JsonLines(secrets, quotes=quotes))
     output.addFilter(Repetition())
     logging.basicConfig(level=level, handlers=[output], force=True)
     # these log a line for each call to a provider, which the event log already records
     for noisy in ("httpx2", "httpcore2", "openai", "anthropic", "uvicorn.error"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    if not quotes:
+        _log_unhandled()
+
+
+def _log_unhandled() -> None:
+    """Log the errors that Python would print to stderr."""
+    log = logging.getLogger(__name__)
+
+    def in_thread(unhandled: threading.ExceptHookArgs) -> None:
+        log.error("unhandled error in a thread", exc_info=unhandled.exc_value)
+
+    def unraisable(unhandled: Any) -> None:
+        log.error("unhandled error", exc_info=unhandled.exc_value)
+
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable

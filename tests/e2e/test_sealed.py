@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import Shell
 from tests.canary import places
 from tests.e2e.home import Machine
 from tests.e2e.test_programs import PYTHON, wrapped
@@ -34,3 +37,28 @@ def test_what_programs_say_is_in_no_file_and_survives_kills_of_the_hub(machine: 
         machine.kill_hub()
         assert CANARY in run_ok(machine, "mirror", CANARY, "-x")
     assert places(machine.folder, CANARY, without=DATABASE) == []
+
+
+@pytest.mark.long
+def test_the_history_of_the_prompt_is_sealed_and_recalled(machine: Machine, tmp_path: Path) -> None:
+    machine.folder.mkdir(mode=0o700)
+    (machine.folder / "history").write_text(f"\n# before\n+apollo {CANARY} one\n")
+    run_ok(machine, "list")
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment |= machine.environment
+    with at_terminal(shell, term="xterm-256color", echo=True) as terminal:
+        terminal.wait_for_last("aish>")
+        terminal.type("\x1b[A")
+        terminal.wait_for_last(f"aish> apollo {CANARY} one")
+        terminal.type(f"\x15echo {CANARY} two\r")
+        terminal.wait_for_screen(lambda rows: rows[-2:] == [f"{CANARY} two", "aish>"])
+        terminal.type("\x04")
+        assert terminal.wait_for_end() == 0
+    machine.kill_hub()
+    assert places(machine.folder, CANARY, without=DATABASE) == []
+    with at_terminal(shell, term="xterm-256color", echo=True) as terminal:
+        terminal.wait_for_last("aish>")
+        terminal.type("\x1b[A")
+        terminal.wait_for_last(f"aish> echo {CANARY} two")
+        terminal.type("\x1b[A")
+        terminal.wait_for_last(f"aish> apollo {CANARY} one")

@@ -64,3 +64,61 @@ def test_a_large_log_is_rotated(tmp_path: Path) -> None:
     assert numbers == list(range(numbers[0], 300))
     assert path.stat().st_size < 21_000
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def _raised() -> Exception:
+    try:
+        try:
+            raise KeyError(KEY)
+        except KeyError as error:
+            raise ExceptionGroup(KEY, [ValueError(KEY)]) from error
+    except ExceptionGroup as group:
+        return group
+
+
+def test_with_encryption_no_line_quotes_what_was_said() -> None:
+    formatter = logs.JsonLines(quotes=False)
+    failed = record("rhetor.hub.turns.turn_run", "turn failed", reason=f"it said {KEY}", turn="t_1")
+    failed.exc_info = (ExceptionGroup, _raised(), None)
+    found = json.loads(formatter.format(failed))
+    assert (found["event"], found["turn"]) == ("turn failed", "t_1")
+    assert [line for line in found["exception"].splitlines() if not line.startswith(" ")] == [
+        "KeyError",
+        "ExceptionGroup",
+        "ValueError",
+    ]
+    assert "test_logs.py" in found["exception"]
+    lines = [
+        formatter.format(failed),
+        formatter.format(record("asyncio", f"Task exception was never retrieved\nfuture: {KEY}")),
+        formatter.format(record("mcp.client", f"Failed to validate {KEY}")),
+    ]
+    assert not any(KEY in line for line in lines)
+    assert json.loads(lines[1])["event"] == "Task exception was never retrieved"
+    kept = formatter.format(record("rhetor.store.sqlite.writer", reason="database or disk is full"))
+    assert json.loads(kept)["reason"] == "database or disk is full"
+
+
+def test_with_encryption_errors_that_nobody_handles_are_logged_without_quotes(tmp_path: Path) -> None:
+    code = f"""
+import sys, threading
+from pathlib import Path
+from rhetor import logs
+from rhetor.domain.secrets import Secrets
+logs.start(Secrets(), Path(sys.argv[1]), quotes=False)
+class Unraisable:
+    def __del__(self):
+        raise ValueError({KEY!r})
+Unraisable()
+def fail():
+    raise ValueError({KEY!r})
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "log"], capture_output=True, text=True, check=True
+    )
+    events = [json.loads(line)["event"] for line in ran.stderr.splitlines()]
+    assert events == ["unhandled error", "unhandled error in a thread"]
+    assert KEY not in ran.stderr

@@ -7,6 +7,7 @@ from aish.client.home import state_home
 from aish.exits import Failure
 
 _LOG_BYTES = 256 * 1024
+SEALED = "history.sealed"  # exists as long as the hub seals its files
 
 
 def unexpected(error: Exception) -> Failure:
@@ -15,8 +16,15 @@ def unexpected(error: Exception) -> Failure:
     reason = " ".join(str(error).split())
     shown = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     path = os.path.join(state_home(), "aish.log")  # noqa: PTH118
-    hint = f"the details are in {path}" if _add(path, "".join(traceback.format_exception(error))) else ""
+    hint = f"the details are in {path}" if _add(path, "".join(_details(error))) else ""
     return Failure(f"unexpected error ({shown})", hint=hint)
+
+
+def _details(error: Exception) -> "list[str]":
+    """Return the traceback; without the message, which may quote the user, if the hub seals its files."""
+    if not os.path.exists(os.path.join(state_home(), SEALED)):  # noqa: PTH110, PTH118
+        return traceback.format_exception(error)
+    return [*traceback.format_tb(error.__traceback__), f"{type(error).__name__}\n"]
 
 
 def _add(path: str, text: str) -> bool:

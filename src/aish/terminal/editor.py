@@ -148,16 +148,12 @@ def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "Prom
 
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.history import FileHistory
     from prompt_toolkit.input.vt100 import Vt100Input
     from prompt_toolkit.input.vt100_parser import Vt100Parser
     from prompt_toolkit.output.vt100 import Vt100_Output
     from prompt_toolkit.shortcuts import CompleteStyle
 
-    class History(FileHistory):
-        def store_string(self, string: str) -> None:
-            if not string.startswith(" "):
-                super().store_string(string)
+    from aish.terminal.history import PromptHistory
 
     class Parser(Vt100Parser):
         """Drops a bracketed paste whose end was lost on the way if Ctrl-C or Ctrl-D is pressed. A key that a
@@ -175,7 +171,7 @@ def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "Prom
 
     return PromptSession(
         input=Input(),
-        history=History(history) if history else None,
+        history=PromptHistory(history) if history else None,
         # the terminal could report its cursor position late, when a program already reads the keys
         output=Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False),
         completer=WordCompleter(lambda: sorted(words()), pattern=re.compile(r"[\w@:.-]+")),

@@ -1,7 +1,11 @@
-"""Loads the library that seals the spool. A host that seals nothing does not load it, and stays smaller."""
+"""Loads the library that seals the spool. A host that seals nothing does not load it, and stays smaller.
+
+A core dump would contain what the spool does not, so there is none from then on.
+"""
 
 from __future__ import annotations
 
+import resource
 import sys
 
 from rhetor.codec.spool_cipher import SpoolCipher
@@ -16,4 +20,8 @@ def load_cipher(key: bytes, library: str) -> SpoolCipher:
     """
     if library not in sys.path:
         sys.path.append(library)
-    return SpoolCipher(key)
+    cipher = SpoolCipher(key)
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    # 1 byte, not 0, also stops the kernel from passing it to a program (core(5))
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if most == resource.RLIM_INFINITY else min(1, most), most))
+    return cipher

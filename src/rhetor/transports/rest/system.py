@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -20,7 +21,7 @@ from rhetor.transports.server.counters import REST
 from rhetor.transports.server.gate import wrong
 from rhetor.transports.server.node import written
 
-from .bodies import EnvironmentBody, LoginQuery
+from .bodies import EnvironmentBody, LoginQuery, PromptLineBody
 
 FEATURES = (
     "streaming",
@@ -104,6 +105,21 @@ async def take_environment(call: Call, body: EnvironmentBody) -> dict[str, Any]:
         _check_models(call)
         call.node.told_offline = False
     return {"fingerprint": call.node.providers.fingerprint}
+
+
+async def prompt_history(call: Call) -> dict[str, Any]:
+    """Return the history of the shell's prompt, if the hub keeps it."""
+    prompt = call.node.prompt
+    lines = await asyncio.to_thread(prompt.lines) if prompt.active else []
+    return {"sealed": prompt.active, "lines": lines}
+
+
+async def add_to_prompt_history(call: Call, body: PromptLineBody) -> dict[str, Any]:
+    """Keep a line of the shell's prompt, if the hub keeps them."""
+    prompt = call.node.prompt
+    if prompt.active:
+        await asyncio.to_thread(prompt.add, body.line)
+    return {"sealed": prompt.active}
 
 
 async def reload(call: Call) -> dict[str, Any]:

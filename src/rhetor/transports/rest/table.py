@@ -42,6 +42,7 @@ ALWAYS, ASKED = Streams.ALWAYS, Streams.ASKED
 Errors = tuple[type[e.RhetorError], ...]
 
 STORED: Errors = (e.StoreRefused, e.ShuttingDown)
+SEALED: Errors = (e.SealBroken, e.KeysUnavailable)
 PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
 BEGUN: Errors = (e.TooManyTurns, e.TokensExceeded)
 SENT: Errors = (
@@ -108,6 +109,9 @@ ROUTES = (
     Route("GET", "/api/v2/audit", ADMIN, audit.read_audit, answer=a.Audit, query=b.AuditQuery),
     Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code, errors=STORED,
           action="login.code"),
+    Route("GET", "/api/v2/prompt", OWNER, system.prompt_history, answer=a.PromptLines, errors=SEALED),
+    Route("POST", "/api/v2/prompt", OWNER, system.add_to_prompt_history, b.PromptLineBody, a.PromptKept,
+          SEALED),
     Route("POST", "/api/auth/token", PERSON, tokens.token, b.TokenBody, a.Tokens, (e.TooManyTokens, *STORED)),
     Route("POST", "/api/auth/refresh", PUBLIC, tokens.refresh, b.RefreshBody, a.Tokens,
           (e.InvalidGrant, *STORED)),

@@ -98,6 +98,33 @@ class Programs(Protocol):
         ...
 
 
+class Prompt(Protocol):
+    """The history of the shell's prompt. `active`: whether the hub keeps it, because its files are sealed;
+    otherwise, the shell does. The functions block."""
+
+    active: bool
+
+    def lines(self) -> list[str]:
+        """Return all lines, oldest first."""
+        ...
+
+    def add(self, line: str) -> None:
+        """Keep one more line."""
+        ...
+
+
+class NoPrompt:
+    """A hub that keeps no history of the prompt."""
+
+    active = False
+
+    def lines(self) -> list[str]:
+        return []
+
+    def add(self, line: str) -> None:
+        pass
+
+
 class NoPrograms:
     """The programs of a hub that has none configured."""
 
@@ -172,6 +199,7 @@ class Node:
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
+    prompt: Prompt = field(default_factory=NoPrompt)
     configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple
     components: dict[str, Any] = field(default_factory=dict)
     access_tokens: AccessTokens = field(init=False)

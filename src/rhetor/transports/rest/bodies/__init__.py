@@ -21,7 +21,15 @@ from .messages import (
     WaitBody,
 )
 from .plans import BulkBody, PlanBody
-from .programs import EndQuery, EnvironmentBody, LaunchBody, LoginQuery, ProgramBody, ToolsQuery
+from .programs import (
+    EndQuery,
+    EnvironmentBody,
+    LaunchBody,
+    LoginQuery,
+    ProgramBody,
+    PromptLineBody,
+    ToolsQuery,
+)
 from .rules import (
     AliasBody,
     ForwardBody,
@@ -82,6 +90,7 @@ __all__ = [
     "ProgramBody",
     "ProjectBody",
     "ProjectSettingsBody",
+    "PromptLineBody",
     "PurposeBody",
     "RefreshBody",
     "RestoreBody",

@@ -43,6 +43,10 @@ class EnvironmentBody(Body, frozen=True, kw_only=True):
         return texts(self.variables, "body.variables", MOST_VARIABLES)
 
 
+class PromptLineBody(Body, frozen=True, kw_only=True):
+    line: str
+
+
 # the pattern is checked only after the number of words, because an invalid body may have a million
 Word = Annotated[str, Meta(max_length=128 << 10, extra_json_schema={"pattern": r"^[^\x00]*$"})]
 Side = Annotated[int, Meta(ge=1, le=10_000)]

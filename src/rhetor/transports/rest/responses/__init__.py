@@ -3,7 +3,7 @@
 from .analytics import Analytics
 from .audit import Audit
 from .common import Frame, Html, Problem, Status
-from .hub import Capabilities, Code, Fingerprint, HubStatus, Reloaded, WhoAmI
+from .hub import Capabilities, Code, Fingerprint, HubStatus, PromptKept, PromptLines, Reloaded, WhoAmI
 from .management import (
     Budget,
     BudgetRemoved,
@@ -107,6 +107,8 @@ __all__ = [
     "ProgramStatus",
     "Project",
     "Projects",
+    "PromptKept",
+    "PromptLines",
     "PublicKeys",
     "Purpose",
     "Purposes",

@@ -68,6 +68,17 @@ class Fingerprint(Struct):
     fingerprint: str
 
 
+class PromptLines(Struct):
+    """The history of the shell's prompt, oldest first. `sealed`: whether the hub keeps it."""
+
+    sealed: bool
+    lines: list[str]
+
+
+class PromptKept(Struct):
+    sealed: bool
+
+
 class Reloaded(Struct):
     """The settings that have changed. `changed`: those in effect now; `needs_restart`: those that take effect
     when the hub starts again."""
