@@ -215,7 +215,12 @@ async def serve(start: Start) -> None:
 async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tuple[Hub, Reloading]]:
     sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
-        Path(start.home.folder) / "hub.db", clock=wall_clock, secrets=start.secrets, salvages=True
+        Path(start.home.folder) / "hub.db",
+        clock=wall_clock,
+        secrets=start.secrets,
+        salvages=True,
+        ring=ring,
+        at_rest=sealed,
     )
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")

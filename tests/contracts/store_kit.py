@@ -19,13 +19,14 @@ from rhetor.domain.event import (
     TurnCompleted,
     TurnFailed,
 )
+from rhetor.sealing.ring import Ring
 from rhetor.store.base import Draft, Row, Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.store.tail import Tail
 
 # without a tail, everything is read from the database
-KINDS = ("memory", "sqlite", "sqlite-without-tail")
+KINDS = ("memory", "sqlite", "sqlite-without-tail", "sqlite-sealed")
 
 
 def ticking() -> Callable[[], int]:
@@ -45,8 +46,12 @@ async def opened(kind: str, folder: Path) -> AsyncIterator[Store]:
 async def open_store(kind: str, folder: Path) -> Store:
     if kind == "memory":
         return MemoryStore(clock=ticking())
-    tail = Tail(stream_records=2, total_bytes=0) if kind == "sqlite-without-tail" else None
-    return await SqliteStore.open(folder / "rhetor.db", clock=ticking(), tail=tail)
+    is_sealed = kind == "sqlite-sealed"
+    tail = Tail(stream_records=2, total_bytes=0) if is_sealed or kind == "sqlite-without-tail" else None
+    ring = Ring(folder) if is_sealed else None
+    return await SqliteStore.open(
+        folder / "rhetor.db", clock=ticking(), tail=tail, ring=ring, at_rest=is_sealed
+    )
 
 
 def question(text: str, turn: str) -> Draft:

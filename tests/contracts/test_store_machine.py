@@ -211,7 +211,7 @@ class StoreMachine(RuleBasedStateMachine):
         old = self._life()
         self.lives += 1
         for file in old.iterdir():
-            if file.name in {"rhetor.db", "rhetor.db-wal"}:
+            if file.name in {"rhetor.db", "rhetor.db-wal", "keys.json", "master.key"}:
                 shutil.copy(file, self._life() / file.name)
         self.run(self.store.aclose())
         self.store = self.run(open_store(self.kind, self._life()))

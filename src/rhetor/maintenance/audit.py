@@ -14,14 +14,17 @@ from msgspec import UNSET, Struct
 
 from rhetor.domain import audit as a
 from rhetor.domain.audit import AuditEntry, Count
-from rhetor.errors import RhetorError
+from rhetor.errors import RhetorError, SealBroken
 from rhetor.hub.core.audit import COUNT, KEY, AuditKey
+from rhetor.sealing.ring import Ring
+from rhetor.store.sqlite.sealed import Sealing, sealing_of
 from rhetor.store.sqlite.snapshot import snapshot
 
 from .archive import DATABASE
 from .check_log import Finding
 from .verify_audit import Stored, Verified, verified
 
+ORIGIN = "coalesce(sealed_as, epoch)"
 TABLE = "events JOIN incarnations ON inc = id WHERE stream = 'audit'"
 WHO, FROM, OUTCOME = 12, 15, 9  # the widths of columns of the text
 
@@ -52,43 +55,60 @@ class Shown(Struct, frozen=True):
         return entry.subject == self.subject
 
 
+class _Source(Struct):
+    """The database, and what opens its values."""
+
+    connection: sqlite3.Connection
+    sealing: Sealing
+
+    def entries(self) -> Iterator[Stored]:
+        query = f"SELECT {ORIGIN}, seq, at, type, turn_id, step, data FROM {TABLE} ORDER BY inc, seq"
+        for origin, seq, at, kind, turn_id, step, data in self.connection.execute(query):
+            yield Stored(seq, at, kind, turn_id, step, self._data(origin, seq, data))
+
+    def _data(self, origin: str, seq: int, data: bytes) -> bytes:
+        try:
+            return self.sealing.opened_event(origin, seq, data)
+        except SealBroken:
+            return data  # which is no entry: `verify` names it
+
+    def document(self, place: tuple[str, str]) -> bytes | None:
+        query = "SELECT doc FROM rows WHERE kind = ? AND id = ?"
+        row = self.connection.execute(query, place).fetchone()
+        try:
+            return self.sealing.opened_doc(*place, row[0]) if row else None
+        except SealBroken:
+            return None
+
+
 @contextmanager
-def _opened(home: Path) -> Iterator[sqlite3.Connection]:
+def _opened(home: Path, ring: Ring | None) -> Iterator[_Source]:
     database = home / DATABASE
     if not database.exists():
         raise NoAudit(f"{database} does not exist; name the state folder with --home or RHETOR_HOME")
     try:
         with snapshot(database) as source:
-            yield source
+            yield _Source(source, sealing_of(source, ring or Ring(home)))
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise NoAudit(f"{database} cannot be read: {error}; run rhetor check") from error
 
 
-def _entries(source: sqlite3.Connection) -> Iterator[Stored]:
-    query = f"SELECT seq, at, type, turn_id, step, data FROM {TABLE} ORDER BY inc, seq"
-    return (Stored(*row) for row in source.execute(query))
-
-
-def _document(source: sqlite3.Connection, place: tuple[str, str]) -> bytes | None:
-    row = source.execute("SELECT doc FROM rows WHERE kind = ? AND id = ?", place).fetchone()
-    return row[0] if row else None
-
-
-def verify(home: Path, expected: tuple[int, str] | None = None) -> Verified:
-    """Check the whole audit of a state folder. `expected`: as in `verified`.
+def verify(home: Path, expected: tuple[int, str] | None = None, ring: Ring | None = None) -> Verified:
+    """Check the whole audit of a state folder. `expected`: as in `verified`. `ring`: opens what is sealed.
 
     Raises:
+        KeysUnavailable: something is sealed, and the keys cannot be read.
         NoAudit: there is no database, or it cannot be read.
     """
-    with _opened(home) as source:
-        found = [*_structure(source)]
-        stored = _decoded(_document(source, KEY), AuditKey)
+    with _opened(home, ring) as source:
+        found = [*_structure(source.connection)]
+        stored = _decoded(source.document(KEY), AuditKey)
         if stored is None:
-            (number,) = source.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
+            (number,) = source.connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
             detail = "the key of the chain is missing, so no entry can be checked"
             return Verified(number, "", (*found, Finding("audit_key", "row audit_key", detail)))
-        count = _decoded(_document(source, COUNT), Count)
-        done = verified(lambda: _entries(source), bytes.fromhex(stored.key), count, expected)
+        count = _decoded(source.document(COUNT), Count)
+        done = verified(source.entries, bytes.fromhex(stored.key), count, expected)
     return msgspec.structs.replace(done, findings=(*found, *done.findings))
 
 
@@ -121,30 +141,30 @@ class Line(Struct, frozen=True):
     detail: str
 
 
-def entries(home: Path, shown: Shown) -> Sequence[tuple[Stored, AuditEntry]]:
+def entries(home: Path, shown: Shown, ring: Ring | None = None) -> Sequence[tuple[Stored, AuditEntry]]:
     """Return the entries as they are stored, the oldest first.
 
     Raises:
         NoAudit: there is no database, or it cannot be read.
     """
-    with _opened(home) as source:
-        read = _readable(_entries(source))
+    with _opened(home, ring) as source:
+        read = _readable(source.entries())
         found = [(stored, entry) for stored, entry in read if shown.wants(stored, entry)]
     return found if shown.last is None else found[-shown.last :]
 
 
-def lines(home: Path, shown: Shown, *, is_running: bool) -> Sequence[Line]:
+def lines(home: Path, shown: Shown, ring: Ring | None = None, *, is_running: bool) -> Sequence[Line]:
     """Return the entries with the outcomes of their actions, the oldest first. `is_running`: a hub is
     running.
 
     Raises:
         NoAudit: there is no database, or it cannot be read.
     """
-    with _opened(home) as source:
+    with _opened(home, ring) as source:
         kept: list[tuple[Stored, AuditEntry]] = []
         ends: dict[int, AuditEntry] = {}
         started = 0
-        for stored, entry in _readable(_entries(source)):
+        for stored, entry in _readable(source.entries()):
             if entry.of is not UNSET:
                 ends[entry.of] = entry
                 continue

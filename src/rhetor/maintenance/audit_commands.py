@@ -73,16 +73,20 @@ def _home(arguments: argparse.Namespace) -> Home:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from rhetor.sealing.ring import Ring
+
     from . import audit
+    from .sealing import encryption
 
     home = _home(arguments)
+    ring = Ring(home.folder, encryption(home.folder).key)
     last = arguments.last if arguments.last > 0 else None
     shown = audit.Shown(arguments.since, arguments.subject, last)
     if arguments.json:
-        for entry in audit.entries(home.folder, shown):
+        for entry in audit.entries(home.folder, shown, ring):
             sys.stdout.write(audit.as_json(*entry).decode() + "\n")
         return 0
-    found = audit.lines(home.folder, shown, is_running=accepts_connections(home.socket))
+    found = audit.lines(home.folder, shown, ring, is_running=accepts_connections(home.socket))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     audit.as_text(found, width, sys.stdout.write)
     return 0
@@ -91,9 +95,13 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     import msgspec
 
-    from . import audit
+    from rhetor.sealing.ring import Ring
 
-    done = audit.verify(_home(arguments).folder, arguments.expect)
+    from . import audit
+    from .sealing import encryption
+
+    folder = _home(arguments).folder
+    done = audit.verify(folder, arguments.expect, Ring(folder, encryption(folder).key))
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
     else:

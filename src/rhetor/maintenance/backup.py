@@ -18,15 +18,17 @@ from typing import IO, cast
 import msgspec
 from msgspec import Struct
 
-from rhetor.errors import RhetorError, StoreDamaged
+from rhetor.errors import RhetorError, SealBroken, StoreDamaged
 from rhetor.hub.catalog import checkpoints
 from rhetor.hub.sessions import blobs
 from rhetor.sealing.age import SealedWriter
 from rhetor.sealing.portable import PortableKeys
+from rhetor.sealing.ring import Ring
 from rhetor.store.files.objects import INDEX
 from rhetor.store.files.sealing import FileSeal
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.file import require_sound
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.snapshot import copy, snapshot
 
 from .archive import DATABASE, Writer
@@ -51,11 +53,13 @@ class Held(Struct, frozen=True):
 
 class Sealing(Struct, frozen=True):
     """How a file is sealed. `passphrase`: None if it is not. `keys`: returns the keys of sealed content that
-    go with it. `seal`: of the checkpoints in the state folder."""
+    go with it. `seal`: of the checkpoints in the state folder. `ring`: opens what is sealed in the
+    database."""
 
     passphrase: str | None = None
     keys: Callable[[], PortableKeys | None] = lambda: None
     seal: FileSeal | None = None
+    ring: Ring | None = None
 
     @contextmanager
     def sealed(self, file: IO[bytes]) -> Iterator[IO[bytes]]:
@@ -95,7 +99,7 @@ def back_up(
     with temporary(target.parent, f".{target.name}.part-") as beside, temporary(home, "backup-") as links:
         try:
             return _back_up(home, target, beside, links, progress, sealing or Sealing())
-        except (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, msgspec.DecodeError, SealBroken) as error:
             raise NotBackedUp(f"{database} cannot be read: {error}; run rhetor check") from error
 
 
@@ -113,7 +117,7 @@ def _back_up(
             stack.close()
             source = stack.enter_context(snapshot(home / DATABASE))
             at = time.time_ns() // 1_000_000
-            held = _hold(home / "checkpoints", links, _roots(source), sealing.seal)
+            held = _hold(home / "checkpoints", links, _roots(source, sealing.ring), sealing.seal)
             if not held.missing:  # otherwise, the hub may just have removed it
                 break
         wanted = _blobs(source)
@@ -135,11 +139,11 @@ def _back_up(
     return missing
 
 
-def _roots(source: sqlite3.Connection) -> set[bytes]:
+def _roots(source: sqlite3.Connection, ring: Ring | None) -> set[bytes]:
     """Return the snapshots of files that the checkpoints name."""
-    found = set()
-    for (doc,) in source.execute("SELECT doc FROM rows WHERE kind = ?", (checkpoints.KIND,)):
-        files = msgspec.json.decode(doc).get("files")
+    sealing, found = sealing_of(source, ring), set()
+    for id, doc in source.execute("SELECT id, doc FROM rows WHERE kind = ?", (checkpoints.KIND,)):
+        files = msgspec.json.decode(sealing.opened_doc(checkpoints.KIND, id, doc)).get("files")
         if files:
             found.add(bytes.fromhex(files["root"]))
     return found

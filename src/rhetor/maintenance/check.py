@@ -25,6 +25,7 @@ from rhetor.store.files.stored_objects import StoredObjects
 from rhetor.store.files.trees import reachable
 from rhetor.store.sqlite.connection import is_broken, is_busy, is_damage
 from rhetor.store.sqlite.file import MAX_FINDINGS, has_seen, is_altered
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.snapshot import snapshot
 from rhetor.store.sqlite.witness import Seen, Witness, stamp_of
 
@@ -59,13 +60,14 @@ def check(home: Path, progress: Progress, ring: Ring | None = None) -> Checked:
                 findings.append(
                     Finding("database_older", DATABASE, "it lacks what the hub had committed last")
                 )
-            findings += check_log(source, counts, progress)
+            sealing = sealing_of(source, ring)
+            findings += check_log(source, sealing, counts, progress)
             findings += _blobs(source, FileBlobs(home / "blobs", ring), counts, progress)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not _is_damage(error):
             raise
         findings.append(Finding("database_damaged", DATABASE, str(error)))
-    findings += _files(home, FileSeal(ring, active=False) if ring else None, counts, progress)
+    findings += _files(home, ring, counts, progress)
     return Checked(**counts, findings=tuple(dict.fromkeys(findings)))
 
 
@@ -108,12 +110,11 @@ def _blobs(
             yield Finding("blob_damaged", f"blobs/{blob}", "its content does not have its digest")
 
 
-def _files(
-    home: Path, seal: FileSeal | None, counts: dict[str, int], progress: Progress
-) -> Iterator[Finding]:
+def _files(home: Path, ring: Ring | None, counts: dict[str, int], progress: Progress) -> Iterator[Finding]:
     """Check the files of checkpoints."""
     folder = home / "checkpoints"
-    wanted = _wanted(home)
+    seal = FileSeal(ring, active=False) if ring else None
+    wanted = _wanted(home, ring)
     if not (folder / INDEX).exists():
         for id in wanted:
             yield Finding("checkpoint_incomplete", f"checkpoint {id}", "there is no store of files")
@@ -123,7 +124,7 @@ def _files(
             for found in objects.findings():
                 yield Finding("files_damaged", f"checkpoints/{INDEX}", " ".join(found.split()))
             yield from _objects(objects, counts, progress)
-            yield from _checkpoints(home, objects, wanted)
+            yield from _checkpoints(home, ring, objects, wanted)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not _is_damage(error):
             raise
@@ -147,7 +148,9 @@ def _objects(objects: StoredObjects, counts: dict[str, int], progress: Progress)
                 yield Finding("files_damaged", f"checkpoints/{pack}.pack", str(error))
 
 
-def _checkpoints(home: Path, objects: StoredObjects, wanted: dict[str, bytes]) -> Iterator[Finding]:
+def _checkpoints(
+    home: Path, ring: Ring | None, objects: StoredObjects, wanted: dict[str, bytes]
+) -> Iterator[Finding]:
     whole: set[bytes] = set()
     for id, root in wanted.items():
         try:
@@ -157,20 +160,21 @@ def _checkpoints(home: Path, objects: StoredObjects, wanted: dict[str, bytes]) -
                     raise DamagedObject(f"the object {digest.hex()} is missing")
             whole |= found
         except DamagedObject as error:
-            if id in _wanted(home):  # else the hub has just removed it
+            if id in _wanted(home, ring):  # else the hub has just removed it
                 yield Finding("checkpoint_incomplete", f"checkpoint {id}", str(error))
 
 
-def _wanted(home: Path) -> dict[str, bytes]:
+def _wanted(home: Path, ring: Ring | None) -> dict[str, bytes]:
     """Return the snapshots of files that checkpoints name, by the id of the checkpoint."""
     found = {}
     try:
         with snapshot(home / DATABASE) as source:
+            sealing = sealing_of(source, ring)
             query = "SELECT id, doc FROM rows WHERE kind = ? ORDER BY at, id"
             for id, doc in source.execute(query, (checkpoints.KIND,)):
-                files = msgspec.json.decode(doc).get("files")
+                files = msgspec.json.decode(sealing.opened_doc(checkpoints.KIND, id, doc)).get("files")
                 if files:
                     found[id] = bytes.fromhex(files["root"])
-    except (sqlite3.DatabaseError, msgspec.DecodeError, ValueError):  # reported by the check of the log
-        return found
+    except (sqlite3.DatabaseError, msgspec.DecodeError, ValueError, SealBroken):
+        return found  # the check of the log reports it
     return found

@@ -128,6 +128,7 @@ def _backup(arguments: argparse.Namespace) -> int:
         passphrase,
         lambda: taken_from(folder, settings.key) if with_keys else None,
         FileSeal(ring, active=False) if ring.exists else None,
+        ring,
     )
     with Progress.of_bytes("backup") as progress:
         missing = back_up(folder, target, progress, sealing)
@@ -202,19 +203,23 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from rhetor.sealing.ring import Ring
+
     from .export import Wanted
     from .sealing import encryption, new_passphrase
 
     folder = _folder(arguments)
+    settings = encryption(folder)
+    ring = Ring(folder, settings.key)
     wanted = Wanted(arguments.session, arguments.since, arguments.before)
     shown = arguments.output is None and sys.stdout.isatty() and not arguments.seal
-    passphrase = None if shown else new_passphrase(arguments, encryption(folder))
+    passphrase = None if shown else new_passphrase(arguments, settings)
     if arguments.output is None:
-        _export_to(folder, wanted, sys.stdout.buffer, passphrase, shown=not sys.stdout.isatty())
+        _export_to(folder, ring, wanted, sys.stdout.buffer, passphrase, shown=not sys.stdout.isatty())
         return 0
     try:
         with arguments.output.open("xb") as file:
-            _export_to(folder, wanted, file, passphrase)
+            _export_to(folder, ring, wanted, file, passphrase)
     except FileExistsError:
         sys.stderr.write(f"rhetor: {arguments.output} exists already; choose another name\n")
         return WRONG_USAGE
@@ -225,12 +230,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _export_to(
-    folder: Path, wanted: Any, file: IO[bytes], passphrase: str | None, *, shown: bool = True
+    folder: Path, ring: Any, wanted: Any, file: IO[bytes], passphrase: str | None, *, shown: bool = True
 ) -> None:
     from .backup import Sealing
     from .export import export
     from .progress import Progress
 
     with Progress("export", "events", shown=shown) as progress, Sealing(passphrase).sealed(file) as into:
-        export(folder, wanted, into.write, progress)
+        export(folder, wanted, into.write, progress, ring)
     file.flush()

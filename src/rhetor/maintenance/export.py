@@ -9,8 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from rhetor.dialects.raw import encode
-from rhetor.errors import RhetorError
+from rhetor.errors import RhetorError, SealBroken
+from rhetor.sealing.ring import Ring
 from rhetor.store.base import Record
+from rhetor.store.sqlite.contents import origins_of
+from rhetor.store.sqlite.sealed import Sealing, sealing_of
 from rhetor.store.sqlite.snapshot import snapshot
 
 from .archive import DATABASE
@@ -34,8 +37,15 @@ class Wanted(Struct, frozen=True):
     before: int | None = None
 
 
-def export(home: Path, wanted: Wanted, write: Callable[[bytes], object], progress: Progress) -> None:
-    """Write one line per event, all as of one moment, in the order of streams, epochs and numbers.
+def export(
+    home: Path,
+    wanted: Wanted,
+    write: Callable[[bytes], object],
+    progress: Progress,
+    ring: Ring | None = None,
+) -> None:
+    """Write one line per event, all as of one moment, in the order of streams, epochs and numbers. `ring`
+    opens what is sealed.
 
     Raises:
         NotExported: there is no log, it cannot be read, or it has no such session.
@@ -46,8 +56,8 @@ def export(home: Path, wanted: Wanted, write: Callable[[bytes], object], progres
     try:
         with snapshot(database) as source:
             streams = None if wanted.session is None else _streams(source, wanted.session)
-            _write(source, streams, wanted, write, progress)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+            _write(source, sealing_of(source, ring), streams, wanted, write, progress)
+    except (sqlite3.Error, UnicodeDecodeError, SealBroken) as error:
         raise NotExported(f"{database} cannot be read: {error}; run rhetor check") from error
 
 
@@ -64,6 +74,7 @@ def _streams(source: sqlite3.Connection, session: str) -> Collection[str]:
 
 def _write(
     source: sqlite3.Connection,
+    sealing: Sealing,
     streams: Collection[str] | None,
     wanted: Wanted,
     write: Callable[[bytes], object],
@@ -78,11 +89,14 @@ def _write(
             conditions.append(comparison)
             values.append(at)
     query = (
-        "SELECT i.stream, i.epoch, seq, at, type, turn_id, step, data"
+        "SELECT i.id, i.stream, i.epoch, seq, at, type, turn_id, step, data"
         " FROM incarnations i CROSS JOIN events ON inc = i.id"
         f" WHERE {' AND '.join(conditions)} ORDER BY i.id, seq"
     )
-    for number, row in enumerate(source.execute(query, values), start=1):
-        write(encode(Record(*row)) + b"\n")
+    origins = origins_of(source)
+    for number, (inc, *row) in enumerate(source.execute(query, values), start=1):
+        record = Record(*row)
+        record.data = sealing.opened_event(origins[inc], record.seq, record.data)
+        write(encode(record) + b"\n")
         if number % STEP == 0:
             progress.add(STEP)

@@ -24,6 +24,7 @@ from rhetor.sealing.ring import Ring
 from rhetor.store.base import random_epoch
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.epochs import begin_new_epochs
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.store import SqliteStore
 
 from .archive import DATABASE, Extracted, Header, InvalidBackup, extract
@@ -105,17 +106,17 @@ def _ring(home: Path, folder: Path, extracted: Extracted, setting: str) -> Itera
 def _begin(file: Path, database: Path, ring: Ring) -> None:
     """Check the database, bring it to the newest schema, and begin new epochs."""
     try:
-        asyncio.run(_note(database))
+        asyncio.run(_note(database, ring))
     except StoreDamaged as damaged:
         raise InvalidBackup(f"the database in {file} is damaged: {damaged.data['findings'][0]}") from damaged
     with closing(connect(database)) as connection:
-        begin_new_epochs(connection, random_epoch)
+        begin_new_epochs(connection, sealing_of(connection, ring), random_epoch)
     for suffix in (".witness", ".lock"):
         database.with_name(f"{database.name}{suffix}").unlink()
 
 
-async def _note(database: Path) -> None:
-    store = await SqliteStore.open(database, clock=wall_clock)
+async def _note(database: Path, ring: Ring) -> None:
+    store = await SqliteStore.open(database, clock=wall_clock, ring=ring, at_rest=None)
     try:
         await note_restore(store)
     finally:

@@ -26,6 +26,8 @@ from .encoding import decode, encode
 PAGE = 500
 MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that matched a search
 Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
+# the kinds of rows whose documents have credentials: a store with keys seals them, whatever the settings say
+CREDENTIALS = frozenset({"tool-server", "signing_key", "audit_key"})
 
 
 class Draft(Struct, frozen=True, gc=False):

@@ -133,8 +133,9 @@ def _masked(entry: Entry, secrets: Secrets) -> Entry:
 class Standing(Protocol):
     """The stored state against which a commit is checked."""
 
-    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
-        """Return the fingerprint and the result that are stored under an idempotency key, if any."""
+    def kept(self, key: Key) -> tuple[bool, Committed] | None:
+        """Return what is stored under an idempotency key, if anything: whether the fingerprint is the same,
+        and the result."""
         ...
 
     def row(self, kind: str, id: str) -> tuple[str, int] | None:
@@ -159,9 +160,9 @@ def admit(append: Append, standing: Standing) -> Committed | None:
     Raises:
         KeyReused, StateConflict, NameTaken, NotFound: as in `Store.commit`.
     """
-    if append.key and (kept := standing.kept(append.key.scope, append.key.key)):
-        fingerprint, committed = kept
-        if fingerprint != append.key.fingerprint:
+    if append.key and (kept := standing.kept(append.key)):
+        is_same, committed = kept
+        if not is_same:
             raise KeyReused(append.key.key)
         return committed
     for expect in append.expects:

@@ -265,8 +265,9 @@ class MemoryStore:
 
     # Standing
 
-    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
-        return self._keys.get((scope, key))
+    def kept(self, key: Key) -> tuple[bool, Committed] | None:
+        found = self._keys.get((key.scope, key.key))
+        return (found[0] == key.fingerprint, found[1]) if found else None
 
     def row(self, kind: str, id: str) -> tuple[str, int] | None:
         row = self._rows.get((kind, id))

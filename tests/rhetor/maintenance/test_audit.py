@@ -23,6 +23,7 @@ from rhetor.maintenance.progress import Progress
 from rhetor.store.base import random_epoch
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.epochs import begin_new_epochs
+from rhetor.store.sqlite.sealed import sealing_of
 from tests.rhetor.hub.auditing import CASEY, auditing
 from tests.rhetor.maintenance.test_backup import opened
 
@@ -198,7 +199,7 @@ def test_an_older_copy_of_the_database_is_found_with_a_note_of_the_last_entry(ho
 
 def test_the_chain_continues_after_a_restore_of_the_database(home: Path) -> None:
     with closing(connect(home / "hub.db")) as connection:
-        begin_new_epochs(connection, random_epoch)
+        begin_new_epochs(connection, sealing_of(connection, None), random_epoch)
     asyncio.run(_fill(home, "casey"))
     assert found(home) == []
 

@@ -17,8 +17,8 @@ from rhetor.errors import StoreDamaged, StoreRefused
 
 from .connection import atomic, connect, is_damage, refusal
 from .contents import require_readable
-from .incarnation import incarnation_of
 from .schema import migrate
+from .sealed import Sealing, require_keys
 from .witness import Closed, Seen, checksum_of, stamp_of
 
 MAX_FINDINGS = 20
@@ -67,7 +67,7 @@ class Ownership:
         os.close(self._file)
 
 
-def prepare(path: Path, seen: Seen | None) -> str | None:
+def prepare(path: Path, seen: Seen | None, sealing: Sealing) -> str | None:
     """Create or check the database, migrate it to the newest schema, and mark it as open.
 
     `seen`: what the witness remembers. Return a sentence for the user if the history in the file may not be
@@ -76,6 +76,7 @@ def prepare(path: Path, seen: Seen | None) -> str | None:
     Raises:
         StoreDamaged: the check found damage.
         StoreRefused: a newer version of the program wrote it.
+        KeysUnavailable: it has sealed content, and the keys for it cannot be read.
         OSError, sqlite3.Error: it cannot be opened.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite would apply the umask
@@ -85,8 +86,9 @@ def prepare(path: Path, seen: Seen | None) -> str | None:
         is_new = connection.execute("PRAGMA user_version").fetchone() == (0,)
         if not untouched or not _was_closed(connection):
             require_sound(path, connection)
+        require_keys(connection, sealing)
         if altered:
-            require_readable(path, connection)
+            require_readable(path, connection, sealing)
         migrate(connection)
         _note(connection, clean=False)
         if is_new or seen is None:
@@ -116,8 +118,12 @@ def has_seen(connection: sqlite3.Connection, seen: Seen) -> bool:
         return False
     if not seen.epoch:
         return True
-    found = incarnation_of(connection, seen.epoch)
-    return found is not None and found.stream == seen.stream and found.head >= seen.seq
+    query = (
+        "SELECT stream, max(earliest - 1, coalesce((SELECT max(seq) FROM events WHERE inc = i.id), 0))"
+        " FROM incarnations i WHERE epoch = ?"
+    )
+    found = connection.execute(query, (seen.epoch,)).fetchone()
+    return found is not None and found[0] == seen.stream and found[1] >= seen.seq
 
 
 def finish(path: Path) -> None:

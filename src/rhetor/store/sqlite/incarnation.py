@@ -12,14 +12,15 @@ from rhetor.domain.event import Position
 from rhetor.store.base import Head
 
 _SELECT = """
-SELECT i.id, i.stream, i.epoch, i.earliest, b.stream, b.epoch, i.base_seq,
+SELECT i.id, i.stream, i.epoch, i.earliest, i.sealed_as, b.stream, b.epoch, i.base_seq,
        (SELECT max(seq) FROM events WHERE inc = i.id)
 FROM incarnations i LEFT JOIN incarnations b ON b.id = i.base
 """
 
 
 class Incarnation(Struct, frozen=True, gc=False):
-    """One epoch of a stream. `id`: its key in the tables. The other fields are as in `Head`."""
+    """One epoch of a stream. `id`: its key in the tables. `origin`: the epoch for which its content was
+    sealed. The other fields are as in `Head`."""
 
     id: int
     stream: str
@@ -27,6 +28,7 @@ class Incarnation(Struct, frozen=True, gc=False):
     head: int
     earliest: int
     base: tuple[str, Position] | None
+    origin: str
 
     def grown(self, events: int) -> Incarnation:
         return replace(self, head=self.head + events)
@@ -49,6 +51,6 @@ def incarnation_of(connection: sqlite3.Connection, epoch: str) -> Incarnation | 
 def _of_row(row: tuple[Any, ...] | None) -> Incarnation | None:
     if row is None:
         return None
-    id, stream, epoch, earliest, base_stream, base_epoch, base_seq, last = row
+    id, stream, epoch, earliest, sealed_as, base_stream, base_epoch, base_seq, last = row
     base = None if base_epoch is None else (base_stream, Position(base_epoch, base_seq))
-    return Incarnation(id, stream, epoch, max(earliest - 1, last or 0), earliest, base)
+    return Incarnation(id, stream, epoch, max(earliest - 1, last or 0), earliest, base, sealed_as or epoch)

@@ -9,11 +9,23 @@ from typing import Any
 
 from rhetor.domain.event import Event, Position
 from rhetor.errors import NotFound
-from rhetor.store.base import MARK_BEGIN, MARK_END, Exchange, Head, Hit, Record, Row, Spoken, require_position
+from rhetor.store.base import (
+    CREDENTIALS,
+    MARK_BEGIN,
+    MARK_END,
+    Exchange,
+    Head,
+    Hit,
+    Record,
+    Row,
+    Spoken,
+    require_position,
+)
 from rhetor.store.messages import ASSISTANT, folded, last_spoken
 from rhetor.store.search import fts_expression
 
 from .incarnation import Incarnation, incarnation_of, present
+from .sealed import Sealing
 
 PAGE_BYTES = 4 << 20  # a page ends with the record whose payload reaches this size
 EXCERPT_TOKENS = 24
@@ -22,14 +34,15 @@ _EVENT = "seq, at, type, turn_id, step, data"
 _ROW = "kind, id, state, doc, owner, parent, name, at, version"
 # when the first event of the incarnation i was stored
 _BEGINS = "SELECT at FROM events WHERE inc = i.id AND seq >= i.earliest ORDER BY seq LIMIT 1"
-_TEXTS = """
-WITH RECURSIVE view (depth, inc, last, base, base_seq) AS (
-    SELECT 0, id, ?, base, base_seq FROM incarnations WHERE id = ?
+_ORIGIN = "coalesce(i.sealed_as, i.epoch)"
+_TEXTS = f"""
+WITH RECURSIVE view (depth, inc, last, base, base_seq, origin) AS (
+    SELECT 0, id, ?, base, base_seq, {_ORIGIN} FROM incarnations i WHERE id = ?
     UNION ALL
-    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq
+    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq, {_ORIGIN}
     FROM view JOIN incarnations i ON i.id = view.base
 )
-SELECT inc, last FROM view ORDER BY depth
+SELECT inc, last, origin FROM view ORDER BY depth
 """
 
 
@@ -50,7 +63,9 @@ def head(connection: sqlite3.Connection, stream: str) -> Head | None:
     return found.standing() if found else None
 
 
-def page(connection: sqlite3.Connection, stream: str, after: Position, limit: int) -> Sequence[Record]:
+def page(
+    connection: sqlite3.Connection, sealing: Sealing, stream: str, after: Position, limit: int
+) -> Sequence[Record]:
     """Return a page of records, as `Log.page` does."""
     incarnation = require(connection, stream)
     require_position(incarnation.standing(), after)
@@ -61,7 +76,7 @@ def page(connection: sqlite3.Connection, stream: str, after: Position, limit: in
         (incarnation.id, after.seq, limit),
     )
     for row in cursor:
-        records.append(_record(incarnation, row))
+        records.append(_record(sealing, incarnation, row))
         size += len(row[-1])
         if size >= PAGE_BYTES:
             break
@@ -70,7 +85,11 @@ def page(connection: sqlite3.Connection, stream: str, after: Position, limit: in
 
 
 def of_types(
-    connection: sqlite3.Connection, types: Collection[str], after: Position | None, limit: int
+    connection: sqlite3.Connection,
+    sealing: Sealing,
+    types: Collection[str],
+    after: Position | None,
+    limit: int,
 ) -> Sequence[Record]:
     """Return a page of the records of all streams, as `Log.of_types` does."""
     begin = (0, 0)
@@ -79,13 +98,18 @@ def of_types(
     # the cross join keeps the events in the order of their key, so that nothing is sorted
     cursor = connection.execute(
         f"""
-        SELECT i.stream, i.epoch, {_EVENT} FROM events CROSS JOIN incarnations i ON i.id = inc
+        SELECT {_ORIGIN}, i.stream, i.epoch, {_EVENT} FROM events CROSS JOIN incarnations i ON i.id = inc
         WHERE (inc, seq) > (?, ?) AND seq >= i.earliest AND type IN ({", ".join("?" * len(types))})
         ORDER BY inc, seq LIMIT ?
         """,
         (*begin, *types, limit),
     )
-    return [Record(*found) for found in cursor]
+    records = []
+    for origin, *found in cursor:
+        if sealing.may_be_sealed:
+            found[-1] = sealing.opened_event(origin, found[2], found[-1])
+        records.append(Record(*found))
+    return records
 
 
 def old_events(connection: sqlite3.Connection, before: int) -> Sequence[tuple[str, int]]:
@@ -114,7 +138,7 @@ def size(connection: sqlite3.Connection) -> int:
     return int((pages - free) * page)
 
 
-def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence[Event]:
+def folds(connection: sqlite3.Connection, sealing: Sealing, stream: str, turn_id: str) -> Sequence[Event]:
     """Return the events that replace the answer chunks of a turn."""
     incarnation = require(connection, stream)
     (asked,) = connection.execute(
@@ -125,19 +149,24 @@ def folds(connection: sqlite3.Connection, stream: str, turn_id: str) -> Sequence
         f"SELECT {_EVENT} FROM events WHERE inc = ? AND seq >= ? AND turn_id = ? ORDER BY seq",
         (incarnation.id, max(asked or 0, incarnation.earliest), turn_id),
     )
-    found = folded(_record(incarnation, row).event for row in cursor)
+    found = folded(_record(sealing, incarnation, row).event for row in cursor)
     cursor.close()
     return found
 
 
 def spoken(
-    connection: sqlite3.Connection, stream: str, limit: int, answered: bool, until: Position | None
+    connection: sqlite3.Connection,
+    sealing: Sealing,
+    stream: str,
+    limit: int,
+    answered: bool,
+    until: Position | None,
 ) -> Sequence[Spoken]:
     if until is None:
         incarnation, last = require(connection, stream), _FOREVER
     else:
         incarnation, last = _once(connection, stream, until.epoch), until.seq
-    return last_spoken(_backwards(connection, incarnation, last), limit, answered=answered)
+    return last_spoken(_backwards(connection, sealing, incarnation, last), limit, answered=answered)
 
 
 def _once(connection: sqlite3.Connection, stream: str, epoch: str) -> Incarnation:
@@ -152,20 +181,24 @@ def _once(connection: sqlite3.Connection, stream: str, epoch: str) -> Incarnatio
     return found
 
 
-def _backwards(connection: sqlite3.Connection, incarnation: Incarnation, until: int) -> Iterator[Spoken]:
+def _backwards(
+    connection: sqlite3.Connection, sealing: Sealing, incarnation: Incarnation, until: int
+) -> Iterator[Spoken]:
     """Yield the messages of the incarnation up to that number, then those of its bases, newest first."""
-    for inc, last in connection.execute(_TEXTS, (until, incarnation.id)).fetchall():
+    for inc, last, origin in connection.execute(_TEXTS, (until, incarnation.id)).fetchall():
         cursor = connection.execute(
             "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
             (inc, last),
         )
-        for row in cursor:
-            yield Spoken(*row)
+        for turn_id, role, content, at, seq in cursor:
+            text = sealing.opened_text(origin, seq, content) if sealing.may_be_sealed else content
+            yield Spoken(turn_id, role, text, at, seq)
 
 
 def search(
     connection: sqlite3.Connection, words: Sequence[str], streams: Sequence[str] | None, limit: int
 ) -> Sequence[Hit]:
+    """Search in the index on the disk, as `Log.search` does. It is empty if content is sealed."""
     among = "" if streams is None else "AND i.stream IN (SELECT value FROM json_each(:streams))"
     cursor = connection.execute(
         f"""
@@ -182,27 +215,43 @@ def search(
     ]
 
 
-def recent(connection: sqlite3.Connection, limit: int, before: int | None) -> Sequence[Exchange]:
+def recent(
+    connection: sqlite3.Connection, sealing: Sealing, limit: int, before: int | None
+) -> Sequence[Exchange]:
     cursor = connection.execute(
         f"""
-        SELECT i.stream, q.turn_id, q.at, q.content,
-               coalesce((SELECT a.content FROM texts a WHERE a.inc = q.inc AND a.turn_id = q.turn_id
-                         AND a.role = '{ASSISTANT}' ORDER BY a.seq DESC LIMIT 1), '')
+        SELECT i.stream, q.turn_id, q.at, {_ORIGIN}, q.seq, q.content, a.seq, a.content
         FROM texts q JOIN incarnations i ON i.id = q.inc
+        LEFT JOIN texts a ON a.id = (SELECT id FROM texts WHERE inc = q.inc AND turn_id = q.turn_id
+                                     AND role = '{ASSISTANT}' ORDER BY seq DESC LIMIT 1)
         WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.at DESC, q.id DESC LIMIT ?
         """,
         (_FOREVER if before is None else before, limit),
     )
-    return [Exchange(*found) for found in cursor]
+    found = []
+    for stream, turn_id, at, origin, asked, question, answered, answer in cursor:
+        if sealing.may_be_sealed:
+            question = sealing.opened_text(origin, asked, question)
+            answer = answer and sealing.opened_text(origin, answered, answer)
+        found.append(Exchange(stream, turn_id, at, question, answer or ""))
+    return found
 
 
-def row(connection: sqlite3.Connection, kind: str, id: str) -> Row | None:
+def row(connection: sqlite3.Connection, sealing: Sealing, kind: str, id: str) -> Row | None:
     found = connection.execute(f"SELECT {_ROW} FROM rows WHERE kind = ? AND id = ?", (kind, id)).fetchone()
-    return Row(*found) if found else None
+    return _row(sealing, found) if found else None
+
+
+def _row(sealing: Sealing, found: Sequence[Any]) -> Row:
+    kind, id, state, doc, *others = found
+    if sealing.may_be_sealed or kind in CREDENTIALS:
+        doc = sealing.opened_doc(kind, id, doc)
+    return Row(kind, id, state, doc, *others)
 
 
 def rows(
     connection: sqlite3.Connection,
+    sealing: Sealing,
     columns: dict[str, str],
     states: Collection[str] | None,
     limit: int,
@@ -212,14 +261,21 @@ def rows(
     where = " AND ".join(f"{column} = ?" for column in columns) + _in_states(states)
     order = "at DESC, id DESC" if newest else "at, id"
     sql = f"SELECT {_ROW} FROM rows WHERE {where} ORDER BY {order} LIMIT ?"
-    found = [Row(*found) for found in connection.execute(sql, (*columns.values(), *(states or ()), limit))]
-    return found[::-1] if newest else found
+    cursor = connection.execute(sql, (*columns.values(), *(states or ()), limit))
+    opened = [_row(sealing, found) for found in cursor]
+    return opened[::-1] if newest else opened
 
 
-def documents(connection: sqlite3.Connection, columns: dict[str, str]) -> Sequence[tuple[str, bytes]]:
+def documents(
+    connection: sqlite3.Connection, sealing: Sealing, columns: dict[str, str]
+) -> Sequence[tuple[str, bytes]]:
     """Return the ids and documents of the rows in which each column has the given value."""
     where = " AND ".join(f"{column} = ?" for column in columns)
-    return connection.execute(f"SELECT id, doc FROM rows WHERE {where}", (*columns.values(),)).fetchall()
+    found = connection.execute(f"SELECT id, doc FROM rows WHERE {where}", (*columns.values(),)).fetchall()
+    kind = columns["kind"]
+    if sealing.may_be_sealed or kind in CREDENTIALS:
+        return [(id, sealing.opened_doc(kind, id, doc)) for id, doc in found]
+    return found
 
 
 def counts(connection: sqlite3.Connection, kind: str, states: Collection[str], owner: str) -> dict[str, int]:
@@ -244,5 +300,9 @@ def offset(connection: sqlite3.Connection, source: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _record(incarnation: Incarnation, row: tuple[Any, ...]) -> Record:
-    return Record(incarnation.stream, incarnation.epoch, *row)
+def _record(sealing: Sealing, incarnation: Incarnation, row: tuple[Any, ...]) -> Record:
+    if not sealing.may_be_sealed:
+        return Record(incarnation.stream, incarnation.epoch, *row)
+    seq, at, kind, turn_id, step, data = row
+    opened = sealing.opened_event(incarnation.origin, seq, data)
+    return Record(incarnation.stream, incarnation.epoch, seq, at, kind, turn_id, step, opened)

@@ -11,6 +11,8 @@ from rhetor.domain.event import Event
 from rhetor.store.base import Head, Record
 from rhetor.store.commit import Append
 
+from .resealing import Place
+
 
 class Fold(Struct, frozen=True, gc=False):
     """Replace answer chunks with their folded events."""
@@ -32,7 +34,21 @@ class Sweep(Struct, frozen=True, gc=False):
     stream: str
 
 
-Request = Append | Fold | Truncate | Sweep
+class Renew(Struct, frozen=True, gc=False):
+    """Seal again some of the values that were sealed with a `retired` key. `after`: the place of the last
+    value of the previous step. The answer is a `Step`."""
+
+    after: Place | None
+    retired: frozenset[bytes]
+
+
+class ForgetKeys(Struct, frozen=True, gc=False):
+    """Note that no value is sealed with the `retired` keys any more."""
+
+    retired: frozenset[bytes]
+
+
+Request = Append | Fold | Truncate | Sweep | Renew | ForgetKeys
 
 
 class Landed(Struct, frozen=True, gc=False):

@@ -17,11 +17,13 @@ from typing import Any
 import msgspec
 
 from rhetor.domain.event import Folded
+from rhetor.errors import KeysUnavailable
 from rhetor.store.base import random_epoch
 
 from .connection import atomic, connect
-from .contents import is_sound
+from .contents import is_sound, origins_of
 from .schema import MIGRATIONS, migrate
+from .sealed import MIXED, Sealing, keys_in_use, read_state
 
 # the tables, with the columns of their keys
 TABLES = {
@@ -32,6 +34,7 @@ TABLES = {
     "keys": ("scope", "key"),
     "sources": ("source",),
     "meta": ("key",),
+    "seals": ("key",),
 }
 MAX_RANGES = 1_000  # that are tried per stream
 VERSIONS = 1_000_000  # to skip, so that no version of a lost row is used again
@@ -39,14 +42,18 @@ DAMAGE = sqlite3.DatabaseError, UnicodeDecodeError  # the latter if SQLite quote
 log = logging.getLogger(__name__)
 
 
-def salvage(path: Path, findings: Sequence[str]) -> tuple[str, bool]:
+def salvage(path: Path, findings: Sequence[str], sealing: Sealing) -> tuple[str, bool]:
     """Replace the database. `findings`: what its check found. Return a sentence for the user, and whether
-    something may be missing."""
+    something may be missing.
+
+    Raises:
+        KeysUnavailable: it has sealed content, and there are no keys; nothing was replaced.
+    """
     new = path.with_name(f"{path.name}.salvaged")
     for old in _files(new):
         old.unlink(missing_ok=True)
     # only an index may be wrong; then the tables are whole if they can be read
-    copy = _Copy(lost=not all("index" in finding and "Tree" not in finding for finding in findings))
+    copy = _Copy(sealing, lost=not all("index" in finding and "Tree" not in finding for finding in findings))
     with closing(_source(path)) as source, closing(connect(new)) as target:
         copy.run(source, target)
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -70,7 +77,8 @@ def finish_interrupted(path: Path) -> None:
 class _Copy:
     """Copies all tables. `lost`: whether something may be missing."""
 
-    def __init__(self, lost: bool) -> None:
+    def __init__(self, sealing: Sealing, lost: bool) -> None:
+        self._sealing = sealing
         self.lost = lost
 
     def run(self, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
@@ -84,9 +92,11 @@ class _Copy:
                     self._table(source, target, table, key)
         migrate(target)
         with atomic(target, "BEGIN IMMEDIATE"):
+            _note_seals(target, self._sealing)
             if self.lost:
-                _repair(target)
-            target.execute("INSERT INTO words (words) VALUES ('rebuild')")
+                _repair(target, self._sealing)
+            if not read_state(target):  # else, no index of words may be on the disk
+                target.execute("INSERT INTO words (words) VALUES ('rebuild')")
             target.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
 
     def _version(self, source: sqlite3.Connection) -> int:
@@ -101,6 +111,8 @@ class _Copy:
         self, source: sqlite3.Connection, target: sqlite3.Connection, table: str, key: tuple[str, ...]
     ) -> None:
         columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+        if not columns:  # a table of a later schema
+            return
         copied = _Table(source, target, table, columns, key)
         if copied.scan("", ()):
             return
@@ -192,28 +204,56 @@ class _Table:
         return True, last if isinstance(last, int) else None
 
 
-def _repair(target: sqlite3.Connection) -> None:
+def _note_seals(target: sqlite3.Connection, sealing: Sealing) -> None:
+    """Find the keys of sealed values again, because the table of them may be lost.
+
+    Raises:
+        KeysUnavailable: there are such values, but no keys.
+    """
+    for table, column in (("events", "data"), ("texts", "content"), ("rows", "doc"), ("keys", "result")):
+        target.execute(
+            f"INSERT OR IGNORE INTO seals SELECT DISTINCT substr({column}, 2, 4) FROM {table}"
+            f" WHERE typeof({column}) = 'blob' AND substr({column}, 1, 1) = x'01'"
+        )
+    if not keys_in_use(target):
+        return
+    if not sealing.require_ring().exists:
+        raise KeysUnavailable("the database has sealed content; put keys.json back from your copy")
+    sealing.require_ring().load()
+    # some of what is put in the place of lost events is not sealed
+    target.execute("INSERT OR REPLACE INTO meta VALUES ('sealed', ?)", (MIXED,))
+    sealing.may_be_sealed = True
+
+
+def _repair(target: sqlite3.Connection, sealing: Sealing) -> None:
     """Close the gaps in the streams, and let no row get a version that was used before."""
     for table in ("events", "texts"):
         target.execute(f"DELETE FROM {table} WHERE inc NOT IN (SELECT id FROM incarnations)")
-    _drop_unreadable(target)
+    origins = origins_of(target)
+    _drop_unreadable(target, sealing, origins)
     target.execute("UPDATE incarnations SET base = NULL WHERE base NOT IN (SELECT id FROM incarnations)")
     for inc, earliest in target.execute("SELECT id, earliest FROM incarnations").fetchall():
-        _close_gaps(target, inc, earliest)
+        _close_gaps(target, sealing, origins, inc, earliest)
     (version,) = target.execute("SELECT max(version) FROM rows").fetchone()
     target.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", ((version or 0) + VERSIONS,))
 
 
-def _close_gaps(target: sqlite3.Connection, inc: int, earliest: int) -> None:
+def _close_gaps(
+    target: sqlite3.Connection, sealing: Sealing, origins: dict[int, str], inc: int, earliest: int
+) -> None:
     """Put a `folded` event in the place of missing events, so that readers pass it and no number is reused.
     Messages may be left of the last events."""
     query = "SELECT seq, at, type, turn_id, step, data FROM events WHERE inc = ? AND seq >= ? ORDER BY seq"
     after, last_at, gaps = earliest, 0, []
     for seq, at, kind, turn_id, step, data in target.execute(query, (inc, earliest)):
         last_at = at
-        if not is_sound("events", {"type": kind, "turn_id": turn_id, "step": step, "data": data}):
+        row = {"inc": inc, "seq": seq, "type": kind, "turn_id": turn_id, "step": step, "data": data}
+        if not is_sound("events", row, sealing, origins):
             continue  # it belongs to the gap
-        first = msgspec.json.decode(data, type=Folded).from_seq if kind == Folded.type else seq
+        first = seq
+        if kind == Folded.type:
+            opened = sealing.opened_event(origins[inc], seq, data)
+            first = msgspec.json.decode(opened, type=Folded).from_seq
         if first > after:
             gaps.append((after, first - 1, at))
         after = seq + 1
@@ -231,14 +271,16 @@ def _close_gaps(target: sqlite3.Connection, inc: int, earliest: int) -> None:
         )
 
 
-def _drop_unreadable(target: sqlite3.Connection) -> None:
+def _drop_unreadable(target: sqlite3.Connection, sealing: Sealing, origins: dict[int, str]) -> None:
     """Drop the rows that the hub could not read. Events are replaced instead."""
-    for table in ("rows", "keys"):
+    for table in ("texts", "rows", "keys"):
         key = TABLES[table]
         cursor = target.execute(f"SELECT * FROM {table}")
         columns = [column[0] for column in cursor.description]
         found = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
-        damaged = [tuple(row[name] for name in key) for row in found if not is_sound(table, row)]
+        damaged = [
+            tuple(row[name] for name in key) for row in found if not is_sound(table, row, sealing, origins)
+        ]
         where = " AND ".join(f"{name} = ?" for name in key)
         target.executemany(f"DELETE FROM {table} WHERE {where}", damaged)
 

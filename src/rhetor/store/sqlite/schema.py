@@ -113,6 +113,15 @@ _SUMS_OF_USAGE = """
 DELETE FROM rows WHERE kind IN ('usage', 'usage_session', 'usage_folded');
 """
 
+_SEALS = """
+-- sealed_as: the epoch for which the content of the incarnation was sealed; NULL if that is its epoch.
+ALTER TABLE incarnations ADD COLUMN sealed_as TEXT;
+-- The ids of the keys with which values are sealed: events.data, texts.content, rows.doc and keys.result.
+-- 'sealed' in meta: 1 if some values may be sealed, 2 if all are. 'vacuum': 1 if pages that are free may have
+-- plain content. A migration that changes what a value was sealed for must seal it again: see sealed.py.
+CREATE TABLE seals (key BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     _FIRST,
     _QUESTIONS_BY_TIME,
@@ -120,6 +129,7 @@ MIGRATIONS: tuple[str, ...] = (
     _KINDS_BY_NEW_NAMES,
     _SESSIONS_BY_USE,
     _SUMS_OF_USAGE,
+    _SEALS,
 )
 
 

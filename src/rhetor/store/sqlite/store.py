@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Position
 from rhetor.domain.secrets import Secrets
 from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.sealing.ring import Ring
 from rhetor.store.base import (
     PAGE,
     Addition,
@@ -45,13 +46,17 @@ from rhetor.store.wakeups import Wakeups
 
 from . import queries
 from .connection import BUSY_TIMEOUT, connect
+from .converting import settle
 from .epochs import begin_new_epochs
 from .file import Ownership, finish, prepare, translated
 from .readers import Readers, T
-from .requests import Fold, Landed, Request, Sweep, Truncate
+from .requests import Fold, ForgetKeys, Landed, Renew, Request, Sweep, Truncate
+from .resealing import Place, Step
 from .salvage import finish_interrupted, salvage
+from .sealed import Sealing, keys_in_use
 from .wal import Checkpoints
 from .witness import Witness
+from .word_index import WordIndex
 from .writer import Outcome, Ticket, Writer
 
 MAX_WAITING_BYTES = 64 << 20
@@ -73,6 +78,7 @@ class SqliteStore:
         new_epoch: Callable[[], str],
         tail: Tail,
         busy_timeout: float,
+        sealing: Sealing,
     ) -> None:
         self._path = path
         self._clock = clock
@@ -84,7 +90,11 @@ class SqliteStore:
         opened = partial(connect, path, busy_timeout=busy_timeout)
         self._witness = Witness(path)
         self._new_epoch = new_epoch
-        self._writer = Writer(opened, new_epoch, self._hand_over, self._checkpoints.between, self._witness)
+        self._sealing = sealing
+        self._words = WordIndex(sealing)
+        self._writer = Writer(
+            opened, new_epoch, self._hand_over, self._checkpoints.between, self._witness, sealing
+        )
         self._waiting_bytes = 0
         self._submitted: list[Ticket] = []
         self.commit_stats = Commits()
@@ -105,19 +115,25 @@ class SqliteStore:
         busy_timeout: float = BUSY_TIMEOUT,
         secrets: Secrets | None = None,
         salvages: bool = False,
+        ring: Ring | None = None,
+        at_rest: bool | None = False,
     ) -> SqliteStore:
         """Open the store, and create the file (readable by its owner only) if it does not exist.
 
         `clock`: returns Unix time in milliseconds. `busy_timeout`: seconds that an append waits if another
         program has locked the database. `secrets`: masked in everything that is appended.
         `salvages`: if the file is damaged, replace it with what can be read of it. `notices` then has a
-        sentence for the user, as it has if the file is older than it was.
+        sentence for the user, as it has if the file is older than it was. `ring`: the keys that seal
+        credentials and, with `at_rest`, all content. The opening then seals what is plain; None means that
+        content is sealed if it was so far.
 
         Raises:
+            KeysUnavailable: the file has sealed content, and its keys cannot be read. Nothing was changed.
             StoreDamaged: the file is damaged, and `salvages` is not set.
             StoreRefused: the file cannot be opened now, is already open, or was written by a newer version.
         """
-        store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout)
+        sealing = Sealing(ring, at_rest=at_rest)
+        store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout, sealing)
         store._secrets = secrets or store._secrets
         store._salvages = salvages
         await asyncio.to_thread(store._start)
@@ -134,7 +150,7 @@ class SqliteStore:
     # Store
 
     def forget_unused(self, seconds: float) -> int:
-        return self._tail.forget_unused(seconds)
+        return self._tail.forget_unused(seconds) + self._words.forget_unused(seconds)
 
     async def commit(
         self,
@@ -160,7 +176,8 @@ class SqliteStore:
 
     async def fold(self, stream: str, turn_id: str) -> int:
         # a reader finds the chunks, so that a long turn does not delay the appends of others
-        folds = await self._read(partial(queries.folds, stream=stream, turn_id=turn_id))
+        read = partial(queries.folds, sealing=self._sealing, stream=stream, turn_id=turn_id)
+        folds = await self._read(read)
         count: int = await self._submit(Fold(stream, folds)) if folds else 0
         return count
 
@@ -191,13 +208,15 @@ class SqliteStore:
         if records is None:
             # The database also decides about positions that the tail does not know: a page from the database
             # can be a moment ahead of the tail.
-            records = await self._read(partial(queries.page, stream=stream, after=after, limit=limit))
+            read = partial(queries.page, sealing=self._sealing, stream=stream, after=after, limit=limit)
+            records = await self._read(read)
         return records
 
     async def of_types(
         self, types: Collection[str], after: Position | None = None, limit: int = PAGE
     ) -> Sequence[Record]:
-        return await self._read(partial(queries.of_types, types=types, after=after, limit=limit))
+        read = partial(queries.of_types, sealing=self._sealing, types=types, after=after, limit=limit)
+        return await self._read(read)
 
     async def wait(self, stream: str, after: Position) -> None:
         if self._closed:
@@ -215,11 +234,18 @@ class SqliteStore:
     async def spoken(
         self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
     ) -> Sequence[Spoken]:
-        read = partial(queries.spoken, stream=stream, limit=limit, answered=answered, until=until)
+        read = partial(
+            queries.spoken,
+            sealing=self._sealing,
+            stream=stream,
+            limit=limit,
+            answered=answered,
+            until=until,
+        )
         return await self._read(read)
 
     async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        return await self._read(partial(queries.recent, limit=limit, before=before))
+        return await self._read(partial(queries.recent, sealing=self._sealing, limit=limit, before=before))
 
     async def search(
         self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
@@ -227,12 +253,13 @@ class SqliteStore:
         wanted = words_of(words)
         if not wanted:
             return []
-        return await self._read(partial(queries.search, words=wanted, streams=streams, limit=limit))
+        search = self._words.search if self._sealing.may_be_sealed else queries.search
+        return await self._read(partial(search, words=wanted, streams=streams, limit=limit))
 
     # Catalog
 
     async def get(self, kind: str, id: str) -> Row | None:
-        return await self._point(partial(queries.row, kind=kind, id=id))
+        return await self._point(partial(queries.row, sealing=self._sealing, kind=kind, id=id))
 
     async def find(
         self,
@@ -249,7 +276,14 @@ class SqliteStore:
         given = {column: value for column, value in wanted.items() if value is not None}
         states = (state,) if isinstance(state, str) else state
         return await self._read(
-            partial(queries.rows, columns=given, states=states, limit=limit, newest=newest)
+            partial(
+                queries.rows,
+                sealing=self._sealing,
+                columns=given,
+                states=states,
+                limit=limit,
+                newest=newest,
+            )
         )
 
     async def documents(
@@ -257,7 +291,7 @@ class SqliteStore:
     ) -> Sequence[tuple[str, bytes]]:
         wanted = {"kind": kind, "owner": owner, "parent": parent}
         given = {column: value for column, value in wanted.items() if value is not None}
-        return await self._read(partial(queries.documents, columns=given))
+        return await self._read(partial(queries.documents, sealing=self._sealing, columns=given))
 
     async def counts(self, kind: str, *, state: Collection[str], owner: str) -> dict[str, int]:
         return await self._read(partial(queries.counts, kind=kind, states=state, owner=owner))
@@ -267,6 +301,21 @@ class SqliteStore:
 
     async def offset(self, source: str) -> int:
         return await self._point(partial(queries.offset, source=source))
+
+    # Seals
+
+    async def sealed_with(self) -> Collection[bytes]:
+        """Return the ids of the keys with which stored values are sealed."""
+        return await self._read(keys_in_use)
+
+    async def renew(self, after: Place | None, retired: frozenset[bytes]) -> Step:
+        """Seal some of the values again that are sealed with a retired key: the next ones after a place."""
+        step: Step = await self._submit(Renew(after, retired))
+        return step
+
+    async def forget_keys(self, retired: frozenset[bytes]) -> None:
+        """Note that no value is sealed with these keys any more."""
+        await self._submit(ForgetKeys(retired))
 
     # ----
 
@@ -288,19 +337,21 @@ class SqliteStore:
         seen, lost = self._witness.seen, False
         try:
             with translated(self._path):
-                changed = prepare(self._path, seen)
+                changed = prepare(self._path, seen, self._sealing)
         except StoreDamaged as damaged:
             if not self._salvages:
                 raise
-            notice, lost = salvage(self._path, damaged.data["findings"])
+            notice, lost = salvage(self._path, damaged.data["findings"], self._sealing)
             self.notices.append(notice)
-            changed = prepare(self._path, seen and replace(seen, closed=None))
+            changed = prepare(self._path, seen and replace(seen, closed=None), self._sealing)
         if changed is not None and not self.notices:
             self.notices.append(changed)
         if changed is not None or lost:
             with closing(connect(self._path)) as connection:
-                begin_new_epochs(connection, self._new_epoch)
+                begin_new_epochs(connection, self._sealing, self._new_epoch)
             self._witness.forget()
+        if (left := settle(self._path, self._sealing)) is not None:
+            self.notices.append(left)
 
     def _stop(self) -> None:
         assert self._ownership is not None

@@ -15,12 +15,14 @@ from msgspec.structs import replace
 
 from rhetor.domain.event import Event, Folded, Position
 from rhetor.errors import NotFound
-from rhetor.store.base import Addition, Committed, Record, Row
+from rhetor.store.base import Addition, Committed, Key, Record, Row
 from rhetor.store.commit import Append, added, admit
 from rhetor.store.messages import said
 
 from .incarnation import Incarnation, incarnation_of, present
-from .requests import Fold, Landed, Request, Sweep, Truncate
+from .requests import Fold, ForgetKeys, Landed, Renew, Request, Sweep, Truncate
+from .resealing import Pass
+from .sealed import Sealing, note_keys
 
 MAX_ROWS = 64  # per statement: more are not faster, and a longer prepared statement takes more memory
 
@@ -32,7 +34,7 @@ class Transaction:
 
     `known`: incarnations as of the last transaction. When this transaction is committed, the writer remembers
     `touched` (the incarnations that it changed), `text_id` (of the next text) and `version` (of the rows that
-    were written last).
+    were written last). `sealing`: seals what is written.
     """
 
     def __init__(
@@ -42,14 +44,17 @@ class Transaction:
         text_id: int,
         version: int,
         new_epoch: Callable[[], str],
+        sealing: Sealing,
     ) -> None:
         self._connection = connection
+        self._sealing = sealing
         self._known = known
         self._new_epoch = new_epoch
         self._events: list[tuple[Any, ...]] = []
         self._texts: list[tuple[Any, ...]] = []
         self._rows: dict[tuple[str, str], Row | None] = {}  # None: dropped
         self._only_docs: set[tuple[str, str]] = set()  # the stored rows of which only the document changes
+        self._docs: dict[tuple[str, str], bytes] = {}  # the stored documents to which numbers are added
         self._names: dict[tuple[str, str, str], str] = {}  # the row that got a name last
         self._keys: dict[tuple[str, str], tuple[str, Committed, int]] = {}
         self._sources: dict[str, int] = {}
@@ -61,7 +66,7 @@ class Transaction:
         """Check a request, and prepare what it writes.
 
         Raises:
-            KeyReused, StateConflict, NameTaken, NotFound: it is rejected and changes nothing.
+            KeyReused, StateConflict, NameTaken, NotFound, SealBroken: it is rejected and changes nothing.
         """
         match request:
             case Append():
@@ -72,6 +77,13 @@ class Transaction:
                 return self._truncate(self._require(stream), before)
             case Sweep(stream):
                 return self._sweep(self._require(stream))
+            case Renew(after, retired):
+                self._write_events()
+                return Landed(Pass(self._connection, self._sealing, retired).step(after))
+            case ForgetKeys(retired):
+                forgotten = [(key,) for key in retired]
+                self._connection.executemany("DELETE FROM seals WHERE key = ?", forgotten)
+                return Landed(None)
 
     def write(self) -> None:
         """Write everything that was accepted."""
@@ -85,17 +97,23 @@ class Transaction:
         if self._sources:
             sources = list(self._sources.items())
             insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
+        if self._sealing.new_keys:
+            note_keys(self._connection, self._sealing)
 
     # Standing: the stored state, including what this transaction is about to write
 
-    def kept(self, scope: str, key: str) -> tuple[str, Committed] | None:
-        if pending := self._keys.get((scope, key)):
-            return pending[0], replace(pending[1], replayed=True)
+    def kept(self, key: Key) -> tuple[bool, Committed] | None:
+        if pending := self._keys.get((key.scope, key.key)):
+            return pending[0] == key.fingerprint, replace(pending[1], replayed=True)
         row = self._connection.execute(
             "SELECT fingerprint, epoch, first, last, result FROM keys WHERE scope = ? AND key = ?",
-            (scope, key),
+            (key.scope, key.key),
         ).fetchone()
-        return (row[0], Committed(row[1], row[2], row[3], True, row[4])) if row else None
+        if row is None:
+            return None
+        result = self._sealing.opened_result(key.scope, key.key, row[4])
+        is_same = self._sealing.is_fingerprint(row[0], key.fingerprint)
+        return is_same, Committed(row[1], row[2], row[3], True, result)
 
     def row(self, kind: str, id: str) -> tuple[str, int] | None:
         if (kind, id) in self._rows:
@@ -124,6 +142,8 @@ class Transaction:
     def _append(self, append: Append) -> Landed:
         if (replayed := admit(append, self)) is not None:
             return Landed(replayed)
+        for each in append.adds:
+            self._read_doc(each.kind, each.id)
         before = self._begun(append) if append.base else self._find(append.stream) or self._begun(append)
         records = self._add_events(before, append)
         after = before.grown(len(records))
@@ -158,12 +178,16 @@ class Transaction:
         place = addition.kind, addition.id
         row = self._rows.get(place)
         doc = row.doc if row else None
-        if place not in self._rows:
-            sql = "SELECT doc FROM rows WHERE kind = ? AND id = ?"
-            if (stored := self._connection.execute(sql, place).fetchone()) is not None:
-                doc = stored[0]
-                self._only_docs.add(place)
+        if place not in self._rows and (doc := self._docs.get(place)) is not None:
+            self._only_docs.add(place)
         self._rows[place] = replace(added(row, doc, addition), version=self.version)
+
+    def _read_doc(self, kind: str, id: str) -> None:
+        """Read a document to which numbers are added, before anything is changed: it may be unreadable."""
+        if (kind, id) not in self._rows and (kind, id) not in self._docs:
+            sql = "SELECT doc FROM rows WHERE kind = ? AND id = ?"
+            if (stored := self._connection.execute(sql, (kind, id)).fetchone()) is not None:
+                self._docs[kind, id] = self._sealing.opened_doc(kind, id, stored[0])
 
     def _begun(self, append: Append) -> Incarnation:
         """Create a new incarnation of the stream, which replaces the current one, if any."""
@@ -177,17 +201,23 @@ class Transaction:
             (append.stream, epoch, base and base.id, append.base and append.base[1].seq),
         )
         assert cursor.lastrowid is not None
-        return Incarnation(cursor.lastrowid, append.stream, epoch, head=0, earliest=1, base=append.base)
+        return Incarnation(
+            cursor.lastrowid, append.stream, epoch, head=0, earliest=1, base=append.base, origin=epoch
+        )
 
     def _add_events(self, before: Incarnation, append: Append) -> list[Record]:
         records: list[Record] = []
+        sealing, origin = self._sealing, before.origin
         for seq, entry in enumerate(append.entries, start=before.head + 1):
             record = entry.record(append.stream, before.epoch, seq, append.at)
             records.append(record)
             at, kind, turn_id = record.at, record.type, record.turn_id
-            self._events.append((before.id, seq, at, kind, turn_id, record.step, record.data))
+            data = sealing.event(origin, seq, record.data) if sealing.at_rest else record.data
+            self._events.append((before.id, seq, at, kind, turn_id, record.step, data))
             if message := said(entry.payload):
-                self._texts.append((self.text_id, before.id, seq, turn_id or "", *message, at))
+                role, content = message
+                text = sealing.text(origin, seq, content)
+                self._texts.append((self.text_id, before.id, seq, turn_id or "", role, text, at))
                 self.text_id += 1
         return records
 
@@ -201,7 +231,9 @@ class Transaction:
             if count:
                 went += count
                 records.append(_clipped(fold, present.earliest))
-        self._events.extend((present.id, r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in records)
+        for r in records:
+            data = self._sealing.event(present.origin, r.seq, r.data)
+            self._events.append((present.id, r.seq, r.at, r.type, r.turn_id, r.step, data))
         return Landed(went, present.stream, present.standing(), folds=records)
 
     def _delete_chunks(self, present: Incarnation, fold: Event) -> int:
@@ -236,6 +268,8 @@ class Transaction:
 
     def _write_texts(self) -> None:
         insert(self._connection, "INSERT INTO texts (id, inc, seq, turn_id, role, content, at)", self._texts)
+        if self._sealing.may_be_sealed:  # no index of words may be on the disk
+            return
         words = [(text[0], text[5]) for text in self._texts]
         insert(self._connection, "INSERT INTO words (rowid, content)", words)
 
@@ -244,8 +278,16 @@ class Transaction:
             self._connection,
             "INSERT INTO keys (scope, key, fingerprint, result, epoch, first, last, at)",
             [
-                (*place, print_, done.result, done.epoch, done.first, done.last, at)
-                for place, (print_, done, at) in self._keys.items()
+                (
+                    *place,
+                    self._sealing.fingerprint(given),
+                    self._sealing.result(*place, done.result),
+                    done.epoch,
+                    done.first,
+                    done.last,
+                    at,
+                )
+                for place, (given, done, at) in self._keys.items()
             ],
         )
 
@@ -254,11 +296,22 @@ class Transaction:
         self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
         # REPLACE also deletes the row that has the name of a new row. `admit` has made sure that such a row
         # is itself among these, under another name.
+        sealing = self._sealing
         insert(
             self._connection,
             "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at, version)",
             [
-                (r.kind, r.id, str(r.state), r.doc, r.owner, r.parent, r.name, r.at, r.version)
+                (
+                    r.kind,
+                    r.id,
+                    str(r.state),
+                    sealing.doc(r.kind, r.id, r.doc),
+                    r.owner,
+                    r.parent,
+                    r.name,
+                    r.at,
+                    r.version,
+                )
                 for place, r in self._rows.items()
                 if r and place not in self._only_docs
             ],
@@ -266,7 +319,11 @@ class Transaction:
         # changes no index, which takes half the time
         self._connection.executemany(
             "UPDATE rows SET doc = ?, version = ? WHERE kind = ? AND id = ?",
-            [(r.doc, r.version, *place) for place in self._only_docs if (r := self._rows[place])],
+            [
+                (sealing.doc(*place, r.doc), r.version, *place)
+                for place in self._only_docs
+                if (r := self._rows[place])
+            ],
         )
         self._connection.execute("UPDATE meta SET value = ? WHERE key = 'version'", (self.version,))
 

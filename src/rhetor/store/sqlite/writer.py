@@ -18,12 +18,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from rhetor.errors import RhetorError
+from rhetor.errors import KeysUnavailable, RhetorError, StoreRefused
 from rhetor.store.commit import Append
 
 from .connection import is_broken, is_busy, is_damage, refusal
 from .incarnation import Incarnation
 from .requests import Landed, Request
+from .sealed import Sealing
 from .transaction import Transaction
 from .witness import Witness
 
@@ -65,8 +66,10 @@ class Writer:
         hand_over: Callable[[Sequence[Ticket], Sequence[Outcome]], None],
         between: Callable[[sqlite3.Connection], None],
         witness: Witness,
+        sealing: Sealing,
     ) -> None:
         self._witness = witness
+        self._sealing = sealing
         self._connect = connect
         self._new_epoch = new_epoch
         self._hand_over = hand_over
@@ -133,6 +136,10 @@ class Writer:
                 self._overwrite()
             # one exception for each: a shared one would collect the tracebacks of all tasks
             return [refusal(error) for _ in requests]
+        except KeysUnavailable as error:
+            log.error("commit rejected", extra={"reason": error.detail, "requests": len(requests)})
+            self._roll_back(broken=False)
+            return [StoreRefused(error.detail) for _ in requests]
         except Exception as error:  # a bug fails its batch, not the writer thread
             log.exception("commit failed")
             self._roll_back(broken=True)
@@ -140,7 +147,9 @@ class Writer:
 
     def _transact(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> Sequence[Outcome]:
         connection.execute("BEGIN IMMEDIATE")
-        transaction = Transaction(connection, self._known, self._text_id, self._version, self._new_epoch)
+        transaction = Transaction(
+            connection, self._known, self._text_id, self._version, self._new_epoch, self._sealing
+        )
         outcomes = [_apply(transaction, request) for request in requests]
         transaction.write()
         connection.execute("COMMIT")
@@ -148,6 +157,7 @@ class Writer:
         return outcomes
 
     def _remember(self, transaction: Transaction) -> None:
+        self._sealing.note()
         if len(self._known) > KNOWN_STREAMS:
             self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
         self._known.update(transaction.touched)

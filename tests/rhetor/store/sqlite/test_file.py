@@ -173,6 +173,8 @@ async def test_an_older_database_is_migrated(tmp_path: Path) -> None:
         other.executescript("""
             DROP INDEX texts_asked;
             ALTER TABLE rows DROP COLUMN version;
+            ALTER TABLE incarnations DROP COLUMN sealed_as;
+            DROP TABLE seals;
             DELETE FROM meta WHERE key = 'version';
             PRAGMA user_version = 1;
         """)
