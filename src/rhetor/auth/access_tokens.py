@@ -126,8 +126,9 @@ class AccessTokens:
         return None
 
     def has(self, grant: Grant) -> bool:
-        """Return whether a grant is still valid."""
-        return grant.id in self._identities.grants
+        """Return whether a grant is still valid. It may have been extended since."""
+        found = self._identities.grants.get(grant.id)
+        return found is not None and found.expires > self._clock() * 1000
 
     def grant_of(self, token: str) -> Grant | None:
         """Return the grant of a token, which may have expired; None if it is not a token of this hub."""

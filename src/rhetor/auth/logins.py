@@ -14,11 +14,13 @@ MOST = 256
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in with a code: the caller who requested it, with the same rights. `is_granted`: whether the
-    token that it was requested with has not been revoked."""
+    """Who logs in with a code: the caller who requested it, with the same rights. `credential`: that of the
+    caller, as in `Principal.credential`. `is_granted`: whether the token that it was requested with has not
+    been revoked."""
 
     subject: str
     scopes: frozenset[str]
+    credential: str = ""
     is_granted: Callable[[], bool] = lambda: True
 
 

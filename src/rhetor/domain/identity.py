@@ -11,6 +11,7 @@ REFRESH_SECONDS = 30 * 86_400  # after which an unused refresh token expires
 ISSUED_SECONDS = 30 * 86_400  # the life of a token with a name, unless another is asked for
 MOST_SECONDS = 366 * 86_400
 SIGNING_KEY = "signing_key"
+COOKIE = "cookie "  # what precedes the credential that a browser's login was requested with
 JWT = "jwt"  # the kind of the credential, as in `jwt NAME`
 
 
@@ -74,5 +75,7 @@ class Identities:
         return next((key for key in self.keys.values() if key.ends is None), None)
 
     def of(self, credential: str) -> Grant | None:
-        """Return the grant of a caller with this `Principal.credential`, if it has one."""
-        return next((each for each in self.grants.values() if each.credential == credential), None)
+        """Return the grant of a caller with this `Principal.credential`, if it has one: of a token, or of the
+        token that a browser's login was requested with."""
+        named = credential.removeprefix(COOKIE)
+        return next((each for each in self.grants.values() if each.credential == named), None)

@@ -26,8 +26,8 @@ class Principal(Struct, frozen=True, gc=False):
 
     `scopes`: from the verified credential, never from what the client declares. `local`: the caller uses the
     owner's Unix socket. `address`: where the call comes from, as in `unix pid 123` and `127.0.0.1:5555`.
-    `credential`: the kind and name of the credential, as in `token`, `socket`, `cookie` and `jwt NAME`; never
-    the secret itself.
+    `credential`: the kind and name of the credential, as in `token`, `socket`, `cookie`, `jwt NAME` and
+    `cookie jwt NAME` (a login that was requested with that token); never the secret itself.
     """
 
     subject: str

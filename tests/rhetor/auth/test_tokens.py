@@ -84,7 +84,7 @@ def test_a_login_is_valid_until_it_expires_or_is_revoked() -> None:
 
 def test_a_login_belongs_to_the_caller_that_requested_it_and_ends_with_its_token() -> None:
     logins, is_granted = Logins(), True
-    login = Login("anna", frozenset({READ}), lambda: is_granted)
+    login = Login("anna", frozenset({READ}), is_granted=lambda: is_granted)
     cookie, unused = logins.redeem(logins.issue(login)) or "", logins.issue(login)
     assert logins.of(cookie) == login
     assert ByCookie(logins, cookie).fault() is None

@@ -138,7 +138,7 @@ async def issue_code(call: Call) -> dict[str, Any]:
     """Create a link that logs in a browser, once, within a minute. The browser then has the caller's subject
     and scopes."""
     granted = is_granted(call.scope["state"]["credential"])
-    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, granted))
+    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, call.who.credential, granted))
     return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
 
 

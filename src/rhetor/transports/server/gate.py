@@ -238,7 +238,9 @@ class Gate:
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
-        return Verified(login.subject, login.scopes, COOKIE, ByCookie(self._logins, cookie.value))
+        named = login.credential.removeprefix(f"{COOKIE} ")  # `jwt NAME`, if it was requested with that
+        kind = f"{COOKIE} {named}" if " " in named else COOKIE
+        return Verified(login.subject, login.scopes, kind, ByCookie(self._logins, cookie.value))
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:

@@ -20,7 +20,7 @@ from tests.rhetor.transports.open_clients import APIS, open_client, refusal, ter
 from tests.rhetor.transports.socketio.engine_client import OnWebSocket
 from tests.rhetor.transports.socketio.hub_talker import connecting
 from tests.scale import scaled
-from tests.served import Served, served, with_programs
+from tests.served import CONSOLE, Served, served, with_programs
 
 pytestmark = pytest.mark.anyio
 REVOKED = (4500, "unauthenticated")
@@ -168,6 +168,23 @@ async def test_tokens_that_were_requested_with_a_token_end_with_it(tmp_path: Pat
         for tokens in (second, third):
             assert not await opens(home, tokens["access_token"])
             assert (await refresh(home, tokens["refresh_token"])).status == 401
+
+
+async def test_a_login_in_a_browser_passes_on_no_more_than_its_token(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        reader = await issue(home, "reader", "read")
+        code = (await home.ask_tcp("POST", "/api/auth/code", bearer(reader))).json["code"]
+        host = {"host": f"{CONSOLE}:{home.port}"}
+        answer = await home.ask_tcp("GET", f"/login?code={code}", host)
+        cookie = answer.headers["set-cookie"].split(";")[0]
+        page = {**host, "cookie": cookie, "origin": home.node.console}
+        tokens = await login(home, page)
+        assert tokens["scope"] == "read"
+        first, second = home.hub.state.identities.grants.values()
+        assert (second.subject, second.parent, second.expires) == ("reader", first.id, first.expires)
+        await home.ask("DELETE", "/api/v2/tokens/reader")
+        assert not await opens(home, tokens["access_token"])
+        assert (await home.ask_tcp("GET", "/api/v2/ai", page)).status == 401
 
 
 async def test_a_refresh_token_works_once_and_its_reuse_ends_the_login(tmp_path: Path) -> None:
