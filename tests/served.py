@@ -16,6 +16,7 @@ import aiohttp
 
 from rhetor.app import TRANSCRIPTS, gated
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.issuers import Issuers
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.budget import Budget
@@ -25,6 +26,7 @@ from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.base import Driver, ProgramDriver
+from rhetor.drivers.models.documents import document
 from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.terminal.program import TerminalProgram
@@ -222,6 +224,7 @@ async def served(
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured
+        node.issuers = Issuers(document)
         node.connections = connections or Connections(*MANY)
         token_file = folder / "token"
         token_file.touch(0o600)

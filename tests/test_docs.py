@@ -13,6 +13,7 @@ from rhetor.app import TABLE
 from rhetor.coding_agents import CODING_AGENTS
 from rhetor.settings import (
     BudgetSettings,
+    IssuerSettings,
     McpServerSettings,
     ProviderSettings,
     Settings,
@@ -40,11 +41,11 @@ def _keys(section: type[msgspec.Struct], path: str = "") -> list[str]:
 
 def test_every_setting_is_documented() -> None:
     page = (DOCS / "reference" / "configuration.md").read_text()
-    named = ("budgets", "providers", "specialists", "teams", "mcp_servers", "tools")
+    named = ("auth.issuers", "budgets", "providers", "specialists", "teams", "mcp_servers", "tools")
     keys = [key for key in _keys(Settings) if key not in named]
     keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
     keys += _keys(McpServerSettings, "mcp_servers.NAME.") + _keys(ToolSettings, "tools.NAME.")
-    keys += _keys(BudgetSettings, "budgets.NAME.")
+    keys += _keys(BudgetSettings, "budgets.NAME.") + _keys(IssuerSettings, "auth.issuers.NAME.")
     documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
     assert documented == {*keys, "budgets.NAME", "specialists.NAME", "teams.NAME"}
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses, own_names
+from rhetor.auth.issuers import Issuers
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.policy import Policy
@@ -31,6 +32,7 @@ from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
+from rhetor.drivers.models.documents import document
 from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
@@ -69,7 +71,7 @@ from rhetor.transports.server.server import (
 )
 from rhetor.transports.socketio.table import ROUTES as SOCKETIO
 from rhetor.transports.websocket.table import ROUTES as SOCKETS
-from rhetor.wiring import Configured, configure
+from rhetor.wiring import Configured, configure, issuers_of
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -118,7 +120,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
 
     state = node.hub.state
     node.access_tokens = AccessTokens(state.identities, state.sealing.open)
-    node.verifier = Verifier(tokens, node.owner, node.access_tokens)
+    node.verifier = Verifier(tokens, node.owner, node.access_tokens, issuers=node.issuers)
     node.attempts.noted = node.note_attempt
     return Gate(
         Router(TABLE, node),
@@ -274,6 +276,8 @@ def program_drivers(home: Home, hosts: Hosts) -> dict[str, ProgramDriver]:
 
 def _node(start: Start, hub: Hub, made: Configured) -> Node:
     limits = made.settings.limits
+    issuers = Issuers(document)
+    issuers.configure(issuers_of(made.settings))
     return Node(
         hub,
         made.access,
@@ -292,6 +296,7 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         connections=Connections(limits.connections_per_minute, limits.connections_at_once),
         attempts=Attempts(limits.attempts_per_minute),
         trusts_unidentified=made.settings.hub.trust_unidentified,
+        issuers=issuers,
     )
 
 

@@ -20,7 +20,7 @@ from rhetor.transports.server.certificate import LoadedCertificate, TlsFiles, lo
 from rhetor.transports.server.node import RELOAD, Node, Reloaded
 from rhetor.transports.server.rates import Rates
 from rhetor.transports.server.server import require_protected
-from rhetor.wiring import Configured, configure
+from rhetor.wiring import Configured, configure, issuers_of
 
 # keys that are used only when the hub starts: to bind its sockets, to start the timer of an idle hub, and to
 # open the store
@@ -152,6 +152,8 @@ class Reloading:
         assert node.addresses is not None
         node.addresses = node.addresses.allowing(settings.hub.allowed_hosts, settings.hub.allowed_origins)
         node.trusts_unidentified = settings.hub.trust_unidentified
+        if node.issuers is not None:
+            node.issuers.configure(issuers_of(settings))
         node.told_offline = False
         state.background.start(new.access.warm_up(), "warm-up")
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from msgspec.structs import asdict
 
+from rhetor.auth.issuer_keys import IssuerEntry
 from rhetor.domain.budget import Budget
 from rhetor.domain.peer import Peer
 from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
@@ -88,6 +89,14 @@ def configure(
     return Configured(
         settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets, spools
     )
+
+
+def issuers_of(settings: Settings) -> list[IssuerEntry]:
+    """Return the configured issuers of tokens."""
+    return [
+        IssuerEntry(name, each.issuer, each.audience, each.scopes, each.jwks_url, each.allow_private)
+        for name, each in settings.auth.issuers.items()
+    ]
 
 
 def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:

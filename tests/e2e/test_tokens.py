@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.e2e.test_life import ended, running
+from tests.oidc import issuing
 
 
 def status(url: str, token: str) -> int:
@@ -76,3 +78,30 @@ def test_token_commands_say_what_is_wrong(machine: Machine) -> None:
     assert "none" in refused(machine, "token", "revoke", "none")[1]
     machine.end()
     assert ended(hub) == 0
+
+
+ISSUER = """
+auth:
+  issuers:
+    team: {{issuer: "{url}", audience: rhetor, allow_private: {allowed}, scopes: [read]}}
+"""
+
+
+@pytest.mark.long
+@pytest.mark.anyio
+async def test_an_issuer_is_configured_and_removed_while_the_hub_is_running(machine: Machine) -> None:
+    async with issuing() as oidc:
+        machine.folder.mkdir(mode=0o700)
+        config = machine.folder / "config.yaml"
+        config.write_text(ISSUER.format(url=oidc.url, allowed="true"))
+        hub = await asyncio.to_thread(running, machine, "--port", "0")
+        url, token = (await asyncio.to_thread(machine.status))["url"], oidc.token("ES256", "ec")
+        assert await asyncio.to_thread(status, url, token) == 200
+        config.write_text("")
+        assert await asyncio.to_thread(printed, machine, "reload") == "changed: auth.issuers.team\n"
+        assert await asyncio.to_thread(status, url, token) == 401
+        config.write_text(ISSUER.format(url=oidc.url, allowed="perhaps"))
+        code, reason = await asyncio.to_thread(refused, machine, "reload")
+        assert (code, "auth.issuers.team.allow_private: must be true or false" in reason) == (2, True)
+        await asyncio.to_thread(machine.end)
+        assert ended(hub) == 0

@@ -129,6 +129,7 @@ class Unavailable(HubError):
         "shutting_down",
         "store_damaged",
         "keys_unavailable",
+        "issuer_unavailable",
         "seal_broken",
         "request_timeout",
         "too_slow",

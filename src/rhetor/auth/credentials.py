@@ -8,6 +8,7 @@ from typing import Protocol
 from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
 
 from .access_tokens import Access, AccessTokens
+from .issuers import Identified, Issuers
 from .logins import Logins
 from .tokens import TokenFile
 
@@ -48,6 +49,21 @@ class ByAccessToken:
         return self._tokens.has(self._access.grant)
 
 
+class ByIssuer:
+    """A verified token of a team's own issuer."""
+
+    def __init__(self, issuers: Issuers, identified: Identified) -> None:
+        self._issuers = issuers
+        self._identified = identified
+
+    def fault(self) -> RhetorError | None:
+        return self._issuers.fault(self._identified)
+
+    def is_granted(self) -> bool:
+        """Return whether the issuer and its key are still accepted."""
+        return self._issuers.is_known(self._identified)
+
+
 class ByCookie:
     """A browser's login, which was valid when the connection was opened."""
 
@@ -71,6 +87,6 @@ class ByCookie:
 def is_granted(credential: Credential | None) -> Callable[[], bool]:
     """Return a function that returns whether a credential has not been revoked. That it expires does not
     count."""
-    if isinstance(credential, ByAccessToken | ByCookie):
+    if isinstance(credential, ByAccessToken | ByIssuer | ByCookie):
         return credential.is_granted
     return lambda: True  # if the hub's own token is replaced, all logins end

@@ -1,4 +1,5 @@
-"""The one verifier of tokens, for every API: the hub's token file, keys of programs, and access tokens."""
+"""The one verifier of tokens, for every API: the hub's token file, keys of programs, access tokens of the hub
+and of a team's own issuers."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
+from rhetor.domain.identity import OIDC
 from rhetor.domain.principal import ALL
 from rhetor.errors import Unauthenticated
 
 from . import signed
 from .access_tokens import INVALID, AccessTokens
-from .credentials import ByAccessToken, ByToken, Credential
+from .credentials import ByAccessToken, ByIssuer, ByToken, Credential
+from .issuers import Issuers
 from .tokens import TokenFile
 
 MOST_CACHED = 10_000
@@ -55,11 +58,13 @@ class Verifier:
         owner: str,
         access: AccessTokens,
         agent_keys: AgentKeys | None = None,
+        issuers: Issuers | None = None,
     ) -> None:
         self._file = file
         self._owner = owner
         self._access = access
         self._agent_keys = agent_keys or NoAgentKeys()
+        self._issuers = issuers
         self._cached: dict[bytes, Verified] = {}
 
     async def verify(self, token: str) -> Verified:
@@ -68,6 +73,7 @@ class Verifier:
         Raises:
             Unauthenticated: the token is invalid.
             LoginExpired: the token was valid, and has expired.
+            IssuerUnavailable: it is said to be of an issuer whose keys could not be fetched.
         """
         if not signed.is_signed(token):
             return self._unsigned(token)
@@ -77,7 +83,7 @@ class Verifier:
             return found
         await signed.load_library()
         self._cached.pop(digest, None)
-        found = self._signed(token)
+        found = await self._signed(token)
         if len(self._cached) >= MOST_CACHED:
             del self._cached[next(iter(self._cached))]
         self._cached[digest] = found
@@ -95,9 +101,13 @@ class Verifier:
             return Verified("", frozenset(), f"{KEY} {peer}", credential, peer)
         raise Unauthenticated(INVALID)
 
-    def _signed(self, token: str) -> Verified:
+    async def _signed(self, token: str) -> Verified:
         if self._file.opens(token):  # the file may have any text of enough length
             return self._unsigned(token)
+        if self._issuers is not None and not self._access.is_own(token):
+            found = await self._issuers.verify(token)
+            credential = ByIssuer(self._issuers, found)
+            return Verified(found.subject, found.scopes, f"{OIDC} {found.entry.name}", credential)
         access = self._access.verify(token)
         grant = access.grant
         return Verified(grant.subject, access.scopes, grant.credential, ByAccessToken(self._access, access))

@@ -12,6 +12,7 @@ ISSUED_SECONDS = 30 * 86_400  # the life of a token with a name, unless another 
 MOST_SECONDS = 366 * 86_400
 SIGNING_KEY = "signing_key"
 COOKIE = "cookie "  # what precedes the credential that a browser's login was requested with
+OIDC = "oidc"  # the kind of the credential of a team's own issuer, as in `oidc NAME`
 JWT = "jwt"  # the kind of the credential, as in `jwt NAME`
 
 

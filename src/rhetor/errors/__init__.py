@@ -7,7 +7,15 @@ program; `data["hint"]` says what to do next, if `detail` does not. Only transpo
 
 from __future__ import annotations
 
-from .access import Forbidden, InvalidGrant, LoginExpired, Misdirected, TooManyAttempts, Unauthenticated
+from .access import (
+    Forbidden,
+    InvalidGrant,
+    IssuerUnavailable,
+    LoginExpired,
+    Misdirected,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
 from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
@@ -101,6 +109,7 @@ __all__ = [
     "HostSilent",
     "InvalidGrant",
     "InvalidSettings",
+    "IssuerUnavailable",
     "KeyReused",
     "KeysUnavailable",
     "LoginExpired",

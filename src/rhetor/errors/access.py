@@ -55,6 +55,17 @@ class InvalidGrant(RhetorError):
         super().__init__(detail, error=self.code)
 
 
+class IssuerUnavailable(RhetorError):
+    """The token is said to be of a configured issuer whose keys cannot be fetched now."""
+
+    code, status, close = "issuer_unavailable", 503, 1011
+    retryable = True
+    hint = "check auth.issuers, and repeat the request in a moment"
+
+    def __init__(self, issuer: str, reason: str = "its keys cannot be fetched; hub.log says why") -> None:
+        super().__init__(f"the issuer {issuer} cannot be used: {reason}", issuer=issuer)
+
+
 class Misdirected(RhetorError):
     """The Host header names another server (RFC 9110, 15.5.20)."""
 

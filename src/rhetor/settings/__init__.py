@@ -6,9 +6,11 @@ from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
 from .reading import invalid, read_settings
 from .sections import (
+    AuthSettings,
     BudgetSettings,
     EncryptionSettings,
     HubSettings,
+    IssuerSettings,
     McpServerSettings,
     PermissionSettings,
     ProviderSettings,
@@ -21,9 +23,11 @@ from .validation import Keys
 __all__ = [
     "ANSWERING",
     "MASK",
+    "AuthSettings",
     "BudgetSettings",
     "EncryptionSettings",
     "HubSettings",
+    "IssuerSettings",
     "Keys",
     "McpServerSettings",
     "PermissionSettings",

@@ -63,6 +63,10 @@ MasterKey = Annotated[
         description="`file`, `keyring` or `command:` and a program with its arguments",
     ),
 ]
+HttpUrl = Annotated[
+    str,
+    Meta(pattern=r"^https?://[^/\s]+\S*\Z", description="a URL that begins with https:// or http://"),
+]
 AbsolutePath = Annotated[str, Meta(pattern=r"^[/~][^\x00]*\Z", description="an absolute path, or `~`")]
 
 
@@ -281,6 +285,27 @@ class AuditSettings(Section, frozen=True):
     messages: bool = False
 
 
+class IssuerSettings(Section, frozen=True):
+    """An OIDC issuer whose tokens are accepted. `audience`: what their `aud` must contain. `jwks_url`: where
+    its keys are, unless its configuration is to be asked. `scopes`: what its tokens allow at most."""
+
+    issuer: HttpUrl
+    audience: Annotated[str, Meta(min_length=1)]
+    jwks_url: HttpUrl | None = None
+    allow_private: bool = False
+    scopes: tuple[Literal["read", "send", "approve", "admin"], ...] = ("read", "send")
+
+
+class AuthSettings(Section, frozen=True):
+    """Who may use the hub, besides its owner and those to whom it issues tokens."""
+
+    issuers: dict[PeerName, IssuerSettings] = {}
+
+    def __post_init__(self) -> None:
+        if len({entry.issuer for entry in self.issuers.values()}) < len(self.issuers):
+            raise ValueError("two entries have the same issuer")
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -337,6 +362,7 @@ class Settings(Section, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     audit: AuditSettings = AuditSettings()
+    auth: AuthSettings = AuthSettings()
     budgets: dict[BudgetName, BudgetSettings] = {}
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()

@@ -12,8 +12,10 @@ from msgspec import Struct
 
 from rhetor.domain.identity import (
     ACCESS_SECONDS,
+    COOKIE,
     ISSUED_SECONDS,
     MOST_SECONDS,
+    OIDC,
     REFRESH_SECONDS,
     Grant,
 )
@@ -62,6 +64,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
     """
     state.require_open()
     require_person(principal)
+    _require_own_credential(principal)
     scopes = _scopes(principal, command.scopes)
     seconds = _seconds(principal, command)
     subject = command.subject or (command.name if command.name else principal.subject)
@@ -184,6 +187,12 @@ def _seconds(principal: Principal, command: IssueToken) -> int:
     if seconds > ACCESS_SECONDS:
         principal.require(ADMIN)
     return seconds
+
+
+def _require_own_credential(principal: Principal) -> None:
+    """Reject callers of a team's own issuer: the hub's tokens would outlive what the issuer decides."""
+    if principal.credential.removeprefix(COOKIE).startswith(f"{OIDC} ") and not principal.has(ADMIN):
+        raise Forbidden("get tokens from your issuer; the hub issues none for its callers")
 
 
 def _require_text(text: str, what: str) -> None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses
+from rhetor.auth.issuers import Issuers
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
@@ -170,7 +171,8 @@ class Node:
     owner; `configuration` returns the values in force, each as key, value and origin, without secrets;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
     decodes a large body or message; `access_tokens` signs those of this hub, and
-    `verifier` verifies all tokens.
+    `verifier` verifies all tokens, among
+    them those of `issuers`.
     """
 
     hub: Hub
@@ -204,6 +206,7 @@ class Node:
     components: dict[str, Any] = field(default_factory=dict)
     access_tokens: AccessTokens = field(init=False)
     verifier: Verifier = field(init=False)
+    issuers: Issuers | None = None
     refreshes: Refreshes = field(default_factory=Refreshes)
 
     @property
