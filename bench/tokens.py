@@ -12,18 +12,19 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.stats import percentile
 from bench.table import Figure
-from rhetor.auth import signed
 from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.tokens import TokenFile, load_token
 from rhetor.auth.verifier import Verifier
 from rhetor.domain.principal import Principal
 from rhetor.domain.token_commands import IssueToken
+from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import open_hub
 from rhetor.hub.peers import Peers
@@ -41,11 +42,13 @@ async def _measured() -> list[Figure]:
         path = Path(folder, "token")
         own = load_token(path)
         async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
-            access = AccessTokens(hub.state.identities, hub.state.sealing.open)
+            access = AccessTokens(
+                hub.state.identities, partial(load_keys, hub.state.identities, hub.state.store)
+            )
             verifier = Verifier(TokenFile(path), "me", access)
             owner = Principal.person("me", local=True)
             grant = (await hub.execute(owner, IssueToken(("read", "send"), name="bench"))).grant
-            await signed.load_library()
+            await access.ready()
             tokens = [access.issue(grant, 600) for _ in range(TOKENS + 1)]
             await verifier.verify(tokens.pop())  # the key is opened once
             first, alone = await _alternately(verifier, tokens)

@@ -47,10 +47,10 @@ class Forger:
 
     @classmethod
     def of(cls, hub: Hub, token: str, refresh: str, other: str) -> Forger:
-        """Return the forger of tokens for a hub in memory, whose key is not sealed."""
+        """Return the forger of tokens for a hub."""
         signing = hub.state.identities.signing
         assert signing is not None
-        return cls(token, Ed25519PrivateKey.from_private_bytes(signing.sealed), refresh, other)
+        return cls(token, Ed25519PrivateKey.from_private_bytes(signing.secret), refresh, other)
 
     @property
     def header(self) -> Json:

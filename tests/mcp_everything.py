@@ -36,6 +36,7 @@ from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
+from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import open_hub
 from rhetor.hub.peers import Peers
@@ -423,7 +424,9 @@ async def main(port: int) -> None:
         async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
             node = Node(hub, KnownProviders(), Logins(), "0", folder, "me", 0, False, lambda: None)
             node.addresses = Addresses(tcp.getsockname()[1], CONSOLE)
-            access = AccessTokens(hub.state.identities, hub.state.sealing.open)
+            access = AccessTokens(
+                hub.state.identities, partial(load_keys, hub.state.identities, hub.state.store)
+            )
             gate = Gate(
                 Router(table, node),
                 addresses=lambda: node.addresses,  # type: ignore[arg-type, return-value]

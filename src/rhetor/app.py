@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.errors import InvalidSettings
 from rhetor.home import Home
+from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
@@ -119,7 +121,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         }
 
     state = node.hub.state
-    node.access_tokens = AccessTokens(state.identities, state.sealing.open)
+    node.access_tokens = AccessTokens(state.identities, partial(load_keys, state.identities, state.store))
     node.verifier = Verifier(tokens, node.owner, node.access_tokens, issuers=node.issuers)
     node.attempts.noted = node.note_attempt
     return Gate(
@@ -252,7 +254,6 @@ async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tupl
             servers=made.servers,
             files=files,
             budgets=made.budgets,
-            sealing=ring,
         ) as hub:
             if sealed:
                 hub.state.background.start(sealed_files.renew(), "seal files")

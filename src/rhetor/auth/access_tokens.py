@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,8 @@ class _Key:
 
 
 class AccessTokens:
-    """Signs and verifies the tokens of the grants in `identities`. `unseal` opens the secret of a signing key
-    that was sealed for a place.
+    """Signs and verifies the tokens of the grants in `identities`. `load_keys` reads their keys; further
+    calls do nothing.
 
     `clock`: Unix time in seconds, to which the times in tokens refer. `elapsed`: seconds that nobody sets; a
     token that was verified once expires by it, so that setting the clock ends nothing that is in use.
@@ -62,16 +62,22 @@ class AccessTokens:
     def __init__(
         self,
         identities: Identities,
-        unseal: Callable[[bytes, bytes], bytes],
+        load_keys: Callable[[], Awaitable[None]],
         *,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._identities = identities
-        self._unseal = unseal
+        self._load_keys = load_keys
         self._clock = clock
         self._elapsed = elapsed
         self._keys: dict[str, _Key] = {}
+
+    async def ready(self) -> None:
+        """Prepare the keys and the library. Call this before any other method."""
+        if not self._identities.has_keys:
+            await self._load_keys()
+        await signed.load_library()
 
     def issue(self, grant: Grant, seconds: int) -> str:
         """Return a new token of a grant, which expires after so many seconds. There must be a signing key."""
@@ -95,7 +101,7 @@ class AccessTokens:
         )
 
     def verify(self, token: str) -> Access:
-        """Return what a token that `signed.is_signed` stands for. `signed.load_library` was called before.
+        """Return what a token that `signed.is_signed` stands for.
 
         Raises:
             Unauthenticated: it is not a token of this hub, or no longer valid.
@@ -206,12 +212,12 @@ class AccessTokens:
             self._keys = {kid: each for kid, each in self._keys.items() if kid in self._identities.keys}
         return found
 
-    def _opened(self, stored: SigningKey) -> OKPKey:
+    @staticmethod
+    def _opened(stored: SigningKey) -> OKPKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from joserfc.jwk import OKPKey
 
-        secret = self._unseal(stored.sealed, stored.about)
-        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(secret))
+        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(stored.secret))
 
     def _rules(self, issuer: str) -> JWTClaimsRegistry:
         from joserfc.jwt import JWTClaimsRegistry

@@ -81,7 +81,7 @@ class Verifier:
         found = self._cached.get(digest)
         if found is not None and found.credential.fault() is None:
             return found
-        await signed.load_library()
+        await self._access.ready()
         self._cached.pop(digest, None)
         found = await self._signed(token)
         if len(self._cached) >= MOST_CACHED:

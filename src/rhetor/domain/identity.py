@@ -17,20 +17,15 @@ JWT = "jwt"  # the kind of the credential, as in `jwt NAME`
 
 
 class SigningKey(Struct, frozen=True, gc=False):
-    """A key of Ed25519 that signs tokens. `sealed`: its 32 secret bytes, sealed for `about`. `at`: when it
-    was made. `ends`: when it no longer verifies tokens; None if it signs new ones. `issuer`: the `iss` of
-    this hub. Times are Unix times in milliseconds."""
+    """A key of Ed25519 that signs tokens. `secret`: its 32 bytes, which the store seals. `at`: when it was
+    made. `ends`: when it no longer verifies tokens; None if it signs new ones. `issuer`: the `iss` of this
+    hub. Times are Unix times in milliseconds."""
 
     kid: str
-    sealed: bytes
+    secret: bytes
     at: int
     issuer: str
     ends: int | None = None
-
-    @property
-    def about(self) -> bytes:
-        """The place that the secret is sealed for."""
-        return f"{SIGNING_KEY}\0{self.kid}\0sealed".encode()
 
 
 class Grant(Struct, frozen=True, gc=False):
@@ -64,9 +59,11 @@ class Grant(Struct, frozen=True, gc=False):
 
 class Identities:
     """The grants and signing keys that are valid now, by their ids. They are in memory, because every new
-    token is checked against them; the catalog has the same rows."""
+    token is checked against them; the catalog has the same rows. The keys are read when they are first
+    needed: opening them would make the start of the hub slower."""
 
     def __init__(self) -> None:
+        self.has_keys = False
         self.keys: dict[str, SigningKey] = {}
         self.grants: dict[str, Grant] = {}
 

@@ -51,7 +51,7 @@ from .sessions import (
     states,
 )
 from .sessions.send import Accepted
-from .state import NoBlobs, NoFiles, NoToolServers, Sealing, State, Unsealed, no_launches
+from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
 from .turns.pauses import leave_paused
 from .use_cases import USE_CASES
 
@@ -206,13 +206,12 @@ async def open_hub(
     servers: ToolServers | None = None,
     files: OpenFiles | None = None,
     budgets: Iterable[Budget] = (),
-    sealing: Sealing | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
-    files of checkpoints. `budgets`: the configured ones. `sealing`: seals what is secret in the catalog.
+    files of checkpoints. `budgets`: the configured ones.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -241,7 +240,6 @@ async def open_hub(
             tool_servers=servers or NoToolServers(),
             files=files or NoFiles(),
             configured_budgets=budgets,
-            sealing=sealing or Unsealed(),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)

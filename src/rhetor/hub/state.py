@@ -87,24 +87,6 @@ class NoFiles:
         return []
 
 
-class Sealing(Protocol):
-    """Seals secrets that are stored. `about` names the place of the content."""
-
-    def seal(self, content: bytes, about: bytes) -> bytes: ...
-
-    def open(self, sealed: bytes, about: bytes) -> bytes: ...
-
-
-class Unsealed:
-    """The sealing of a hub whose store is in memory only: secrets stay as they are."""
-
-    def seal(self, content: bytes, about: bytes) -> bytes:
-        return content
-
-    def open(self, sealed: bytes, about: bytes) -> bytes:
-        return sealed
-
-
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""
 
@@ -139,7 +121,7 @@ class State:
     if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
     logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
     turn, if checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants
-    and signing keys. `sealing`: seals what is secret in the catalog. `audit`: who did what from where.
+    and signing keys. `audit`: who did what from where.
     """
 
     store: Store
@@ -175,7 +157,6 @@ class State:
     tool_servers: ToolServers = field(default_factory=NoToolServers)
     before_turn: BeforeTurn = do_nothing
     identities: Identities = field(default_factory=Identities)
-    sealing: Sealing = field(default_factory=Unsealed)
     upkeep: Upkeep = field(default_factory=Upkeep)
     budgets: Budgets = field(init=False)
     audit: Audit = field(init=False)

@@ -13,13 +13,20 @@ MAX_ROWS = 1_000_000
 
 
 async def load(identities: Identities, catalog: Catalog) -> None:
-    """Read all signing keys and grants from the catalog."""
-    for row in await catalog.find(SIGNING_KEY, limit=MAX_ROWS):
-        key = msgspec.json.decode(row.doc, type=SigningKey)
-        identities.keys[key.kid] = key
+    """Read all grants from the catalog."""
     for _, doc in await catalog.documents(GRANT):
         grant = msgspec.json.decode(doc, type=Grant)
         identities.grants[grant.id] = grant
+
+
+async def load_keys(identities: Identities, catalog: Catalog) -> None:
+    """Read all signing keys from the catalog. Later calls do nothing."""
+    if identities.has_keys:
+        return
+    rows = await catalog.find(SIGNING_KEY, limit=MAX_ROWS)
+    if not identities.has_keys:  # another caller may have read them, and replaced one, in the meantime
+        keys = [msgspec.json.decode(row.doc, type=SigningKey) for row in rows]
+        identities.keys, identities.has_keys = {key.kid: key for key in keys}, True
 
 
 def key_row(key: SigningKey) -> Row:

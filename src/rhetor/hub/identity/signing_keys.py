@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rhetor.domain.identity import OVERLAP_SECONDS, SIGNING_KEY, Grant, SigningKey
 from rhetor.domain.principal import Principal
 from rhetor.domain.token_commands import RotateSigningKey
-from rhetor.hub.catalog.identities import grant_row, key_row
+from rhetor.hub.catalog.identities import grant_row, key_row, load_keys
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.core.checks import require_person
 
@@ -39,6 +39,7 @@ async def ensure_key(state: State) -> SigningKey:
     Raises:
         StoreRefused: it cannot be stored.
     """
+    await load_keys(state.identities, state.store)
     found = state.identities.signing
     if found is None:
         found = _new_key(state, f"rhetor:{secrets.token_hex(8)}")
@@ -79,5 +80,4 @@ async def rotate(state: State, principal: Principal, command: RotateSigningKey) 
 
 
 def _new_key(state: State, issuer: str) -> SigningKey:
-    key = SigningKey(secrets.token_hex(8), b"", state.ids.now(), issuer)
-    return replace(key, sealed=state.sealing.seal(secrets.token_bytes(SECRET_BYTES), key.about))
+    return SigningKey(secrets.token_hex(8), secrets.token_bytes(SECRET_BYTES), state.ids.now(), issuer)

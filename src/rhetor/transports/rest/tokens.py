@@ -70,15 +70,14 @@ async def revoke(call: Call, body: RevokeBody) -> Response:
 
 async def public_keys(call: Call) -> Response:
     """Return the keys that verify this hub's access tokens (JWK Set, RFC 7517)."""
-    if call.hub.state.identities.keys:
-        await signed.load_library()
+    await call.node.access_tokens.ready()
     return json_response({"keys": call.node.access_tokens.public_keys()}, KEYS)
 
 
 async def issue(call: Call, body: NamedTokenBody) -> Response:
     """Issue a token with a name, by which it can be revoked."""
     issued: Issued = await call.execute(body.command())
-    await signed.load_library()
+    await call.node.access_tokens.ready()
     made = call.node.access_tokens.issue(issued.grant, issued.grant.seconds)
     return json_response({**_shape(issued.grant), "token": made}, SECRET)
 
@@ -105,7 +104,7 @@ async def rotate(call: Call) -> dict[str, Any]:
 async def _tokens(call: Call, issued: Issued) -> Response:
     grant = issued.grant
     seconds = min(grant.seconds, max(1, (grant.expires - call.hub.state.ids.now()) // 1000))
-    await signed.load_library()
+    await call.node.access_tokens.ready()
     shown = {
         "access_token": call.node.access_tokens.issue(grant, seconds),
         "token_type": "Bearer",
@@ -118,7 +117,7 @@ async def _tokens(call: Call, issued: Issued) -> Response:
 
 async def _grant_of(call: Call, text: str) -> Grant | None:
     if signed.is_signed(text):
-        await signed.load_library()
+        await call.node.access_tokens.ready()
         return call.node.access_tokens.grant_of(text)
     return await refreshing.grant_of(call.hub.state, text)
 

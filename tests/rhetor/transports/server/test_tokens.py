@@ -14,6 +14,7 @@ import pytest
 
 from rhetor.auth.access_tokens import elapsed_seconds
 from rhetor.domain.identity import ISSUED_SECONDS, OVERLAP_SECONDS
+from rhetor.sealing.ring import Ring
 from rhetor.store.sqlite.store import SqliteStore
 from tests.issued import OWNER, bearer, issue, login, opens, refresh
 from tests.rhetor.transports.open_clients import APIS, open_client, refusal, terminal
@@ -77,7 +78,7 @@ async def test_tokens_survive_the_hub_and_revoked_ones_do_not(tmp_path: Path) ->
 @asynccontextmanager
 async def _stored(folder: Path) -> AsyncIterator[Served]:
     """A hub over a database in the folder."""
-    store = await SqliteStore.open(folder / "hub.db", clock=lambda: 0)
+    store = await SqliteStore.open(folder / "hub.db", clock=lambda: 0, ring=Ring(folder))
     try:
         async with served(folder, store=store) as home:
             yield home
@@ -217,6 +218,11 @@ async def test_refresh_tokens_and_keys_are_not_stored_in_plain(tmp_path: Path) -
         stored = b"".join(file.read_bytes() for file in files)
         assert tokens["refresh_token"].encode() not in stored
         assert tokens["access_token"].encode() not in stored
+        (key,) = home.hub.state.identities.keys.values()
+        assert all(
+            each not in stored
+            for each in (key.secret, base64.b64encode(key.secret), key.secret.hex().encode())
+        )
 
 
 async def test_whoever_has_a_token_may_revoke_it(tmp_path: Path) -> None:
