@@ -209,6 +209,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     if settings.encryption.at_rest:
         logs.start(secrets, home.folder / "hub.log", quotes=False)
         forbid_cores()
+        _forget_quotes(home.folder)
     import asyncio
 
     import uvloop
@@ -238,6 +239,16 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     except Exception:  # logged here, and reported by `main`
         logging.getLogger(__name__).exception("the hub failed")
         raise
+
+
+def _forget_quotes(folder: Path) -> None:
+    """Remove the logs of the time before encryption was switched on, which may quote what was said."""
+    from rhetor import logs
+    from rhetor.store.prompt_history import SEALED
+
+    if not (folder / SEALED).exists():
+        for name in ("hub.log", "aish.log"):
+            logs.forget(folder / name)
 
 
 def _say_taken(home: Home) -> int:

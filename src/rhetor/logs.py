@@ -9,6 +9,7 @@ token can cause is limited, so that it pushes nothing else out of the log.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -160,6 +161,13 @@ def start(secrets: Secrets, path: Path, level: str = "INFO", *, quotes: bool = T
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if not quotes:
         _log_unhandled()
+
+
+def forget(path: Path) -> None:
+    """Empty the log file, and remove the one before it. A hub that appends to it continues to do so."""
+    path.with_name(path.name + ".1").unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.truncate(path, 0)
 
 
 def _log_unhandled() -> None:
