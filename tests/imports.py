@@ -27,6 +27,7 @@ LAYERS = [
     {"mcp_stdio", "token_cli"},
     {"tool_catalog"},
     {"wiring", "sealed_files"},
+    {"data_keys"},
     {"reload"},
     {"app"},
     {"maintenance"},
@@ -61,6 +62,7 @@ ROOT_ONLY = {
     "tool_catalog",
     "wiring",
     "sealed_files",
+    "data_keys",
     "reload",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence

@@ -25,6 +25,7 @@ from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
+from rhetor.data_keys import DataKeys
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
@@ -171,7 +172,7 @@ async def serve(start: Start) -> None:
         ring = Ring(start.home.folder, settings.encryption.key)
         spools = SpoolKeys(ring, active=settings.encryption.at_rest)
         made = configure(settings, start.home, start.environment, start.secrets, spools=spools)
-        hub, reloading = await stack.enter_async_context(_hub(start, made, ring))
+        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring))
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
 
@@ -188,6 +189,7 @@ async def serve(start: Start) -> None:
         server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
+        node.data_keys = data_keys
         node.configuration = lambda: start.shown(reloading.settings)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
@@ -216,7 +218,7 @@ async def serve(start: Start) -> None:
 
 
 @asynccontextmanager
-async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tuple[Hub, Reloading]]:
+async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
         Path(start.home.folder) / "hub.db",
@@ -239,6 +241,7 @@ async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tupl
     blobs = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
     hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
     sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts])
+    data_keys = DataKeys(ring, store, sealed_files, at_rest=sealed)
     try:
         files.seal_journals()
         async with open_hub(
@@ -255,9 +258,9 @@ async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tupl
             files=files,
             budgets=made.budgets,
         ) as hub:
-            if sealed:
-                hub.state.background.start(sealed_files.renew(), "seal files")
-            yield hub, reloading
+            data_keys.background = hub.state.background
+            hub.state.background.start(data_keys.resume(), "seal again")
+            yield hub, reloading, data_keys
     finally:
         sealed_files.stop()
         files.close()

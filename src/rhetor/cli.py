@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
-from rhetor.maintenance import audit_commands
+from rhetor.maintenance import audit_commands, key_commands
 from rhetor.maintenance.commands import add_to
 from rhetor.maintenance.replacing import finish
-from rhetor.token_cli import add_keys
 from rhetor.token_cli import add_to as add_token_commands
+from rhetor.token_cli import rotate_signing
 
 OK, WRONG_USAGE = 200, 2
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
@@ -146,7 +146,11 @@ def _parser() -> argparse.ArgumentParser:
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
     mcp.set_defaults(run=_mcp)
-    maintenance = [*add_keys(commands, _home), *add_to(commands), *audit_commands.add_to(commands)]
+    maintenance = [
+        *key_commands.add_to(commands, _home, rotate_signing),
+        *add_to(commands),
+        *audit_commands.add_to(commands),
+    ]
     for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
     for command in issued:  # the option may also stand before the word

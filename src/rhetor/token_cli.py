@@ -42,19 +42,6 @@ def add_to(token: argparse.ArgumentParser, home: FindHome) -> list[argparse.Argu
     return [issue, listed, revoke]
 
 
-def add_keys(commands: Any, home: FindHome) -> list[argparse.ArgumentParser]:
-    """Add `rhetor keys`, and return the parsers that take a state folder."""
-    keys = commands.add_parser("keys", help="replace keys")
-    rotate = keys.add_subparsers(required=True, metavar="COMMAND", title="commands").add_parser(
-        "rotate", help="replace the key that signs tokens, while the hub is running"
-    )
-    rotate.add_argument(
-        "--signing", action="store_true", required=True, help="the key that signs tokens; see `token issue`"
-    )
-    rotate.set_defaults(run=_with_hub(_rotate_signing), find_home=home)
-    return [rotate]
-
-
 def _with_hub(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """Return a command that reports if no hub is running, with exit status 1."""
 
@@ -68,6 +55,11 @@ def _with_hub(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
             return 1
 
     return reported
+
+
+def rotate_signing(arguments: argparse.Namespace) -> int:
+    """Replace the key that signs tokens, and report how long the old one is valid."""
+    return _with_hub(_rotate_signing)(arguments)
 
 
 def _rotate_signing(arguments: argparse.Namespace) -> int:

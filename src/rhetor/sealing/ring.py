@@ -132,13 +132,17 @@ class Ring:
         return DIGEST + hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
 
     def rotate(self) -> bytes:
-        """Make a new key for new content, and retire all others. Return its id.
+        """Make a new key for new content, and retire all others. Return its id. If there is none, the first
+        one is made.
 
         Raises:
             KeysUnavailable: the keys cannot be read or written; the ring is unchanged.
         """
         with self._lock, locked(self._lock_file):
+            is_first = not self.exists
             keys, now = self._stored(), self._clock()
+            if is_first:
+                return keys.newest.key_id
             retired = [key if key.retired else replace(key, retired=now) for key in keys.keys]
             return self._put(self._with_new(keys, retired)).newest.key_id
 

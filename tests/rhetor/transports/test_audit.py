@@ -43,6 +43,7 @@ PROGRAM = {"name": "box", "kind": "stdio", "argv": ["/no/such/program", "--token
 REQUESTS: dict[str, tuple[str, str, Any]] = {
     "PUT /api/v2/environment": ("environment.replace", "", {"variables": {"OPENAI_API_KEY": "sk-secret-1"}}),
     "POST /api/v2/reload": ("hub.reload", "", None),
+    "POST /api/v2/data-keys/rotate": ("data_key.rotate", "", None),
     "POST /api/auth/code": ("login.code", "", None),
     "POST /api/auth/token": ("token.issue", "", {"scopes": ["read"]}),
     "POST /api/v2/tokens": ("token.issue", "phone", {"name": "phone", "scopes": ["read"]}),

@@ -304,7 +304,7 @@ class SqliteStore:
 
     # Seals
 
-    async def sealed_with(self) -> Collection[bytes]:
+    async def sealed_with(self) -> set[bytes]:
         """Return the ids of the keys with which stored values are sealed."""
         return await self._read(keys_in_use)
 

@@ -19,7 +19,7 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
-from rhetor.errors import EnvironmentDiffers, RhetorError
+from rhetor.errors import EnvironmentDiffers, KeysUnavailable, RhetorError
 from rhetor.hub.hub import Hub
 from rhetor.hub.identity.refresh import Refreshes
 
@@ -114,6 +114,36 @@ class Prompt(Protocol):
         ...
 
 
+class DataKeys(Protocol):
+    """The keys with which the hub seals what it stores."""
+
+    async def described(self) -> dict[str, Any]:
+        """Return `{at_rest, renewing, unreadable, keys: [{id, created_at, retired_at, in_use}]}`.
+
+        Raises:
+            KeysUnavailable: they cannot be read.
+        """
+        ...
+
+    async def rotate(self) -> str:
+        """Seal new content with a new key, and the rest in the background. Return the key's id.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or written; nothing was changed.
+        """
+        ...
+
+
+class NoDataKeys:
+    """A hub that stores nothing."""
+
+    async def described(self) -> dict[str, Any]:
+        return {"at_rest": False, "renewing": False, "unreadable": 0, "keys": []}
+
+    async def rotate(self) -> str:
+        raise KeysUnavailable("this hub stores nothing, so it has no keys")
+
+
 class NoPrompt:
     """A hub that keeps no history of the prompt."""
 
@@ -202,6 +232,7 @@ class Node:
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
     prompt: Prompt = field(default_factory=NoPrompt)
+    data_keys: DataKeys = field(default_factory=NoDataKeys)
     configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple
     components: dict[str, Any] = field(default_factory=dict)
     access_tokens: AccessTokens = field(init=False)

@@ -3,7 +3,18 @@
 from .analytics import Analytics
 from .audit import Audit
 from .common import Frame, Html, Problem, Status
-from .hub import Capabilities, Code, Fingerprint, HubStatus, PromptKept, PromptLines, Reloaded, WhoAmI
+from .hub import (
+    Capabilities,
+    Code,
+    DataKeyRotated,
+    DataKeys,
+    Fingerprint,
+    HubStatus,
+    PromptKept,
+    PromptLines,
+    Reloaded,
+    WhoAmI,
+)
 from .management import (
     Budget,
     BudgetRemoved,
@@ -73,6 +84,8 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "Code",
+    "DataKeyRotated",
+    "DataKeys",
     "Diff",
     "Ended",
     "Fingerprint",

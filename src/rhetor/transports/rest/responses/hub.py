@@ -64,6 +64,32 @@ class HubStatus(Struct):
     certificate: Certificate | None
 
 
+class DataKey(Struct):
+    """A key of stored content. `retired_at`: when another one replaced it; None if it was not replaced.
+    `in_use`: values in the database are sealed with it."""
+
+    id: str
+    created_at: Time
+    retired_at: Time | None
+    in_use: bool
+
+
+class DataKeys(Struct):
+    """The keys, the oldest first. `at_rest`: all content is sealed. `renewing`: what has retired keys is
+    being sealed again. `unreadable`: values that could not be opened, in the last run of that."""
+
+    at_rest: bool
+    renewing: bool
+    unreadable: int
+    keys: list[DataKey]
+
+
+class DataKeyRotated(Struct):
+    """The new key."""
+
+    id: str
+
+
 class Fingerprint(Struct):
     fingerprint: str
 
