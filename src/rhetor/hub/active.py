@@ -92,7 +92,10 @@ class RunningPlan(Protocol):
 class OpenRequests(Protocol):
     """The open requests of a running turn. `lock`: must be held for each commit of the turn. `via`: the peers
     that the turn's message has passed through. `cause`: the original from which the message follows.
-    `onward`: the cause of messages that follow from this turn."""
+    `onward`: the cause of messages that follow from this turn. `caller`: who sent the original."""
+
+    @property
+    def caller(self) -> str: ...
 
     @property
     def lock(self) -> asyncio.Lock: ...

@@ -15,6 +15,7 @@ from rhetor.errors import BudgetConfigured, NotFound, StateConflict, Unprocessab
 from rhetor.hub.catalog.budgets import KIND, SET, row
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.core.checks import require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Expect
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def put(state: State, principal: Principal, command: PutBudget) -> Budget:
     """
     state.require_open()
     require_person(principal)
-    budget = _checked(state, command.budget)
+    budget = _checked(state, principal, command.budget)
     async with state.exclusively(KIND):
         await state.store.commit(HUB_STREAM, [], rows=[row(budget, state.ids.now())])
         state.budgets.put(budget)
@@ -62,7 +63,7 @@ async def remove(state: State, principal: Principal, command: RemoveBudget) -> B
         return state.budgets.get(name)
 
 
-def _checked(state: State, budget: Budget) -> Budget:
+def _checked(state: State, principal: Principal, budget: Budget) -> Budget:
     """Return the budget with the names of peers as they are written."""
     if not re.fullmatch(NAME, budget.name):
         raise Unprocessable("name: must be `global`, `peer.NAME`, `project.NAME` or `caller.NAME`")
@@ -70,19 +71,19 @@ def _checked(state: State, budget: Budget) -> Budget:
         raise Unprocessable("give usd_per_day, usd_per_month or tokens_per_day")
     kind, _, name = budget.name.partition(".")
     if kind == PEER:
-        peer = _spending(state, name, "name")
+        peer = _spending(state, principal, name, "name")
         budget = replace(budget, name=f"{PEER}.{peer.name}")
     if budget.fallback is not None:
-        peer = _spending(state, budget.fallback, "on_limit")
+        peer = _spending(state, principal, budget.fallback, "on_limit")
         if budget.name == f"{PEER}.{peer.name}":
             raise Unprocessable("on_limit: must name another peer")
         budget = replace(budget, fallback=peer.name)
     return budget
 
 
-def _spending(state: State, name: str, where: str) -> Peer:
+def _spending(state: State, principal: Principal, name: str, where: str) -> Peer:
     """Return a peer whose calls take tokens."""
-    peer = state.peers.get(name)
+    peer = peers_for(state, principal).get(name)
     if not peer.spends:
         raise Unprocessable(f"{where}: {peer.name} has no tokens of its own; name a model or a coding agent")
     return peer

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from rhetor.domain.output import Done, Output, Text
 from rhetor.domain.peer import Peer
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import Principal, is_agent_subject
 from rhetor.domain.session import SessionState
 from rhetor.domain.socket import HUB_PEER
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.hub.active import OpenRequests
 
+from .programs.ownership import peers_for
 from .programs.status import status_of
 from .sessions.sessions import counted, listed
 from .sessions.sockets import active_sockets
@@ -26,7 +27,9 @@ class HubPeer:
 
     def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
         self._state = state
-        self._principal = Principal(requests.owner)
+        # what a guest asks for in a shared session is the guest's; a program gets only its own
+        asker = requests.owner if is_agent_subject(requests.owner) else requests.caller
+        self._principal = Principal(asker)
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         """Answer the command in the message; the answer to an unknown command lists the known ones."""
@@ -55,7 +58,8 @@ class HubPeer:
 
     async def show_peers(self) -> str:
         lines = []
-        for peer in sorted(self._state.peers, key=lambda peer: (peer.kind, peer.name)):
+        seen = peers_for(self._state, self._principal)
+        for peer in sorted(seen, key=lambda peer: (peer.kind, peer.name)):
             status = status_of(self._state, peer)
             lines.append(f"{peer.name}  {peer.kind}, {status.state}: {peer.description}")
         return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.peer_stats import PeerStats
@@ -22,7 +23,7 @@ class Peers:
         self._configured: dict[str, Peer] = {}
         self._teams: dict[str, Sequence[str]] = {}
         self._configured_teams: frozenset[str] = frozenset()
-        self._announced: set[str] = set()
+        self._announced: dict[str, str] = {}  # the owner of each; empty if everybody may use it
         self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
         self.configure(peers, teams or {})
@@ -48,19 +49,36 @@ class Peers:
         """Let measured statistics decide between peers with equal scores for a capability."""
         self._stats = stats
 
-    def put(self, peer: Peer) -> None:
-        """Add an announced program. It replaces a peer of the same name."""
+    def put(self, peer: Peer, owner: str = "") -> None:
+        """Add an announced program. It replaces a peer of the same name. `owner`: who may use it; everybody
+        if it is empty."""
         self._peers[peer.name] = peer
-        self._announced.add(peer.name)
+        self._announced[peer.name] = owner
         self._index()
 
     def remove(self, name: str) -> None:
         """Remove an announced program. A configured peer of the same name becomes visible again."""
         del self._peers[name]
-        self._announced.discard(name)
+        self._announced.pop(name, None)
         if name in self._configured:  # the name was configured after the program was announced
             self._peers[name] = self._configured[name]
         self._index()
+
+    @property
+    def has_wrapped(self) -> bool:
+        """Whether there are announced programs that only their owners may use."""
+        return any(self._announced.values())
+
+    def seen_by(self, subject: str) -> Peers:
+        """Return the peers that a subject may use: all but the announced programs of other owners."""
+        hidden = {name for name, owner in self._announced.items() if owner not in ("", subject)}
+        if not hidden:
+            return self
+        seen = copy(self)
+        known = {name: peer for name, peer in self._peers.items() if name not in hidden}
+        seen._peers = {**known, **{n: self._configured[n] for n in hidden if n in self._configured}}
+        seen._index()
+        return seen
 
     def is_announced(self, name: str) -> bool:
         """Whether the peer is an announced program rather than a configured peer."""

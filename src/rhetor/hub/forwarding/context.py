@@ -15,6 +15,7 @@ from rhetor.errors import StateConflict, TooLarge, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import place_id, row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.context import KIND
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def staged_for(state: State, principal: Principal, name: str) -> Context:
     Raises:
         UnknownPeer: there is no such peer.
     """
-    peer = state.peers.get(name)
+    peer = peers_for(state, principal).get(name)
     row = await state.store.get(KIND, place_id(principal.subject, peer.name))
     return msgspec.json.decode(row.doc, type=Context) if row else Context(principal.subject, peer.name)
 
@@ -118,7 +119,7 @@ async def _change(
 ) -> Context:
     state.require_open()
     require_person(principal)
-    name = state.peers.get(name).name
+    name = peers_for(state, principal).get(name).name
     return await state.background.complete(_commit(state, principal, name, changed), f"context of {name}")
 
 
@@ -168,4 +169,4 @@ def resolved_name(state: State, principal: Principal, name: str) -> str:
     terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:
         return name
-    return state.peers.get(name).name
+    return peers_for(state, principal).get(name).name

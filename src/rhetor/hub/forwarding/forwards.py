@@ -17,6 +17,7 @@ from rhetor.errors import NotFound, UnknownPeer, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import row_id, row_of
 from rhetor.hub.core.checks import require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.projects import owned_project
 
 if TYPE_CHECKING:
@@ -103,14 +104,14 @@ async def keep(state: State, forward: Forward) -> None:
 async def _source(state: State, principal: Principal, name: str) -> str:
     if name.startswith(PROJECT):
         return (await owned_project(state, principal, name.removeprefix(PROJECT))).id
-    return state.peers.get(name).name
+    return peers_for(state, principal).get(name).name
 
 
 def _destination(state: State, principal: Principal, name: str) -> str:
     terminal = state.routing_table.terminals.get(name)
     if terminal is not None and terminal.owner == principal.subject:
         return name
-    return state.peers.get(name).name
+    return peers_for(state, principal).get(name).name
 
 
 def _name(state: State, source: str) -> str:

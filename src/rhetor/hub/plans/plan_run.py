@@ -39,6 +39,7 @@ from rhetor.hub.catalog.usage import Meter
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import free_turns
@@ -173,7 +174,7 @@ class PlanRun:
     def _message(self, step: Step) -> str:
         inputs = self._progress.inputs(step)
         stdin = "" if inputs else self._command.stdin
-        peer = self._state.peers.resolve(step.target)[0]
+        peer = peers_for(self._state, self._principal).resolve(step.target)[0]
         message = compose(step.template, inputs, nonce(), stdin, plain=peer.reads_plain)
         has_own_text = step.template or not inputs
         return attributed(self._state, self._principal, message, peer) if has_own_text else message
@@ -189,7 +190,7 @@ class PlanRun:
 
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
-        peer, match = state.peers.resolve(step.target)
+        peer, match = peers_for(state, self._principal).resolve(step.target)
         turn = Turn(state.ids.new("t"), state.ids.new("m"), peer.name)
         via = self._passed_through(step)
         self._via[step.id] = (*via, peer.name)

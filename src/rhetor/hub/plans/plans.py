@@ -16,6 +16,7 @@ from rhetor.errors import NotFound
 from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.states import sendable_session
 from rhetor.hub.turns.attribution import cause_of, passed_through
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
@@ -109,7 +110,7 @@ def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 async def _check_step(state: State, principal: Principal, step: Step, stdin: str) -> None:
-    state.peers.resolve(step.target)
+    peers_for(state, principal).resolve(step.target)
     if step.session_id:
         await sendable_session(state, principal, step.session_id)
     if not step.needs:

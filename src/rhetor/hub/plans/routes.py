@@ -18,6 +18,7 @@ from rhetor.errors import NameTaken, NotFound, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import row_id, row_of
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.context import purpose_context
 
 from .plans import Planned, expanded, start
@@ -126,4 +127,4 @@ def _check(state: State, principal: Principal, route: Route) -> None:
     steps = expanded(state, _steps(state, principal, route))
     Plan(steps).check(state.limits.hops)
     for step in steps:
-        state.peers.resolve(step.target)
+        peers_for(state, principal).resolve(step.target)

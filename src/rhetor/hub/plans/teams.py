@@ -22,6 +22,7 @@ from rhetor.errors import (
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import command_key
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.sockets import end_sockets
 from rhetor.store.base import Expect, Row
 
@@ -59,7 +60,7 @@ async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[s
     require_name(command.name, "team name")
     if _is_reserved(state, command.name):
         raise NameTaken("peer" if state.peers.has(command.name) else KIND, command.name)
-    members = _members(state, command.members)
+    members = _members(state, principal, command.members)
     key = command_key(principal, command, members)
     try:
         row = _row(state, principal, command.name, members)
@@ -85,7 +86,7 @@ async def change(state: State, principal: Principal, command: ChangeTeam) -> tup
     state.require_open()
     require_person(principal)
     _require_made(state, command.name)
-    members = _members(state, command.members)
+    members = _members(state, principal, command.members)
     row = _row(state, principal, command.name, members)
     await _commit(state, command.name, [row])
     state.peers.put_team(command.name, members)
@@ -122,7 +123,7 @@ def _row(state: State, principal: Principal, name: str, members: Sequence[str]) 
     return Row(KIND, name, MADE, doc, owner=principal.subject, at=state.ids.now())
 
 
-def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
+def _members(state: State, principal: Principal, names: Sequence[str]) -> tuple[str, ...]:
     """Return the full names of the members, each once."""
     if not 0 < len(names) <= MOST_MEMBERS:
         raise Unprocessable(f"a team must have 1 to {MOST_MEMBERS} members")
@@ -132,7 +133,7 @@ def _members(state: State, names: Sequence[str]) -> tuple[str, ...]:
         try:
             if ":" in name:
                 raise UnknownPeer(name)
-            found.append(state.peers.get(name).name)
+            found.append(peers_for(state, principal).get(name).name)
         except UnknownPeer:
             unknown.append(name)
     if unknown:

@@ -28,7 +28,7 @@ async def register(state: State) -> None:
     for row in await state.store.find("program", state="running", limit=10_000):
         entry = ProgramRow.of(row)
         if entry.announced:
-            state.peers.put(entry.peer)
+            state.peers.put(entry.peer, entry.owner)
 
 
 async def adopt(state: State) -> None:

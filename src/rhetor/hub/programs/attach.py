@@ -12,8 +12,8 @@ from rhetor.errors import NotRunning
 from rhetor.hub.core.checks import require_person
 from rhetor.store.base import check_position, follow
 
-from .instances import instances_of
 from .lifecycle import is_configured
+from .ownership import own_instances, peers_for
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -31,9 +31,10 @@ async def forwarded_messages(
     Raises:
         UnknownPeer: there is no peer of this name.
     """
-    instance = next(iter(instances_of(state, state.peers.get(name).name)), None)
+    own = own_instances(state, principal, peers_for(state, principal).get(name).name)
+    instance = own[0] if own else None
     head = await state.store.head(instance.entry.session_id) if instance else None
-    if instance is None or head is None or instance.entry.owner != principal.subject:
+    if instance is None or head is None:
         return
     if after is None or check_position(head, after) != "ok":
         after = Position(head.epoch, head.head)
@@ -49,7 +50,7 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool, a
 
     Raises:
         UnknownPeer: there is no peer of this name.
-        NotRunning: the peer's program is not running.
+        NotRunning: no program of the peer is running for the caller.
         NoTerminal: the program does not run in a terminal.
         Forbidden: the caller is a program, or lacks a scope: `read`, and `send` and `approve` for `writes`.
     """
@@ -63,8 +64,8 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool, a
 
 
 async def _view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
-    peer = state.peers.get(name)
-    instances = instances_of(state, peer.name)
+    peer = peers_for(state, principal).get(name)
+    instances = own_instances(state, principal, peer.name)
     if not instances:
         raise NotRunning(peer.name, is_configured=is_configured(state, peer.name))
     return await instances[0].running.view(sender=principal.subject, writes=writes)

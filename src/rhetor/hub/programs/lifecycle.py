@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import ADMIN, Principal
 from rhetor.domain.program import Exit, Launch, Program
 from rhetor.domain.rules import PERSONS, RESERVED
 from rhetor.domain.secrets import secret_values
@@ -32,6 +32,7 @@ from rhetor.hub.core.commits import until_accepted
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, instances_of, status_changed
+from .ownership import own_instances, peers_for
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -71,7 +72,7 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         state.secrets.add(secret_values(command.launch.env))
         session = await standing_session(state.store, state.ids, principal.subject, peer)
         await _start(state, peer, session, command.launch, announced=True)
-        state.peers.put(peer)
+        state.peers.put(peer, principal.subject)
     return peer
 
 
@@ -89,7 +90,7 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
     """
     state.require_open()
     require_person(principal)
-    peer = state.peers.get(command.name)
+    peer = peers_for(state, principal).get(command.name)
     cwd = command.cwd if principal.local else None
     if command.session is None:
         session = await standing_session(state.store, state.ids, principal.subject, peer, cwd)
@@ -100,7 +101,8 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
 
 
 async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
-    """End all programs of a peer, and return how the last one ended. An announced peer is removed.
+    """End the caller's programs of a peer, or all of them if the caller has the scope `admin`, and return how
+    the last one ended. An announced peer is removed.
 
     Raises:
         Forbidden: the caller is a program.
@@ -109,8 +111,11 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
         TurnFailure: the program's host does not answer, and `force` is not set.
     """
     require_person(principal)
-    peer = state.peers.get(command.name)
-    instances = instances_of(state, peer.name)
+    peer = peers_for(state, principal).get(command.name)
+    if principal.has(ADMIN):
+        instances = instances_of(state, peer.name)
+    else:
+        instances = own_instances(state, principal, peer.name)
     configured = is_configured(state, peer.name)
     if not instances and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name, is_configured=configured)

@@ -20,6 +20,7 @@ from rhetor.hub.catalog.pauses import Pause
 from .instances import instances_of
 from .lifecycle import instance_key
 from .masking import masked_status
+from .ownership import is_own, own_instances, peers_for
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -66,8 +67,7 @@ def pauses_of(state: State, peer: Peer) -> list[Pause]:
 
 def _program_status(state: State, peer: Peer) -> ProgramStatus:
     if instances := instances_of(state, peer.name):
-        first = min((each.status for each in instances), key=lambda status: URGENCY.index(status.state))
-        return masked_status(first, state.secrets)
+        return masked_status(_most_urgent(instances), state.secrets)
     if peer.name in state.gone:
         ended, at = state.gone[peer.name]
         return ProgramStatus("gone", ended.detail, at)
@@ -78,9 +78,20 @@ def _program_status(state: State, peer: Peer) -> ProgramStatus:
     return ProgramStatus("busy" if running else "idle", evidence, state.ids.now())
 
 
-def visible_to(principal: Principal, status: ProgramStatus) -> ProgramStatus:
-    """Return the part of a status that the caller may see: for a program, only the state and its time."""
-    return ProgramStatus(status.state, "", status.since) if principal.is_agent else status
+def visible_to(state: State, principal: Principal, peer: Peer, status: ProgramStatus) -> ProgramStatus:
+    """Return the part of a peer's status that the caller may see. If programs run or wait for others, that is
+    the status of its own ones, or else only the state and its time; so for the program of a peer."""
+    pauses = [is_own(state, principal, pause.owner) for pause in pauses_of(state, peer)]
+    own, count = own_instances(state, principal, peer.name), len(instances_of(state, peer.name))
+    if not principal.is_agent and len(own) == count and all(pauses):
+        return status
+    if not principal.is_agent and own and not pauses:
+        return masked_status(_most_urgent(own), state.secrets)
+    return ProgramStatus(status.state, "", status.since)
+
+
+def _most_urgent(instances: Sequence[ProgramInstance]) -> ProgramStatus:
+    return min((each.status for each in instances), key=lambda status: URGENCY.index(status.state))
 
 
 async def look_at_hosts(state: State, instances: Sequence[ProgramInstance]) -> None:
@@ -145,7 +156,11 @@ async def waiting_messages(state: State, peer: Peer) -> int:
 
 
 async def until_idle(
-    state: State, names: Sequence[str], mode: Literal["any", "all"], seconds: float | None
+    state: State,
+    principal: Principal,
+    names: Sequence[str],
+    mode: Literal["any", "all"],
+    seconds: float | None,
 ) -> Waited:
     """Wait until any or all (`mode`) of the peers have no running turn and no busy program.
 
@@ -154,7 +169,8 @@ async def until_idle(
     Raises:
         UnknownPeer: one of the names is not a peer.
     """
-    peers = [state.peers.get(name) for name in names]
+    seen = peers_for(state, principal)
+    peers = [seen.get(name) for name in names]
     try:
         async with asyncio.timeout(seconds):
             while True:

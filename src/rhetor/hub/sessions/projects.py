@@ -21,6 +21,7 @@ from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.sessions import CWD, session_of
 from rhetor.hub.catalog.sessions import OPEN as OPEN_STATES
 from rhetor.hub.core.checks import require_name, require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Expect, Row
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ async def create(state: State, principal: Principal, command: CreateProject) -> 
     state.require_open()
     require_person(principal)
     require_name(command.name, "project name")
-    _check(state, command.settings)
+    _check(state, principal, command.settings)
     path = await asyncio.to_thread(_folder, command.path, state.limits.project_roots)
     project = Project(command.name, path, principal.subject, state.ids.now(), command.settings)
     row = _row(project)
@@ -65,7 +66,7 @@ async def change(state: State, principal: Principal, command: ChangeProject) -> 
     state.require_open()
     require_person(principal)
     project = replace(await owned_project(state, principal, command.name), settings=command.settings)
-    _check(state, command.settings)
+    _check(state, principal, command.settings)
     expect = Expect(KIND, project.name, frozenset({OPEN}))
     await state.store.commit(HUB_STREAM, [], expects=[expect], rows=[_row(project)])
     return project
@@ -122,9 +123,9 @@ def in_project(project: Project, peer: Peer, session: Session) -> Session:
     return session if voice == Voice() else replace(session, voice=voice)
 
 
-def _check(state: State, settings: ProjectSettings) -> None:
+def _check(state: State, principal: Principal, settings: ProjectSettings) -> None:
     if settings.default_peer is not None:
-        state.peers.resolve(settings.default_peer)
+        peers_for(state, principal).resolve(settings.default_peer)
     servers = state.tool_servers
     for name in settings.mcp_servers:
         if name not in servers.configured and name not in servers.added:

@@ -37,6 +37,7 @@ from rhetor.hub.catalog.turn_log import Received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
@@ -194,14 +195,14 @@ async def _session_for(
         if not session.takes_messages:
             raise SessionOver(session.id, session.state)
         peer, match = state.peers.get(session.peer), None
-        if command.target and state.peers.resolve(command.target)[0] != peer:
+        if command.target and peers_for(state, principal).resolve(command.target)[0] != peer:
             raise Unprocessable(
                 f"session {session.id} belongs to {peer.name}; omit the target", session_id=session.id
             )
         return session.used(state.ids.now()), peer, match
     if not command.target:
         raise Malformed("the message names neither a peer nor a session")
-    peer, match = state.peers.resolve(command.target)
+    peer, match = peers_for(state, principal).resolve(command.target)
     window = command.context_window
     if not opens_session(command, peer):
         standing = await standing_session(

@@ -15,11 +15,12 @@ from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Malformed
+from rhetor.errors import Malformed, Unprocessable
 from rhetor.hub.catalog.sessions import ANSWERED, CWD, OPEN, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.lifecycle import make_standing
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.answers import shown_state
 from rhetor.hub.turns.runner import wake
 from rhetor.store.base import Draft
@@ -46,7 +47,7 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
     Raises:
         UnknownPeer, NoCapablePeer: there is no such peer.
         Malformed: `context_window` is negative or `ttl` is not positive.
-        Unprocessable: the client's tools are invalid.
+        Unprocessable: the client's tools are invalid, or a caller on another machine chooses a folder.
         NameTaken: another session of the caller has the name.
         KeyReused: the command id was used with another command.
         StoreRefused, ShuttingDown: nothing was opened; the command may be sent again.
@@ -54,12 +55,14 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
     state.require_open()
     project = await project_of(state, principal, command)
     fallback = project.settings.default_peer if project is not None else None
-    peer, _ = state.peers.resolve(command.peer or fallback or state.limits.default_peer)
+    peer, _ = peers_for(state, principal).resolve(command.peer or fallback or state.limits.default_peer)
     default = state.limits.context_window
     window = default if command.context_window is None else command.context_window
     if window < 0 or (command.ttl is not None and not command.ttl > 0):
         raise Malformed("context_window must be at least 0, and ttl greater than 0 seconds")
     check_tools(command.tools)
+    if CWD in command.metadata and not principal.local:
+        raise Unprocessable("metadata.cwd: only callers on the hub's Unix socket may choose a folder")
     session = open_session(
         state.ids,
         principal.subject,

@@ -19,6 +19,7 @@ from rhetor.domain.socket import GROUP, HUB, TEAM_CHAT, Socket, standing_peer, t
 from rhetor.errors import NotFound, StateConflict, StoreRefused, Unprocessable
 from rhetor.hub.catalog.sessions import open_session, session_row
 from rhetor.hub.core.commits import command_key
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Draft, Expect, Head, Row, check_position
 
 from .sessions import stop
@@ -57,7 +58,7 @@ async def open_socket(state: State, principal: Principal, command: OpenSocket) -
         raise Unprocessable(
             "sockets of teams always exist and need not be opened; name one peer", peer=command.peer
         )
-    peer, _ = state.peers.resolve(command.peer)
+    peer, _ = peers_for(state, principal).resolve(command.peer)
     while True:
         before = await state.store.get(NUMBER, peer.name)
         number = int(before.state) + 1 if before else 1

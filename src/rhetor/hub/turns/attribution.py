@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Cause, ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, compose, fenced
-from rhetor.domain.principal import Principal, agent_subject
+from rhetor.domain.principal import Principal
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import HopLimit, UnknownPeer
 
@@ -57,19 +57,6 @@ def cause_of(state: State, principal: Principal) -> Cause | None:
     name = principal.peer
     answering = [pending for pending in state.pending.values() if pending.peer == name] if name else []
     return max(answering, key=lambda pending: len(pending.via)).onward if answering else None
-
-
-def person_behind(state: State, subject: str) -> str:
-    """Return who may answer for a caller: the caller, or for a peer's program the person who started it.
-
-    If that program is no longer known, the result is the program, for which nobody answers.
-    """
-    for _ in state.instances:  # a program may have been started for another one
-        instance = next((i for i in state.instances.values() if subject == agent_subject(i.peer.name)), None)
-        if instance is None:
-            break
-        subject = instance.entry.owner
-    return subject
 
 
 def require_hops(via: Sequence[str], limit: int) -> None:

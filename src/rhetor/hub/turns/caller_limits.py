@@ -52,10 +52,10 @@ def free_turns(state: State, principal: Principal) -> int | None:
         return None
     if not state.plans and len(state.runners) < limit:  # of all callers together
         return limit - len(state.runners)
-    return limit - _turns_of(state, principal.subject)
+    return limit - turns_of(state, principal.subject)
 
 
-def _turns_of(state: State, caller: str) -> int:
+def turns_of(state: State, caller: str) -> int:
     """Return how many turns of a caller run, or are about to. A session runs one at a time."""
     own = sum(runner.caller == caller for runner in state.runners.values())
     return own + sum(plan.active for plan in state.plans.values() if plan.owner == caller)

@@ -44,7 +44,7 @@ from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Req
 from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.hub.programs.late import add_late
-from rhetor.hub.turns.attribution import person_behind
+from rhetor.hub.programs.ownership import person_behind
 from rhetor.store.base import Committed, Key, Row
 
 from .attribution import Retelling

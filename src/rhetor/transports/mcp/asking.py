@@ -17,6 +17,7 @@ from rhetor.domain.routing import Match
 from rhetor.domain.session import Session
 from rhetor.errors import NoCapablePeer, NotAnswered, PositionLost
 from rhetor.hub.plans.plans import Planned
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.programs.status import running_turns
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import title_of
@@ -77,7 +78,7 @@ async def send_message(caller: McpCaller, given: SendToPeer) -> Outcome:
 
 def _window(caller: McpCaller, target: str) -> int | None:
     state = caller.hub.state
-    peer, _ = state.peers.resolve(target)
+    peer, _ = peers_for(state, caller.who).resolve(target)
     return state.limits.context_window if peer.program is None else None
 
 
@@ -114,7 +115,7 @@ def _assignee(caller: McpCaller, names: Sequence[str], *, prefers_idle: bool) ->
     state = caller.hub.state
     found: dict[str, list[Match]] = {}
     for name in names:
-        for match in state.peers.ranked(name, ABLE):
+        for match in peers_for(state, caller.who).ranked(name, ABLE):
             found.setdefault(match.peer.name, []).append(match)
     able = [matches for matches in found.values() if len(matches) == len(names)]
     if not able:

@@ -10,6 +10,7 @@ from rhetor.dialects import raw
 from rhetor.domain import command as c
 from rhetor.domain.session import Session
 from rhetor.errors import PositionLost
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.transports.rest import peers, programs, sessions
 from rhetor.transports.rest.bodies import CapableQuery, SessionsQuery, ToolsQuery
 
@@ -41,7 +42,7 @@ async def list_agents(caller: McpCaller, given: Nothing) -> Outcome:
 
 async def find_claude_binary(caller: McpCaller, given: Nothing) -> Outcome:
     """Return where Claude Code is installed."""
-    peer = next((peer for peer in caller.hub.state.peers if peer.driver == "claude"), None)
+    peer = next((peer for peer in peers_for(caller.hub.state, caller.who) if peer.driver == "claude"), None)
     if peer is None:
         return Outcome("Claude Code is not configured", {"found": False, "path": None, "peer": None})
     found = caller.node.programs.found(peer)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import ADMIN
 from rhetor.errors import NotFound
 from rhetor.hub.sessions.states import readable_session
 from rhetor.transports.rest import peers, sessions
@@ -31,6 +32,7 @@ async def read(caller: McpCaller, uri: str) -> str:
 
     Raises:
         NotFound: there is no such resource, or the session belongs to another owner.
+        Forbidden: the caller lacks the scope admin, and asks for the configuration.
     """
     found = await _found(caller, uri)
     return caller.hub.state.secrets.mask(msgspec.json.encode(found).decode())
@@ -39,6 +41,7 @@ async def read(caller: McpCaller, uri: str) -> str:
 async def _found(caller: McpCaller, uri: str) -> dict[str, Any]:
     match uri:
         case "rhetor://config":
+            caller.who.require(ADMIN)
             listed = [
                 {"key": key, "value": value, "origin": at} for key, value, at in caller.node.configuration()
             ]

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from rhetor.domain.budget import PEER, Budget, Measure, Standing, shown
+from rhetor.domain.budget import CALLER, PEER, PROJECT, Budget, Measure, Standing, shown
+from rhetor.domain.principal import ADMIN
 from rhetor.domain.rule_commands import PutBudget, RemoveBudget
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import NotFound
+from rhetor.hub.sessions.projects import owned_project
 from rhetor.hub.state import State
 from rhetor.transports.server.call import Call
 
@@ -19,14 +21,16 @@ TOKENS: Measure = "tokens_per_day"
 
 
 async def list_budgets(call: Call) -> dict[str, Any]:
-    """List the budgets in force, with what is spent and reserved."""
-    return {"budgets": [_shape(call, budget) for budget in sorted(call.hub.state.budgets, key=_order)]}
+    """List the budgets in force, with what is spent and reserved. Callers without the scope admin see their
+    own budget, and those of their projects."""
+    budgets = sorted(call.hub.state.budgets, key=_order)
+    return {"budgets": [_shape(call, budget) for budget in budgets if await _may_see(call, budget.name)]}
 
 
 async def one_budget(call: Call, name: str) -> dict[str, Any]:
     """Return a budget with what is spent and reserved."""
     budget = call.hub.state.budgets.get(name)
-    if budget is None:
+    if budget is None or not await _may_see(call, name):
         raise NotFound("budget", name)
     return _shape(call, budget)
 
@@ -40,6 +44,19 @@ async def remove_budget(call: Call, name: str) -> dict[str, Any]:
     """Remove a budget that was set. If the configuration has one of this name, it is in force again."""
     again = await call.execute(RemoveBudget(name))
     return {"name": name, "status": "removed", "configured": again and _shape(call, again)}
+
+
+async def _may_see(call: Call, name: str) -> bool:
+    if call.who.has(ADMIN) or name == f"{CALLER}.{call.who.subject}":
+        return True
+    kind, _, project = name.partition(".")
+    if kind != PROJECT:
+        return False
+    try:
+        await owned_project(call.hub.state, call.who, project)
+    except NotFound:
+        return False
+    return True
 
 
 def _order(budget: Budget) -> tuple[bool, str]:

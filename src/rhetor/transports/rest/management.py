@@ -11,6 +11,7 @@ from rhetor.domain.command import SendMessage
 from rhetor.domain.session import Session
 from rhetor.errors import NotFound, Unprocessable
 from rhetor.hub.core.checks import check_content
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.projects import owned_project
 from rhetor.transports.server.call import Call, json_response
 
@@ -27,7 +28,7 @@ async def create(call: Call, body: ManagedSessionBody) -> Response:
     A prompt that cannot be sent is rejected before the session is opened.
     """
     target = body.specialist_id or await _default_peer(call, body.project_id)
-    peer, _ = call.hub.state.peers.resolve(target)
+    peer, _ = peers_for(call.hub.state, call.who).resolve(target)
     if body.model is not None:
         if peer.program is not None:
             raise Unprocessable(

@@ -14,7 +14,8 @@ from rhetor.domain.event import TurnCompleted
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramStatus
-from rhetor.hub.programs.instances import instances_of, reports, take_unshown
+from rhetor.hub.programs.instances import reports, take_unshown
+from rhetor.hub.programs.ownership import own_instances, peers_for
 from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to
 from rhetor.hub.sessions import sessions
 from rhetor.hub.sessions.send import Accepted
@@ -31,7 +32,7 @@ async def list_peers(call: Caller) -> dict[str, Any]:
     """List every peer and every team, with its status and the evidence for it, and the caller's named shells
     and projects. A program whose host does not answer within a second is listed as stuck."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
-    peers = call.hub.state.peers
+    peers = peers_for(call.hub.state, call.who)
     teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
     counts = await sessions.counted(call.hub.state, call.who)
     found = [await _shape(call, peer, counts) for peer in (*peers, *teams)]
@@ -41,7 +42,7 @@ async def list_peers(call: Caller) -> dict[str, Any]:
 async def one_peer(call: Call, id: str) -> dict[str, Any]:
     if (found := await unaddressed.one(call, id)) is not None:
         return found
-    return await shape(call, call.hub.state.peers.get(id))
+    return await shape(call, peers_for(call.hub.state, call.who).get(id))
 
 
 async def message(call: Call, id: str, body: MessageBody) -> Response:
@@ -59,7 +60,7 @@ async def stream(call: Call, id: str, body: MessageBody, query: EventsQuery) -> 
 
 async def capable(call: Caller, name: str, query: CapableQuery) -> list[dict[str, Any]]:
     """List the peers that have the capability at or above the threshold, primary first, then by score."""
-    matches = call.hub.state.peers.ranked(name, query.threshold)
+    matches = peers_for(call.hub.state, call.who).ranked(name, query.threshold)
     return [
         {
             "ai_id": m.peer.name,
@@ -160,9 +161,9 @@ async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, 
 
 def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceView:
     """Return the process id and the status of a peer's program, as the caller sees them."""
-    instances = instances_of(node.hub.state, peer.name)
-    status = visible_to(who, peer_status(node, peer))
-    return resources.InstanceView(instances[0].running.pid if instances else None, status)
+    own = own_instances(node.hub.state, who, peer.name)
+    status = visible_to(node.hub.state, who, peer, peer_status(node, peer))
+    return resources.InstanceView(own[0].running.pid if own else None, status)
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from rhetor.dialects import resources
 from rhetor.domain.command import EndProgram, LaunchTool
 from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.principal import ADMIN, Principal
 from rhetor.domain.program import Exit
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import UnknownPeer
 from rhetor.hub.catalog.pauses import Pause
-from rhetor.hub.programs.instances import instances_of, reports
+from rhetor.hub.programs.instances import reports
+from rhetor.hub.programs.ownership import own_instances, peers_for
 from rhetor.hub.programs.status import (
     inspect,
     look_at_hosts,
@@ -25,7 +28,6 @@ from rhetor.hub.programs.status import (
 )
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call, Caller
-from rhetor.transports.server.node import Node
 
 from .bodies import EndQuery, LaunchBody, ProgramBody, ToolsQuery, WaitBody
 from .peers import instance_view, peer_status, shape
@@ -53,13 +55,15 @@ async def end(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
 async def status(call: Call, id: str) -> dict[str, Any]:
     """Return the status of a peer, and the reasons for it."""
     state = call.hub.state
-    peer = state.peers.get(id)
-    instance, gone = next(iter(instances_of(state, peer.name)), None), state.gone.get(peer.name)
+    peer = peers_for(state, call.who).get(id)
+    instance = next(iter(own_instances(state, call.who, peer.name)), None)
+    gone = state.gone.get(peer.name)
     how = paused_status(state, peer)
-    if how is None:
-        how = await inspect(state, instance) if instance else peer_status(call.node, peer)
+    if how is None and instance is not None and not call.who.is_agent:
+        seen = await inspect(state, instance)
+    else:
+        seen = visible_to(state, call.who, peer, how or peer_status(call.node, peer))
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
-    seen = visible_to(call.who, how)
     place = resources.InstanceView(instance.running.pid if instance else None, seen)
     ended = gone[0] if gone and not instance else None
     own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
@@ -83,45 +87,46 @@ def _paused(pause: Pause) -> dict[str, Any]:
 
 async def wait(call: Call, body: WaitBody) -> dict[str, Any]:
     """Wait until any or all of the peers are idle."""
-    waited = await until_idle(call.hub.state, body.peers, body.mode, body.timeout)
+    waited = await until_idle(call.hub.state, call.who, body.peers, body.mode, body.timeout)
     return {"idle": waited.idle, "waiting": waited.waiting, "timed_out": waited.timed_out}
 
 
 async def tools(call: Caller, query: ToolsQuery) -> dict[str, Any]:
     """List the configured and the wrapped programs; with `check`, also the results of their health checks."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
-    peers = [peer for peer in call.hub.state.peers if peer.kind is PeerKind.TOOL]
+    seen = peers_for(call.hub.state, call.who)
+    peers = [peer for peer in seen if peer.kind is PeerKind.TOOL]
     found = [await _tool(call, peer) for peer in peers]
     if query.check:
-        healths = await asyncio.gather(*(_health(call.node, peer) for peer in peers))
+        healths = await asyncio.gather(*(_health(call, peer) for peer in peers))
         found = [{**tool, "health": health} for tool, health in zip(found, healths, strict=True)]
     return {"tools": found}
 
 
 async def tool(call: Call, name: str) -> dict[str, Any]:
     """Return a configured program, and the result of its health check."""
-    peer = _tool_peer(call.node, name)
-    return {**await _tool(call, peer), "health": await _health(call.node, peer)}
+    peer = _tool_peer(call, name)
+    return {**await _tool(call, peer), "health": await _health(call, peer)}
 
 
 async def launch(call: Call, name: str, body: LaunchBody) -> dict[str, Any]:
     """Start the program if it is not running."""
-    peer = await call.execute(LaunchTool(_tool_peer(call.node, name).name, body.session, body.cwd))
+    peer = await call.execute(LaunchTool(_tool_peer(call, name).name, body.session, body.cwd))
     return await _tool(call, peer)
 
 
 async def terminate(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
-    return await _end(call, _tool_peer(call.node, name).name, query)
+    return await _end(call, _tool_peer(call, name).name, query)
 
 
 async def capabilities(call: Call, name: str) -> dict[str, Any]:
     """Return the configured and the reported capabilities of a program; reported ones take precedence.
     `reported`: what else the program reports while it is running."""
-    peer, state = _tool_peer(call.node, name), call.hub.state
+    peer, state = _tool_peer(call, name), call.hub.state
     dynamic = reports(state).get(peer.name, {})
     now = peer.reporting(dynamic)
     told: dict[str, Any] = {}
-    for instance in instances_of(state, peer.name):
+    for instance in own_instances(state, call.who, peer.name):
         told |= instance.running.details
     return {
         "name": peer.name,
@@ -138,27 +143,44 @@ async def _end(call: Call, name: str, query: EndQuery) -> dict[str, Any]:
     return {"name": name, "exit_code": ended.exit_code, "signal": ended.signal}
 
 
-def _tool_peer(node: Node, name: str) -> Peer:
+def _tool_peer(call: Caller, name: str) -> Peer:
     """Return the peer of a configured or wrapped program.
 
     Raises:
         UnknownPeer: there is no such tool.
     """
-    peer = node.hub.state.peers.get(name)
+    peer = peers_for(call.hub.state, call.who).get(name)
     if peer.kind is not PeerKind.TOOL:
         raise UnknownPeer(name)
     return peer
 
 
-async def _health(node: Node, peer: Peer) -> dict[str, Any]:
+async def _health(call: Caller, peer: Peer) -> dict[str, Any]:
     """Return the result of a program's health check. That of a wrapped program is whether it is running."""
+    node = call.node
     if not node.hub.state.peers.is_announced(peer.name):
-        return await node.programs.health(peer)
+        health = await node.programs.health(peer)
+        return health if _sees_places(call.who) else {**health, "detail": ""}
     how = peer_status(node, peer)
     return {"check": "status", "ok": how.state != "gone", "detail": how.evidence, "version": None}
 
 
+def _sees_places(who: Principal) -> bool:
+    """Return whether the caller sees where programs are: administrators do, and programs on this machine."""
+    return who.is_agent or who.has(ADMIN)
+
+
+def _without_places(tool: dict[str, Any]) -> dict[str, Any]:
+    login = {**tool["login"], "how": ""}
+    return {**tool, "executable": Path(tool["executable"]).name, "path": None, "login": login}
+
+
 async def _tool(call: Caller, peer: Peer) -> dict[str, Any]:
+    found = await _whole_tool(call, peer)
+    return found if _sees_places(call.who) else _without_places(found)
+
+
+async def _whole_tool(call: Caller, peer: Peer) -> dict[str, Any]:
     assert peer.program is not None
     node, state = call.node, call.hub.state
     how = instance_view(node, call.who, peer)

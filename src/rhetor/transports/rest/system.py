@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from rhetor.auth.credentials import is_granted
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS, Login
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import ADMIN
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions import sessions
+from rhetor.hub.turns.caller_limits import turns_of
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.certificate import described
 from rhetor.transports.server.counters import REST
@@ -64,16 +66,26 @@ async def capabilities(call: Call) -> dict[str, Any]:
         "version": call.node.version,
         "doors": ["rest", "sse", "ws", "socketio", "mcp"],
         "features": list(FEATURES),
-        "capabilities": call.hub.state.peers.capabilities(),
+        "capabilities": peers_for(call.hub.state, call.who).capabilities(),
     }
 
 
 async def status(call: Call) -> dict[str, Any]:
+    """Return what the hub is doing. Callers without the scope admin see only what concerns themselves."""
+    whole = await _whole_status(call)
+    if call.who.is_agent or call.who.has(ADMIN):
+        return whole
+    provider = {key: whole["provider"][key] for key in ("name", "model") if key in whole["provider"]}
+    hidden: dict[str, Any] = {"pid": None, "home": None, "sockets": [], "models": [], "provider": provider}
+    return {**whole, **hidden, "running": turns_of(call.hub.state, call.who.subject)}
+
+
+async def _whole_status(call: Call) -> dict[str, Any]:
     state, providers = call.hub.state, call.node.providers
     findings = providers.findings
     if findings and not providers.is_checking:
         _check_models(call)  # a provider may have started in the meantime: the next response shows it
-    counts = await sessions.counted(state, Principal(call.node.owner))
+    counts = await sessions.counted(state, call.who)
     return {
         "version": call.node.version,
         "pid": os.getpid(),
@@ -81,7 +93,7 @@ async def status(call: Call) -> dict[str, Any]:
         "home": call.node.home,
         "sockets": list(call.node.sockets),
         "url": call.node.url,
-        "peers": len(state.peers),
+        "peers": len(peers_for(state, call.who)),
         "sessions": sum(counts.values()),
         "running": state.running,
         "provider": await providers.describe(),

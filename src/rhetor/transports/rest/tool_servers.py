@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from rhetor.domain.principal import ADMIN
 from rhetor.domain.rule_commands import RemoveToolServer
 from rhetor.domain.secrets import masked_arguments, masked_url
 from rhetor.domain.tool_server import ToolServer
@@ -17,10 +18,14 @@ MASK = "(masked)"
 
 
 async def list_servers(call: Call) -> dict[str, Any]:
-    """List the MCP servers of the configuration and those that were added."""
+    """List the MCP servers of the configuration and those that were added. `command`, `url` and `env` are
+    shown only to callers with the scope admin."""
     servers = call.hub.state.tool_servers
     found = {**servers.added, **servers.configured}
-    return {"mcp_servers": [_shape(found[name], name in servers.configured) for name in sorted(found)]}
+    shown = [_shape(found[name], name in servers.configured) for name in sorted(found)]
+    if not (call.who.is_agent or call.who.has(ADMIN)):
+        shown = [{**each, "command": None, "url": None, "env": {}} for each in shown]
+    return {"mcp_servers": shown}
 
 
 async def add(call: Call, body: ToolServerBody) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from starlette.websockets import WebSocket
 from rhetor.codec.jsonrpc import Call
 from rhetor.dialects.peer_socket import Chat, RawView, Stream, Subscribe, TurnView, decode
 from rhetor.domain.event import TurnCompleted
+from rhetor.domain.principal import Principal
 from rhetor.errors import PositionLost
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import resumed
 from rhetor.transports.server.node import Node
@@ -21,7 +23,8 @@ from .rpc import Reply, ReplyScope, serve
 
 async def peer_socket(socket: WebSocket, id: str) -> None:
     here: Node = socket.scope["state"]["node"]
-    here.hub.state.peers.resolve(id)  # an unknown peer is reported before the upgrade
+    who: Principal = socket.scope["state"]["principal"]
+    peers_for(here.hub.state, who).resolve(id)  # an unknown peer is reported before the upgrade
 
     async def answer(connection: SocketConnection) -> None:
         await serve(connection, PeerHandler(connection, id).answer)

@@ -50,10 +50,13 @@ class Certificate(Struct):
 
 
 class HubStatus(Struct):
+    """The status of the hub. Without the scope admin, `pid` and `home` are null, `sockets` and `models` are
+    empty, and `running` counts the caller's own turns."""
+
     version: str
-    pid: int
+    pid: int | None
     started_at: Time
-    home: str
+    home: str | None
     sockets: list[str]
     url: str
     peers: int

@@ -1,0 +1,49 @@
+"""Whose a program is, and which programs a caller can see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rhetor.domain.principal import ADMIN, Principal, agent_subject, is_agent_subject
+from rhetor.hub.active import ProgramInstance
+from rhetor.hub.peers import Peers
+
+from .instances import instances_of
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+
+def person_behind(state: State, subject: str) -> str:
+    """Return who may answer for a caller: the caller, or for a peer's program the person who started it.
+
+    If that program is no longer known, the result is the program, for which nobody answers.
+    """
+    for _ in state.instances:  # a program may have been started for another one
+        instance = next((i for i in state.instances.values() if subject == agent_subject(i.peer.name)), None)
+        if instance is None:
+            break
+        subject = instance.entry.owner
+    return subject
+
+
+def peers_for(state: State, principal: Principal) -> Peers:
+    """Return the peers that the caller can see and address: all but the programs that other callers have
+    wrapped. A peer's program can see those of the person who started it."""
+    if not state.peers.has_wrapped:
+        return state.peers
+    return state.peers.seen_by(person_behind(state, principal.subject))
+
+
+def own_instances(state: State, principal: Principal, peer: str) -> list[ProgramInstance]:
+    """Return the programs of a peer that run for the caller, or for a peer's program that it answers for."""
+    return [each for each in instances_of(state, peer) if is_own(state, principal, each.entry.owner)]
+
+
+def is_own(state: State, principal: Principal, owner: str) -> bool:
+    """Return whether what belongs to `owner` is the caller's, or of a peer's program that it answers for."""
+    if owner == principal.subject or not is_agent_subject(owner):
+        return owner == principal.subject
+    person = person_behind(state, owner)
+    # if nobody answers for it, the administrators of the hub do
+    return person == principal.subject or (is_agent_subject(person) and principal.has(ADMIN))
