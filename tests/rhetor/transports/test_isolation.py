@@ -50,6 +50,7 @@ UPSERTS = {
     ("PUT", "/api/v2/forwards/{source}"),
     ("PUT", "/api/v2/terminals/{name}"),
     ("PUT", "/api/v2/routes/{name}"),
+    ("PUT", "/api/v2/aliases/{name}"),
 }
 
 
@@ -83,6 +84,8 @@ async def belongings(home: Served, folder: Path) -> Ids:
     await ask("PUT", "/api/v2/routes/chain", {"hops": [{"ai": "apollo", "purpose": CANARY}]})
     await ask("PUT", "/api/v2/purposes/apollo", {"text": CANARY})
     await ask("POST", "/api/v2/context/apollo/stage", {"text": CANARY})
+    await ask("PUT", "/api/v2/aliases/ours", {"command": f"apollo {CANARY}"})
+    await ask("POST", "/api/v2/inbox/apollo/new", {"text": CANARY})
     await ask("PUT", "/api/v2/budgets/caller.me", {"usd_per_day": "7"})
     [blob] = await _blob(home)
     terminal = home.hub.state.routing_table.terminals["desk"].stream
@@ -138,6 +141,8 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/tools/": {"name": "box"},
         "/api/ai/socket/groups/": {"name": "reviewers"},
         "/api/ai/socket/": {"id": ids["socket"]},
+        "/api/v2/aliases/": {"name": "ours"},
+        "/api/v2/inbox/": {"peer": "desk", "tray": "new"},
         "/api/v2/forwards/": {"source": "apollo"},
         "/api/v2/terminals/": {"name": "desk"},
         "/api/v2/routes/": {"name": "chain"},
@@ -177,6 +182,8 @@ def _body(row: Route, ids: Ids) -> Any:
         "RouteMessageBody": {"message": "hi"},
         "TextBody": {"text": "mine"},
         "PurposeBody": {"text": "mine"},
+        "AliasBody": {"command": "apollo hi"},
+        "NoteBody": {"text": "mine"},
         "SocketBody": {"ai_name": "box"},
         "GroupBody": {"name": "mine", "members": ["apollo"]},
         "MembersBody": {"members": ["apollo"]},
@@ -260,6 +267,9 @@ async def test_names_of_sessions_shells_and_projects_of_others_are_unknown(tmp_p
             f"/api/v2/sessions/{ids['box']}/events",
         ):
             assert (path, (await home.ask_tcp("GET", path, guest)).status) == (path, 404)
+        for tray in ("", "/new", "/keep"):
+            told = await home.ask_tcp("GET", f"/api/v2/inbox/apollo{tray}", guest)
+            assert (tray, told.status, CANARY in told.text) == (tray, 200, False)
 
 
 async def test_an_idempotency_key_of_another_caller_replays_nothing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rhetor.errors import NameTaken, NotFound, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import ALIAS, place_id
 from rhetor.hub.core.checks import PURPOSE_BYTES, check_content, require_name, require_person
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Row
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def put(state: State, principal: Principal, command: PutAlias) -> Alias:
     check_content(command.command, PURPOSE_BYTES, "the line of an alias")
     if command.description:
         check_content(command.description, PURPOSE_BYTES, "the description")
-    if command.name.lower() in RESERVED or state.peers.has(command.name):
+    if command.name.lower() in RESERVED or peers_for(state, principal).has(command.name):
         raise NameTaken("command" if command.name.lower() in RESERVED else "peer", command.name)
     alias = Alias(principal.subject, command.name, command.command, command.description, state.ids.now())
     _check(alias, await aliases_of(state, principal))

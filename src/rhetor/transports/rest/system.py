@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from rhetor.auth.credentials import is_granted
 from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS, Login
-from rhetor.domain.principal import ADMIN
+from rhetor.domain.principal import ADMIN, Principal
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
