@@ -1,7 +1,9 @@
-"""Removes old events from the log, as the settings in `retention` say.
+"""Removes old sessions and plans that have ended, and old events of the others, as the settings in
+`retention` say.
 
-The messages of conversations, the audit, the rows of the catalog and the sums of usage stay. A reader that
-was at a removed event is told so. Streams in which a turn or a plan runs are left for the next time.
+The messages of conversations that have not ended, the audit, other rows of the catalog and the sums of usage
+stay. A reader that was at a removed event is told so. Streams in which a turn or a plan runs are left for the
+next time.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rhetor.domain import audit
 from rhetor.domain.event import OutputDelta
+
+from .plans import old_streams
 
 if TYPE_CHECKING:
     from .state import State
@@ -53,7 +57,9 @@ async def _shrink(state: State, most: int) -> None:
     if await state.store.size() <= most:
         return
     await _fold(state)
-    oldest, now = await state.store.oldest(), _now(state)
+    now = _now(state)
+    known = [await state.store.oldest(), await old_streams.oldest(state)]
+    oldest = min((at for at in known if at is not None), default=None)
     for step in range(1, STEPS):
         if oldest is None or await state.store.size() <= most:
             break
@@ -76,7 +82,9 @@ async def _fold(state: State) -> None:
 
 
 async def _remove(state: State, before: int, setting: Setting) -> None:
-    """Remove the events from before a time, Unix time in milliseconds."""
+    """Remove what is from before a time, Unix time in milliseconds."""
+    if gone := await old_streams.remove_old(state, before):
+        log.info("old sessions and plans removed", extra={"removed": gone, "setting": setting})
     streams = events = 0
     for stream, first in await state.store.old_events(before):
         if stream == audit.STREAM or stream in state.runners or stream in state.plans:

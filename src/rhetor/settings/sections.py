@@ -264,8 +264,8 @@ class CheckpointSettings(Section, frozen=True):
 
 
 class RetentionSettings(Section, frozen=True):
-    """Events that are removed from the log: those older than `max_age_days`, and the oldest ones if the
-    database takes more than `max_bytes`. Without these settings, all are kept."""
+    """What is removed: events, and sessions and plans that have ended, older than `max_age_days`, and the
+    oldest ones if the database takes more than `max_bytes`. Without these settings, all are kept."""
 
     max_age_days: Annotated[float, Meta(gt=0)] | None = None
     max_bytes: Count | None = None

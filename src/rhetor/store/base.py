@@ -427,6 +427,19 @@ class Store(Log, Catalog, Protocol):
         """
         ...
 
+    async def forget(
+        self, stream: str, *, drop: Sequence[tuple[str, str]] = (), expects: Sequence[Expect] = ()
+    ) -> bool:
+        """Remove a stream with all its incarnations, events and messages, and drop the rows. Return False,
+        and change nothing, if another stream continues from it. Followers are woken, and find no stream.
+
+        Raises:
+            NotFound: the stream does not exist.
+            StateConflict: a condition in `expects` is not met.
+            StoreRefused: the store cannot write now; nothing was changed.
+        """
+        ...
+
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
         """Return the streams that begin with events from before a time, Unix time in milliseconds. With each
         comes the number of the first event that is not from before it, or the next number if all are."""

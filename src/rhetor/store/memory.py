@@ -132,6 +132,24 @@ class MemoryStore:
         self._require(stream).truncate(before)
         self._wakeups.wake(stream)
 
+    async def forget(
+        self, stream: str, *, drop: Sequence[tuple[str, str]] = (), expects: Sequence[Expect] = ()
+    ) -> bool:
+        self._require_open()
+        self._require(stream)
+        dropping = Append(stream, self._clock(), [], expects=expects, drop=drop)
+        admit(dropping, self)
+        own = {epoch for epoch, incarnation in self._epochs.items() if incarnation.stream == stream}
+        others = (each for each in self._epochs.values() if each.stream != stream)
+        if any(each.base is not None and each.base[1].epoch in own for each in others):
+            return False
+        for epoch in own:
+            del self._epochs[epoch]
+        del self._streams[stream]
+        self._put_rows(dropping)
+        self._wakeups.wake(stream)
+        return True
+
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
         found = []
         for stream, incarnation in self._streams.items():

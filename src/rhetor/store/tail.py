@@ -123,6 +123,11 @@ class Tail:
         self.size += run.size
         self._shrink()
 
+    def forget(self, stream: str) -> None:
+        """Forget a stream that does not exist any more."""
+        if (run := self._runs.pop(stream, None)) is not None:
+            self.size -= run.size
+
     def forget_unused(self, seconds: float) -> int:
         """Forget the streams that were neither changed nor read for so long. Return how many bytes they
         took."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND = "blob"
+MANY = 100_000
 IN_SESSION = "session-blob"  # of the rows that say in which session a blob is, for those it is shared with
 
 
@@ -88,6 +89,13 @@ async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
     if row is None:
         raise NotFound(KIND, blob_id)
     return Blob(msgspec.json.decode(row.doc)["media_type"], await state.blobs.read(blob_id))
+
+
+async def is_elsewhere(state: State, place: Row) -> bool:
+    """Return whether the blob of a row that says in which session it is, is in another session, too."""
+    end = "/" + place.id.rpartition("/")[2]
+    places = await state.store.find(IN_SESSION, owner=place.owner, limit=MANY)
+    return any(each.id.endswith(end) and each.id != place.id for each in places)
 
 
 async def sweep(state: State) -> int:

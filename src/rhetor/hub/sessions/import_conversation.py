@@ -34,7 +34,7 @@ BATCH_DRAFTS = 500
 MOST_TURNS = 1_000_000  # of one session
 CLOCK_SKEW_MS = 5_000  # a message may be this much older in the file than in the log
 TITLE = 80
-_KIND = "conversation"
+KIND = "conversation"
 
 
 async def known_sessions(state: State) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Conversation:
     async def _session(self) -> Session | None:
         """Return the session that an earlier import opened, or in which the hub ran the conversation."""
         store = self._state.store
-        link = await store.get(_KIND, self._key)
+        link = await store.get(KIND, self._key)
         id = link.parent if link else self._known_sessions.get(self._key)
         row = await store.get("session", id) if id else None
         return session_of(row) if row and row.owner == self._principal.subject else None
@@ -182,7 +182,7 @@ class Conversation:
 
     def _link(self, session: Session) -> Row:
         owner = self._principal.subject
-        return Row(_KIND, self._key, "kept", b"{}", owner=owner, parent=session.id, at=session.created_at)
+        return Row(KIND, self._key, "kept", b"{}", owner=owner, parent=session.id, at=session.created_at)
 
     def _turn_of(self, session: Session, passage: Passage, head: int) -> tuple[list[Draft], TurnRow]:
         """Return the events and the row of a passage's turn, the same as those of a turn that ran in the hub.

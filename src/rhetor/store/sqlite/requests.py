@@ -48,7 +48,15 @@ class ForgetKeys(Struct, frozen=True, gc=False):
     retired: frozenset[bytes]
 
 
-Request = Append | Fold | Truncate | Sweep | Renew | ForgetKeys
+class ForgetStream(Struct, frozen=True, gc=False):
+    """Remove a stream and drop the rows that `dropping` names, if its conditions are met. The answer is False
+    if another stream continues from it."""
+
+    stream: str
+    dropping: Append
+
+
+Request = Append | Fold | Truncate | Sweep | ForgetStream | Renew | ForgetKeys
 
 
 class Landed(Struct, frozen=True, gc=False):

@@ -50,7 +50,7 @@ from .converting import settle
 from .epochs import begin_new_epochs
 from .file import Ownership, finish, prepare, translated
 from .readers import Readers, T
-from .requests import Fold, ForgetKeys, Landed, Renew, Request, Sweep, Truncate
+from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sweep, Truncate
 from .resealing import Place, Step
 from .salvage import finish_interrupted, salvage
 from .sealed import Sealing, keys_in_use
@@ -187,6 +187,16 @@ class SqliteStore:
         # continues.
         while await self._submit(Sweep(stream)):
             pass
+
+    async def forget(
+        self, stream: str, *, drop: Sequence[tuple[str, str]] = (), expects: Sequence[Expect] = ()
+    ) -> bool:
+        dropping = Append(stream, self._clock(), [], expects=expects, drop=drop)
+        removed: bool = await self._submit(ForgetStream(stream, dropping))
+        if removed:
+            self._tail.forget(stream)
+            self._wakeups.wake(stream)
+        return removed
 
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
         return await self._read(partial(queries.old_events, before=before))

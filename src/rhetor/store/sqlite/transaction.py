@@ -20,7 +20,7 @@ from rhetor.store.commit import Append, added, admit
 from rhetor.store.messages import said
 
 from .incarnation import Incarnation, incarnation_of, present
-from .requests import Fold, ForgetKeys, Landed, Renew, Request, Sweep, Truncate
+from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sweep, Truncate
 from .resealing import Pass
 from .sealed import Sealing, note_keys
 
@@ -33,8 +33,8 @@ class Transaction:
     """Checks and collects the requests of a batch between BEGIN and COMMIT.
 
     `known`: incarnations as of the last transaction. When this transaction is committed, the writer remembers
-    `touched` (the incarnations that it changed), `text_id` (of the next text) and `version` (of the rows that
-    were written last). `sealing`: seals what is written.
+    `touched` (the incarnations that it changed), `forgotten` (the streams that it removed), `text_id` (of the
+    next text) and `version` (of the rows that were written last). `sealing`: seals what is written.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Transaction:
         self.text_id = text_id
         self.version = version
         self.touched: dict[str, Incarnation] = {}
+        self.forgotten: set[str] = set()
 
     def apply(self, request: Request) -> Landed:
         """Check a request, and prepare what it writes.
@@ -84,6 +85,8 @@ class Transaction:
                 forgotten = [(key,) for key in retired]
                 self._connection.executemany("DELETE FROM seals WHERE key = ?", forgotten)
                 return Landed(None)
+            case ForgetStream(stream, dropping):
+                return self._forget(self._require(stream).stream, dropping)
 
     def write(self) -> None:
         """Write everything that was accepted."""
@@ -262,16 +265,39 @@ class Transaction:
         self._connection.execute("DELETE FROM events WHERE inc = ? AND seq < ?", (present.id, end))
         return Landed(end < present.earliest)
 
+    def _forget(self, stream: str, dropping: Append) -> Landed:
+        admit(dropping, self)
+        self._write_events()
+        self._write_texts()
+        own = "(SELECT id FROM incarnations WHERE stream = ?)"
+        continued = f"SELECT 1 FROM incarnations WHERE base IN {own} AND stream <> ? LIMIT 1"
+        if self._connection.execute(continued, (stream, stream)).fetchone():
+            return Landed(False)
+        if not self._words_are_elsewhere:
+            unindexed = f"SELECT 'delete', id, content FROM texts WHERE inc IN {own}"
+            self._connection.execute(f"INSERT INTO words (words, rowid, content) {unindexed}", (stream,))
+        for table in ("texts", "events"):
+            self._connection.execute(f"DELETE FROM {table} WHERE inc IN {own}", (stream,))
+        self._connection.execute("DELETE FROM incarnations WHERE stream = ?", (stream,))
+        self._put_rows(dropping)
+        self.touched.pop(stream, None)
+        self.forgotten.add(stream)
+        return Landed(True)
+
     def _write_events(self) -> None:
         insert(self._connection, "INSERT INTO events (inc, seq, at, type, turn_id, step, data)", self._events)
         self._events = []
 
     def _write_texts(self) -> None:
         insert(self._connection, "INSERT INTO texts (id, inc, seq, turn_id, role, content, at)", self._texts)
-        if self._sealing.may_be_sealed:  # no index of words may be on the disk
-            return
-        words = [(text[0], text[5]) for text in self._texts]
+        words = [] if self._words_are_elsewhere else [(text[0], text[5]) for text in self._texts]
         insert(self._connection, "INSERT INTO words (rowid, content)", words)
+        self._texts = []
+
+    @property
+    def _words_are_elsewhere(self) -> bool:
+        """Whether no index of words may be on the disk."""
+        return self._sealing.may_be_sealed
 
     def _write_keys(self) -> None:
         insert(
@@ -328,7 +354,8 @@ class Transaction:
         self._connection.execute("UPDATE meta SET value = ? WHERE key = 'version'", (self.version,))
 
     def _find(self, stream: str) -> Incarnation | None:
-        return self.touched.get(stream) or self._known.get(stream) or present(self._connection, stream)
+        known = None if stream in self.forgotten else self._known.get(stream)
+        return self.touched.get(stream) or known or present(self._connection, stream)
 
     def _require(self, stream: str) -> Incarnation:
         found = self._find(stream)

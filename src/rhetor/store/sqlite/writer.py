@@ -152,6 +152,8 @@ class Writer:
         )
         outcomes = [_apply(transaction, request) for request in requests]
         transaction.write()
+        if transaction.forgotten:  # the witness must not remember an event that is gone
+            self._witness.note(self._version, ("", "", 0))
         connection.execute("COMMIT")
         self._remember(transaction)
         return outcomes
@@ -160,6 +162,8 @@ class Writer:
         self._sealing.note()
         if len(self._known) > KNOWN_STREAMS:
             self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
+        for stream in transaction.forgotten:
+            self._known.pop(stream, None)
         self._known.update(transaction.touched)
         self._text_id = transaction.text_id
         self._version = transaction.version
@@ -201,7 +205,7 @@ class Writer:
         connection = self._connect()
         self._known.clear()
         (last,) = connection.execute("SELECT max(id) FROM texts").fetchone()
-        self._text_id = (last or 0) + 1
+        self._text_id = max(self._text_id, (last or 0) + 1)  # the last texts may have been removed
         (self._version,) = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
         self._connection = connection
         return connection
