@@ -166,6 +166,11 @@ def _restore(arguments: argparse.Namespace) -> int:
     finally:
         home.release()
     _warn_of(done.missing)
+    if done.lost:
+        sys.stderr.write(
+            f"rhetor: not restored, because a plain backup has no keys: {', '.join(done.lost)}; a backup "
+            "made with --seal has them\n"
+        )
     made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(done.header.at / 1000))
     kept = f"; what it replaced is in {done.aside}" if done.aside else ""
     sys.stdout.write(f"restored the state of {made}{kept}\n")

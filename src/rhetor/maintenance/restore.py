@@ -7,7 +7,8 @@ so, and the files change places. If this is interrupted, the next start of the h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -29,17 +30,19 @@ from rhetor.store.sqlite.store import SqliteStore
 
 from .archive import DATABASE, Extracted, Header, InvalidBackup, extract
 from .folders import fsync, temporary
+from .lost_credentials import drop_lost_credentials
 from .progress import Progress
 from .replacing import READY, finish, unused_stamp
 
 
 class Restored(Struct, frozen=True):
     """A restored backup. `aside`: the folder with what it replaced; None if there was nothing. `missing`: the
-    files that were missing already when it was made."""
+    files that were missing already when it was made. `lost`: credentials that cannot be opened here."""
 
     header: Header
     missing: tuple[str, ...]
     aside: Path | None
+    lost: Sequence[str] = ()
 
 
 def restore(
@@ -65,13 +68,14 @@ def restore(
         with file.open("rb") as source:
             extracted = extract(file, _opened(file, source, passphrase), folder, progress.add)
         with _ring(home, folder, extracted, setting) as ring:
+            lost = _drop_lost_credentials(file, folder / DATABASE, ring)
             _begin(file, folder / DATABASE, ring)
         for path in [*folder.rglob("*"), folder]:
             fsync(path)
         ready = home / READY.format(unused_stamp(home))
         folder.rename(ready)
         fsync(home)
-    return Restored(extracted.header, tuple(extracted.contents.missing), finish(home))
+    return Restored(extracted.header, tuple(extracted.contents.missing), finish(home), lost)
 
 
 def _opened(file: Path, source: IO[bytes], passphrase: Callable[[], str] | None) -> IO[bytes]:
@@ -101,6 +105,13 @@ def _ring(home: Path, folder: Path, extracted: Extracted, setting: str) -> Itera
     finally:
         for path in (lent, folder / f"{NAME}.lock"):
             path.unlink(missing_ok=True)
+
+
+def _drop_lost_credentials(file: Path, database: Path, ring: Ring) -> Sequence[str]:
+    try:
+        return drop_lost_credentials(database, ring)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise InvalidBackup(f"the database in {file} is damaged: {error}") from error
 
 
 def _begin(file: Path, database: Path, ring: Ring) -> None:
