@@ -1,4 +1,4 @@
-"""A plain backup has no keys: its credentials can be opened only where they were stored, the rest everywhere."""
+"""A plain backup has no keys: its credentials can be opened only where they were stored."""
 
 from __future__ import annotations
 
