@@ -64,7 +64,15 @@ def _list(words: "list[str]") -> int:
     found = _ask_for(hub, tool) if "--all" in options else _open_sessions(hub, tool)
     if plain or "--json" in options:
         return print_json(found)
-    return print_line(_table(found) if found else "No sessions")
+    return print_line(_table(found, _own_subject(hub, found)) if found else "No sessions")
+
+
+def _own_subject(hub: Hub, found: "list[Session]") -> "str | None":
+    """Return who the caller is, if the list has sessions of several owners."""
+    if len({session["owner"] for session in found}) < 2:
+        return None
+    subject: str = hub.ask("GET", "/api/v2/whoami")["subject"]
+    return subject
 
 
 def _ask_for(hub: Hub, tool: "str | None", state: "str | None" = None) -> "list[Session]":
@@ -80,14 +88,15 @@ def _open_sessions(hub: Hub, tool: "str | None") -> "list[Session]":
     return sorted(found, key=lambda session: str(session["used_at"]), reverse=True)
 
 
-def _table(found: "list[Session]") -> str:
+def _table(found: "list[Session]", own: "str | None") -> str:
     from aish.render import local_time, one_line, table
 
     rows = [["NAME", "TOOL", "STATE", "USED", "ID", "ABOUT"]]
     for one in found:
         used = local_time(one["used_at"], seconds=False)
         state = one["state"] if one["started"] else f"{one['state']}, no message yet"
-        cells = (one["name"] or "", one["specialist_id"], state, used, one["id"], about(one))
+        shared = f"shared by {one['owner']}  " if own not in (None, one["owner"]) else ""
+        cells = (one["name"] or "", one["specialist_id"], state, used, one["id"], shared + about(one))
         rows.append([one_line(cell) for cell in cells])
     return table(rows)
 

@@ -265,3 +265,17 @@ async def test_taking_a_share_back_ends_the_streams_that_are_open(tmp_path: Path
             assert (await _call(many, "subscribe", subscription="s", stream=session))["data"][
                 "code"
             ] == "not_found"
+
+
+async def test_in_a_shared_session_with_the_hub_itself_everybody_asks_for_themselves(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        guest = await caller(home)
+        secret = await _opened(home, name="secret")
+        session = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "hub:rhetor"})).json["id"]
+        await _share(home, session, SEND)
+        path, said = f"/api/v2/sessions/{session}/message", {"message": "sessions"}
+        assert secret in (await home.ask("POST", path, said)).json["response"]
+        answer = await home.ask_tcp("POST", path, guest, json=said)
+        assert (answer.status, secret in answer.text) == (200, False)
+        page = (await home.ask_tcp("GET", "/", guest)).text
+        assert (f"<td>{session}</td>" in page, "<td>me</td>" in page) == (True, True)

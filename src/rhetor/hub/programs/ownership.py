@@ -19,6 +19,8 @@ def person_behind(state: State, subject: str) -> str:
 
     If that program is no longer known, the result is the program, for which nobody answers.
     """
+    if not is_agent_subject(subject):
+        return subject
     for _ in state.instances:  # a program may have been started for another one
         instance = next((i for i in state.instances.values() if subject == agent_subject(i.peer.name)), None)
         if instance is None:

@@ -29,7 +29,7 @@ async def front(call: Call) -> Response:
     body = (
         f"<h1>rhetor {escape(call.node.version)}</h1>"
         f"<h2>Peers</h2>{_table(peers, ('id', 'kind', 'status', 'description'))}"
-        f"<h2>Sessions</h2>{_table(sessions, ('id', 'specialist_id', 'name', 'state', 'used_at'))}"
+        f"<h2>Sessions</h2>{_table(sessions, ('id', 'specialist_id', 'name', 'owner', 'state', 'used_at'))}"
     )
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>rhetor</title>'
