@@ -123,6 +123,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
 
     state = node.hub.state
     node.access_tokens = AccessTokens(state.identities, partial(load_keys, state.identities, state.store))
+    state.identities.hub_token = tokens.digest
     node.verifier = Verifier(tokens, node.owner, node.access_tokens, issuers=node.issuers)
     node.attempts.noted = node.note_attempt
     return Gate(

@@ -125,7 +125,7 @@ class AccessTokens:
         """Return why a verified token is no longer valid; None if it still is."""
         if access.ends <= self._elapsed():
             return LoginExpired(EXPIRED)
-        if access.grant.id not in self._identities.grants:
+        if not self._identities.holds(access.grant.id):
             return Unauthenticated("the token was revoked; get a new one")
         if self._key(access.kid) is None:
             return Unauthenticated("the key that signed the token was replaced; get a new token")
@@ -142,7 +142,11 @@ class AccessTokens:
     def has(self, grant: Grant) -> bool:
         """Return whether a grant is still valid. It may have been extended since."""
         found = self._identities.grants.get(grant.id)
-        return found is not None and found.expires > self._clock() * 1000
+        return (
+            found is not None
+            and found.expires > self._clock() * 1000
+            and not self._identities.is_orphan(found)
+        )
 
     def grant_of(self, token: str) -> Grant | None:
         """Return the grant of a token, which may have expired; None if it is not a token of this hub."""

@@ -3,6 +3,7 @@ at once."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
 import os
@@ -29,6 +30,7 @@ class TokenFile:
         self._path = path
         self._changed = changed
         self._token: str | None = load_token(path)
+        self._digest = _digest(self._token)
         self._seen = _signature(path)
         self._generation = 0
 
@@ -36,6 +38,11 @@ class TokenFile:
     def current(self) -> str | None:
         """The valid token; None if there is none."""
         return self._token
+
+    def digest(self) -> str:
+        """Return a digest of the valid token; empty if there is none."""
+        self._look()
+        return self._digest
 
     @property
     def generation(self) -> int:
@@ -55,7 +62,7 @@ class TokenFile:
         self._seen = seen
         found = self._found()
         if found != self._token:
-            self._token = found
+            self._token, self._digest = found, _digest(found)
             self._generation += 1
             log.info("token changed", extra={"usable": found is not None})
             self._changed()
@@ -66,6 +73,10 @@ class TokenFile:
         except (InvalidSettings, OSError, UnicodeDecodeError) as error:
             log.error("invalid token file", extra={"reason": str(error)})
             return None
+
+
+def _digest(token: str | None) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:32] if token is not None else ""
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

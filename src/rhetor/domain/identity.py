@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 ACCESS_SECONDS = 600  # the life of an access token, unless an administrator asks for another
@@ -33,7 +35,8 @@ class Grant(Struct, frozen=True, gc=False):
 
     `scopes`: sorted. `at` and `expires`: Unix times in milliseconds. `seconds`: the life of its access
     tokens. `kid`: the key of its only token; empty if it has refresh tokens. `parent`: the grant with whose
-    token it was requested; it ends with that grant.
+    token it was requested, or `hub` and the digest of the hub's token; it ends with that. Empty if the owner
+    requested it on the Unix socket.
     """
 
     id: str
@@ -57,15 +60,30 @@ class Grant(Struct, frozen=True, gc=False):
         return f"{JWT} {self.label}"
 
 
+HUB = "hub "  # begins the `parent` of a grant that was requested with the hub's token
+
+
 class Identities:
     """The grants and signing keys that are valid now, by their ids. They are in memory, because every new
     token is checked against them; the catalog has the same rows. The keys are read when they are first
-    needed: opening them would make the start of the hub slower."""
+    needed: opening them would make the start of the hub slower. `hub_token` returns the digest of the hub's
+    token, which may change at any time; empty if there is none."""
 
     def __init__(self) -> None:
         self.has_keys = False
+        self.hub_token: Callable[[], str] = str
         self.keys: dict[str, SigningKey] = {}
         self.grants: dict[str, Grant] = {}
+
+    def holds(self, id: str) -> bool:
+        """Return whether a grant has not been revoked, nor the hub's token replaced with which it was
+        requested."""
+        grant = self.grants.get(id)
+        return grant is not None and not self.is_orphan(grant)
+
+    def is_orphan(self, grant: Grant) -> bool:
+        """Return whether the hub's token with which the grant was requested has been replaced."""
+        return grant.parent.startswith(HUB) and grant.parent != HUB + self.hub_token()
 
     @property
     def signing(self) -> SigningKey | None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from rhetor.domain.identity import (
     ACCESS_SECONDS,
     COOKIE,
+    HUB,
     ISSUED_SECONDS,
     MOST_SECONDS,
     OIDC,
@@ -91,7 +92,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
             seconds,
             command.name,
             key.kid if command.name is not None else "",
-            parent.id if parent is not None else "",
+            _origin(state, principal, parent),
         )
         issued = Issued(grant, "" if command.name is not None else new_refresh_token())
         rows = [grant_row(grant)]
@@ -150,10 +151,11 @@ async def end(state: State, grants: Sequence[Grant]) -> None:
 
 
 async def sweep(state: State) -> None:
-    """Remove the grants that have expired. The caller holds `LOCK`."""
-    now = state.ids.now()
-    if expired := [grant for grant in state.identities.grants.values() if grant.expires <= now]:
-        await end(state, expired)
+    """Remove the grants that have expired, or whose token of the hub was replaced. The caller holds
+    `LOCK`."""
+    now, known = state.ids.now(), state.identities
+    if ended := [each for each in known.grants.values() if each.expires <= now or known.is_orphan(each)]:
+        await end(state, ended)
 
 
 def new_refresh_token() -> str:
@@ -162,6 +164,13 @@ def new_refresh_token() -> str:
 
 def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _origin(state: State, principal: Principal, parent: Grant | None) -> str:
+    """Return with what a grant ends: the grant or the hub's token with which it is requested."""
+    if parent is not None:
+        return parent.id
+    return "" if principal.local else HUB + state.identities.hub_token()
 
 
 def _scopes(principal: Principal, wanted: tuple[str, ...] | None) -> tuple[str, ...]:

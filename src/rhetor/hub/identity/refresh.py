@@ -67,7 +67,7 @@ async def _refreshed(state: State, digest: str, arrived: int, is_alone: bool) ->
     row = await state.store.get(REFRESH_TOKEN, digest)
     grant = state.identities.grants.get(row.parent) if row is not None else None
     now = state.ids.now()
-    if row is None or grant is None or grant.expires <= now:
+    if row is None or grant is None or grant.expires <= now or state.identities.is_orphan(grant):
         raise InvalidGrant(INVALID)
     if row.state == USED:
         if not is_alone or row.at >= arrived:

@@ -84,8 +84,9 @@ async def issue(call: Call, body: NamedTokenBody) -> Response:
 
 async def list_tokens(call: Call) -> dict[str, Any]:
     """List the tokens that are valid now, oldest first."""
-    now, grants = call.hub.state.ids.now(), call.hub.state.identities.grants.values()
-    return {"tokens": [_shape(grant) for grant in grants if grant.expires > now]}
+    now, known = call.hub.state.ids.now(), call.hub.state.identities
+    grants = [each for each in known.grants.values() if each.expires > now and known.holds(each.id)]
+    return {"tokens": [_shape(grant) for grant in grants]}
 
 
 async def revoke_named(call: Call, name: str) -> dict[str, str]:

@@ -81,6 +81,7 @@ async def test_forged_tokens_are_rejected_by_socketio(tmp_path: Path) -> None:
         assert opened == []
 
 
+@pytest.mark.long
 async def test_forged_tokens_are_counted_as_invalid_ones(tmp_path: Path) -> None:
     async with forging(tmp_path) as (home, forger):
         home.node.attempts.per_minute = 5

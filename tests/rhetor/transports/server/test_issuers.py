@@ -68,6 +68,7 @@ async def test_its_tokens_open_the_hub_with_the_scopes_of_its_entry(tmp_path: Pa
         assert oidc.asked == ["/.well-known/openid-configuration", "/keys"]
 
 
+@pytest.mark.long
 async def test_forged_tokens_of_an_issuer_are_rejected(tmp_path: Path) -> None:
     async with accepting(tmp_path) as (home, oidc):
         own, weak = ECKey.generate_key("P-256"), rsa_key(1024)
@@ -202,12 +203,14 @@ async def test_an_unusable_answer_of_the_issuer_is_rejected(tmp_path: Path, path
         assert "/elsewhere" not in oidc.asked
 
 
+@pytest.mark.long
 async def test_an_issuer_in_a_private_network_needs_the_setting(tmp_path: Path) -> None:
     async with accepting(tmp_path, allow_private=False) as (home, oidc):
         assert (await ask(home, oidc.token("ES256", "ec"))).status == 503
         assert oidc.asked == []
 
 
+@pytest.mark.long
 async def test_the_keys_may_be_at_a_configured_url(tmp_path: Path) -> None:
     async with accepting(tmp_path) as (home, oidc):
         assert home.node.issuers is not None
@@ -229,6 +232,7 @@ async def test_a_removed_issuer_ends_its_connections(tmp_path: Path) -> None:
         assert not await opens(home, token)
 
 
+@pytest.mark.long
 async def test_the_hub_issues_no_tokens_to_callers_of_an_issuer(tmp_path: Path) -> None:
     async with accepting(tmp_path) as (home, oidc):
         anna = bearer(oidc.token("ES256", "ec"))

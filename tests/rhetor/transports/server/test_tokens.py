@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rhetor.auth.access_tokens import elapsed_seconds
+from rhetor.auth.tokens import rotate_token
 from rhetor.domain.identity import ISSUED_SECONDS, OVERLAP_SECONDS
 from rhetor.sealing.ring import Ring
 from rhetor.store.sqlite.store import SqliteStore
@@ -64,6 +65,7 @@ async def test_an_expired_token_ends_its_connections_on_every_api() -> None:
         assert await talker.engine.closed() == closed
 
 
+@pytest.mark.long
 async def test_tokens_survive_the_hub_and_revoked_ones_do_not(tmp_path: Path) -> None:
     async with _stored(tmp_path) as home:
         kept, revoked = await issue(home, "kept", "read"), await issue(home, "revoked", "read")
@@ -169,6 +171,26 @@ async def test_tokens_that_were_requested_with_a_token_end_with_it(tmp_path: Pat
         for tokens in (second, third):
             assert not await opens(home, tokens["access_token"])
             assert (await refresh(home, tokens["refresh_token"])).status == 401
+
+
+@pytest.mark.long
+async def test_tokens_that_were_requested_with_the_hubs_token_end_when_it_is_replaced(tmp_path: Path) -> None:
+    async with _stored(tmp_path) as home:
+        named = await issue(home, "named", "read")
+        leaked, again = await login(home), await login(home, ttl=86_400, subject="other")
+        local = (await home.ask("POST", "/api/auth/token", {"scopes": ["read"]})).json
+        assert await opens(home, again["access_token"])
+        rotate_token(tmp_path / "token")
+        for tokens in (leaked, again):
+            assert not await opens(home, tokens["access_token"])
+            assert (await refresh(home, tokens["refresh_token"])).status == 401
+        assert [await opens(home, token) for token in (named, local["access_token"])] == [True, True]
+        await issue(home, "next", "read")  # removes what has ended
+    async with _stored(tmp_path) as home:
+        assert not await opens(home, again["access_token"])
+        assert (await refresh(home, local["refresh_token"])).status == 200
+        names = [each["name"] for each in (await home.ask("GET", "/api/v2/tokens")).json["tokens"]]
+        assert (len(names), {"named", "next"} - {*names}) == (3, set())
 
 
 async def test_a_login_in_a_browser_passes_on_no_more_than_its_token(tmp_path: Path) -> None:
