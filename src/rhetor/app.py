@@ -15,9 +15,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses, own_names
+from rhetor.auth.agent_keys import KeysOfPrograms
 from rhetor.auth.issuers import Issuers
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
@@ -27,6 +29,7 @@ from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
 from rhetor.data_keys import DataKeys
 from rhetor.domain.principal import Principal
+from rhetor.domain.program_keys import HOME, URL, ProgramKeys
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
@@ -124,7 +127,8 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
     state = node.hub.state
     node.access_tokens = AccessTokens(state.identities, partial(load_keys, state.identities, state.store))
     state.identities.hub_token = tokens.digest
-    node.verifier = Verifier(tokens, node.owner, node.access_tokens, issuers=node.issuers)
+    keys = KeysOfPrograms(state.program_keys)
+    node.verifier = Verifier(tokens, node.owner, node.access_tokens, keys, issuers=node.issuers)
     node.attempts.noted = node.note_attempt
     return Gate(
         Router(TABLE, node),
@@ -172,8 +176,11 @@ async def serve(start: Start) -> None:
         own_socket = start.home.socket.stat()
         ring = Ring(start.home.folder, settings.encryption.key)
         spools = SpoolKeys(ring, active=settings.encryption.at_rest)
-        made = configure(settings, start.home, start.environment, start.secrets, spools=spools)
-        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring))
+        port = tcp.getsockname()[1]
+        place = {HOME: str(start.home.folder), URL: _url_of(settings.hub, port, certificate)}
+        keys = ProgramKeys(start.secrets, place)
+        made = configure(settings, start.home, start.environment, start.secrets, spools=spools, keys=keys)
+        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring, keys))
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
 
@@ -186,7 +193,7 @@ async def serve(start: Start) -> None:
         tokens = TokenFile(start.home.folder / "token", changed)
         start.secrets.add(filter(None, [tokens.current]))
         app = gated(node, tokens, start.mark)
-        _name(node, tcp.getsockname()[1], start, settings.hub, certificate)
+        _name(node, port, start, settings.hub, certificate)
         server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
@@ -219,7 +226,9 @@ async def serve(start: Start) -> None:
 
 
 @asynccontextmanager
-async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
+async def _hub(
+    start: Start, made: Configured, ring: Ring, keys: ProgramKeys
+) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
         Path(start.home.folder) / "hub.db",
@@ -258,6 +267,7 @@ async def _hub(start: Start, made: Configured, ring: Ring) -> AsyncIterator[tupl
             servers=made.servers,
             files=files,
             budgets=made.budgets,
+            program_keys=keys,
         ) as hub:
             data_keys.background = hub.state.background
             hub.state.background.start(data_keys.resume(), "seal again")
@@ -318,12 +328,18 @@ def _certificate(hub: HubSettings) -> Certificate | None:
     return Certificate(files) if files else None
 
 
+def _url_of(hub: HubSettings, port: int, certificate: Certificate | None) -> str:
+    """Return the URL of the TCP listener."""
+    name, _ = own_names(hub.host, certificate.names if certificate else (), "")
+    return f"{'https' if certificate else 'http'}://{name}:{port}"
+
+
 def _name(node: Node, port: int, start: Start, hub: HubSettings, certificate: Certificate | None) -> None:
     """Set the hub's addresses; its port is known now."""
     names = certificate.names if certificate else ()
     name, console = own_names(hub.host, names, f"{secrets.token_hex(8)}.localhost")
-    scheme = "https" if certificate else "http"
-    node.url, node.console = f"{scheme}://{name}:{port}", f"{scheme}://{console}:{port}"
+    node.url = _url_of(hub, port, certificate)
+    node.console = f"{urlsplit(node.url).scheme}://{console}:{port}"
     node.sockets = (f"unix:{start.home.socket}", node.url)
     node.addresses = Addresses(
         port, console, hub.allowed_hosts, hub.allowed_origins, tls=bool(certificate), names=(name, *names)

@@ -49,7 +49,7 @@ class JsonLines(logging.Formatter):
     def __init__(self, secrets: Secrets | None = None, *, quotes: bool = True) -> None:
         """`quotes`: whether lines may quote what was said."""
         super().__init__()
-        self._secrets = secrets or Secrets()
+        self._secrets = Secrets() if secrets is None else secrets
         self._quotes = quotes
 
     def format(self, record: logging.LogRecord) -> str:

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from rhetor.domain.program_keys import KEY
+from rhetor.domain.secrets import KEY_PREFIX
 from rhetor.home import Home, accepts_connections
 
 if TYPE_CHECKING:
@@ -52,6 +54,13 @@ async def _serve(home: Home) -> int:
     return 0
 
 
+def _own_key() -> dict[str, str]:
+    """Return the header with the key of the peer whose program this process belongs to, if it has one."""
+    key = os.environ.get(KEY, "")
+    is_key = key.startswith(KEY_PREFIX) and key.isascii() and key.isprintable()
+    return {"Authorization": f"Bearer {key}"} if is_key else {}
+
+
 class Bridge:
     """The connection to the hub. `opening`: the client's first messages, which a new connection needs too."""
 
@@ -78,7 +87,8 @@ class Bridge:
         await asyncio.to_thread(_start, self._home)
         try:
             path, uri = str(self._home.socket), "ws://localhost/ws/mcp"
-            self._socket = await unix_connect(path, uri, max_size=None, compression=None)
+            options: dict[str, Any] = {"max_size": None, "compression": None}
+            self._socket = await unix_connect(path, uri, additional_headers=_own_key(), **options)
         except (OSError, WebSocketException) as error:
             raise NoHub(f"no hub answers on {self._home.socket}: {error}") from error
         for text in self._opening:

@@ -102,7 +102,8 @@ class Reloading:
         """Return what the settings define, after their providers were asked for the models that they name."""
         assert self.node is not None
         secrets, added = self.node.hub.state.secrets, self._made.servers.added
-        new = configure(settings, self._home, self._environment, secrets, added, self._made.spools)
+        keys = self.node.hub.state.program_keys
+        new = configure(settings, self._home, self._environment, secrets, added, self._made.spools, keys)
         try:
             # a shell may have sent other variables since the hub started
             new.access.take_over(self._made.access.environment)

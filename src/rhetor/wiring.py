@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from rhetor.auth.issuer_keys import IssuerEntry
 from rhetor.domain.budget import Budget
 from rhetor.domain.peer import Peer
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.agents.protocols import PROTOCOLS
@@ -69,22 +70,24 @@ def configure(
     secrets: Secrets | None = None,
     added: dict[str, ToolServer] | None = None,
     spools: SpoolKeys | None = None,
+    keys: ProgramKeys | None = None,
 ) -> Configured:
     """Return what the settings define, and add their secrets to `secrets`. `added`: the MCP servers that were
-    added at run time. `spools`: the keys of what programs print.
+    added at run time. `spools`: the keys of what programs print. `keys`: with which programs call the hub.
 
     Raises:
         InvalidSettings: the settings contradict each other.
     """
-    secrets = secrets or Secrets()
+    secrets = Secrets() if secrets is None else secrets
     secrets.add(_secrets_of(settings, environment))
     peers = peers_of(settings)
     budgets = budgets_of(settings, peers)
     programs = ConfiguredPrograms(tools_of(settings), environment)
     hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets, keys=spools)
-    agents = _agent_models(settings, home, peers, programs, hosts)
+    keys = keys or ProgramKeys(secrets)
+    agents = _agent_models(settings, home, peers, programs, hosts, keys)
     access = model_access(settings, environment, agents)
-    servers = _tool_servers(settings, home, environment, added)
+    servers = _tool_servers(settings, home, environment, added, keys)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(
         settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets, spools
@@ -137,7 +140,12 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _agent_models(
-    settings: Settings, home: Home, peers: Sequence[Peer], programs: ConfiguredPrograms, hosts: Hosts
+    settings: Settings,
+    home: Home,
+    peers: Sequence[Peer],
+    programs: ConfiguredPrograms,
+    hosts: Hosts,
+    keys: ProgramKeys,
 ) -> AgentModels:
     entries = {
         peer.name: AgentEntry(peer.driver, peer.program, partial(programs.launch, peer))
@@ -146,7 +154,7 @@ def _agent_models(
     }
     folder, automatic = home.folder / "empty", settings.models.agents
     protocols = {driver: PROTOCOLS[driver] for driver in ANSWERING}
-    return AgentModels(entries, protocols, hosts, folder, automatic)
+    return AgentModels(entries, protocols, hosts, folder, automatic, keys)
 
 
 def _tool_servers(
@@ -154,12 +162,13 @@ def _tool_servers(
     home: Home,
     environment: Mapping[str, str],
     added: dict[str, ToolServer] | None,
+    keys: ProgramKeys,
 ) -> ToolServers:
     entries = {
         name: ServerEntry(s.command, s.env, s.pass_env, s.url, s.allow_private, s.approve)
         for name, s in settings.mcp_servers.items()
     }
-    return ToolServers(entries, environment, str(home.folder), added=added)
+    return ToolServers(entries, environment, str(home.folder), added=added, keys=keys)
 
 
 def model_access(

@@ -1,4 +1,4 @@
-"""Paths of this user's hub: the folder of its state, and its socket."""
+"""This user's hub: the folder of its state, its socket, and the key with which a peer's program calls it."""
 
 # pathlib takes too long to import for a run of a few milliseconds
 # ruff: noqa: PTH100, PTH111, PTH118
@@ -21,6 +21,13 @@ def state_home(environment: "Mapping[str, str]" = os.environ) -> str:
         return os.path.join(base, "rhetor")
     user = environment.get("HOME") or _home_in_passwd()
     return os.path.join(user, ".local/state/rhetor") if user else f"/var/tmp/rhetor-{os.getuid()}"
+
+
+def own_key(environment: "Mapping[str, str]" = os.environ) -> str:
+    """Return the key of the peer whose program this process belongs to, which names the peer to the hub. It
+    is empty in a person's shell."""
+    key = environment.get("RHETOR_TOKEN", "")
+    return key if key.startswith("rk_") and key.isascii() and key.isprintable() else ""
 
 
 def _home_in_passwd() -> str:

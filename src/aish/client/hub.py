@@ -9,7 +9,7 @@ import os
 
 from aish import exits
 from aish.client.connection import connect
-from aish.client.home import state_home
+from aish.client.home import own_key, state_home
 from aish.client.json_sse import decode, encode
 from aish.client.response import NO_RESPONSE, Response
 from aish.exits import Failure
@@ -111,6 +111,8 @@ class Hub:
             head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
         if accept:
             head.append(f"Accept: {accept}")
+        if key := own_key():
+            head.append(f"Authorization: Bearer {key}")
         if self._fingerprint:
             head.append(f"x-rhetor-env: {self._fingerprint}")
         if model := os.environ.get("RHETOR_MODEL"):

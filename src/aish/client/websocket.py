@@ -5,6 +5,7 @@ Once it is open, it never blocks: its owner waits on its descriptor. It does not
 
 import os
 
+from aish.client.home import own_key
 from aish.client.hub import response_failure
 from aish.client.response import Response, not_rhetor
 from aish.client.websocket_frames import (
@@ -163,6 +164,8 @@ def _request_upgrade(hub: "Hub", path: str, key: str, timeout: float) -> "tuple[
     connection.settimeout(timeout)
     head = [f"GET {path} HTTP/1.1", "Host: localhost", "Connection: Upgrade", "Upgrade: websocket"]
     head += ["Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
+    if own := own_key():
+        head.append(f"Authorization: Bearer {own}")
     try:
         connection.sendall("\r\n".join([*head, "", ""]).encode())
     except ConnectionError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from aish.client.connection import connect, other_user, server_of
-from aish.client.home import socket_path, state_home
+from aish.client.home import own_key, socket_path, state_home
 from aish.exits import Failure
 from rhetor.domain.provider_variables import fingerprint
 
@@ -86,7 +86,8 @@ class Endpoint:
         return True
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        token = self._token or (own_key() if self.is_local else "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         if self.is_local and (variables := fingerprint()):
             headers["x-rhetor-env"] = variables
         return headers

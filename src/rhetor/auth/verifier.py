@@ -89,6 +89,11 @@ class Verifier:
         self._cached[digest] = found
         return found
 
+    def program(self, token: str) -> tuple[str, Credential] | None:
+        """Return the peer whose program has this token as its key, and the credential; None if there is no
+        such program."""
+        return self._agent_keys.find(token)
+
     def is_file(self, token: str) -> bool:
         """Return whether it is the hub's own token."""
         return self._file.opens(token)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 MASK = "[masked]"
 LEAST = 8  # characters; a shorter value could be a part of ordinary text
 LEAST_BEGUN = 4  # the beginning of a secret, with stars after it
+KEY_PREFIX = "rk_"  # of the keys of programs
 STAR = "*"  # a host replaces a secret with as many, because offsets in its spool must stay valid
 _NAMES = re.compile(
     r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTHORIZATION)(_|$)", re.IGNORECASE
@@ -80,7 +81,7 @@ def is_secret(value: str) -> bool:
 
 
 class Secrets:
-    """The secrets that this process knows. Secrets can only be added."""
+    """The secrets that this process knows."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self.texts: tuple[str, ...] = ()
@@ -92,7 +93,14 @@ class Secrets:
 
     def add(self, values: Iterable[str]) -> None:
         """Add secrets. The longest is masked first, because it may contain another one."""
-        self.texts = tuple(sorted({*self.texts, *values}, key=lambda text: (-len(text), text)))
+        self._use({*self.texts, *values})
+
+    def remove(self, values: Iterable[str]) -> None:
+        """Forget secrets that give nothing away any more."""
+        self._use({*self.texts} - {*values})
+
+    def _use(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(sorted(texts, key=lambda text: (-len(text), text)))
         forms = dict.fromkeys(form for text in self.texts for form in _forms(text))
         self._bytes = tuple(form.encode("utf-8", "surrogatepass") for form in forms)
 
@@ -146,6 +154,9 @@ class MaskedText:
         # otherwise what was shown is a part of the secret that the mask now stands for
         new = len(self._shown) if whole.startswith(self._shown) else 0
         cut = len(whole) - _beginning(whole, self._secrets.texts)
+        if KEY_PREFIX.startswith(whole[cut:]):  # it gives nothing away, and many words end with its beginning
+            self._shown, self._held = whole[cut:], ""
+            return whole[new:]
         self._shown, self._held = whole[cut:new], whole[max(cut, new) :]
         return whole[new:cut]
 

@@ -59,7 +59,7 @@ class IssuerUnavailable(RhetorError):
     """The token is said to be of a configured issuer whose keys cannot be fetched now."""
 
     code, status, close = "issuer_unavailable", 503, 1011
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "check auth.issuers, and repeat the request in a moment"
 
     def __init__(self, issuer: str, reason: str = "its keys cannot be fetched; hub.log says why") -> None:

@@ -15,6 +15,7 @@ from rhetor.domain.event import Position
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
 from rhetor.errors import Forbidden, NotFound
@@ -206,17 +207,19 @@ async def open_hub(
     servers: ToolServers | None = None,
     files: OpenFiles | None = None,
     budgets: Iterable[Budget] = (),
+    program_keys: ProgramKeys | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
-    files of checkpoints. `budgets`: the configured ones.
+    files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
     """
     limits = limits or Limits()
+    secrets = Secrets() if secrets is None else secrets  # one that is empty may get secrets later
     async with Background() as background:
         presence = Presence(limits.abandon_after, lambda stream: _on_left(state, stream))
         peer_statistics = PeerStatistics()
@@ -236,10 +239,11 @@ async def open_hub(
             launches=launches,
             blobs=kept or NoBlobs(),
             transcripts=transcripts or {},
-            secrets=secrets or Secrets(),
+            secrets=secrets,
             tool_servers=servers or NoToolServers(),
             files=files or NoFiles(),
             configured_budgets=budgets,
+            program_keys=program_keys or ProgramKeys(secrets),
         )
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)

@@ -14,6 +14,7 @@ from rhetor.domain.event import Position
 from rhetor.domain.identity import Identities
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.secrets import Secrets
 from rhetor.domain.session import Session
 from rhetor.domain.tool import Tool
@@ -122,6 +123,7 @@ class State:
     logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
     turn, if checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants
     and signing keys. `audit`: who did what from where.
+    `program_keys`: with which running programs call the hub.
     """
 
     store: Store
@@ -156,6 +158,7 @@ class State:
     secrets: Secrets = field(default_factory=Secrets)
     tool_servers: ToolServers = field(default_factory=NoToolServers)
     before_turn: BeforeTurn = do_nothing
+    program_keys: ProgramKeys = field(default_factory=ProgramKeys)
     identities: Identities = field(default_factory=Identities)
     upkeep: Upkeep = field(default_factory=Upkeep)
     budgets: Budgets = field(init=False)

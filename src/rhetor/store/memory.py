@@ -88,7 +88,7 @@ class MemoryStore:
         new_epoch: Callable[[], str] = random_epoch,
         secrets: Secrets | None = None,
     ) -> None:
-        self._secrets = secrets or Secrets()
+        self._secrets = Secrets() if secrets is None else secrets
         self._clock = clock
         self._new_epoch = new_epoch
         self._streams: dict[str, _Incarnation] = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.drivers.model_tools.mcp_stdio import Program, allowed
 from rhetor.drivers.models.urls import Reach, Resolve, pin
 
@@ -46,6 +47,7 @@ class ServerAccess:
         environment: Mapping[str, str],
         folder: str,
         resolve: Resolve,
+        keys: ProgramKeys,
         *,
         is_added: bool = False,
     ) -> None:
@@ -55,6 +57,7 @@ class ServerAccess:
         self._environment = allowed(environment, entry.pass_env, entry.env)
         self._folder = folder
         self._resolve = resolve
+        self._keys = keys
         self._is_added = is_added
 
     @property
@@ -83,8 +86,18 @@ class ServerAccess:
         found = shutil.which(name, path=self._environment.get("PATH", ""))
         if found is None:
             raise FileNotFoundError(f"no program {name!r} on the PATH")
-        self.program = Program([found, *arguments], self._environment, self._folder, over)
-        return self.program.transport()
+        return self._run([found, *arguments], over)
+
+    @asynccontextmanager
+    async def _run(self, argv: list[str], over: asyncio.Event) -> AsyncIterator[tuple[Any, Any]]:
+        """Run the program. Its key names the server, which is no peer."""
+        variables, digest = self._keys.issue(f"mcp:{self._server}")
+        self.program = Program(argv, {**self._environment, **variables}, self._folder, over)
+        try:
+            async with self.program.transport() as streams:
+                yield streams
+        finally:
+            self._keys.end(digest)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rhetor import background
 from rhetor.domain.output import ToolResult
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.model_tools.mcp_reach import ServerAccess, ServerEntry
@@ -24,7 +25,8 @@ TEST_SECONDS = 10.0
 class ToolServers:
     """Starts servers when they are needed. `environment`: the variables that may be passed on to programs.
     `folder`: the folder in which the programs run. `added`: the servers that were added at run time; when the
-    configuration is reloaded, its new object takes over these."""
+    configuration is reloaded, its new object takes over these. `keys`: with which the programs call the
+    hub."""
 
     def __init__(
         self,
@@ -34,12 +36,14 @@ class ToolServers:
         limits: Limits = Limits(),  # noqa: B008  frozen
         resolve: Resolve = resolved,
         added: dict[str, ToolServer] | None = None,
+        keys: ProgramKeys | None = None,
     ) -> None:
         self.configured = {name: _server(name, entry) for name, entry in entries.items()}
         self.added = {} if added is None else added
         self._environment = environment
         self._folder = folder
         self._limits = limits
+        self._keys = keys or ProgramKeys()
         self._resolve = resolve
         self._running: dict[str, McpServer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,6 +130,7 @@ class ToolServers:
             self._environment,
             self._folder,
             self._resolve,
+            self._keys,
             is_added=name not in self.configured,
         )
         server = McpServer(name, access, limits)

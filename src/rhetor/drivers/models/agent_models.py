@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from rhetor.domain.output import Done, Output, Permission, Plain, Spooled, Text, Usage
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Launch, Program
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.logins import Login, login_of
@@ -56,7 +57,8 @@ class AgentModels:
 
     `protocols`: the protocols by the name of the driver; agents of other drivers are left out. `folder`: the
     working folder of the agents, which is created when needed and stays empty. `automatic`: the agents that
-    `auto` may use, in this order. `places`: held by each running turn, which limits how many run at once.
+    `auto` may use, in this order. `keys`: with which the agents call the hub, as the peer that they answer
+    for. `places`: held by each running turn, which limits how many run at once.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class AgentModels:
         hosts: Hosts,
         folder: Path,
         automatic: Sequence[str] = (),
+        keys: ProgramKeys | None = None,
     ) -> None:
         self._entries = {name: entry for name, entry in entries.items() if entry.driver in protocols}
         self._protocols = protocols
         self.hosts = hosts
         self._folder = folder
         self._automatic = automatic
+        self._keys = keys or ProgramKeys()
         self.places = asyncio.Semaphore(AT_ONCE)
 
     def named(self, ref: str) -> AgentTarget:
@@ -105,24 +109,28 @@ class AgentModels:
         return None
 
     async def outputs(
-        self, target: AgentTarget, persona: str, message: Prompt, history: Sequence[PastMessage]
+        self, target: AgentTarget, peer: Peer, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
-        """Run one turn and yield its outputs, up to `Done`.
+        """Run one turn of the peer and yield its outputs, up to `Done`.
 
         Raises:
             ProviderFailed: the agent could not answer.
         """
-        running = await self._start(target, persona)
+        key = self._keys.issue(peer.name)
         try:
-            async with aclosing(_plain(running, with_history(message.content, history))) as said:
-                async for output in said:
-                    yield _named(output, target)
+            running = await self._start(target, peer.prompt, key.variables)
+            try:
+                async with aclosing(_plain(running, with_history(message.content, history))) as said:
+                    async for output in said:
+                        yield _named(output, target)
+            finally:
+                await self._end(running)
         except ProviderFailed:
             raise
         except TurnFailure as failure:
             raise _failed(target, failure) from failure
         finally:
-            await self._end(running)
+            self._keys.end(key.digest)
 
     def forget(self) -> None:
         """Remove the files of agents that a killed hub left behind, except those that are still running."""
@@ -148,7 +156,7 @@ class AgentModels:
         program, launch = self._entries[peer].program, replace(self._entries[peer].launch(), cwd="/")
         return login_of(executable(program, launch), launch.env, program.argv[1:])
 
-    async def _start(self, target: AgentTarget, persona: str) -> AgentProgram:
+    async def _start(self, target: AgentTarget, persona: str, variables: Mapping[str, str]) -> AgentProgram:
         entry = self._entries[target.peer]
         speak = self._protocols[entry.driver]
         self._folder.mkdir(mode=0o500, parents=True, exist_ok=True)
@@ -157,7 +165,8 @@ class AgentModels:
         )
         program = replace(entry.program, on_exit="reap")
         peer = Peer(target.name, PeerKind.TOOL, entry.driver, program=program)
-        launch = replace(entry.launch(), cwd=str(self._folder))
+        found = entry.launch()
+        launch = replace(found, cwd=str(self._folder), env={**found.env, **variables})
         try:
             running = await agents.start(peer, f"m_{secrets.token_hex(12)}", launch, {}, lambda changed: None)
         except (ProgramMissing, ProgramRefused) as error:

@@ -155,7 +155,7 @@ class ModelTurn:
         await self._in_time(target, self._deadline.pause(agents.places.acquire()))
         try:
             self._deadline.call()
-            async with aclosing(agents.outputs(target, peer.prompt, message, history)) as outputs:
+            async with aclosing(agents.outputs(target, peer, message, history)) as outputs:
                 while output := await self._in_time(target, self._deadline.wait(anext(outputs, None))):
                     self._deadline.alive()
                     self._begun = self._begun or isinstance(output, Text)

@@ -20,7 +20,7 @@ class ProgramRow(msgspec.Struct, frozen=True):
     `key`: the peer's name, or `peer/session` if each conversation has its own program. `announced`: the owner
     supplied the command line and the environment. These are not stored, so only the owner can start the
     program again. `session_id`: the session that logs the program's output between turns. `at`: when it
-    started, as Unix time in milliseconds.
+    started, as Unix time in milliseconds. `key_digest`: the SHA-256 of its key for the hub's APIs.
     """
 
     host_id: str
@@ -30,6 +30,7 @@ class ProgramRow(msgspec.Struct, frozen=True):
     session_id: str
     announced: bool
     at: int
+    key_digest: str = ""
 
     def row(self, state: str) -> Row:
         """Return the catalog row with `state`: `running`, `exited` or `lost`."""

@@ -42,6 +42,7 @@ async def _adopt(state: State, entry: ProgramRow) -> None:
     driver = state.program_drivers.get(entry.peer.driver)
     entry, found = _with_current_rules(state, entry), None
     if driver is not None:
+        state.program_keys.put(entry.key_digest, entry.peer.name)
         saved = await _saved_state(state, entry)
         try:
             found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))
@@ -69,6 +70,7 @@ def source_of(host_id: str) -> str:
 
 async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
     name = entry.peer.name
+    state.program_keys.end(entry.key_digest)
     end, rows = end_event(name, ended), [entry.ended(ended)]
     await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
     await state.store.commit(HUB_STREAM, [Draft(end)])

@@ -59,6 +59,8 @@ def status_changed(state: State, running: RunningProgram) -> None:
     for instance in state.instances.values():
         if instance.running is running:
             instance.changed.set()
+            if running.ended is not None:
+                state.program_keys.end(instance.entry.key_digest)
     state.notifier.notify()
 
 
@@ -163,6 +165,7 @@ async def _record_end(state: State, instance: ProgramInstance, line: str) -> Non
         await commit_until_accepted(state.store, HUB_STREAM, [Draft(end), Draft(_status_gone(name, ended))])
     except Exception:  # the instance is removed all the same; see above
         log.exception("logging a program's end failed", extra={"peer": name})
+    state.program_keys.end(instance.entry.key_digest)
     if state.instances.get(instance.entry.key) is instance:
         del state.instances[instance.entry.key]
         state.gone[name] = (ended, state.ids.now())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.peer import Peer, PeerKind
@@ -237,16 +239,22 @@ def keep_until_ended(state: State, peer: Peer) -> None:
 async def _start(
     state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool
 ) -> ProgramInstance:
-    key, owner = instance_key(state, peer, session.id), session.owner
-    entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, state.ids.now())
-    await state.store.commit(
-        HUB_STREAM, [], rows=[entry.row("running")]
-    )  # stored before the program starts, so that no program is lost in a crash
+    key, owner, now = instance_key(state, peer, session.id), session.owner, state.ids.now()
+    variables, digest = state.program_keys.issue(peer.name)  # the program may use it before it is registered
+    entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, now, digest)
     driver = state.program_drivers[peer.driver]
+    launch = replace(launch, env={**launch.env, **variables})
+    try:
+        # stored before the program starts, so that no program is lost in a crash
+        await state.store.commit(HUB_STREAM, [], rows=[entry.row("running")])
+    except BaseException:  # also if the caller is cancelled
+        state.program_keys.end(digest)
+        raise
     try:
         memory = await memory_of(state.store, key)
         running = await driver.start(peer, entry.host_id, launch, memory, lambda r: status_changed(state, r))
     except BaseException:  # also if the caller is cancelled
+        state.program_keys.end(digest)
         # in the background, so that the caller gets this error even if the store rejects the commit
         dropping = until_accepted(
             lambda: state.store.commit(HUB_STREAM, [], drop=[("program", entry.host_id)]), HUB_STREAM

@@ -134,7 +134,8 @@ class SqliteStore:
         """
         sealing = Sealing(ring, at_rest=at_rest)
         store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout, sealing)
-        store._secrets = secrets or store._secrets
+        if secrets is not None:  # one that is empty may get secrets later
+            store._secrets = secrets
         store._salvages = salvages
         await asyncio.to_thread(store._start)
         return store

@@ -18,8 +18,8 @@ from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.process_tree import Processes
 from rhetor.auth.tcp_clients import Address, TcpClients
-from rhetor.auth.verifier import Verified, Verifier
-from rhetor.domain.principal import UNIDENTIFIED, Principal
+from rhetor.auth.verifier import KEY, Verified, Verifier
+from rhetor.domain.principal import UNIDENTIFIED, UNKNOWN_PROGRAM, Principal
 from rhetor.errors import (
     Forbidden,
     LoginExpired,
@@ -42,6 +42,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
 SAFE = frozenset({"GET", "HEAD"})
 SOCKET, COOKIE = "socket", "cookie"  # `Principal.credential`
+# what is known of a caller's process if it does not tell which peer's program it is
+VAGUE = frozenset({None, UNKNOWN_PROGRAM, UNIDENTIFIED})
 NOT_A_TOKEN = "the Authorization header has no token; send `Bearer TOKEN`"
 
 
@@ -170,7 +172,8 @@ class Gate:
         client: Client = scope["state"]["client"]
         if client.local is not None:
             _check_local(headers)
-            return client.local
+            has_key = "authorization" in headers
+            return self._by_key(scope, client.local, headers) if has_key else client.local
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
         if "origin" in headers:
@@ -183,6 +186,15 @@ class Gate:
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
         return None
+
+    def _by_key(self, scope: Scope, caller: Principal, headers: dict[str, str]) -> Principal:
+        """Return the caller on the Unix socket: if its process does not tell which peer's program it is, the
+        peer that its key belongs to. Other tokens have no effect there."""
+        found = self._verifier.program(_token(headers["authorization"]) or "")
+        if found is None or caller.peer not in VAGUE:
+            return caller
+        peer, scope["state"]["credential"] = found
+        return Principal.agent(peer, local=True, address=caller.address, credential=f"{KEY} {peer}")
 
     async def agent_of(self, scope: Scope) -> str | None:
         """Return the peer whose program has opened the connection of a request; None if it was a person."""
@@ -244,9 +256,11 @@ class Gate:
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:
-    """Return the caller with a credential. `agent`: the peer whose program has opened the connection."""
+    """Return the caller with a credential. `agent`: the peer whose program has opened the connection. If that
+    is not known, it is the peer that the key belongs to."""
     address, kind = written(client), verified.kind
-    if (peer := agent or verified.agent) is not None:
+    peer = verified.agent if verified.agent is not None and agent in VAGUE else agent
+    if peer is not None:
         return Principal.agent(peer, local=False, address=address, credential=kind)
     return Principal(verified.subject, verified.scopes, address=address, credential=kind)
 

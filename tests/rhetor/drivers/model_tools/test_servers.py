@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
 from rhetor.drivers.model_tools.mcp_stdio import allowed
 from rhetor.drivers.model_tools.servers import ToolServers
@@ -39,6 +41,26 @@ async def test_a_server_is_reached_by_its_url(listening: str) -> None:
         assert (result.result, result.is_error) == ({"result": 3}, False)
     finally:
         await servers.aclose()
+
+
+async def test_a_server_program_has_a_key_while_it_runs(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    tells = (
+        f"import os; open({str(told)!r}, 'w').write(os.environ['RHETOR_TOKEN'] + os.environ['RHETOR_URL'])"
+    )
+    command = (sys.executable, "-c", f"{tells}; import tests.tool_server as s; s.main()")
+    keys = ProgramKeys(place={"RHETOR_URL": "|http://127.0.0.1:1"})
+    servers = ToolServers({"small": ServerEntry(command)}, dict(os.environ), ROOT, keys=keys)
+    try:
+        assert "add" in [tool.name for tool in await servers.tools("small")]
+        key, url = told.read_text().split("|")
+        assert url == "http://127.0.0.1:1"
+        found = keys.find(key)
+        assert found is not None
+        assert found[0] == "mcp:small"
+    finally:
+        await servers.aclose()
+    assert keys.find(key) is None
 
 
 def test_a_server_program_sees_only_allowed_variables() -> None:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
 from rhetor.domain.program import Launch, Program
+from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.tool import Tool
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.base import PastMessage, Prompt
@@ -51,6 +52,8 @@ def delta(text):
 said = json.loads(sys.stdin.readline())["message"]["content"][0]["text"]
 with open(os.environ["HOME"] + "/started", "a") as file:
     file.write(json.dumps([sys.argv[1:], os.getcwd(), said, os.getpid()]) + "\\n")
+with open(os.environ["HOME"] + "/key", "w") as file:
+    file.write(os.environ["RHETOR_TOKEN"])
 tell(type="system", subtype="init", session_id="c1", model="m1")
 if said == "hang":
     sys.stdin.readline()
@@ -80,6 +83,7 @@ class Machine:
     home: Path
     driver: ChatDriver
     models: Models
+    keys: ProgramKeys
 
     def started(self) -> list[list[Any]]:
         file = self.home / "started"
@@ -113,10 +117,11 @@ async def machine(
     with tempfile.TemporaryDirectory(prefix="rt") as name:
         home = Path(name)
         async with asyncio.timeout(SECONDS), hosting(home) as hosts:
+            keys = ProgramKeys()
             env = {"HOME": name, "PATH": f"{name}:/usr/bin:/bin"}
             program = Program(("claude",), "caller", hint="install it so")
             entries = {"claude-code": AgentEntry("claude", program, lambda: Launch("~", env))}
-            agents = AgentModels(entries, {"claude": ClaudeCode}, hosts, home / "empty", automatic)
+            agents = AgentModels(entries, {"claude": ClaudeCode}, hosts, home / "empty", automatic, keys)
             clients = Clients(timeouts.connect)
             models = Models(
                 environment or {},
@@ -127,7 +132,7 @@ async def machine(
             )
             driver = ChatDriver(models, clients, timeouts, fallbacks=fallbacks, agents=agents)
             try:
-                yield Machine(home, driver, models)
+                yield Machine(home, driver, models, keys)
             finally:
                 await driver.aclose()
 
@@ -151,6 +156,21 @@ async def test_an_agent_answers_as_a_plain_model_in_an_empty_folder() -> None:
         assert "--system-prompt=You are Apollo." in arguments
         assert (here.home / "empty").stat().st_mode & 0o777 == 0o500
         assert start_time(pid) is None
+
+
+async def test_an_agent_has_the_key_of_the_peer_that_it_answers_for_until_its_turn_ends() -> None:
+    async with machine() as here:
+        here.install()
+        here.log_in()
+        conversation = await here.driver.open(replace(APOLLO, model="cli:claude"))
+        outputs = conversation.send(Prompt("key"), ())
+        assert [await anext(outputs), await anext(outputs)] == [Began("cli:claude"), Text("I heard ")]
+        key = (here.home / "key").read_text()
+        found = here.keys.find(key)
+        assert found is not None
+        assert found[0] == "apollo"
+        assert [output async for output in outputs][-1] == Done()
+        assert here.keys.find(key) is None
 
 
 async def test_a_reference_may_name_the_agents_own_model() -> None:

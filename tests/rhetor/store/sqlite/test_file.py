@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from rhetor.domain.event import MessageAccepted, Position
+from rhetor.domain.event import MessageAccepted, OutputDelta, Position
 from rhetor.domain.peer_stats import PeerStats
+from rhetor.domain.secrets import Secrets
 from rhetor.errors import StateConflict, StoreDamaged, StoreRefused
 from rhetor.hub.catalog.peer_stats import PeerStatistics
 from rhetor.hub.catalog.routing_table import RoutingTable
@@ -267,9 +268,22 @@ async def test_a_newer_database_is_rejected_and_not_changed(tmp_path: Path) -> N
         other.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreRefused) as refused:
         await SqliteStore.open(tmp_path / "db", clock=clock)
-    assert refused.value.data == {"schema": 99, "hint": "install the newer version of rhetor that wrote it"}
+    hint = "install the newer version of rhetor that wrote it"
+    assert refused.value.data == {"schema": 99, "hint": hint, "retry_after": 1.0}
 
 
 async def test_a_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused):
         await SqliteStore.open(tmp_path / "none" / "db", clock=clock)
+
+
+async def test_secrets_that_become_known_after_the_start_are_masked(tmp_path: Path) -> None:
+    secrets = Secrets()
+    store = await SqliteStore.open(tmp_path / "hub.db", clock=lambda: 0, secrets=secrets)
+    secrets.add(["abcdefgh12345678"])
+    await store.commit("s", [Draft(OutputDelta("it is abcdefgh12345678"))])
+    head = await store.head("s")
+    assert head is not None
+    (record,) = await store.page("s", Position(head.epoch, 0))
+    assert record.event.payload == OutputDelta("it is [masked]")
+    await store.aclose()

@@ -130,6 +130,19 @@ async def test_bodies_over_tcp_are_counted_by_bytes_whatever_credential_is_sent(
 
 
 @pytest.mark.anyio
+async def test_all_tokens_of_one_subject_share_a_limit_and_those_of_others_do_not(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        home.node.rates = Rates(per_second=0.001, burst=2)
+        answers = []
+        for subject in ("ann", "ann", "ann", "bob"):
+            asked = {"scopes": ["read", "send"], "subject": subject}
+            token = (await home.ask("POST", "/api/auth/token", asked)).json["access_token"]
+            bearer = {"authorization": f"Bearer {token}"}
+            answers.append(await home.ask_tcp("POST", MESSAGE, bearer, json={"content": "hi"}))
+        assert [answer.status for answer in answers] == [200, 200, 429, 200]
+
+
+@pytest.mark.anyio
 async def test_a_flood_over_tcp_does_not_delay_the_owner_on_the_unix_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         body = {"content": "hi"}

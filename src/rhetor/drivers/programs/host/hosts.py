@@ -89,7 +89,7 @@ class Hosts:
         self._folder = folder.absolute()
         self._sockets = sockets.absolute()
         self._python = python
-        self._secrets = secrets or Secrets()
+        self._secrets = Secrets() if secrets is None else secrets
         self._keys = keys
         self._sealing = keys if keys is not None and keys.active else None
         self._limits = Limits(orphan_seconds, reap_after, spool_limit, keep_bytes, segment_bytes)
