@@ -69,7 +69,7 @@ def _list(words: "list[str]") -> int:
 
 def _own_subject(hub: Hub, found: "list[Session]") -> "str | None":
     """Return who the caller is, if the list has sessions of several owners."""
-    if len({session["owner"] for session in found}) < 2:
+    if len({session.get("owner") for session in found}) < 2:
         return None
     subject: str = hub.ask("GET", "/api/v2/whoami")["subject"]
     return subject
@@ -95,7 +95,7 @@ def _table(found: "list[Session]", own: "str | None") -> str:
     for one in found:
         used = local_time(one["used_at"], seconds=False)
         state = one["state"] if one["started"] else f"{one['state']}, no message yet"
-        shared = f"shared by {one['owner']}  " if own not in (None, one["owner"]) else ""
+        shared = f"shared by {one['owner']}  " if own not in (None, one.get("owner")) else ""
         cells = (one["name"] or "", one["specialist_id"], state, used, one["id"], shared + about(one))
         rows.append([one_line(cell) for cell in cells])
     return table(rows)
