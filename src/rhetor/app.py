@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import getpass
 import os
 import secrets
 import sys
@@ -43,7 +42,7 @@ from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.errors import InvalidSettings
-from rhetor.home import Home
+from rhetor.home import Home, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
@@ -313,14 +312,6 @@ def _node(start: Start, hub: Hub, made: Configured) -> Node:
         trusts_unidentified=made.settings.hub.trust_unidentified,
         issuers=issuers,
     )
-
-
-def user_name() -> str:
-    """Return the name of this user; `uid-1000` if the user has none, as in some containers."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 def _certificate(hub: HubSettings) -> Certificate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import pwd
 import socket
@@ -167,3 +168,11 @@ def _private_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InvalidSettings(f"{folder}: not writable; choose another folder with RHETOR_HOME")
+
+
+def user_name() -> str:
+    """Return the name of this user; `uid-1000` if the user has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

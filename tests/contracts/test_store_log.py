@@ -265,6 +265,7 @@ async def test_streams_with_old_events_are_found_with_what_is_to_be_kept(store: 
     for stream, times in (("a", (10, 20, 30)), ("b", (40, 50)), ("c", (5, 6)), ("d", ())):
         await store.commit(stream, [replace(chunk("x", "t"), at=at) for at in times])
     assert await store.oldest() == 5
+    assert await store.oldest(without="c") == 10
     assert sorted(await store.old_events(20)) == [("a", 2), ("c", 3)]
     assert await store.old_events(5) == []
     for stream, first in await store.old_events(30):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,8 @@ from urllib.error import URLError
 import pytest
 from tests.e2e.home import SECONDS, Machine
 from tests.e2e.restartable import RestartableHub
+
+from rhetor.home import user_name
 
 pytestmark = pytest.mark.long
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -105,8 +108,16 @@ def test_a_backup_keeps_the_chain_and_a_restore_continues_it(machine: Machine, t
         hub.start_again()
         hub.request("PUT", "/api/v2/budgets/global", {"tokens_per_day": 2})
         verify(machine)
-        actions = [entry["action"] for entry in entries(machine)]
-        assert actions == ["hub.start", *["budget.set"] * 2, "hub.start", *["budget.set"] * 2]
+        found = entries(machine)
+        assert [entry["action"] for entry in found] == [
+            *("hub.start", "budget.set", "budget.set", "backup"),
+            *("state.restore", "hub.start", "budget.set", "budget.set"),
+        ]
+        assert (found[3]["target"], found[3]["outcome"]) == (str(tmp_path / "file"), "started")
+        assert found[4]["subject"] == found[5]["subject"] == user_name()
+        assert re.fullmatch(r"at 20\S+Z, of a backup of 20\S+Z", found[4]["detail"])
+        assert machine.rhetor("export", "--session", "hub").returncode == 0
+        assert entries(machine)[-1]["action"] == "export"
     finally:
         hub.end()
 

@@ -15,10 +15,10 @@ from tests.e2e.test_checkpoints import site  # noqa: F401  # a fixture
 from tests.e2e.test_sessions import run_ok
 from tests.hostile.disk import small_disk
 
-from rhetor.app import user_name
 from rhetor.domain.event import MessageAccepted, OutputDelta
 from rhetor.domain.session import Session
 from rhetor.domain.turn import TurnState
+from rhetor.home import user_name
 from rhetor.hub.catalog.sessions import session_row
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.ids import wall_clock

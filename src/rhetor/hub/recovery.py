@@ -16,11 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from rhetor.domain.event import OutputPartial, Payload, PlanEnded, StepFailed, StepSkipped, TurnInterrupted
 from rhetor.domain.peer import PeerKind
+from rhetor.domain.principal import Principal
+from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import STARTED, TurnState
 from rhetor.domain.usage import Source
 from rhetor.errors import UnknownPeer
@@ -58,8 +61,8 @@ async def recover(state: State) -> None:
     await register(state)
     for row in await state.store.find("plan", state="running", limit=MANY):
         await _end_plan(state, PlanRow.of(row))
-    if await state.store.get(*RESTORED):
-        await _end_restored(state)
+    if restored := await state.store.get(*RESTORED):
+        await _end_restored(state, msgspec.json.decode(restored.doc, type=Restore))
     running = [TurnRow.of(row) for row in await state.store.find("turn", state=TurnState.RUNNING, limit=MANY)]
     for turn in running:
         if not _continues(state, turn.peer):
@@ -79,14 +82,26 @@ async def recover(state: State) -> None:
     await expect_clients(state)
 
 
-async def note_restore(store: Store) -> None:
+class Restore(Struct, frozen=True):
+    """The restore of a backup: who made it, when, and from when the backup is, for the audit. Times are Unix
+    time in milliseconds."""
+
+    by: str = ""
+    at: int = 0
+    backup_at: int = 0
+
+
+async def note_restore(store: Store, restore: Restore) -> None:
     """Note in a store that it was restored from a backup, for the hub that opens it next."""
     due = await store.find(DELIVERY, state=DUE, limit=MANY)
     drop = [(row.kind, row.id) for row in due]
-    await store.commit(HUB_STREAM, [], rows=[Row(*RESTORED, "due", b"{}")], drop=drop)
+    row = Row(*RESTORED, "due", msgspec.json.encode(restore))
+    await store.commit(HUB_STREAM, [], rows=[row], drop=drop)
 
 
-async def _end_restored(state: State) -> None:
+async def _end_restored(state: State, restore: Restore) -> None:
+    detail = f"at {timestamp(restore.at)}, of a backup of {timestamp(restore.backup_at)}"
+    await state.audit.note(Principal(restore.by), "state.restore", detail=detail)
     for unfinished in (TurnState.RUNNING, TurnState.WAITING, TurnState.ACCEPTED):
         for row in await state.store.find("turn", state=unfinished, limit=MANY):
             await _interrupt(state, TurnRow.of(row), RESTORED_REASON)

@@ -58,7 +58,7 @@ async def _shrink(state: State, most: int) -> None:
         return
     await _fold(state)
     now = _now(state)
-    known = [await state.store.oldest(), await old_streams.oldest(state)]
+    known = [await state.store.oldest(without=audit.STREAM), await old_streams.oldest(state)]
     oldest = min((at for at in known if at is not None), default=None)
     for step in range(1, STEPS):
         if oldest is None or await state.store.size() <= most:

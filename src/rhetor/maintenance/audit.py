@@ -229,7 +229,7 @@ def _columns(line: Line, time: str, is_narrow: bool) -> str:
         time,
         _fitted(who, WHO, is_narrow),
         _fitted(origin, FROM, is_narrow),
-        line.outcome.ljust(OUTCOME),
+        _fitted(line.outcome, OUTCOME, is_narrow),
     ]
     return " ".join([*columns, _plain(what + detail)])
 

@@ -113,6 +113,7 @@ def _backup(arguments: argparse.Namespace) -> int:
     from rhetor.store.files.sealing import FileSeal
 
     from .backup import Sealing, back_up
+    from .noting import note
     from .progress import Progress
     from .sealing import encryption, new_passphrase
 
@@ -130,6 +131,7 @@ def _backup(arguments: argparse.Namespace) -> int:
         FileSeal(ring, active=False) if ring.exists else None,
         ring,
     )
+    note(folder, "backup", str(target))
     with Progress.of_bytes("backup") as progress:
         missing = back_up(folder, target, progress, sealing)
     _warn_of(missing)
@@ -211,6 +213,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from rhetor.sealing.ring import Ring
 
     from .export import Wanted
+    from .noting import note
     from .sealing import encryption, new_passphrase
 
     folder = _folder(arguments)
@@ -219,6 +222,7 @@ def _export(arguments: argparse.Namespace) -> int:
     wanted = Wanted(arguments.session, arguments.since, arguments.before)
     shown = arguments.output is None and sys.stdout.isatty() and not arguments.seal
     passphrase = None if shown else new_passphrase(arguments, settings)
+    note(folder, "export", arguments.session or "")
     if arguments.output is None:
         _export_to(folder, ring, wanted, sys.stdout.buffer, passphrase, shown=not sys.stdout.isatty())
         return 0

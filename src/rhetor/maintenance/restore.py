@@ -16,8 +16,9 @@ from typing import IO, cast
 from msgspec import Struct
 
 from rhetor.errors import StoreDamaged
+from rhetor.home import user_name
 from rhetor.hub.core.ids import wall_clock
-from rhetor.hub.recovery import note_restore
+from rhetor.hub.recovery import Restore, note_restore
 from rhetor.sealing.age import NotOpened, OpenedReader, WrongPassphrase, is_sealed_file
 from rhetor.sealing.keys_file import NAME
 from rhetor.sealing.portable import lend_master, put_into
@@ -69,7 +70,8 @@ def restore(
             extracted = extract(file, _opened(file, source, passphrase), folder, progress.add)
         with _ring(home, folder, extracted, setting) as ring:
             lost = _drop_lost_credentials(file, folder / DATABASE, ring)
-            _begin(file, folder / DATABASE, ring)
+            restored = Restore(user_name(), wall_clock(), extracted.header.at)
+            _begin(file, folder / DATABASE, ring, restored)
         for path in [*folder.rglob("*"), folder]:
             fsync(path)
         ready = home / READY.format(unused_stamp(home))
@@ -114,10 +116,10 @@ def _drop_lost_credentials(file: Path, database: Path, ring: Ring) -> Sequence[s
         raise InvalidBackup(f"the database in {file} is damaged: {error}") from error
 
 
-def _begin(file: Path, database: Path, ring: Ring) -> None:
+def _begin(file: Path, database: Path, ring: Ring, restored: Restore) -> None:
     """Check the database, bring it to the newest schema, and begin new epochs."""
     try:
-        asyncio.run(_note(database, ring))
+        asyncio.run(_note(database, ring, restored))
     except StoreDamaged as damaged:
         raise InvalidBackup(f"the database in {file} is damaged: {damaged.data['findings'][0]}") from damaged
     with closing(connect(database)) as connection:
@@ -126,9 +128,9 @@ def _begin(file: Path, database: Path, ring: Ring) -> None:
         database.with_name(f"{database.name}{suffix}").unlink()
 
 
-async def _note(database: Path, ring: Ring) -> None:
+async def _note(database: Path, ring: Ring, restored: Restore) -> None:
     store = await SqliteStore.open(database, clock=wall_clock, ring=ring, at_rest=None)
     try:
-        await note_restore(store)
+        await note_restore(store, restored)
     finally:
         await store.aclose()

@@ -59,24 +59,26 @@ def verified(
     """Check the entries that each call of `read` returns. `count`: what the hub has counted. `expected`: a
     number and the chain that this entry had."""
     findings: list[Finding] = []
-    number, chain, is_as_expected = 0, "", expected is None
+    number, is_as_expected = 0, expected is None
+    chain: str | None = ""  # of the entry before; None if the next one cannot be checked without it
     for stored in read():
         if stored.seq > number + 1:
             findings.append(_missing(number + 1, stored.seq - 1))
-        is_next, number, entry = stored.seq == number + 1, stored.seq, stored.entry()
+        before = chain if stored.seq == number + 1 else None
+        number, entry = stored.seq, stored.entry()
         if entry is None:
             findings.append(_finding("audit_changed", stored, "it is not as the hub has written it"))
-        elif is_next and not _fits(key, chain, stored.seq, stored.at, entry):
+        elif before is not None and not _fits(key, before, stored.seq, stored.at, entry):
             findings.append(_misfit(read, key, stored, entry))
         elif entry.action == a.GAP:
             findings.append(_finding("audit_gap", stored, f"when the hub wrote it, it found: {entry.detail}"))
-        chain = entry.chain if entry else ""
+        chain = entry.chain if entry else None
         is_as_expected = is_as_expected or (number, chain) == expected
-    findings += _end(key, count, number, chain)
+    findings += _end(key, count, number, chain or "")
     if not is_as_expected and expected is not None:
         detail = "there is no such entry with the chain that you have noted"
         findings.append(Finding("audit_replaced", f"entry {expected[0]}", detail))
-    return Verified(number, chain, tuple(findings))
+    return Verified(number, chain or "", tuple(findings))
 
 
 def _fits(key: bytes, before: str, number: int, at: int, entry: AuditEntry) -> bool:

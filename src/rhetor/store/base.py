@@ -445,8 +445,9 @@ class Store(Log, Catalog, Protocol):
         comes the number of the first event that is not from before it, or the next number if all are."""
         ...
 
-    async def oldest(self) -> int | None:
-        """Return the time of the oldest event with which a stream begins; None if there is no event."""
+    async def oldest(self, without: str = "") -> int | None:
+        """Return the time of the oldest event with which a stream begins; None if there is no event. The
+        stream `without` is left out."""
         ...
 
     async def size(self) -> int:

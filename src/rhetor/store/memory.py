@@ -158,8 +158,9 @@ class MemoryStore:
                 found.append((stream, next(kept, incarnation.head + 1)))
         return found
 
-    async def oldest(self) -> int | None:
-        return min((i.records[0].at for i in self._streams.values() if i.records), default=None)
+    async def oldest(self, without: str = "") -> int | None:
+        streams = (i for name, i in self._streams.items() if name != without)
+        return min((i.records[0].at for i in streams if i.records), default=None)
 
     async def size(self) -> int:
         events = sum(len(record.data) for i in self._epochs.values() for record in i.records)

@@ -17,13 +17,16 @@ from rhetor.domain.audit import AuditEntry, Count
 from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound
 from rhetor.hub.core.audit import COUNT, KEY
+from rhetor.hub.core.ids import wall_clock
 from rhetor.maintenance.audit import Shown, as_text, lines, verify
 from rhetor.maintenance.check import check
 from rhetor.maintenance.progress import Progress
+from rhetor.sealing.ring import Ring
 from rhetor.store.base import random_epoch
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.epochs import begin_new_epochs
 from rhetor.store.sqlite.sealed import sealing_of
+from rhetor.store.sqlite.store import SqliteStore
 from tests.rhetor.hub.auditing import CASEY, auditing
 from tests.rhetor.maintenance.test_backup import opened
 
@@ -276,3 +279,25 @@ def test_the_commands_report_and_exit(
     shutil.rmtree(home)
     assert main(["audit", "verify"]) == 2
     assert "hub.db does not exist" in capsys.readouterr().err
+
+
+def test_a_sealed_audit_is_shown_and_verified_and_its_changes_are_found(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+
+    async def fill() -> None:
+        ring = Ring(home)
+        store = await SqliteStore.open(home / "hub.db", clock=wall_clock, ring=ring, at_rest=True)
+        async with auditing(store) as audit:
+            for number in range(4):
+                await audit.note(CASEY, "team.create", f"canary-{number}")
+        await store.aclose()
+
+    asyncio.run(fill())
+    assert b"canary-" not in (home / "hub.db").read_bytes()
+    assert verify(home).findings == ()
+    assert shown(home).count("team.create canary-") == 4
+    change(
+        home, f"UPDATE events SET data = (SELECT data FROM events WHERE {of_audit(3)}) WHERE {of_audit(2)}"
+    )
+    assert found(home) == [("audit_changed", "entry 2")]

@@ -65,10 +65,11 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "POST /api/ai/socket/groups": ("team.create", "pair", {"name": "pair", "members": ["apollo"]}),
     "PUT /api/ai/socket/groups/{name}": ("team.change", "x", {"members": ["apollo"]}),
     "DELETE /api/ai/socket/groups/{name}": ("team.remove", "x", None),
+    "POST /api/v2/audit": ("backup", "/x", {"action": "backup", "target": "/x"}),
     "POST /api/v2/shutdown": ("hub.stop", "", None),
 }
-# these need a configured program; see the test of programs
-ELSEWHERE = {"POST /api/v2/tools/{name}/launch", "POST /api/v2/tools/{name}/terminate"}
+# two need a configured program; the third only writes an entry
+ELSEWHERE = {"POST /api/v2/audit", "POST /api/v2/tools/{name}/launch", "POST /api/v2/tools/{name}/terminate"}
 
 NO_ACTIONS = {"POST /api/v2/prompt"}  # a line that the owner typed; what it does is audited
 
@@ -275,6 +276,33 @@ async def test_messages_have_entries_only_if_the_setting_says_so_and_never_their
             ("me", "message.send", "apollo", "done"),
         ]
         assert "secret plan" not in str(await entries(home.hub.state))
+
+
+async def test_a_command_beside_the_hub_has_an_entry_that_only_the_owner_can_write(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        body = {"action": "backup", "target": "/mnt/monday.backup"}
+        assert (await home.ask("POST", "/api/v2/audit", body)).status == 200
+        (entry,) = await entries(home.hub.state)
+        assert (entry.action, entry.target, entry.outcome) == ("backup", "/mnt/monday.backup", "started")
+        assert (await home.ask_tcp("POST", "/api/v2/audit", BEARER, json=body)).status == 403
+        assert (await home.ask("POST", "/api/v2/audit", {"action": "hub.reload"})).status == 422
+
+
+async def test_refreshing_and_revoking_a_token_is_in_the_audit_with_its_subject(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        tokens = (await home.ask("POST", "/api/auth/token", {"scopes": ["read"]})).json
+        new = await home.ask_tcp("POST", "/api/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+        assert new.status == 200, new.text
+        gone = await home.ask_tcp("POST", "/api/auth/revoke", json={"token": new.json["refresh_token"]})
+        assert gone.status == 204
+        found = (await entries(home.hub.state))[2:]
+        assert [(e.subject, e.action, e.outcome) for e in found] == [
+            ("me", "token.refresh", "done"),
+            ("me", "token.revoke", "begun"),
+            ("me", "token.revoke", "done"),
+        ]
+        text = str(await entries(home.hub.state))
+        assert not any(secret in text for secret in (tokens["refresh_token"], tokens["access_token"]))
 
 
 async def test_the_audit_is_read_in_pages_by_an_admin_and_not_as_a_stream(tmp_path: Path) -> None:

@@ -126,8 +126,9 @@ def old_events(connection: sqlite3.Connection, before: int) -> Sequence[tuple[st
     ).fetchall()
 
 
-def oldest(connection: sqlite3.Connection) -> int | None:
-    (at,) = connection.execute(f"SELECT min(({_BEGINS})) FROM incarnations i WHERE present").fetchone()
+def oldest(connection: sqlite3.Connection, without: str) -> int | None:
+    query = f"SELECT min(({_BEGINS})) FROM incarnations i WHERE present AND stream <> ?"
+    (at,) = connection.execute(query, (without,)).fetchone()
     return None if at is None else int(at)
 
 

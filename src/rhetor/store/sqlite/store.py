@@ -202,8 +202,8 @@ class SqliteStore:
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
         return await self._read(partial(queries.old_events, before=before))
 
-    async def oldest(self) -> int | None:
-        return await self._read(queries.oldest)
+    async def oldest(self, without: str = "") -> int | None:
+        return await self._read(partial(queries.oldest, without=without))
 
     async def size(self) -> int:
         return await self._read(queries.size)

@@ -10,8 +10,11 @@ from rhetor.domain.audit import AuditEntry
 from rhetor.domain.timestamps import timestamp
 from rhetor.store.base import Record
 from rhetor.transports.server.call import Call
+from rhetor.transports.server.counters import REST
 
-from .bodies import AuditQuery
+from .bodies import AuditNoteBody, AuditQuery
+
+STARTED = "started"  # the outcome of a command whose end the hub does not see
 
 
 async def read_audit(call: Call, query: AuditQuery) -> dict[str, Any]:
@@ -20,6 +23,13 @@ async def read_audit(call: Call, query: AuditQuery) -> dict[str, Any]:
     audit = call.hub.state.audit
     found = await audit.page(after=query.after, before=query.before, limit=query.limit)
     return {"entries": [shown for record in found if (shown := _shape(record)) is not None]}
+
+
+async def note_command(call: Call, body: AuditNoteBody) -> dict[str, str]:
+    """Write an entry of a command that reads the state of the hub without it."""
+    audit = call.hub.state.audit
+    await audit.note(call.who, body.action, body.target, api=REST, outcome=STARTED)
+    return {"status": "noted"}
 
 
 def _shape(record: Record) -> dict[str, Any] | None:

@@ -112,6 +112,7 @@ ROUTES = (
     Route("POST", "/api/v2/data-keys/rotate", OWNER, data_keys.rotate, answer=a.DataKeyRotated,
           errors=(e.KeysUnavailable, *STORED), action="data_key.rotate"),
     Route("GET", "/api/v2/audit", ADMIN, audit.read_audit, answer=a.Audit, query=b.AuditQuery),
+    Route("POST", "/api/v2/audit", OWNER, audit.note_command, b.AuditNoteBody, a.Status, STORED),
     Route("POST", "/api/auth/code", PERSON, system.issue_code, answer=a.Code, errors=STORED,
           action="login.code"),
     Route("GET", "/api/v2/prompt", OWNER, system.prompt_history, answer=a.PromptLines, errors=SEALED),

@@ -1,7 +1,7 @@
 """The types of request bodies and queries, and the commands that they become."""
 
 from .analytics import AnalyticsQuery
-from .common import AfterQuery, AuditQuery, EventsQuery, PageQuery, TextBody
+from .common import AfterQuery, AuditNoteBody, AuditQuery, EventsQuery, PageQuery, TextBody
 from .management import (
     BudgetBody,
     BudgetName,
@@ -60,6 +60,7 @@ __all__ = [
     "AfterQuery",
     "AliasBody",
     "AnalyticsQuery",
+    "AuditNoteBody",
     "AuditQuery",
     "BudgetBody",
     "BudgetName",

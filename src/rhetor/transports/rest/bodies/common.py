@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -80,3 +80,10 @@ class AuditQuery(Query, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0)] | None = None
     before: Annotated[int, Meta(ge=0)] | None = None
     limit: Limit = 100
+
+
+class AuditNoteBody(Body, frozen=True, kw_only=True):
+    """A command that the owner runs beside the hub."""
+
+    action: Literal["backup", "export"]
+    target: Annotated[str, Meta(max_length=200)] = ""
