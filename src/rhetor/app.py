@@ -179,9 +179,10 @@ async def serve(start: Start) -> None:
         place = {HOME: str(start.home.folder), URL: _url_of(settings.hub, port, certificate)}
         keys = ProgramKeys(start.secrets, place)
         made = configure(settings, start.home, start.environment, start.secrets, spools=spools, keys=keys)
-        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring, keys))
+        prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
+        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring, keys, prompt))
         node = reloading.node = _node(start, hub, made)
-        node.prompt = prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
+        node.prompt = prompt
 
         def changed() -> None:
             node.logins.end_all()  # logins that were made with the old token end with it
@@ -226,7 +227,7 @@ async def serve(start: Start) -> None:
 
 @asynccontextmanager
 async def _hub(
-    start: Start, made: Configured, ring: Ring, keys: ProgramKeys
+    start: Start, made: Configured, ring: Ring, keys: ProgramKeys, prompt: PromptHistory
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
@@ -249,7 +250,7 @@ async def _hub(
     )
     blobs = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
     hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
-    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts])
+    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts], prompt)
     data_keys = DataKeys(ring, store, sealed_files, at_rest=sealed)
     try:
         files.seal_journals()

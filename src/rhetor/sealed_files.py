@@ -15,20 +15,23 @@ from rhetor.errors import RhetorError
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.base import DamagedObject
 from rhetor.store.files.on_demand import FilesOnDemand
+from rhetor.store.prompt_history import PromptHistory
 
 log = logging.getLogger(__name__)
 
 
 class SealedFiles:
-    """The files of one hub: binary content, the files of checkpoints, and the keys of its programs' output.
-
-    `hosts`: those of all folders.
+    """The files of one hub: binary content, the files of checkpoints, the keys of its programs' output, and
+    the history of the prompt. `hosts`: those of all folders.
     """
 
-    def __init__(self, blobs: FileBlobs, files: FilesOnDemand, hosts: Sequence[Hosts]) -> None:
+    def __init__(
+        self, blobs: FileBlobs, files: FilesOnDemand, hosts: Sequence[Hosts], prompt: PromptHistory
+    ) -> None:
         self._blobs = blobs
         self._files = files
         self._hosts = hosts
+        self._prompt = prompt
         self._stopped = threading.Event()
         self._one = asyncio.Lock()
 
@@ -37,7 +40,12 @@ class SealedFiles:
         sealed is logged, and stays as it was."""
         async with self._one:
             done = True
-            work: tuple[Callable[[], bool], ...] = (self._renew_keys, self._seal_blobs, self._seal_files)
+            work: Sequence[Callable[[], bool]] = (
+                self._renew_keys,
+                self._seal_prompt,
+                self._seal_blobs,
+                self._seal_files,
+            )
             for step in work:
                 try:
                     done &= await asyncio.to_thread(step)
@@ -53,6 +61,10 @@ class SealedFiles:
     def _renew_keys(self) -> bool:
         for hosts in self._hosts:
             hosts.renew_keys()
+        return True
+
+    def _seal_prompt(self) -> bool:
+        self._prompt.settle()
         return True
 
     def _seal_blobs(self) -> bool:

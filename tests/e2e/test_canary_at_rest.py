@@ -186,6 +186,22 @@ def hosts(machine: Machine) -> list[int]:
     return [identity.host_pid for identity in found if identity is not None]
 
 
+def wait_for_new_key(machine: Machine) -> None:
+    """Wait until all files are sealed with the current key."""
+    current = bytes.fromhex(json.loads((machine.folder / "keys.json").read_text())["current"])
+    envelopes = [
+        path
+        for name in ("blobs/*", "hosts/*/key", "checkpoints/*.pack")
+        for path in machine.folder.glob(name)
+    ]
+    assert len(envelopes) > 4
+    deadline = time.monotonic() + SECONDS
+    while any(path.exists() and path.read_bytes()[1:5] != current for path in envelopes):
+        assert time.monotonic() < deadline
+    packs = machine.folder.glob("checkpoints/*.pack")
+    assert {path.read_bytes()[1:5] for path in packs} == {current}
+
+
 @pytest.mark.long
 def test_what_was_said_is_in_no_file(scene: Scene) -> None:
     for step in SMALL:
@@ -203,6 +219,10 @@ def test_what_was_said_is_in_no_file_whatever_happens(scene: Scene) -> None:
     for step in ALL:
         step(scene)
         scene.require_none()
+    assert scene.machine.rhetor("keys", "rotate").returncode == 0
+    wait_for_new_key(scene.machine)
+    scene.require_none()
+    assert scene.machine.rhetor("check").stdout.endswith(": no findings\n")
     for pid in hosts(scene.machine):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

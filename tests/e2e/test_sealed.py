@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +12,8 @@ import pytest
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
 from tests.canary import places
-from tests.e2e.home import Machine
-from tests.e2e.test_programs import PYTHON, wrapped
+from tests.e2e.home import SECONDS, Machine
+from tests.e2e.test_programs import COUNTS, KILLS, LINES, PYTHON, wrapped
 from tests.e2e.test_sessions import run_ok
 
 CANARY = "canary-7f3a-of-a-conversation"
@@ -61,3 +64,30 @@ def test_the_history_of_the_prompt_is_sealed_and_recalled(machine: Machine, tmp_
         terminal.wait_for_last(f"aish> echo {CANARY} two")
         terminal.type("\x1b[A")
         terminal.wait_for_last(f"aish> apollo {CANARY} one")
+
+
+@pytest.mark.long
+def test_each_sealed_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine: Machine) -> None:
+    """The positions in a sealed spool are those of the output."""
+    wrapped(machine, "tool", "count", *PYTHON, COUNTS, str(LINES), str(KILLS), options=("-d", "\\n"))
+    dice = random.Random(7)
+    for _ in range(KILLS):
+        time.sleep(dice.uniform(0.0, 0.4))  # the moment of the kill is random
+        machine.kill_hub()
+        assert machine.run("explain", "count").returncode == 0
+    assert machine.run("count", "-x", "hello").returncode == 0
+    deadline = time.monotonic() + 6 * SECONDS
+    while not (text := output_of(machine)).endswith("heard hello\n"):
+        assert time.monotonic() < deadline, text[-100:]
+    lines = text.split("\n")
+    wanted = [*map(str, range(1, LINES + 1)), "heard hello", ""]
+    assert len(lines) == len(wanted)
+    assert next((pair for pair in zip(lines, wanted, strict=True) if pair[0] != pair[1]), None) is None
+
+
+def output_of(machine: Machine) -> str:
+    """Return the output of all peers in the log."""
+    exported = machine.rhetor("export", "--plain")
+    assert exported.returncode == 0, exported.stderr
+    events = [json.loads(line) for line in exported.stdout.splitlines()]
+    return "".join(event["data"]["text"] for event in events if event["type"] == "output.delta")

@@ -12,7 +12,8 @@ LEAST_BEGUN = 4  # the beginning of a secret, with stars after it
 KEY_PREFIX = "rk_"  # of the keys of programs
 STAR = "*"  # a host replaces a secret with as many, because offsets in its spool must stay valid
 _NAMES = re.compile(
-    r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTHORIZATION)(_|$)", re.IGNORECASE
+    r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSPHRASE|PASSWD|CREDENTIALS?|AUTHORIZATION)(_|$)",
+    re.IGNORECASE,
 )
 # the name of an argument, and what stands between it and its value
 _ARGUMENT = re.compile(r"-{0,2}(?P<name>[A-Za-z][\w-]{0,99})(?P<sign>=|: ?(?:Bearer )?|(?!.))", re.DOTALL)
