@@ -1,6 +1,7 @@
 """Chooses the part of the shell that runs the words of a command line."""
 
 from aish.commands import COMMANDS, run_command
+from aish.exits import INVALID_OPTION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,22 +41,34 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
         from aish.language.broadcast import run_broadcast
 
         return run_broadcast(Hub(), first, words[1:], defaults)
-    from aish.exits import USAGE, Failure
+    from aish.exits import Failure
 
     try:
         return _send(first, words[1:], defaults)
     except Failure as failure:
-        # a peer has another name than an alias, and only if there is no peer it is worth asking for aliases
-        if failure.problem != "unknown_peer" and (failure.code != USAGE or failure.status):
+        # an alias never has the name of a peer, so only what is no message to a peer is worth a second request
+        is_none = failure.problem in ("unknown_peer", INVALID_OPTION)
+        if not is_none or (code := _run_alias(first, words[1:], defaults)) is None:
             raise
-        from aish.language.aliases import aliases
+        return code
 
-        hub = Hub()
-        if (line := aliases(hub).get(first)) is None:
-            raise
-        from aish.language.shell import run_alias
 
-        return run_alias(hub, first, line, words[1:], defaults, is_piped_into=True)
+def _run_alias(name: str, words: "list[str]", defaults: "Options | None") -> int | None:
+    """Run an alias. Return None if there is none, or if no hub is running."""
+    from aish.client.hub import Hub
+    from aish.exits import Failure
+    from aish.language.aliases import aliases
+
+    hub = Hub(may_start=False)
+    try:
+        line = aliases(hub).get(name)
+    except Failure:
+        return None
+    if line is None:
+        return None
+    from aish.language.shell import run_alias
+
+    return run_alias(hub, name, line, words, defaults, is_piped_into=True)
 
 
 def _send(peer: str, words: "list[str]", defaults: "Options | None") -> int:
@@ -67,4 +80,12 @@ def _send(peer: str, words: "list[str]", defaults: "Options | None") -> int:
     from aish.options import parse_options
 
     options, text = parse_options(words)
-    return send_message(Hub(), peer, text, options.over(defaults) if defaults else options)
+    options = options.over(defaults) if defaults else options
+    hub = Hub()
+    if options.files or options.continues:
+        from aish.turns.prepared import prepared
+        from rhetor.domain.grammar import Call, Target
+
+        call = prepared(hub, Call(Target(peer), text, options))
+        text, options = call.text, call.options
+    return send_message(hub, peer, text, options)

@@ -9,6 +9,7 @@ UNREACHABLE = 5
 SILENT = 6
 TIMED_OUT = 124
 INTERRUPTED = 130
+INVALID_OPTION = "invalid_option"  # the problem of words that the grammar rejects
 
 _UNKNOWN_CODES = ("unknown_peer", "no_capable_peer", "unknown_team", "not_found")
 _BY_STATUS = {

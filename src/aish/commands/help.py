@@ -79,6 +79,10 @@ Options of a message, before or after its text:
                         messages (10)
   -s NAME, --session-id NAME
                         continue a session, by name or id
+  -C, --continue        continue the last conversation with the peer
+  -m, --model MODEL     let this model answer: provider/model
+  -S, --system TEXT     use this system prompt for the message
+  -f, --file FILE       send a text file after the message; can be repeated
   -x, --execute[=DELIM] make a wrapped program run the text; DELIM may contain
                         \\n \\r \\t \\0 \\xHH
   -d, --delimiter DELIM the same, with this delimiter

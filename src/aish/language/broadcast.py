@@ -6,6 +6,7 @@ from aish.options import parse_options
 from aish.turns.input import read_input
 from aish.turns.message import join_message, no_message
 from aish.turns.plan import PlanRun
+from aish.turns.prepared import all_prepared
 from aish.turns.steps import TEAM_CHAT, steps_of
 from rhetor.domain.grammar import Call, GrammarError, Options, Target, parse_targets
 
@@ -24,11 +25,11 @@ def run_broadcast(hub: "Hub", addressed: str, words: "list[str]", defaults: Opti
     options = options.over(defaults or Options())
     targets = _targets(addressed)
     piped = read_input()
-    if not join_message(text, piped):
+    calls = all_prepared(hub, [Call(target, text, options) for target in targets])
+    if not join_message(calls[0].text, piped):
         if addressed == TEAM_CHAT:
             raise Failure("team-chat requires a message", exits.USAGE)
         raise no_message(addressed, options.session_id)
-    calls = [Call(target, text, options) for target in targets]
     if addressed != TEAM_CHAT:
         return PlanRun(hub, steps_of([calls]), options).run(piped)
     # many answers take a long time, so they survive a restart of the hub

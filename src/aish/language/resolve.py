@@ -5,6 +5,7 @@ import os
 
 from aish.commands import COMMANDS
 from aish.exits import Failure, unknown
+from aish.turns.prepared import prepared
 from aish.turns.steps import TEAM_CHAT
 from rhetor.domain.grammar import Call, Group, Options, Stage
 
@@ -81,7 +82,8 @@ class Resolver:
             return Command(stage.expanded(self._lookup))
         if self.is_peer(word):
             call = stage.expanded(self._lookup).call()
-            return Peers([Call(call.target, call.text, call.options.over(self._defaults))])
+            call = Call(call.target, call.text, call.options.over(self._defaults))
+            return Peers([prepared(self._hub, call)])
         return Program(stage.raw) if self.alias(word) is None else Command(stage.expanded(self._lookup))
 
     def require(self, word: str) -> None:

@@ -15,6 +15,7 @@ from aish.language.resolve import Command, Program, Resolver
 from aish.output import say
 from aish.turns.input import read_input
 from aish.turns.plan import PlanRun
+from aish.turns.prepared import all_prepared
 from aish.turns.steps import steps_of
 from rhetor.domain.grammar import (
     Broadcast,
@@ -198,7 +199,9 @@ class Shell:
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
-        calls = [Call(target, broadcast.text, options) for target in broadcast.targets]
+        calls = all_prepared(
+            self.hub, [Call(target, broadcast.text, options) for target in broadcast.targets]
+        )
         run = PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions)
         return run.run(self._read_piped())
 

@@ -69,6 +69,12 @@ def run_conversation(peer: str, options: Options) -> int:
     """
     found = Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
     peer = str(found["id"])
+    if options.files:
+        raise Failure("-f goes with one message: aish PEER -f FILE", exits.USAGE)
+    if options.continues:
+        from aish.turns.continuing import continued
+
+        options = continued(Hub(), peer, options).without("continues")
     session = _session_of(peer) if found.get("kind") in _PROGRAMS else None
     if options.context_window is None and session is None:  # a wrapped program keeps its own context
         options = Options(context_window=DEFAULT_WINDOW).over(options)

@@ -46,6 +46,10 @@ class NoOptions:
     no_stream = False
     quiet = False
     usage = False
+    model: str | None = None
+    system: str | None = None
+    files = ()
+    continues = False
 
 
 def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptions) -> int:
@@ -320,6 +324,8 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
         "delimiter": options.delimiter,
         "execute": options.execute or None,
         "if_busy": options.if_busy if options.if_busy != "queue" else None,
+        "model": options.model,
+        "system": options.system,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

@@ -48,6 +48,9 @@ def _stage(id: str, stage: Stage | Group, needs: tuple[str, ...]) -> list[Step]:
 
 def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
     options = call.options
+    if options.files or options.continues:
+        option = "-f" if options.files else "-C"
+        raise Unprocessable(f"{option} works only in the shell: the hub opens no files and no conversations")
     return Step(
         id,
         str(call.target),
@@ -58,4 +61,6 @@ def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
         options.execute,
         options.delimiter,
         options.if_busy,
+        model=options.model,
+        system=options.system,
     )

@@ -23,7 +23,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     it ends with the answer, or, if the peer is a program, the default session is used. `command_id` is the
     idempotency key. `from_` is the sender as shown to readers; it grants no rights. `via`: the peers that the
     content passed through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`:
-    texts that are sent before the message.
+    texts that are sent before the message. `model` (`auto` or `provider/model`) and `system` (a prompt)
+    replace those of a specialist for this message.
     """
 
     content: str
@@ -38,6 +39,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     via: tuple[str, ...] = ()
     cwd: str | None = None
     context: tuple[ContextInjected, ...] = ()
+    model: str | None = None
+    system: str | None = None
 
 
 class StartSession(Struct, frozen=True, gc=False):

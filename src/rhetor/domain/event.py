@@ -37,7 +37,8 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
 
     `role` is `user`. `from_`: the sender as shown to readers. `via`: the peers that the content passed
     through, oldest first. `execute` and `delimiter` matter to programs only. `cause`: the original, if
-    the message follows from another one.
+    the message follows from another one. `model` and `system`: the model that answers this message, and
+    the text that replaces the specialist's prompt for it.
     """
 
     type: ClassVar[str] = "message.accepted"
@@ -49,6 +50,8 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     execute: bool = False
     delimiter: str | None = None
     cause: Cause | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
 
 
 class TurnQueued(Struct, frozen=True, gc=False):

@@ -97,6 +97,11 @@ class Peer(Struct, frozen=True, gc=False):
         return self.driver not in PLAIN and self.kind not in (PeerKind.TEAM, PeerKind.HUB)
 
     @property
+    def has_voice(self) -> bool:
+        """Whether a message can set the model and the prompt: the peer is a specialist."""
+        return self.program is None and self.kind not in (PeerKind.TEAM, PeerKind.HUB)
+
+    @property
     def takes_envelopes(self) -> bool:
         """Whether context is sent to the peer separately from the message."""
         return self.program is not None and self.program.protocol == "aish-json" and self.driver in PLAIN

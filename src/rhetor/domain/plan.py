@@ -30,7 +30,8 @@ class Step(Struct, frozen=True, gc=False):
     """One message of a plan.
 
     `target`: a peer's name, `@capability` or `team:<name>`. `template`: the step's own text. `needs`: the
-    steps whose answers it receives. `context`: texts that are sent before its message.
+    steps whose answers it receives. `context`: texts that are sent before its message. `model` and
+    `system`: as in `SendMessage`.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Step(Struct, frozen=True, gc=False):
     delimiter: str | None = None
     if_busy: IfBusy = "queue"
     context: tuple[ContextInjected, ...] = ()
+    model: str | None = None
+    system: str | None = None
 
 
 class Answer(Struct, frozen=True, gc=False):

@@ -42,6 +42,15 @@ class Voice(Struct, frozen=True, gc=False):
     mcp_servers: tuple[str, ...] = ()
     permissions: Rules = field(default_factory=Rules)
 
+    def with_own(self, prompt: str | None, model: str | None) -> Voice:
+        """Return a copy with the prompt and the model of one message, if it has any."""
+        return replace(
+            self,
+            prompt=self.prompt if prompt is None else prompt,
+            besides=self.besides if prompt is None else "",
+            model=model or self.model,
+        )
+
     def of(self, peer: Peer) -> Peer:
         """Return the peer with this voice. A program is returned unchanged."""
         if peer.program is not None:

@@ -160,6 +160,11 @@ def test_a_call_has_the_text_after_its_name(line: str, expected: Call) -> None:
         ("--timeout 2.5 hi", apollo("hi", timeout=2.5)),
         ("--json --quiet --no-stream hi", apollo("hi", json=True, quiet=True, no_stream=True)),
         ("hi --usage", apollo("hi", usage=True)),
+        ("-m local/llama -S 'be brief' hi", apollo("hi", model="local/llama", system="be brief")),
+        ("hi --model=x/y --system z", apollo("hi", model="x/y", system="z")),
+        ("-f a.txt --file 'b c' hi -f d", apollo("hi", files=["a.txt", "b c", "d"])),
+        ("-C hi", apollo("hi", continues=True)),
+        ("hi --continue", apollo("hi", continues=True)),
         ("--if-idle hi", apollo("hi", if_busy="refuse")),
         ("hi --interrupt --queue", apollo("hi", if_busy="queue")),
         ("hi --interrupt", apollo("hi", if_busy="interrupt")),
@@ -380,6 +385,10 @@ def test_an_invalid_line_raises_with_its_column(line: str, column: int, says: st
         ("apollo ls -d -- x", 11, "-d needs a value"),
         ("apollo -d -- x", 8, "-d needs a value"),
         ("apollo -d -x x", 8, "-d needs a value"),
+        ("apollo -m '' hi", 8, "the value of -m must not be empty"),
+        ("apollo hi -f=", 11, "the value of -f must not be empty"),
+        ("apollo -S --json hi", 8, "-S needs a value"),
+        ("apollo --no-log hi", 8, "everything is in the log"),
         ("./apollo hi", 1, "cannot be the name"),
         ("a,b hi", 1, "cannot be the name"),
         ("@ hi", 1, "cannot be the name"),
@@ -433,6 +442,10 @@ options = st.builds(
     no_stream=st.booleans(),
     quiet=st.booleans(),
     usage=st.booleans(),
+    model=st.none() | texts.filter(bool),
+    system=st.none() | texts.filter(bool),
+    files=st.lists(texts.filter(bool), max_size=2),
+    continues=st.booleans(),
 )
 calls = st.builds(Call, targets, texts, options)
 call_stages = calls.map(lambda made: Stage(str(made)))

@@ -26,9 +26,14 @@ _FLAGS: "dict[str, _Changes]" = {
     "--if-idle": {"if_busy": "refuse"},
     "--queue": {"if_busy": "queue"},
     "--interrupt": {"if_busy": "interrupt"},
+    "-C": {"continues": True},
+    "--continue": {"continues": True},
 }
 _OPTIONAL = ("-s", "--session", "-x", "--execute")  # their value can be missing
-_VALUED = ("--session-id", "--timeout", "-d", "--delimiter", *_OPTIONAL)
+_TEXTS = {"-m": "model", "--model": "model", "-S": "system", "--system": "system"}
+_FILES = ("-f", "--file")  # can be repeated
+_VALUED = ("--session-id", "--timeout", "-d", "--delimiter", *_TEXTS, *_FILES, *_OPTIONAL)
+_NO_LOG = "everything is in the log, from which answers, search and history are read; there is no --no-log"
 _IF_BUSY_FLAGS = {"refuse": "--if-idle", "queue": "--queue", "interrupt": "--interrupt"}
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 _ESCAPED = {char: "\\" + letter for letter, char in _ESCAPES.items()} | {"\\": "\\x5c"}
@@ -39,18 +44,24 @@ class Options(Value):
 
     `context_window`: keep the conversation, and send this many earlier messages with each one; None keeps
     none. `delimiter`: the characters to send after the text to a wrapped program, None for the peer's own; a
-    delimiter implies `execute`. `timeout`: seconds, more than 0.
+    delimiter implies `execute`. `timeout`: seconds, more than 0. `model` and `system`: the model and the
+    system prompt for this message. `files`: paths of text files that follow the message. `continues`: the
+    last conversation with the peer goes on.
     """
 
     __slots__ = (
         "context_window",
+        "continues",
         "delimiter",
         "execute",
+        "files",
         "if_busy",
         "json",
+        "model",
         "no_stream",
         "quiet",
         "session_id",
+        "system",
         "timeout",
         "usage",
     )
@@ -64,6 +75,10 @@ class Options(Value):
     no_stream: bool
     quiet: bool
     usage: bool
+    model: str | None
+    system: str | None
+    files: tuple[str, ...]
+    continues: bool
 
     def __init__(
         self,
@@ -78,6 +93,10 @@ class Options(Value):
         no_stream: bool = False,
         quiet: bool = False,
         usage: bool = False,
+        model: str | None = None,
+        system: str | None = None,
+        files: "Sequence[str]" = (),
+        continues: bool = False,
     ) -> None:
         self._fill(
             context_window=context_window,
@@ -90,6 +109,10 @@ class Options(Value):
             no_stream=no_stream,
             quiet=quiet,
             usage=usage,
+            model=model,
+            system=system,
+            files=tuple(files),
+            continues=continues,
         )
 
     def __str__(self) -> str:
@@ -107,6 +130,10 @@ class Options(Value):
         }
         return Options(**changes)
 
+    def without(self, *names: str) -> "Options":
+        """Return a copy in which the options with these names are not set."""
+        return Options(**{name: getattr(self, name) for name in self.__slots__ if name not in names})
+
     def _words(self) -> "list[str]":
         words: list[str] = []
         if self.context_window is not None:
@@ -119,6 +146,10 @@ class Options(Value):
             words.append("-x")
         if self.if_busy != "queue":
             words.append(_IF_BUSY_FLAGS[self.if_busy])
+        words += [
+            f"{name}={quoted(text)}" for name, text in (("-m", self.model), ("-S", self.system)) if text
+        ]
+        words += [f"-f={quoted(path)}" for path in self.files]
         if self.timeout is not None:
             words.append(f"--timeout={self.timeout!r}")
         flags = {
@@ -126,6 +157,7 @@ class Options(Value):
             "--no-stream": self.no_stream,
             "--quiet": self.quiet,
             "--usage": self.usage,
+            "--continue": self.continues,
         }
         return words + [flag for flag, is_set in flags.items() if is_set]
 
@@ -165,7 +197,7 @@ def interpret(words: "Sequence[Token]") -> tuple[Options, str]:
         if not _looks_like_option(head[at]):
             raise GrammarError(_unexpected(head[at], head[option]), head[at].column)
         changed, width = _read(head, at, is_last=at + 2 == len(words))
-        changes |= changed
+        _add(changes, changed)
         option, at = at, at + width
     return _options(changes), " ".join(word.text for word in (*head[begin:end], *after_dashes))
 
@@ -196,9 +228,16 @@ def _leading(words: "Sequence[Token]") -> "tuple[_Changes, int]":
     at = 0
     while at < len(words) and _looks_like_option(words[at]):
         changed, width = _read(words, at, is_last=False)
-        changes |= changed
+        _add(changes, changed)
         at += width
     return changes, at
+
+
+def _add(changes: "_Changes", changed: "_Changes") -> None:
+    """Add what an option changes. A later option replaces an earlier one, but files are collected."""
+    if "files" in changed and "files" in changes:
+        changed = {"files": (*changes["files"], *changed["files"])}  # type: ignore[misc]
+    changes |= changed
 
 
 def _is_end_of_options(word: Token) -> bool:
@@ -244,6 +283,8 @@ def _read(words: "Sequence[Token]", at: int, *, is_last: bool) -> "tuple[_Change
 def _read_valued(
     name: str, value: str | None, word: Token, following: Token | None
 ) -> "tuple[_Changes, int]":
+    if name == "--no-log":
+        raise GrammarError(_NO_LOG, word.column)
     if name not in _VALUED or name in _OPTIONAL:
         wrong = f"{name} takes no value" if name in _FLAGS else f"unknown option {name}{_nearest(name)}"
         raise GrammarError(wrong, word.column)
@@ -254,6 +295,12 @@ def _read_valued(
         value, width = following.text, 2
     if name == "--session-id":
         return {"session_id": _session(value, word)}, width
+    if not value and (name in _TEXTS or name in _FILES):
+        raise GrammarError(f"the value of {name} must not be empty", word.column)
+    if name in _TEXTS:
+        return {_TEXTS[name]: value}, width
+    if name in _FILES:
+        return {"files": (value,)}, width
     if name == "--timeout":
         return {"timeout": _seconds(value, word)}, width
     return {"execute": True, "delimiter": _delimiter(value, word)}, width

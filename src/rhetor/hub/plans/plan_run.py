@@ -44,7 +44,7 @@ from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import free_turns
 from rhetor.hub.turns.context import context_for, context_sent
-from rhetor.hub.turns.peer_call import call_peer
+from rhetor.hub.turns.peer_call import call_peer, voice_for
 from rhetor.hub.turns.pending import PendingRequests
 from rhetor.hub.turns.turn_run import Closing, MakeClosing, TurnRun
 from rhetor.store.base import Draft, Expect, Row
@@ -206,6 +206,8 @@ class PlanRun:
             self._runs_input(step),
             step.delimiter,
             self._cause(turn.message_id) or UNSET,
+            step.model or UNSET,
+            step.system or UNSET,
         )
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
@@ -234,7 +236,7 @@ class PlanRun:
             prompt = Prompt(
                 message, self._runs_input(step), step.delimiter, context=context, turn=turn.turn_id
             )
-            await run.run(call_peer(state, peer.name, prompt, pending))
+            await run.run(call_peer(state, peer.name, prompt, pending, voice_for(accepted)))
             notify_relay(state.routing_table, row)
         finally:
             del self._runs[step.id]
@@ -317,6 +319,8 @@ class PlanRun:
             via=via,
             cwd=self._command.cwd,
             context=step.context,
+            model=step.model,
+            system=step.system,
         )
         cause = self._cause() or Cause(self._row.id)
         given = self._state, self._principal, command

@@ -20,6 +20,7 @@ from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.states import sendable_session
 from rhetor.hub.turns.attribution import cause_of, passed_through
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
+from rhetor.hub.turns.peer_call import require_voice
 from rhetor.store.base import Draft
 
 from .plan_run import PlanRun
@@ -110,7 +111,7 @@ def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 async def _check_step(state: State, principal: Principal, step: Step, stdin: str) -> None:
-    peers_for(state, principal).resolve(step.target)
+    require_voice(peers_for(state, principal).resolve(step.target)[0], step.model, step.system)
     if step.session_id:
         await sendable_session(state, principal, step.session_id)
     if not step.needs:

@@ -86,7 +86,8 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
         state.ids,
         principal.subject,
         parent.peer,
-        context_window=parent.context_window,
+        # a session for a single message keeps no conversation, but its copy does
+        context_window=state.limits.context_window if parent.once else parent.context_window,
         name=name,
         ttl=parent.ttl,
     )

@@ -42,6 +42,7 @@ from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
+from rhetor.hub.turns.peer_call import require_voice
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect
 
@@ -94,7 +95,8 @@ async def send(
         UnknownPeer, NoCapablePeer: there is no such peer.
         NotFound: the caller has no such session, or the row to drop is not in the catalog.
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
-        Unprocessable: the session belongs to a peer other than the one named.
+        Unprocessable: the session belongs to a peer other than the one named; or the message sets a model or
+            a prompt, and the peer is not a specialist.
         SessionOver: the session was stopped or has expired.
         TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
             in its session is accepted.
@@ -160,6 +162,7 @@ async def _attempt(
     fulfils: RowRef | None,
 ) -> Accepted:
     session, peer, match = await _session_for(state, principal, command)
+    require_voice(peer, command.model, command.system)
     content = command.content
     if not (_presses_enter(command) and peer.reads_plain):
         content = content if command.via else attributed(state, principal, content, peer)
@@ -174,6 +177,8 @@ async def _attempt(
         command.execute,
         command.delimiter,
         (_cause_of_guest(source.cause, id, principal) if is_guest else source.cause) or UNSET,
+        command.model or UNSET,
+        command.system or UNSET,
     )
     sender = "" if command.via else command.from_
     taken = await context_for(state, principal.subject, peer, sender, command.context)

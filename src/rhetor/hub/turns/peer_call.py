@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rhetor.domain.event import MessageAccepted
 from rhetor.domain.output import Done, Output, PassedOn, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Voice
 from rhetor.drivers.base import Conversation, Origin, PastMessage, Prompt
-from rhetor.errors import ProviderCooling, ProviderFailed, RateLimited, TurnFailure, UnknownPeer
+from rhetor.errors import (
+    ProviderCooling,
+    ProviderFailed,
+    RateLimited,
+    TurnFailure,
+    UnknownPeer,
+    Unprocessable,
+)
 from rhetor.hub.catalog.pauses import Question
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
@@ -33,6 +41,25 @@ if TYPE_CHECKING:
 SEPARATOR = "\n\n"  # between what was said before a pause and what follows
 RETOLD = "{} begins a new conversation, and is told the earlier one\n"
 History = Callable[[Peer], Awaitable[Sequence[PastMessage]]]
+
+
+def voice_for(message: MessageAccepted, voice: Voice | None = None) -> Voice | None:
+    """Return the voice for a message: that of its session, with the model and the prompt of the message."""
+    system, model = message.system or None, message.model or None
+    if system is None and model is None:
+        return voice
+    return (voice or Voice()).with_own(system, model)
+
+
+def require_voice(peer: Peer, model: str | None, system: str | None) -> None:
+    """Check that a message for the peer may have a model and a prompt of its own.
+
+    Raises:
+        Unprocessable: the peer is a program or a team, which has neither.
+    """
+    if (model or system) and not peer.has_voice:
+        what = "a model" if model else "a system prompt"
+        raise Unprocessable(f"{peer.name} is not a specialist, so a message cannot set {what} for it")
 
 
 async def call_peer(

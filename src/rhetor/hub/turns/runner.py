@@ -28,7 +28,7 @@ from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.catalog.usage import Meter, source_of
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
-from rhetor.hub.turns.peer_call import call_peer
+from rhetor.hub.turns.peer_call import call_peer, voice_for
 from rhetor.store.base import Draft, Expect
 
 from .handover import after_answer_of, past_for
@@ -284,7 +284,8 @@ class SessionRunner:
             turn=pending.turn_id,
         )
         history = self._history(session, pending)
-        return call_peer(self._state, pending.peer, prompt, pending, session.voice, history, paused)
+        voice = voice_for(message, session.voice)
+        return call_peer(self._state, pending.peer, prompt, pending, voice, history, paused)
 
     async def _after_checkpoint(
         self,

@@ -75,6 +75,8 @@ async def capable(call: Caller, name: str, query: CapableQuery) -> list[dict[str
 async def accept(call: Call, command: SendMessage) -> tuple[Accepted, dict[str, str]]:
     """Send the message. Return it with the headers that name its session, turn and cursor."""
     call.node.check_environment(call)
+    if command.model:
+        await call.node.providers.require_model(command.model)
     accepted: Accepted = await call.execute(command)
     headers = {
         "x-session-id": accepted.session_id,

@@ -29,6 +29,8 @@ async def start(call: Call, body: PlanBody) -> Response:
         raise Malformed("send either `line` or `steps`")
     steps = await steps_of(body.line) if body.line is not None else body.own_steps()
     call.node.charge_steps(call.who, len(steps))
+    for model in {step.model for step in steps if step.model}:
+        await call.node.providers.require_model(model)
     planned: Planned = await call.execute(body.command(steps, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices(call))
 

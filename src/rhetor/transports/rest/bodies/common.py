@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from rhetor.codec.typed_json import PLAIN
 from rhetor.dialects.event_filter import PATTERN
 from rhetor.dialects.peer_socket import Id
 from rhetor.hub.core.checks import NAME
@@ -21,6 +22,7 @@ NewName = Annotated[
 ]
 Name = Id
 Purpose = Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": f"^$|{NOT_BLANK}"})]
+Model = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from rhetor.codec.typed_json import PLAIN, no_object, texts
+from rhetor.codec.typed_json import no_object, texts
 from rhetor.dialects.peer_socket import Id
 from rhetor.domain.budget import MEASURES, NAME, Budget
 from rhetor.domain.command import StartSession
@@ -18,7 +18,7 @@ from rhetor.domain.session import Voice
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import Unprocessable
 
-from .common import Body, Name, NewName, Text, one_of, some_of
+from .common import Body, Model, Name, NewName, Text, one_of, some_of
 from .programs import MOST_VARIABLES, Variables, Word, require_words
 
 
@@ -28,7 +28,7 @@ class ManagedSessionBody(Body, frozen=True, kw_only=True):
 
     specialist_id: Id | None = None
     prompt: Text | None = None
-    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    model: Model | None = None
     project_id: Id | None = None
     name: Name | None = None
     command_id: Id | None = None
@@ -102,7 +102,7 @@ class ProjectSettingsBody(Body, frozen=True, kw_only=True, forbid_unknown_fields
     """Defaults of a project's sessions. A setting that is left out has no value."""
 
     default_peer: Id | None = None
-    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    model: Model | None = None
     permissions: RulesBody = field(default_factory=RulesBody)
     mcp_servers: Annotated[list[Name], Meta(max_length=100)] = field(default_factory=list)
 

@@ -13,17 +13,20 @@ from rhetor.domain.plan import IfBusy
 from rhetor.domain.questions import Answers
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder, Limit, Query, Text, one_of
+from .common import Body, Folder, Limit, Model, Query, Text, one_of
 
 
 class HowToSend(Body, frozen=True, kw_only=True):
-    """The members that every body with a message has."""
+    """The members that every body with a message has. `model` (`auto` or `provider/model`) and `system` (a
+    prompt) replace those of a specialist for this message."""
 
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
     from_: Sender = field(name="from", default="")
+    model: Model | None = None
+    system: Text | None = None
 
 
 class MessageBody(HowToSend, frozen=True, kw_only=True):
@@ -47,6 +50,8 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
             key or self.command_id,
             self.from_,
             cwd=self.cwd,
+            model=self.model,
+            system=self.system,
         )
 
 
@@ -64,6 +69,8 @@ class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
             self.if_busy,
             key or self.command_id,
             self.from_,
+            model=self.model,
+            system=self.system,
         )
 
 

@@ -13,7 +13,7 @@ from rhetor.domain.command import StartPlan
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder, Text, one_of
+from .common import Body, Folder, Model, Text, one_of
 
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
 
@@ -60,6 +60,8 @@ class StepBody(Body, frozen=True, kw_only=True):
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
+    model: Model | None = None
+    system: Text | None = None
 
     def step(self, needs: tuple[str, ...]) -> Step:
         return Step(
@@ -72,6 +74,8 @@ class StepBody(Body, frozen=True, kw_only=True):
             self.execute,
             self.delimiter,
             self.if_busy,
+            model=self.model,
+            system=self.system,
         )
 
 

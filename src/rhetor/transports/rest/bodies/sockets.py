@@ -6,12 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import PLAIN, nothing, text_of
+from rhetor.codec.typed_json import nothing, text_of
 from rhetor.dialects.peer_socket import Id
 from rhetor.domain.command import MakeTeam, OpenSocket
 from rhetor.domain.session import Voice
 
-from .common import Body
+from .common import Body, Model
 
 
 class SocketBody(Body, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class SocketBody(Body, frozen=True, kw_only=True):
     prompt, as data."""
 
     ai_name: Id
-    model: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)] | None = None
+    model: Model | None = None
     prompt: Annotated[str, Meta(max_length=64 << 10)] | None = None
     context: Raw = field(default_factory=nothing)
     command_id: Id | None = None

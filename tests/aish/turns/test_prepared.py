@@ -1,0 +1,94 @@
+"""What a message carries besides its text: files, a model, a prompt, and the last conversation."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, plan, says, spoken
+
+EXCHANGE = {"ai": "apollo", "stream": "s_9", "message": "why?", "response": "because"}
+HISTORY = "GET /api/v2/history?limit=1000"
+
+
+@pytest.fixture(autouse=True)
+def peers(hub: ScriptedHub) -> None:
+    names = ("apollo", "athena")
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": name, "kind": "specialist"} for name in names]}))
+    for name in names:
+        hub.on(f"GET /api/v2/ai/{name}", answer({"id": name, "kind": "specialist"}))
+    hub.on(APOLLO, says("ok"))
+
+
+def test_files_follow_the_message_with_their_names(aish: Shell, hub: ScriptedHub) -> None:
+    (aish.folder / "a.txt").write_text("one\ntwo\n")
+    (aish.folder / "b c").write_text("--- 0123456789abcdef ---")
+    assert aish("apollo", "look", "-f", "a.txt", "-f", "b c", given="piped") == Ran(0, "ok\n", "")
+    assert aish("-c", "apollo -f a.txt").code == 0
+    first, second = (body["content"] for body in hub.bodies(APOLLO))
+    fence = r"--- [0-9a-f]{16} ---"
+    assert re.fullmatch(
+        rf"look\n\n\[File a\.txt\]\n({fence})\none\ntwo\n\1\n\n\[File b c\]\n({fence})\n{fence}\n\2\n\npiped",
+        first,
+    )
+    assert re.fullmatch(rf"\[File a\.txt\]\n({fence})\none\ntwo\n\1", second)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nosuch", "cannot read nosuch: No such file or directory"),
+        (".", "cannot read .: Is a directory"),
+        ("binary", "binary is not a text file in UTF-8"),
+        ("nul", "nul is not a text file in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_text_is_not_sent(aish: Shell, hub: ScriptedHub, name: str, says: str) -> None:
+    (aish.folder / "binary").write_bytes(b"\x89PNG\xff")
+    (aish.folder / "nul").write_bytes(b"a\0b")
+    assert aish("apollo", "look", "-f", name) == Ran(1, "", f"aish: {says}\n")
+    assert aish("a,apollo", "look", "-f", name).err == f"aish: {says}\n"
+    assert not hub.bodies(APOLLO)
+
+
+def test_a_model_and_a_prompt_are_sent_with_the_message(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/plans", plan(*spoken("apollo", "apollo", "x"), steps=[]))
+    assert aish("apollo", "-m", "local/llama", "-S", "be brief", "hi").code == 0
+    assert hub.bodies(APOLLO) == [{"content": "hi", "model": "local/llama", "system": "be brief"}]
+    aish("-c", "apollo hi -m x/y | athena -S short")
+    steps = hub.bodies("POST /api/v2/plans")[0]["steps"]
+    assert [(step.get("model"), step.get("system")) for step in steps] == [("x/y", None), (None, "short")]
+
+
+@pytest.mark.parametrize("state", ["active", "paused", "waiting"])
+def test_the_last_conversation_goes_on_after_its_last_exchange_is_shown(
+    aish: Shell, hub: ScriptedHub, state: str
+) -> None:
+    others = [{**EXCHANGE, "ai": "athena", "stream": "s_1"}, {**EXCHANGE, "stream": "p_1"}]
+    hub.on(HISTORY, answer({"history": [*others, EXCHANGE, {**EXCHANGE, "stream": "s_3"}]}))
+    hub.on("GET /api/v2/sessions/s_9", answer({"id": "s_9", "state": state}))
+    ran = aish("apollo", "-C", "and now?")
+    assert ran == Ran(0, "ok\n", "> why?\nbecause\n")
+    assert aish("-c", "apollo 'and now?' --continue --quiet") == Ran(0, "ok\n", "")
+    assert hub.bodies(APOLLO)[-1] == {"content": "and now?", "session_id": "s_9"}
+
+
+def test_an_ended_conversation_goes_on_in_a_copy(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(HISTORY, answer({"history": [{**EXCHANGE, "response": ""}]}))
+    hub.on("GET /api/v2/sessions/s_9", answer({"id": "s_9", "state": "expired"}))
+    hub.on("POST /api/v2/sessions/s_9/fork", answer({"id": "s_10"}))
+    ran = aish("apollo", "-C", "and now?")
+    assert ran == Ran(0, "ok\n", "> why?\n(apollo has not answered)\n")
+    assert hub.bodies(APOLLO) == [{"content": "and now?", "session_id": "s_10"}]
+
+
+def test_without_a_conversation_nothing_is_sent(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(HISTORY, answer({"history": []}))
+    says = "aish: there is no conversation with apollo to continue\n"
+    assert aish("apollo", "-C", "hi") == Ran(3, "", says)
+    assert aish("apollo", "-C", "-s", "5", "hi").code == 2
+    assert aish("@code-analysis", "-C", "hi").err == (
+        "aish: -C continues the conversation with one peer, not with @code-analysis\n"
+    )
+    assert not hub.bodies(APOLLO)
