@@ -46,7 +46,7 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
     try:
         return _send(first, words[1:], defaults)
     except Failure as failure:
-        # an alias never has the name of a peer, so only what is no message to a peer is worth a second request
+        # no alias has the name of a peer, so only what is no message to a peer is worth a second request
         is_none = failure.problem in ("unknown_peer", INVALID_OPTION)
         if not is_none or (code := _run_alias(first, words[1:], defaults)) is None:
             raise

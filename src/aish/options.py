@@ -36,6 +36,4 @@ def _parse(parse: "Callable[[list[str]], Parsed]", words: list[str]) -> "Parsed"
     except GrammarError as error:
         is_unknown = error.message.startswith("unknown option")
         hint = "aish --help lists the options; write -- before text that begins with -" if is_unknown else ""
-        raise Failure(
-            error.message, exits.USAGE, problem=exits.INVALID_OPTION, hint=hint
-        ) from None
+        raise Failure(error.message, exits.USAGE, problem=exits.INVALID_OPTION, hint=hint) from None
