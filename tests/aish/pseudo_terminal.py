@@ -10,7 +10,7 @@ import re
 import select
 import subprocess
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 import pyte
@@ -166,10 +166,11 @@ def at_terminal(
     columns: int = 80,
     rows: int = 24,
     stdout: int | None = None,
+    command: Sequence[str] = (),
 ) -> Iterator[Terminal]:
     """Run `aish` with a terminal as stdin, stdout and stderr, which turns Ctrl-C into a signal. `echo`: typed
     text is shown; `term`: the value of TERM; `columns`, `rows`: the size of the terminal; `stdout`: where the
-    output goes instead."""
+    output goes instead; `command`: what runs instead of `aish`."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (rows, columns))
     attributes = termios.tcgetattr(theirs)
@@ -177,7 +178,7 @@ def at_terminal(
         attributes[3] &= ~termios.ECHO
     termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     process = subprocess.Popen(
-        aish.command(*words),
+        command or aish.command(*words),
         stdin=theirs,
         stdout=theirs if stdout is None else stdout,
         stderr=theirs,

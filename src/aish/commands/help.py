@@ -92,6 +92,7 @@ Options of a message, before or after its text:
   --json                print one event per line
   --no-stream           print the answer when it is complete
   --quiet               print only failures on stderr
+  --raw                 do not render Markdown on a terminal
   --usage               print tokens, cost and seconds after the answer
   --                    end the options; what follows is text
 

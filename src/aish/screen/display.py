@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, Self
 
+    from aish.screen.open_text import OpenText
+
 _TICK_SECONDS = 0.1
 _QUIET_SECONDS = 0.2  # an answer that comes so soon needs no spinner
 _MAX_PEERS_SHARE = 2  # the lines of peers take at most this part of the screen: a half
@@ -41,6 +43,7 @@ class Display:
         self._region = Region(self._descriptor, can_move=can_move)
         self._echo = Echo(self._descriptor) if on_screen and can_move else None
         self.shows_progress = shows_progress
+        self.renders = on_screen and can_move  # whether Markdown can be rendered
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._is_closed = False
@@ -51,6 +54,9 @@ class Display:
         self._waits_since = monotonic()
         self._tools: dict[str, _Tool] = {}
         self._peers: dict[str, _Peer] = {}
+        self._text: OpenText | None = None  # whose open block is drawn
+        self._open_lines: list[str] = []
+        self._open_columns = 0
         self._question: Callable[[int], Sequence[str]] | None = None
         self.on_close: Callable[[], None] | None = None
         self._ticker = threading.Thread(target=self._tick, name="aish display", daemon=True)
@@ -76,11 +82,11 @@ class Display:
         if self.on_close is not None:
             self.on_close()
         with self._lock:
+            self._finish()
             self._is_closed = True
             self._region.erase()
             output.set_screen(None)
-        self._wake.set()
-        self._ticker.join()
+        self._wake.set()  # the thread may still import something, and is not waited for
         if self._echo is not None:
             self._echo.restore()
 
@@ -110,6 +116,51 @@ class Display:
             output.write(STDERR, f"{text}\n".encode("utf-8", "replace"))
             self._draw()
 
+    def write_lines(self, lines: "Sequence[str]") -> None:
+        """Write lines of an answer above what goes on."""
+        with self._lock:
+            self._put_lines(lines)
+            self._draw()
+
+    def show(self, text: "OpenText", piece: str) -> None:
+        """Show a piece of a text: its finished blocks scroll away, its open block is drawn."""
+        with self._lock:
+            if self._text is not text:
+                self._finish()
+                self._text = text
+            self._waits_for = None
+            text.feed(piece)
+            if monotonic() >= text.draw_at:
+                self._draw_text()
+
+    def finish(self) -> None:
+        """Let the open block scroll away as it is, because the text ends here or something follows it."""
+        with self._lock:
+            self._finish()
+            self._draw()
+
+    def _finish(self) -> None:
+        if self._text is not None and not self._text.is_empty:
+            columns = self._region.size[0]
+            self._put_lines(self._text.end(columns))
+        self._text, self._open_lines = None, []
+
+    def _draw_text(self) -> None:
+        """Draw the open block anew, after the blocks that are finished."""
+        if self._text is None:
+            return
+        self._open_columns = self._region.size[0]
+        finished = self._text.finished(self._open_columns)
+        self._open_lines = self._text.open(self._open_columns)
+        if finished:
+            self._put_lines(finished)
+        self._draw()
+
+    def _put_lines(self, lines: "Sequence[str]") -> None:
+        if lines:
+            self._end_line()
+            self._region.above("".join(f"{line}\r\n" for line in lines))
+
     # what goes on
 
     def waits_for(self, peer: str) -> None:
@@ -129,6 +180,7 @@ class Display:
         if not self.shows_progress:
             return
         with self._lock:
+            self._finish()
             if plan := status.plan_of(call.get("arguments")):
                 self.say("\n".join(dimmed(line) for line in plan))
             else:
@@ -164,6 +216,8 @@ class Display:
     def set_question(self, question: "Callable[[int], Sequence[str]] | None") -> None:
         """Show a question below everything else: the lines that it returns for a width. None: none."""
         with self._lock:
+            if question is not None:
+                self._finish()
             self._question = question
             self._draw()
 
@@ -187,13 +241,17 @@ class Display:
         self._region.draw(lines)
 
     def _lines(self, now: float) -> "list[str]":
+        return [*self._open_lines, *self._status_lines(now)]
+
+    def _status_lines(self, now: float) -> "list[str]":
         columns, rows = self._region.size
         if self._question is not None:
             return [*self._peer_lines(now, columns, rows), *self._question(columns)]
         lines = [tool.line(now, columns) for tool in self._tools.values()]
         lines += self._peer_lines(now, columns, rows)
         waited = now - self._waits_since
-        if self._waits_for and waited >= _QUIET_SECONDS and not lines and not self._is_line_open:
+        is_free = not (lines or self._is_line_open or self._open_lines)
+        if self._waits_for and waited >= _QUIET_SECONDS and is_free:
             name = in_colour_of(self._waits_for, self._waits_for)
             lines.append(f"{status.spinner(now)} {name}  {status.whole_seconds(waited)}")
         return lines
@@ -211,9 +269,20 @@ class Display:
 
     def _tick(self) -> None:
         while not self._wake.wait(_TICK_SECONDS):
+            if self._waits_for is not None and self.renders:
+                import aish.screen.page  # noqa: F401  # takes a while, so it is done while the peer works
             with self._lock:
-                if not self._is_closed:
-                    self._draw()
+                if self._is_closed:
+                    continue
+                if self._text is not None and self._is_stale():
+                    self._draw_text()
+                self._draw()
+
+    def _is_stale(self) -> bool:
+        """Whether the open block has changed, or the width, since it was drawn."""
+        assert self._text is not None
+        is_due = self._text.has_new and monotonic() >= self._text.draw_at
+        return is_due or (bool(self._open_lines) and self._region.size[0] != self._open_columns)
 
     def _may_draw(self) -> bool:
         """Whether this process may draw: it is not in the background, and no pager has the terminal."""

@@ -45,6 +45,7 @@ class NoOptions:
     json = False
     no_stream = False
     quiet = False
+    raw = False
     usage = False
     model: str | None = None
     system: str | None = None
@@ -137,6 +138,7 @@ class Turn:
         self._display: Display | None = None
         self._asking: Asking | None = None
         self._thoughts: Sink | None = None
+        self._renders = False  # whether it is still to be decided that the answer is rendered
 
     def run(self, content: str, *, runs: bool = False) -> int:
         """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
@@ -149,6 +151,7 @@ class Turn:
             return self._exchange(content, runs=runs)
         with self._display as display:
             display.waits_for(self._peer)
+            self._renders = display.renders and not self._options.raw
             return self._exchange(content, runs=runs)
 
     def _exchange(self, content: str, *, runs: bool) -> int:
@@ -200,13 +203,13 @@ class Turn:
                     self._is_paused = False
                     self._show(frame)
                 elif kind == "done":
-                    self._out.write("".join(self._held))
+                    self._answer("".join(self._held))
                     self._out.end()
                     if self._options.usage:
                         show_usage(self._peer, frame, frame.get("execution_time"))
                     return finish(self._peer, frame, quiet=self._options.quiet)
                 elif kind == "error":
-                    self._out.write("".join(self._held))
+                    self._answer("".join(self._held))
                     raise turn_failure(self._peer, frame)
                 elif kind == "notice":
                     self._out.break_line()
@@ -243,10 +246,18 @@ class Turn:
         elif channel == "answer" and self._options.no_stream:
             self._held.append(frame["data"])
         elif channel == "answer":
-            self._end_thoughts()
-            if self._display is not None and not self._out.is_terminal:
-                self._display.has_output()
-            self._out.write(frame["data"])
+            self._answer(frame["data"])
+
+    def _answer(self, text: str) -> None:
+        if self._renders and text:
+            from aish.turns.rendering import sink_for
+
+            self._renders = False
+            self._out = sink_for(self._display, self._hub.home, self._peer, self._out)
+        self._end_thoughts()
+        if self._display is not None and text and not self._out.is_terminal:
+            self._display.has_output()
+        self._out.write(text)
 
     def _ask(self, request: "dict[str, Any]") -> None:
         """Show a permission request, and let the user answer it here if there is a terminal."""
@@ -264,6 +275,7 @@ class Turn:
     def _think(self, text: str) -> None:
         """Show reasoning, dimmed, if there is a terminal for it."""
         if self._display is not None and self._display.shows_progress:
+            self._display.finish()
             self._thoughts = self._thoughts or Sink(STDERR, dim=True)
             self._thoughts.write(text)
 

@@ -75,6 +75,7 @@ class PlanRun:
         self._display: Display | None = None
         self._asking: Asking | None = None
         self._groups: dict[str, int] = {}
+        self._renders = False  # whether answers are rendered; for one answer, whether that is still to decide
 
     def run(self, piped: str = "") -> int:
         """Send the plan, show its answers, and return the exit code.
@@ -91,7 +92,8 @@ class PlanRun:
             self._display = Display.of(self._out, quiet=self._options.quiet)
         if self._display is None:
             return self._exchange(piped)
-        with self._display:
+        with self._display as display:
+            self._renders = display.renders and not self._options.raw
             return self._exchange(piped)
 
     def _exchange(self, piped: str) -> int:
@@ -236,6 +238,13 @@ class PlanRun:
 
     def _write_last(self, text: str) -> None:
         """Write the answer of a single last step. Piped output is never changed."""
+        if text and self._renders:
+            from aish.turns.rendering import sink_for
+
+            self._renders = False
+            peer = self._out.peer
+            quotes = self._progress.has_headings
+            self._out = sink_for(self._display, self._hub.home, peer, self._out, quotes=quotes)
         if self._display is not None and text and not self._out.is_terminal:
             self._display.has_output()
         if self._progress.has_headings and self._out.is_terminal and not self._out.quotes:
@@ -255,9 +264,29 @@ class PlanRun:
         from aish.headings import quoted_lines, quoted_on_terminal
         from aish.render import heading
 
+        if self._renders and self._is_markdown(self._peers[step]):
+            self._show_rendered(self._peers[step], text)
+            return
         self._out.write(("\n" if self._shown else "") + heading(self._peers[step]) + "\n")
         self._out.write(quoted_on_terminal(text) if self._out.is_terminal else quoted_lines(text))
         self._out.end()
+        self._shown += 1
+
+    def _is_markdown(self, peer: str) -> bool:
+        from aish.turns.rendering import is_markdown
+
+        return is_markdown(self._hub.home, peer)
+
+    def _show_rendered(self, peer: str, text: str) -> None:
+        assert self._display is not None
+        from aish.screen.markdown import MarkdownSink
+
+        if self._shown:
+            self._display.write_lines([""])
+        sink = MarkdownSink(self._display, with_heading=True)
+        sink.peer = peer
+        sink.write(text or "\n")
+        sink.end()
         self._shown += 1
 
     def _step_failed(self, step: str, data: "dict[str, Any]") -> None:

@@ -67,6 +67,7 @@ def shared_options(calls: "Sequence[Call]") -> Options:
         timeout=min((one.timeout for one in options if one.timeout), default=None),
         json=any(one.json for one in options),
         quiet=any(one.quiet for one in options),
+        raw=any(one.raw for one in options),
         no_stream=any(one.no_stream for one in options),
         usage=any(one.usage for one in options),
     )

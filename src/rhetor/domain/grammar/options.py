@@ -22,6 +22,7 @@ _FLAGS: "dict[str, _Changes]" = {
     "--json": {"json": True},
     "--no-stream": {"no_stream": True},
     "--quiet": {"quiet": True},
+    "--raw": {"raw": True},
     "--usage": {"usage": True},
     "--if-idle": {"if_busy": "refuse"},
     "--queue": {"if_busy": "queue"},
@@ -60,6 +61,7 @@ class Options(Value):
         "model",
         "no_stream",
         "quiet",
+        "raw",
         "session_id",
         "system",
         "timeout",
@@ -74,6 +76,7 @@ class Options(Value):
     json: bool
     no_stream: bool
     quiet: bool
+    raw: bool
     usage: bool
     model: str | None
     system: str | None
@@ -92,6 +95,7 @@ class Options(Value):
         json: bool = False,
         no_stream: bool = False,
         quiet: bool = False,
+        raw: bool = False,
         usage: bool = False,
         model: str | None = None,
         system: str | None = None,
@@ -108,6 +112,7 @@ class Options(Value):
             json=json,
             no_stream=no_stream,
             quiet=quiet,
+            raw=raw,
             usage=usage,
             model=model,
             system=system,
@@ -156,6 +161,7 @@ class Options(Value):
             "--json": self.json,
             "--no-stream": self.no_stream,
             "--quiet": self.quiet,
+            "--raw": self.raw,
             "--usage": self.usage,
             "--continue": self.continues,
         }
