@@ -84,9 +84,16 @@ def test_a_backup_needs_no_hub_and_is_restored_into_an_empty_folder(machine: Mac
 
     other = Machine(tmp_path / "other")
     done = other.rhetor("restore", str(file))
-    assert (done.returncode, done.stderr, list(other.folder.glob("replaced-*"))) == (0, "", [])
+    assert (done.returncode, list(other.folder.glob("replaced-*"))) == (0, [])
+    assert done.stderr == (
+        "rhetor: not restored, because a plain backup has no keys: the key that verifies the audit; a backup "
+        "made with --seal has them\n"
+    )
     try:
         assert "kept" in run_ok(other, "session", "show", "work")
+        verified = other.rhetor("audit", "verify")
+        assert (verified.returncode, verified.stdout.count("\n")) == (1, 2)
+        assert verified.stdout.startswith("audit_key  entry 1  the entries 1 to ")
     finally:
         other.leave()
 

@@ -19,6 +19,7 @@ UNKNOWN, PENDING = "unknown", "pending"  # what is shown of an action whose end 
 STARTED = "hub.start"  # an action that an earlier hub began and did not end has an unknown outcome
 PERMISSION_ANSWER = "permission.answer"
 GAP = "audit.gap"  # what the hub found when it continued: entries are missing, or the count of them is wrong
+KEY_LOST = "the key of the entries so far is lost"
 MOST_TEXT = 200
 
 

@@ -70,6 +70,8 @@ def verified(
             findings.append(_finding("audit_changed", stored, "it is not as the hub has written it"))
         elif before is not None and not _fits(key, before, stored.seq, stored.at, entry):
             findings.append(_misfit(read, key, stored, entry))
+        elif (entry.action, entry.detail) == (a.GAP, a.KEY_LOST):
+            findings = _key_lost(findings, number)
         elif entry.action == a.GAP:
             findings.append(_finding("audit_gap", stored, f"when the hub wrote it, it found: {entry.detail}"))
         chain = entry.chain if entry else None
@@ -83,6 +85,13 @@ def verified(
 
 def _fits(key: bytes, before: str, number: int, at: int, entry: AuditEntry) -> bool:
     return hmac.compare_digest(a.chain_of(key, before, number, at, entry), entry.chain)
+
+
+def _key_lost(findings: Iterable[Finding], number: int) -> list[Finding]:
+    """Return the findings, with a single one of all entries before a number that do not fit the key."""
+    lost = f"the entries 1 to {number - 1} cannot be checked, because the key of their chain is lost"
+    others = (each for each in findings if each.kind not in ("audit_key", "audit_changed", "audit_moved"))
+    return [Finding("audit_key", "entry 1", lost), *others]
 
 
 def _missing(first: int, last: int) -> Finding:

@@ -253,13 +253,13 @@ class Audit:
 
     async def _found(self) -> tuple[_Standing, Sequence[tuple[AuditEntry, int]]]:
         """Return where the chain continues. If entries are missing, there is an entry that says so."""
-        key, head = await self._key(), await self.store.head(a.STREAM)
+        (key, is_new), head = await self._key(), await self.store.head(a.STREAM)
         number, chain = head.head if head else 0, ""
         if head and number >= head.earliest:
             chain = await self._chain(Position(head.epoch, number - 1))
         version, count = await self._count()
         standing = _Standing(key, number, chain, version)
-        wrong = _difference(key, count, number, chain)
+        wrong = a.KEY_LOST if is_new and number else _difference(key, count, number, chain)
         if not wrong:
             return standing, ()
         log.error("the audit is not as the hub left it", extra={"reason": wrong})
@@ -283,20 +283,20 @@ class Audit:
         except UNREADABLE:
             return None, Count(0, "")
 
-    async def _key(self) -> bytes:
-        """Return the key of the chain. If it is unreadable, the chain continues with a new one: the entries
-        so far can no longer be verified, which the next one says, but the hub can be used."""
+    async def _key(self) -> tuple[bytes, bool]:
+        """Return the key of the chain, and whether it is new. If it is unreadable, or was not restored, the
+        chain continues with a new one, so that the hub can be used; the next entry says so."""
         expects = [Expect.absent(*KEY)]
         try:
             if row := await self.store.get(*KEY):
-                return bytes.fromhex(msgspec.json.decode(row.doc, type=AuditKey).key)
+                return bytes.fromhex(msgspec.json.decode(row.doc, type=AuditKey).key), False
         except UNREADABLE as error:
             log.error("the key of the audit is unreadable, and a new one is used", exc_info=error)
             expects = []
         key = random.token_bytes(KEY_BYTES)
         row = Row(*KEY, "kept", msgspec.json.encode(AuditKey(key.hex())))
         await self.store.commit(a.STREAM, [], rows=[row], expects=expects)
-        return key
+        return key, True
 
 
 def _difference(key: bytes, count: Count | None, number: int, chain: str) -> str:
