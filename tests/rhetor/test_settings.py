@@ -323,3 +323,10 @@ def test_an_invalid_budget_is_rejected_with_its_key(tmp_path: Path, text: str, w
         own = text if text.startswith("{") else "{" + text + "}"
         budgets(tmp_path, f"tools: {{box: {{executable: sh, driver: stdio}}}}\nbudgets: {own}\n")
     assert why in rejected.value.detail
+
+
+def test_no_issuer_can_make_subjects_of_programs(tmp_path: Path) -> None:
+    entry = "{issuer: 'https://id.example', audience: rhetor}"
+    peers(tmp_path, f"auth: {{issuers: {{okta: {entry}}}}}\n")
+    with pytest.raises(InvalidSettings, match="'agent' is reserved for the programs of peers"):
+        peers(tmp_path, f"auth: {{issuers: {{agent: {entry}}}}}\n")

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from rhetor.domain.budget import NAME
+from rhetor.domain.principal import AGENT
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(gt=0)]
@@ -304,6 +305,8 @@ class AuthSettings(Section, frozen=True):
     def __post_init__(self) -> None:
         if len({entry.issuer for entry in self.issuers.values()}) < len(self.issuers):
             raise ValueError("two entries have the same issuer")
+        if AGENT in self.issuers:  # its subjects would be those of programs
+            raise ValueError(f"the name {AGENT!r} is reserved for the programs of peers")
 
 
 class TimeoutSettings(Section, frozen=True):

@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 def person_behind(state: State, subject: str) -> str:
     """Return who may answer for a caller: the caller, or for a peer's program the person who started it.
 
-    If that program is no longer known, the result is the program, for which nobody answers.
+    If that program is no longer known, or programs of the peer run for several persons, the result is the
+    program, for which nobody answers.
     """
     if not is_agent_subject(subject):
         return subject
-    for _ in state.instances:  # a program may have been started for another one
-        instance = next((i for i in state.instances.values() if subject == agent_subject(i.peer.name)), None)
-        if instance is None:
-            break
-        subject = instance.entry.owner
-    return subject
+    persons = _persons_behind(state, subject, frozenset())
+    return persons.pop() if len(persons) == 1 else subject
+
+
+def _persons_behind(state: State, subject: str, seen: frozenset[str]) -> set[str]:
+    """Return the persons for whom the programs of a peer run; a program may have started another one."""
+    if not is_agent_subject(subject):
+        return {subject}
+    owners = {i.entry.owner for i in state.instances.values() if agent_subject(i.peer.name) == subject}
+    found = (_persons_behind(state, owner, seen | {subject}) for owner in owners - seen - {subject})
+    return set[str]().union(*found)
 
 
 def peers_for(state: State, principal: Principal) -> Peers:

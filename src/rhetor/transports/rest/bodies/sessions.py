@@ -85,7 +85,7 @@ class SaveBody(Body, frozen=True, kw_only=True):
 class ShareBody(Body, frozen=True, kw_only=True):
     """Whom to share a session with. `scopes`: what the subject may do there; `read` is always included."""
 
-    subject: Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
+    subject: Annotated[str, Meta(min_length=1, max_length=320, pattern=PLAIN)]
     scopes: Annotated[list[Literal["read", "send", "approve"]], Meta(min_length=1, max_length=3)]
 
     def command(self, session_id: str) -> ShareSession:
