@@ -14,6 +14,8 @@ import requests
 from tests.e2e.home import Machine
 from tests.hostile.running import RunningHub, at_a_port
 
+from rhetor.domain.program_keys import HOME, KEY, URL
+
 pytestmark = pytest.mark.long
 
 SHOWS = """#!{python}
@@ -48,7 +50,8 @@ def test_arguments_reach_a_wrapped_program_unchanged(hub: RunningHub, tmp_path: 
     arguments, environment = json.loads(answer.json()["response"].splitlines()[-1])
     assert arguments == list(EVIL)
     assert environment["A"] == "$(id)"
-    assert set(environment) - {"LC_CTYPE"} == {"A"}
+    assert set(environment) - {"LC_CTYPE"} == {"A", KEY, HOME, URL}
+    assert "rk_" not in environment[KEY]  # its own key is masked in what it prints
     assert hub.ask("DELETE", "/api/v2/programs/shown").status_code == 200
 
 
