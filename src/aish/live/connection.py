@@ -22,7 +22,7 @@ from .retry import Backoff
 
 _HEARTBEAT, _CLOSE_TIMEOUT = 30.0, 1.0  # seconds
 _MAX_FRAME_BYTES = 128 << 20  # a program's line of 16 MiB, each of its characters escaped
-_FINAL = {4001: "token_expired", 4003: "forbidden", 4500: "unauthenticated", 4501: "too_many_invalid"}
+_FINAL = {4001: "login_expired", 4003: "forbidden", 4500: "unauthenticated", 4501: "too_many_invalid"}
 _PLANNED_CLOSES = frozenset({1000, 1001, 1012})
 
 

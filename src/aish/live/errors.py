@@ -43,9 +43,9 @@ class HubUnreachable(HubError):
 
 
 class Denied(HubError):
-    """The token is invalid, or only the owner may do this."""
+    """The token is invalid or has expired, or the caller may not do this."""
 
-    codes = ("unauthenticated", "invalid_grant", "forbidden", "misdirected")
+    codes = ("unauthenticated", "login_expired", "invalid_grant", "forbidden", "misdirected")
 
 
 class UnknownPeer(HubError):

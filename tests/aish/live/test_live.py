@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ import aish
 from aish import live
 from aish.live.errors import error_of
 from rhetor import errors
+from rhetor.auth.access_tokens import elapsed_seconds
+from rhetor.domain.identity import ISSUED_SECONDS
 from rhetor.domain.output import Done, Text
 from rhetor.errors import ProviderCut
 from tests.aish.live.connected import connected, follow_until
+from tests.issued import issue
 from tests.served import TOKEN, served
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +147,25 @@ async def test_a_hub_at_a_url_requires_a_token(tmp_path: Path) -> None:
             for asked in (hub.peers(), anext(hub.follow(session.id))):
                 with pytest.raises(live.Denied):
                     await asked
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+async def test_a_token_that_is_no_longer_valid_ends_what_follows(tmp_path: Path, how: str) -> None:
+    async with served(tmp_path) as home:
+        token = await issue(home, "ci", "read", "send")
+        async with aish.connect(url=home.node.url, token=token) as hub:
+            follow = (await hub.session("apollo")).follow()
+            await anext(follow)
+            if how == "revoked":
+                await home.ask("DELETE", "/api/v2/tokens/ci")
+            else:
+                tokens, later = home.node.access_tokens, ISSUED_SECONDS + 60
+                tokens._elapsed = lambda: elapsed_seconds() + later
+                tokens._clock = lambda: time.time() + later
+            with pytest.raises(live.Denied):
+                async for _ in follow:
+                    pass
 
 
 async def test_an_exception_in_the_block_is_raised_unchanged(tmp_path: Path) -> None:
