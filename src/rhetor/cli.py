@@ -240,8 +240,10 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
         pass
     except RhetorError:
         raise
-    except Exception:  # logged here, and reported by `main`
+    except Exception as error:  # logged here, and reported by `main`
         logging.getLogger(__name__).exception("the hub failed")
+        if settings.encryption.at_rest:  # the message of the error may quote what was said
+            raise RhetorError(f"unexpected error ({type(error).__name__})") from None
         raise
 
 

@@ -140,6 +140,23 @@ async def test_a_host_that_was_started_before_sealing_was_switched_on_seals_its_
         assert (await output_of(await later.find("b"))).endswith(f"{CANARY} end\n".encode())
 
 
+async def test_a_host_that_cannot_seal_its_output_keeps_its_program_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = SpoolKeys(ring_in(tmp_path))
+    async with hosting(tmp_path) as hosts, hosting(tmp_path, keys=keys) as later:
+        await hosts.start("a", python(SAYS))
+        monkeypatch.setattr(frames, "SEAL", 99)  # an earlier version of the host does not know the request
+        link = await linked(later, "a")
+        await said(link, CANARY.encode() * 100)
+        assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+            ("WARNING", "a program's output stays unsealed")
+        ]
+        os.kill(link.identity.host_pid, signal.SIGKILL)
+        await ended(link.identity.host_pid, link.identity.host_start)
+        assert CANARY.encode() in await output_of(await later.find("a"))
+
+
 async def test_a_rotation_renews_the_keys_of_hosts(tmp_path: Path) -> None:
     ring = ring_in(tmp_path)
     async with hosting(tmp_path, keys=SpoolKeys(ring)) as hosts:
