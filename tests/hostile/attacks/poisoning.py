@@ -18,7 +18,7 @@ from typing import Any
 # a new clipboard, a new title, an erased screen, an answer from the terminal, concealed and reordered text;
 # with 7-bit and with 8-bit controls
 EVIL = (
-    "\x1b]52;c;cGF3bmVk\x07\x1b]0;pwned\x1b\\\x1b[2J\x1b[6n\x1b[?1049h\x1bP+q544e\x1b\\\x1b_x\x1b\\\x1bc"
+    "\x1b]52;c;cGF3bmVk\x07\x1b]0;pwned\x1b\\\x1b[2J\x1b[6n\x1b[977A\x1b[977G\x1b[?1049h\x1bP+q544e\x1b\\\x1b_x\x1b\\\x1bc"
     "\x9d52;c;cGF3bmVk\x9c\x9b2J\x9b6n\x90+q\x9c\x85\x1b[8mconcealed\x1b[0m\u202e\u2066\u200b\r\x08\x7f\x00"
 )
 # what a shell compares or sends back, and times, which it parses
