@@ -331,6 +331,7 @@ async def test_over_websockets_what_belongs_to_another_does_not_exist(tmp_path: 
         assert (await home.ask("GET", f"/api/v2/sessions/{session}")).json["state"] == "waiting"
 
 
+@pytest.mark.long
 async def test_over_socketio_what_belongs_to_another_does_not_exist(tmp_path: Path) -> None:
     limits = Limits(project_roots=(str(tmp_path),))
     async with with_programs(*_scripts(), limits=limits) as home:
@@ -442,6 +443,7 @@ async def test_of_a_program_that_runs_for_another_only_the_state_is_shown(tmp_pa
         assert (await home.ask_tcp("DELETE", "/api/v2/programs/box", administrator)).status == 200
 
 
+@pytest.mark.long
 async def test_a_wrapped_program_can_be_used_by_those_with_whom_its_session_is_shared(tmp_path: Path) -> None:
     async with with_programs() as home:
         await home.announce("box", "cat", delimiter="\n")

@@ -64,11 +64,12 @@ def test_only_harmless_routes_that_change_something_need_no_more_than_read() -> 
 
 async def test_every_route_refuses_a_caller_without_its_scope_and_names_it(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
+        without = {policy: await caller(home, "guest", ALL - {policy.value}) for policy in SCOPED}
         for row in TABLE:
             if row.policy not in SCOPED:
                 continue
             path = re.sub(r"\{\w+\}", "x", row.path)
-            headers = await caller(home, "guest", ALL - {row.policy.value})
+            headers = dict(without[row.policy])
             method = {"*": "POST", "WEBSOCKET": "GET"}.get(row.method, row.method)
             if isinstance(row, SocketRoute):
                 headers |= {
@@ -113,7 +114,7 @@ async def _call(socket: ClientConnection, method: str, params: dict[str, Any]) -
     return found
 
 
-async def test_websockets_and_mcp_check_the_scope_of_each_command(tmp_path: Path) -> None:
+async def test_websockets_check_the_scope_of_each_command(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         reader = await caller(home, "guest", {READ})
         url = f"ws://127.0.0.1:{home.port}"
@@ -126,8 +127,14 @@ async def test_websockets_and_mcp_check_the_scope_of_each_command(tmp_path: Path
         async with connect(f"{url}/ws/socket/rhetor", additional_headers=reader, proxy=None) as socket:
             await socket.send(json.dumps({"type": "write", "content": "hi"}))
             assert json.loads(await socket.recv())["scope"] == SEND
+
+
+@pytest.mark.long
+async def test_mcp_checks_the_scope_of_each_tool(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
         call = {"name": "create_session", "arguments": {"peer": "apollo"}}
-        assert (await _tool(home, reader, call))["structuredContent"]["scope"] == SEND
+        found = await _tool(home, await caller(home, "guest", {READ}), call)
+        assert found["structuredContent"]["scope"] == SEND
 
 
 async def _tool(home: Served, headers: dict[str, str], call: dict[str, Any]) -> dict[str, Any]:
