@@ -24,6 +24,7 @@ ALL = (
     "fanout",
     "tls",
     "tokens",
+    "encryption",
     "socketio",
     "mcp",
     "memory",

@@ -31,13 +31,13 @@ def _figure(name: str, variables: dict[str, str], provider: ProviderProcess) -> 
         provider.script(
             Script(chunks=("warm ",) * 100), default=Script(chunks=("words ",) * CHUNKS, delay=0.001)
         )
-        _ask(hub)
+        ask(hub)
         before = cpu(hub.pid)
-        _ask(hub)
+        ask(hub)
         spent = cpu(hub.pid) - before
     each = spent / CHUNKS * 1e6
     return Figure(f"CPU time per chunk, {name} → one client", f"{each:.0f} µs", "≤150 µs", each <= 150)
 
 
-def _ask(hub: RunningHub) -> None:
+def ask(hub: RunningHub) -> None:
     subprocess.run([f"{BIN}/aish", "apollo", "go"], env=hub.environment, capture_output=True, check=True)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 MARK = b"\x01"
 KEY_BYTES, ID_BYTES, NONCE_BYTES, TAG_BYTES = 32, 4, 12, 16
+ID_END = len(MARK) + ID_BYTES
 HEAD_BYTES = len(MARK) + ID_BYTES + NONCE_BYTES
 OVERHEAD = HEAD_BYTES + TAG_BYTES
+_NONCE_AT = HEAD_BYTES - NONCE_BYTES
 _NONCES_AT_ONCE = 128  # one call to the system for many nonces takes half the time of sealing off each
 
 _nonces: list[bytes] = []
@@ -32,7 +34,7 @@ def is_sealed(value: bytes | str) -> bool:
 
 def key_id_of(envelope: bytes) -> bytes:
     """Return the id of the key with which the envelope was sealed."""
-    return envelope[1 : 1 + ID_BYTES]
+    return envelope[1:ID_END]
 
 
 def cipher_of(key: bytes) -> AESGCM:
@@ -48,7 +50,7 @@ def seal(cipher: AESGCM, key_id: bytes, content: bytes, about: bytes) -> bytes:
         nonce = _nonces.pop()  # atomic: two threads never get the same one
     except IndexError:
         nonce = _drawn()
-    return b"%b%b%b%b" % (MARK, key_id, nonce, cipher.encrypt(nonce, content, about))
+    return MARK + key_id + nonce + cipher.encrypt(nonce, content, about)
 
 
 def unseal(cipher: AESGCM, envelope: bytes, about: bytes) -> bytes:
@@ -57,10 +59,10 @@ def unseal(cipher: AESGCM, envelope: bytes, about: bytes) -> bytes:
     Raises:
         SealBroken: the envelope was changed, or was sealed with another key or for another place.
     """
-    if len(envelope) < OVERHEAD or envelope[:1] != MARK:
+    if len(envelope) < OVERHEAD or envelope[0] != MARK[0]:
         raise SealBroken("a sealed value is incomplete")
     try:
-        return cipher.decrypt(envelope[HEAD_BYTES - NONCE_BYTES : HEAD_BYTES], envelope[HEAD_BYTES:], about)
+        return cipher.decrypt(envelope[_NONCE_AT:HEAD_BYTES], envelope[HEAD_BYTES:], about)
     except _invalid_tag():  # evaluated only if there is an exception
         raise SealBroken from None
 

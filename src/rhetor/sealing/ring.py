@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from rhetor.errors import KeysUnavailable, SealBroken
 
-from .envelope import cipher_of, key_id_of, seal, unseal
+from .envelope import ID_END, cipher_of, key_id_of, seal, unseal
 from .files import locked
 from .keys_file import (
     NAME,
@@ -106,10 +106,11 @@ class Ring:
             KeysUnavailable: the keys cannot be read or made.
         """
         self._left -= 1
-        if self._left < 0 or self._current is None:
+        current = self._current
+        if self._left < 0 or current is None:
             self._reserve()
-        cipher, key_id = self._using()
-        return seal(cipher, key_id, content, about)
+            current = self._using()
+        return seal(*current, content, about)
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
         """Return the content of an envelope.
@@ -118,8 +119,8 @@ class Ring:
             SealBroken: it was changed, belongs to another place, or has a key that is missing.
             KeysUnavailable: the keys cannot be read.
         """
-        cipher = self._ciphers.get(key_id_of(sealed)) or self._found(key_id_of(sealed))
-        return unseal(cipher, sealed, about)
+        cipher = self._ciphers.get(sealed[1:ID_END])
+        return unseal(cipher or self._found(key_id_of(sealed)), sealed, about)
 
     def digest(self, text: str) -> str:
         """Return a digest that only the holder of the keys can compute. A rotation does not change it.

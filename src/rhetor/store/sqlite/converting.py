@@ -18,7 +18,7 @@ from .connection import atomic, connect
 from .resealing import Pass, Place
 from .sealed import ALL, MIXED, Sealing, note_keys, of_row, read_state
 
-CHECKPOINT_STEPS = 64  # so that the write-ahead log does not grow with the database
+STEPS = 16  # in one transaction
 log = logging.getLogger(__name__)
 
 
@@ -55,15 +55,18 @@ def _seal_all(path: Path, connection: sqlite3.Connection, sealing: Sealing) -> N
         connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
     sealing.may_be_sealed = True
     place: Place | None = Place()
-    steps = changed = 0
+    changed = 0
     while place is not None:
         with atomic(connection, "BEGIN IMMEDIATE"):
-            step = Pass(connection, sealing).step(place)
+            for _ in range(STEPS):
+                step = Pass(connection, sealing).step(place)
+                changed, place = changed + step.changed, step.place
+                if place is None:
+                    break
             note_keys(connection, sealing)
         sealing.note()
-        steps, changed, place = steps + 1, changed + step.changed, step.place
-        if steps % CHECKPOINT_STEPS == 0:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        # so that the write-ahead log does not grow with the database
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     with atomic(connection, "BEGIN IMMEDIATE"):
         _set(connection, "sealed", ALL)
     if had_content:

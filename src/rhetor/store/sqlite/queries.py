@@ -244,10 +244,10 @@ def row(connection: sqlite3.Connection, sealing: Sealing, kind: str, id: str) ->
 
 
 def _row(sealing: Sealing, found: Sequence[Any]) -> Row:
+    if not (sealing.may_be_sealed or found[0] in CREDENTIALS):
+        return Row(*found)
     kind, id, state, doc, *others = found
-    if sealing.may_be_sealed or kind in CREDENTIALS:
-        doc = sealing.opened_doc(kind, id, doc)
-    return Row(kind, id, state, doc, *others)
+    return Row(kind, id, state, sealing.opened_doc(kind, id, doc), *others)
 
 
 def rows(

@@ -11,7 +11,7 @@ import sqlite3
 from typing import Any, TypeVar
 
 from rhetor.errors import KeysUnavailable, SealBroken
-from rhetor.sealing.envelope import is_sealed, key_id_of
+from rhetor.sealing.envelope import ID_END, MARK, is_sealed
 from rhetor.sealing.ring import DIGEST, Ring
 from rhetor.store.base import CREDENTIALS
 
@@ -59,8 +59,8 @@ class Sealing:
         """Seal content in the writer's thread. The id of its key must be stored in the same transaction."""
         assert self.ring is not None
         sealed = self.ring.seal(content, about)
-        if key_id_of(sealed) != self._noted:
-            self.new_keys.add(key_id_of(sealed))
+        if sealed[1:ID_END] != self._noted:
+            self.new_keys.add(sealed[1:ID_END])
         return sealed
 
     def note(self) -> None:
@@ -78,7 +78,8 @@ class Sealing:
         return self.seal(content.encode(), of_text(origin, seq)) if self.at_rest else content
 
     def doc(self, kind: str, id: str, doc: bytes) -> bytes:
-        return self.seal(doc, of_row(kind, id)) if self.seals(kind) else doc
+        is_due = self.at_rest or (kind in CREDENTIALS and self.ring is not None)
+        return self.seal(doc, of_row(kind, id)) if is_due else doc
 
     def result(self, scope: str, key: str, result: bytes) -> bytes:
         return self.seal(result, of_key(scope, key)) if self.at_rest else result
@@ -109,7 +110,9 @@ class Sealing:
             SealBroken: it was changed, belongs elsewhere, or is not sealed although it must be.
             KeysUnavailable: there are no keys.
         """
-        return self.require_ring().open(data, of_event(origin, seq)) if is_sealed(data) else self._plain(data)
+        if data[:1] == MARK:
+            return self.require_ring().open(data, of_event(origin, seq))
+        return self._plain(data)
 
     def opened_text(self, origin: str, seq: int, content: Any) -> str:
         if is_sealed(content):
