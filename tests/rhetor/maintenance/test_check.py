@@ -20,6 +20,7 @@ from rhetor.domain.event import Folded, MessageAccepted, OutputDelta, Position, 
 from rhetor.hub.core.ids import wall_clock
 from rhetor.maintenance.check import Checked, check
 from rhetor.maintenance.progress import Progress
+from rhetor.sealing.ring import Ring
 from rhetor.store.base import Draft, Row
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.sqlite.store import SqliteStore
@@ -68,7 +69,7 @@ def home(made: Path, tmp_path: Path) -> Path:
 
 
 def checked(home: Path) -> Checked:
-    return check(home, Progress("check", "items"))
+    return check(home, Progress("check", "items"), Ring(home))
 
 
 def state_of(home: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -169,10 +170,21 @@ async def test_an_older_database_is_found(home: Path, made: Path) -> None:
     assert [finding.kind for finding in found.findings] == ["database_changed", "database_older"]
 
 
+async def _sealed(made: Path, home: Path) -> Path:
+    """Return a copy of the folder, whose database is sealed."""
+    shutil.copytree(made, home)
+    store = await SqliteStore.open(home / "hub.db", clock=wall_clock, ring=Ring(home), at_rest=True)
+    await store.aclose()
+    return home
+
+
+@pytest.mark.parametrize("at_rest", [False, True], ids=["plain", "sealed"])
 @pytest.mark.long
 async def test_a_byte_that_is_flipped_anywhere_is_found_salvaged_and_reported(
-    made: Path, tmp_path: Path
+    made: Path, tmp_path: Path, at_rest: bool
 ) -> None:
+    if at_rest:
+        made = await _sealed(made, tmp_path / "sealed")
     size = (made / "hub.db").stat().st_size
     place = random.Random(11)
     salvaged = kept = 0
@@ -181,7 +193,9 @@ async def test_a_byte_that_is_flipped_anywhere_is_found_salvaged_and_reported(
         flip(home / "hub.db", place.randrange(size))
         before = await asyncio.to_thread(checked, home)
         assert before.findings
-        store = await SqliteStore.open(home / "hub.db", clock=wall_clock, salvages=True)
+        store = await SqliteStore.open(
+            home / "hub.db", clock=wall_clock, salvages=True, ring=Ring(home), at_rest=at_rest
+        )
         (notice,) = store.notices  # the hub prints it
         if "was damaged" in notice:
             salvaged += 1
