@@ -10,6 +10,7 @@ import pytest
 from tests.rhetor.hub.house import ME, House, house
 
 from rhetor.domain.command import SendMessage, StartPlan
+from rhetor.domain.event import Cause
 from rhetor.domain.output import Done, Text, Usage
 from rhetor.domain.plan import Step
 from rhetor.domain.principal import Principal
@@ -17,6 +18,7 @@ from rhetor.errors import TokensExceeded
 from rhetor.hub.catalog.recent_tokens import KIND, MINUTE, RecentTokens
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
+from rhetor.hub.turns.caller_limits import require_tokens
 from rhetor.store.base import Store
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
@@ -123,3 +125,14 @@ async def test_a_caller_with_old_tokens_is_forgotten() -> None:
     assert recent.wait("me", 10, NOON) > 0
     assert recent.wait("me", 10, NOON + 61 * MINUTE) == 0
     assert recent._minutes == {}
+
+
+async def test_a_program_is_rejected_if_the_caller_that_it_works_for_has_used_too_many() -> None:
+    agent = Principal.agent("claude", local=True)
+    async with house(uses(200), limits=LIMITED) as home:
+        require_tokens(home.hub.state, agent, Cause("m_1", caller="me"))
+        await sent(home, ME)
+        with pytest.raises(TokensExceeded, match="me has used 100 tokens"):
+            require_tokens(home.hub.state, agent, Cause("m_1", caller="me"))
+        require_tokens(home.hub.state, agent, Cause("m_1", caller="you"))
+        require_tokens(home.hub.state, ME, None)

@@ -293,9 +293,10 @@ async def test_a_configured_program_sees_only_the_variables_that_its_entry_passe
         launched = await home.ask("POST", "/api/v2/tools/box/launch", {"cwd": "/usr"})
         assert launched.status == 200, launched.text
         said = (await home.say("box", "show")).json["response"]
-        names = sorted({*PROGRAM_ENVIRONMENT, "OWN", "OTHER", "LC_CTYPE"} & set(said.split("'")))
+        allowed = {*PROGRAM_ENVIRONMENT, "OWN", "OTHER", "LC_CTYPE", "RHETOR_TOKEN"}  # a key of its own
+        names = sorted(allowed & set(said.split("'")))
         assert said == f"{names} /usr\n"
-        assert {"OWN", "OTHER", "PATH"} <= set(names)
+        assert {"OWN", "OTHER", "PATH", "RHETOR_TOKEN"} <= set(names)
 
 
 # reports its capabilities on request
