@@ -31,6 +31,8 @@ EXPLAINED = {
     "invalid_backup",
     "not_backed_up",
     "not_exported",
+    "no_audit",
+    "not_noted",
     "team_configured",
     "tool_server_configured",
     "answer_timeout",
