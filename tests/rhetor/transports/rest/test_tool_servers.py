@@ -52,7 +52,7 @@ async def test_tools_of_a_server_run_at_the_hub(tmp_path: Path, at: At, server: 
         returned = {e["data"]["call_id"]: e["data"] for e in events if e["type"] == "tool.returned"}
         added, seen, failed = (returned[c["call_id"]] for c in called)
         assert (added["result"], added["is_error"]) == ({"result": 3}, False)
-        assert seen["result"] == {"result": ["LANG", "OWN", "PATH"]}
+        assert seen["result"] == {"result": ["LANG", "OWN", "PATH", "RHETOR_TOKEN"]}
         assert failed["is_error"]
         told = dict(results_of(house.provider.requests[1]))
         assert json.loads(told["call_0"]) == {"result": 3}
