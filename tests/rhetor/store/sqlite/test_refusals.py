@@ -134,7 +134,7 @@ async def test_while_the_database_is_locked_appends_are_rejected_and_reads_work(
         with pytest.raises(StoreRefused) as refused:
             await store.commit("s", [chunk("b")])
         hint = "end the program that has locked it, and repeat the request"
-        assert refused.value.data == {"reason": "SQLITE_BUSY", "hint": hint}
+        assert refused.value.data == {"reason": "SQLITE_BUSY", "retry_after": 1.0, "hint": hint}
         assert refused.value.retryable
         assert len(await store.page("s", Position(done.epoch, 0))) == 1
         assert await store.get("session", "s1") == STORED
