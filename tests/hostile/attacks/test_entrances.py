@@ -88,7 +88,10 @@ VARIANTS = slice(0 if FULL else 2, 3)
 LOCKED = [entrance for entrance in ENTRANCES if not entrance.is_open]
 
 
-@pytest.mark.parametrize("name", APIS)
+@pytest.mark.parametrize(
+    "name",  # the first request for MCP loads its library
+    [pytest.param(name, marks=pytest.mark.long) if "mcp" in name else name for name in APIS],
+)
 async def test_a_client_with_the_token_is_admitted(tmp_path: Path, name: str) -> None:
     async with served(tmp_path) as home:
         assert (await knock(home, APIS[name], BEARER)).status == APIS[name].answer
