@@ -93,7 +93,7 @@ ONLY_PERSONS: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("way", ["tcp", "unix"])
+@pytest.mark.parametrize("way", ["tcp", pytest.param("unix", marks=pytest.mark.long)])
 async def test_the_key_has_the_scope_of_an_agent_and_nothing_more(way: str) -> None:
     async with holding() as box:
         ask = box.tcp if way == "tcp" else box.unix
@@ -137,6 +137,7 @@ async def test_all_connections_with_the_key_end_with_the_program() -> None:
         assert (await box.tcp("POST", "/mcp", {})).status == 401
 
 
+@pytest.mark.long
 async def test_the_key_ends_when_the_program_is_killed() -> None:
     async with holding() as box:
         assert (await box.tcp("GET", "/api/v2/ai")).status == 200
@@ -147,6 +148,7 @@ async def test_the_key_ends_when_the_program_is_killed() -> None:
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.long
 async def test_a_made_up_key_is_a_wrong_token() -> None:
     async with holding() as box:
         wrong = {"authorization": f"Bearer {box.key[:-1]}_"}
@@ -156,6 +158,7 @@ async def test_a_made_up_key_is_a_wrong_token() -> None:
         assert (await box.home.ask("POST", "/api/auth/code", headers=wrong)).status == 200  # still the owner
 
 
+@pytest.mark.long
 async def test_the_key_is_masked_in_the_programs_output() -> None:
     async with holding() as box:
         said = await box.home.say("box", "tell")
