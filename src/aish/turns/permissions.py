@@ -11,7 +11,7 @@ from aish.render import cleaned, local_time, one_line, revealed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _SUMMARY_CHARACTERS, _LEAST_CHARACTERS, _MOST_ARGUMENTS = 160, 40, 8
@@ -31,6 +31,8 @@ _PROTOCOL = frozenset(
         *("environmentId", "commandActions", "availableDecisions", "proposedExecpolicyAmendment"),
     )
 )
+_CALL = "toolCallId"
+_CALL_MEMBERS = frozenset((_CALL, "title", "content", "status", "kind", "sessionUpdate", "_meta"))
 _CHANGES = ("changes", "content", "edits")  # what the diffs show
 _GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
 ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answered
@@ -244,9 +246,28 @@ def _arguments(detail: "Any") -> "list[tuple[str, Any]]":
         return [("", given)] if given not in (None, "") else []
     if len(given) == 1 and not _COMMANDS.isdisjoint(given):
         return [("", value) for value in given.values()]
+    if _CALL in given and given is _request_in(detail):
+        return list(_described(given))
     if _THREAD in given and given is detail:
         given = {name: value for name, value in given.items() if name not in _PROTOCOL}
     return sorted(given.items(), key=lambda item: _is_remark(item[0]))
+
+
+def _described(call: "dict[str, Any]") -> "Iterator[tuple[str, Any]]":
+    """Yield what an ACP agent says of a call whose arguments it does not send: its title, which is usually
+    the command, and the rest."""
+    if title := call.get("title"):
+        yield "", title
+    content = call.get("content")
+    for block in content if isinstance(content, list) else ():
+        inner = block.get("content") if isinstance(block, dict) else None
+        if isinstance(inner, dict) and inner.get("type") == "text":
+            yield "", inner.get("text")
+        elif not isinstance(block, dict) or block.get("type") != "diff":
+            yield "content", block
+    for name, value in call.items():
+        if name not in _CALL_MEMBERS and value not in (None, "", [], {}):
+            yield name, value
 
 
 def _request_in(detail: "Any") -> "Any":

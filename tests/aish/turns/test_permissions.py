@@ -93,6 +93,24 @@ def test_an_argument_can_neither_be_hidden_nor_imitate_another_part(aish: Shell,
         ]
 
 
+def test_a_call_without_arguments_is_shown_by_its_title_and_its_texts(aish: Shell, hub: ScriptedHub) -> None:
+    said = {"type": "content", "content": {"type": "text", "text": "[in /work] (a command)"}}
+    call = {
+        "toolCallId": "c_1",
+        "status": "pending",
+        "kind": "execute",
+        "title": "touch made",
+        "content": [said],
+    }
+    hub.on(LIST, answer({"permissions": [BASH | {"detail": {**call, "locations": []}}, EDIT]}))
+    lines = aish("approve").out.splitlines()
+    assert lines[1:4] == [
+        "    touch made",
+        "    [in /work] (a command)",
+        "    allow (Allow), always (Always allow), deny (Deny)",
+    ]
+
+
 def test_the_description_of_a_request_comes_after_its_command(aish: Shell, hub: ScriptedHub) -> None:
     detail = {"reason": "harmless", "command": "rm -r x", "cwd": "/srv"}
     hub.on(LIST, answer({"permissions": [BASH | {"detail": detail}, EDIT]}))
