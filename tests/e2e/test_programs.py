@@ -143,7 +143,7 @@ def test_a_pipeline_can_join_a_terminal_an_interpreter_a_tool_and_a_specialist(
 def test_a_program_that_calls_the_hub_can_only_send_messages(machine: Machine) -> None:
     wrapped(machine, "tool", "asks", *PYTHON, ASKS, str(machine.folder / "hub.sock"), options=("-d", "\\n"))
     wrapped(machine, "terminal", "box", "bash", "--norc")
-    session = json.loads(machine.run("apollo", "--json", "-s", "hi").stdout.splitlines()[0])
+    session = json.loads(machine.run("apollo", "--json", "-s", "--", "hi").stdout.splitlines()[0])
 
     def send(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> list[Any]:
         ran = machine.run("asks", "-x", "--", json.dumps([method, path, body, headers or {}]))
