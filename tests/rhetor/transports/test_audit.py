@@ -132,6 +132,21 @@ async def test_starting_and_ending_programs_and_typing_into_them_is_in_the_audit
         assert PROGRAM_ENVIRONMENT["PATH"] not in str(await entries(home.hub.state))
 
 
+async def test_keys_from_a_terminal_that_may_only_look_are_a_refusal() -> None:
+    async with with_programs() as home:
+        await home.announce("box", "cat", kind="terminal")
+        async with home.local.ws_connect("http://localhost/ws/attach/box?mode=r") as socket:
+            await socket.send_bytes(b"rm -rf\r")
+            while not socket.closed:
+                await socket.receive()
+            assert socket.close_code == 4003
+        *_, entry = [entry async for entry in _seen(home, 3)]
+        assert (entry.subject, entry.action, entry.target, entry.outcome, entry.api) == (
+            *("me", "request", "WEBSOCKET /ws/attach/box"),
+            *("forbidden", "ws.attach"),
+        )
+
+
 def asking() -> tuple[Script, asyncio.Event]:
     answered = asyncio.Event()
     request = Permission("r_1", "Bash", {"command": "rm -rf"}, OPTIONS)

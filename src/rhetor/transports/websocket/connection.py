@@ -17,7 +17,7 @@ from rhetor.codec.websocket_frames import binary_frame, text_frame
 from rhetor.domain.command import Command
 from rhetor.domain.event import Position
 from rhetor.domain.principal import Principal
-from rhetor.errors import RhetorError, TooManyAtOnce, TooManyInvalid
+from rhetor.errors import Forbidden, RhetorError, TooManyAtOnce, TooManyInvalid
 from rhetor.hub.fanout.subscriber import DirectWriter, View
 from rhetor.store.base import Record
 from rhetor.transports.server.flow import EXTENSION, STALL_SECONDS
@@ -172,6 +172,8 @@ class SocketConnection:
     def end(self, error: RhetorError) -> None:
         """Close the connection with the code of this error."""
         self.node.tally.end(self.api, error.code)
+        if isinstance(error, Forbidden) and not error.is_noted:
+            self.node.note_refusal(self._socket.scope, error)
         lost = f": {error.data['outcome']}" if "outcome" in error.data else ""
         self._protocol.end(error.close or 1011, error.code + lost)
 
