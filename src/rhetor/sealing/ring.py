@@ -99,6 +99,10 @@ class Ring:
                 f"{self._path} {what}, and content is sealed with its keys; put the file back from your copy"
             )
 
+    def has(self, key_id: bytes) -> bool:
+        """Whether the key is among those that were read."""
+        return key_id in self._ciphers
+
     def seal(self, content: bytes, about: bytes) -> bytes:
         """Seal the content with the newest key. `about` names its place and must be the same for `open`.
 

@@ -23,7 +23,7 @@ from rhetor.store.base import random_epoch
 from .connection import atomic, connect
 from .contents import is_sound, origins_of
 from .schema import MIGRATIONS, migrate
-from .sealed import MIXED, Sealing, keys_in_use, read_state
+from .sealed import MIXED, Sealing, keys_in_use, keys_of_values, read_state
 
 # the tables, with the columns of their keys
 TABLES = {
@@ -37,6 +37,7 @@ TABLES = {
     "seals": ("key",),
 }
 MAX_RANGES = 1_000  # that are tried per stream
+FEW = 3  # values whose ids of keys may be damaged
 VERSIONS = 1_000_000  # to skip, so that no version of a lost row is used again
 DAMAGE = sqlite3.DatabaseError, UnicodeDecodeError  # the latter if SQLite quotes a damaged name
 log = logging.getLogger(__name__)
@@ -205,21 +206,21 @@ class _Table:
 
 
 def _note_seals(target: sqlite3.Connection, sealing: Sealing) -> None:
-    """Find the keys of sealed values again, because the table of them may be lost.
+    """Find the keys of sealed values again, because the table of them may be damaged. An id that only some
+    values have may be damaged, too.
 
     Raises:
-        KeysUnavailable: there are such values, but no keys.
+        KeysUnavailable: there are such values, but the keys, or one of them, are missing.
     """
-    for table, column in (("events", "data"), ("texts", "content"), ("rows", "doc"), ("keys", "result")):
-        target.execute(
-            f"INSERT OR IGNORE INTO seals SELECT DISTINCT substr({column}, 2, 4) FROM {table}"
-            f" WHERE typeof({column}) = 'blob' AND substr({column}, 1, 1) = x'01'"
-        )
-    if not keys_in_use(target):
+    if not (found := keys_of_values(target)):
         return
-    if not sealing.require_ring().exists:
+    listed, ring = keys_in_use(target), sealing.require_ring()
+    if not ring.exists:
         raise KeysUnavailable("the database has sealed content; put keys.json back from your copy")
-    sealing.require_ring().load()
+    ring.load()
+    ring.load(needed=[key for key, count in found.items() if key in listed or count > FEW])
+    target.execute("DELETE FROM seals")
+    target.executemany("INSERT INTO seals VALUES (?)", [(key,) for key in found if ring.has(key)])
     # some of what is put in the place of lost events is not sealed
     target.execute("INSERT OR REPLACE INTO meta VALUES ('sealed', ?)", (MIXED,))
     sealing.may_be_sealed = True

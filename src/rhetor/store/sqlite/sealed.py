@@ -11,7 +11,7 @@ import sqlite3
 from typing import Any, TypeVar
 
 from rhetor.errors import KeysUnavailable, SealBroken
-from rhetor.sealing.envelope import ID_END, MARK, is_sealed
+from rhetor.sealing.envelope import ID_BYTES, ID_END, MARK, is_sealed
 from rhetor.sealing.ring import DIGEST, Ring
 from rhetor.store.base import CREDENTIALS
 
@@ -170,8 +170,14 @@ def require_keys(connection: sqlite3.Connection, sealing: Sealing) -> None:
     sealing.may_be_sealed = sealing.may_be_sealed or state != 0
     if sealing.follows:
         sealing.at_rest = state == ALL
-    if needed := keys_in_use(connection):
-        sealing.require_ring().load(needed=needed)
+    if not (needed := keys_in_use(connection)):
+        return
+    ring = sealing.require_ring()
+    if ring.exists:
+        ring.load()
+        used = keys_of_values(connection) if any(not ring.has(key) for key in needed) else {}
+        needed = {key for key in needed if ring.has(key) or key in used}  # a damaged id is none
+    ring.load(needed=needed)
 
 
 def read_state(connection: sqlite3.Connection) -> int:
@@ -183,6 +189,19 @@ def read_state(connection: sqlite3.Connection) -> int:
 def keys_in_use(connection: sqlite3.Connection) -> set[bytes]:
     """Return the ids of the keys with which values in the tables are sealed."""
     return {key for (key,) in connection.execute("SELECT key FROM seals")}
+
+
+def keys_of_values(connection: sqlite3.Connection) -> dict[bytes, int]:
+    """Return the ids in all sealed values, and how many values have each. This reads the whole database."""
+    found: dict[bytes, int] = {}
+    for table, column in (("events", "data"), ("texts", "content"), ("rows", "doc"), ("keys", "result")):
+        query = (
+            f"SELECT substr({column}, 2, {ID_BYTES}), count(*) FROM {table}"
+            f" WHERE typeof({column}) = 'blob' AND substr({column}, 1, 1) = ? GROUP BY 1"
+        )
+        for key, count in connection.execute(query, (MARK,)):
+            found[key] = found.get(key, 0) + count
+    return found
 
 
 def note_keys(connection: sqlite3.Connection, sealing: Sealing) -> None:

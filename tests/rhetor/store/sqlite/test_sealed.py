@@ -485,3 +485,13 @@ async def test_only_content_is_sealed(tmp_path: Path) -> None:
         assert types == [("message.accepted", "t0"), ("output.delta", "t0"), ("turn.completed", "t0")]
         row = connection.execute("SELECT kind, id, state FROM rows WHERE kind = 'turn'").fetchone()
         assert row == ("turn", "t0", "done")
+
+
+async def test_a_damaged_list_of_keys_is_not_taken_for_a_lost_key(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        await fill(store)
+        before = await contents(store)
+    with database(tmp_path) as connection:
+        connection.execute("UPDATE seals SET key = x'01020304'")
+    async with opened(tmp_path) as store:
+        assert await contents(store) == before
