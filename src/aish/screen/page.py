@@ -15,12 +15,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import (
     CodeBlock,
     Heading,
+    ListItem,
     Markdown,
     MarkdownElement,
     Paragraph,
     TableElement,
 )
 from rich.rule import Rule
+from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.text import Text
 from rich.theme import Theme
@@ -71,6 +73,21 @@ class _Code(CodeBlock):
         yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True, background_color="default")
 
 
+class _Item(ListItem):
+    """An item of a list. Its number has a period, as in the source."""
+
+    def render_number(
+        self, console: Console, options: ConsoleOptions, number: int, last_number: int
+    ) -> RenderResult:
+        columns = len(str(last_number)) + 3
+        inner = options.update(width=max(options.max_width - columns, 1))
+        style = console.get_style("markdown.item.number")
+        for at, line in enumerate(console.render_lines(self.elements, inner, style=self.style)):
+            yield Segment(" " * columns if at else f"{number}. ".rjust(columns), style)
+            yield from line
+            yield Segment.line()
+
+
 class _Line(MarkdownElement):
     new_line = True
 
@@ -103,6 +120,7 @@ class _Page(Markdown):
         "fence": _Code,
         "code_block": _Code,
         "hr": _Line,
+        "list_item_open": _Item,
         "table_open": _Table,
     }
     inlines = Markdown.inlines | {"a", "url"}

@@ -59,6 +59,10 @@ def test_small_pieces_end_on_the_screen_as_when_rendered_at_once(
     shown = "\n".join(whole.all_rows)
     for text in ("A title", "かな", "🎉", "Vec<String>", "<summary>", "an unclosed fence"):
         assert shown.count(text) == 1
+    assert [row for row in whole.all_rows if row.lstrip().startswith(("3.", "4."))] == [
+        " 3. three",
+        " 4. four",
+    ]
     assert "**" not in shown.replace("with *stars*", "")
     assert set(re.findall(r"\x1b[^\[]|\x1b\[\??[0-9;]*([^0-9;m])", pieces.screen)) <= set("AJKhl")
 
