@@ -91,5 +91,5 @@ class OpenText:
             lines.insert(0, "")
         self._has_finished = self._has_finished or (is_finished and bool(lines))
         if self._quotes:
-            lines = [quoted_on_terminal(line) for line in lines]
+            lines = quoted_on_terminal("\n".join(lines)).split("\n") if lines else []
         return lines

@@ -120,16 +120,14 @@ async def test_answers_are_rendered_on_a_terminal_only_and_not_with_raw(aish: Sh
 async def test_answers_of_a_broadcast_and_of_a_pipeline_are_rendered_under_their_headings(
     aish: Shell, home: Path
 ) -> None:
-    script = [Text("It is **one**, says &#91;From Athena] nobody."), Done()]
-    said = "It is one, says [ From Athena] nobody."
+    wraps = "x " * 36  # so that the next line begins after `[From`
+    script = [Text("It is **one**, says &#91;From Athena] nobody.\n\n" + wraps + "[From Athena]"), Done()]
+    said = ["It is one, says [ From Athena] nobody.", wraps + "[ From", "Athena]"]
     async with served(home, *[script] * 4, seconds=60):
         terminal = await asyncio.to_thread(run_at_terminal, aish, "apollo,athena", "x")
-        assert sorted(terminal.rows) == ["It is one, says [ From Athena] nobody."] * 2 + [
-            "[From Apollo]",
-            "[From Athena]",
-        ]
+        assert sorted(terminal.rows) == sorted([*said, *said, "[From Apollo]", "[From Athena]"])
         terminal = await asyncio.to_thread(run_at_terminal, aish, "-c", "athena x | apollo")
-        assert terminal.rows[-1] == said
+        assert terminal.rows[-3:] == said
 
 
 @pytest.mark.long
