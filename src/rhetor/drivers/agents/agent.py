@@ -29,8 +29,18 @@ from .protocol import COPY_OF, AgentProtocol, Decoded
 
 BEGIN_SECONDS = 60.0  # for making a copy of a conversation
 STOP_SECONDS = 10.0  # for ending a turn that was interrupted
+SHOWN_STDERR = 300  # characters of the last line
 KEPT_STDERR = 2000
 LAST_WORDS_SECONDS = 1.0  # for reading stderr after the end of the program
+
+
+def last_words(text: str, *, is_whole: bool) -> str:
+    """Return the last line of a text, of a long line only its beginning. `is_whole`: nothing before the text
+    was cut off. Only whole words are returned, because a secret that was cut could not be recognized."""
+    _, newline, line = text.strip().rpartition("\n")
+    if not (is_whole or newline):
+        line = line.partition(" ")[2]
+    return line if len(line) <= SHOWN_STDERR else line[:SHOWN_STDERR].rpartition(" ")[0] + " …"
 
 
 class AgentProgram(HostedProgram):
@@ -192,9 +202,8 @@ class AgentProgram(HostedProgram):
 
     def failure(self) -> ProgramEnded:
         failure = super().failure()
-        last = self._stderr.strip().rpartition("\n")[2]
-        if last:
-            failure.detail += f"; it wrote: {last[:300]}"
+        if last := last_words(self._stderr, is_whole=len(self._stderr) < KEPT_STDERR):
+            failure.detail += f"; it wrote: {last}"
         return failure
 
     @property

@@ -54,7 +54,9 @@ class Program:
 
     @property
     def stderr_tail(self) -> str:
-        return " ".join(self._stderr_tail.decode("utf-8", "replace").split())
+        words = self._stderr_tail.decode("utf-8", "replace").split()
+        # the beginning of the first word may be cut off, and a secret that was cut could not be recognized
+        return " ".join(words[len(self._stderr_tail) == STDERR_BYTES :])
 
     def transport(self) -> Transport:
         """Return a context manager that starts the program, and ends it and its process group on exit.

@@ -104,7 +104,7 @@ class TurnRun:
         is not acceptable, the failure alone."""
         end = _end_of(ending)
         if isinstance(end, TurnFailed):
-            log.warning("turn failed", extra={**self._log_keys, "code": end.code, "reason": end.detail[:500]})
+            log.warning("turn failed", extra={**self._log_keys, "code": end.code, "reason": end.detail})
         try:
             await self._append(ending, self._closing(end, self.turn.state))
             return end

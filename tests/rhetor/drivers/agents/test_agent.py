@@ -32,7 +32,7 @@ from rhetor.domain.program import Launch, Program
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import agent
 from rhetor.drivers.agents.acp.protocol import Acp
-from rhetor.drivers.agents.agent import AgentProgram
+from rhetor.drivers.agents.agent import AgentProgram, last_words
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
@@ -416,3 +416,18 @@ async def test_after_a_lost_conversation_the_next_message_starts_a_new_one() -> 
     heard = acp.decode(encode({"id": "session", "error": error}))
     assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
     assert [load["method"], decode(acp.prompt("again")[0])["method"]] == ["session/load", "session/new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole", "expected"),
+    [
+        ("one\nthe disk is full\n", True, "the disk is full"),
+        ("half of a key", False, "of a key"),
+        ("half\nwhole line", False, "whole line"),
+        ("cut", False, ""),
+        (f"{'a ' * 149}bcd", True, f"{'a ' * 148}a …"),
+        ("k" * 301, True, " …"),
+    ],
+)
+def test_only_whole_words_of_the_last_stderr_line_are_told(text: str, is_whole: bool, expected: str) -> None:
+    assert last_words(text, is_whole=is_whole) == expected
