@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from rhetor.domain.grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
 from rhetor.domain.plan import Step
 from rhetor.errors import Unprocessable
@@ -61,6 +63,6 @@ def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
         options.execute,
         options.delimiter,
         options.if_busy,
-        model=options.model,
-        system=options.system,
+        model=options.model or UNSET,
+        system=options.system or UNSET,
     )

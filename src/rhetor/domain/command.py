@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from .event import ContextInjected
 from .plan import IfBusy, Step
@@ -39,8 +39,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     via: tuple[str, ...] = ()
     cwd: str | None = None
     context: tuple[ContextInjected, ...] = ()
-    model: str | None = None
-    system: str | None = None
+    model: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
 
 
 class StartSession(Struct, frozen=True, gc=False):

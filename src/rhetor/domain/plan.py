@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from rhetor.errors import HopLimit, Unprocessable
 
@@ -44,8 +44,8 @@ class Step(Struct, frozen=True, gc=False):
     delimiter: str | None = None
     if_busy: IfBusy = "queue"
     context: tuple[ContextInjected, ...] = ()
-    model: str | None = None
-    system: str | None = None
+    model: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True, gc=False):

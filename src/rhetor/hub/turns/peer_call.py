@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from rhetor.domain.event import MessageAccepted
@@ -51,7 +52,7 @@ def voice_for(message: MessageAccepted, voice: Voice | None = None) -> Voice | N
     return (voice or Voice()).with_own(system, model)
 
 
-def require_voice(peer: Peer, model: str | None, system: str | None) -> None:
+def require_voice(peer: Peer, model: str | UnsetType = UNSET, system: str | UnsetType = UNSET) -> None:
     """Check that a message for the peer may have a model and a prompt of its own.
 
     Raises:

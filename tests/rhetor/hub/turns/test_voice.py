@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import UNSET
 from tests.rhetor.hub.house import ME, house
 from tests.scripted import ScriptedConversation, ScriptedDriver
 
@@ -71,10 +72,10 @@ async def test_each_step_of_a_plan_has_its_own_model() -> None:
 
 async def test_a_program_has_neither_model_nor_prompt() -> None:
     program = Peer("box", PeerKind.TERMINAL, "stdio", program=Program(("cat",), "/"))
-    for given in (("x/y", None), (None, "Be brief.")):
+    for given in (("x/y", UNSET), (UNSET, "Be brief.")):
         with pytest.raises(Unprocessable, match="box is not a specialist"):
             require_voice(program, *given)
-    require_voice(program, None, None)
+    require_voice(program)
     async with house() as home:
         command = SendMessage("hi", "team:all", context_window=3, model="x/y")
         with pytest.raises(Unprocessable, match="is not a specialist"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, field
+from msgspec import UNSET, Meta, Raw, field
 
 from rhetor.codec.typed_json import Object, decoded, kept, no_object, tool_result
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
@@ -50,8 +50,8 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
             key or self.command_id,
             self.from_,
             cwd=self.cwd,
-            model=self.model,
-            system=self.system,
+            model=self.model or UNSET,
+            system=self.system or UNSET,
         )
 
 
@@ -69,8 +69,8 @@ class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
             self.if_busy,
             key or self.command_id,
             self.from_,
-            model=self.model,
-            system=self.system,
+            model=self.model or UNSET,
+            system=self.system or UNSET,
         )
 
 

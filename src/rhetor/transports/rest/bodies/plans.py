@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, field
+from msgspec import UNSET, Meta, Raw, field
 
 from rhetor.codec.typed_json import PLAIN, decoded, no_list
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
@@ -74,8 +74,8 @@ class StepBody(Body, frozen=True, kw_only=True):
             self.execute,
             self.delimiter,
             self.if_busy,
-            model=self.model,
-            system=self.system,
+            model=self.model or UNSET,
+            system=self.system or UNSET,
         )
 
 
