@@ -33,7 +33,10 @@ IDS = (
     "%zz",
 )
 WITH_ID = [label for label in OPERATIONS if "{id}" in label]
-BODY = b'{"subject": "x", "scopes": ["read"], "content": "x", "message": "x", "at": "x", "result": 1, "option_id": "x"}'
+BODY = (
+    b'{"subject": "x", "scopes": ["read"], "content": "x", "message": "x", "at": "x", "result": 1, '
+    b'"option_id": "x"}'
+)
 
 
 @pytest.mark.parametrize("label", WITH_ID)
