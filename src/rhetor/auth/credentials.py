@@ -89,4 +89,6 @@ def is_granted(credential: Credential | None) -> Callable[[], bool]:
     count."""
     if isinstance(credential, ByAccessToken | ByIssuer | ByCookie):
         return credential.is_granted
-    return lambda: True  # if the hub's own token is replaced, all logins end
+    if isinstance(credential, ByToken):  # it may have been replaced since the request was admitted
+        return lambda: credential.fault() is None
+    return lambda: True

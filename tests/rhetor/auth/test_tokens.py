@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rhetor.auth.credentials import ByCookie, ByToken
+from rhetor.auth.credentials import ByCookie, ByToken, is_granted
 from rhetor.auth.logins import COOKIE_SECONDS, Login, Logins
 from rhetor.auth.tokens import TokenFile, load_token, rotate_token
 from rhetor.domain.principal import ALL, READ
@@ -58,6 +58,15 @@ def test_a_credential_is_valid_until_the_token_changes(tmp_path: Path) -> None:
     assert isinstance(credential.fault(), Unauthenticated)
     assert isinstance(credential.fault(), Unauthenticated)
     assert (ByToken(tokens).fault(), told) == (None, ["changed"])
+
+
+def test_a_code_that_is_issued_just_after_the_token_changed_opens_nothing(tmp_path: Path) -> None:
+    tokens, logins = TokenFile(tmp_path / "token"), Logins()
+    granted = is_granted(ByToken(tokens))
+    code, other = (logins.issue(Login("me", ALL, "token", each)) for each in (granted, is_granted(None)))
+    assert granted()
+    rotate_token(tmp_path / "token")
+    assert (logins.redeem(code), bool(logins.redeem(other))) == (None, True)
 
 
 ME = Login("me", ALL)

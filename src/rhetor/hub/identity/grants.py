@@ -15,6 +15,7 @@ from rhetor.domain.identity import (
     COOKIE,
     HUB,
     ISSUED_SECONDS,
+    JWT,
     MOST_SECONDS,
     OIDC,
     REFRESH_SECONDS,
@@ -22,7 +23,7 @@ from rhetor.domain.identity import (
 )
 from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 from rhetor.domain.token_commands import IssueToken, RevokeToken
-from rhetor.errors import Forbidden, NameTaken, NotFound, TooManyTokens, Unprocessable
+from rhetor.errors import Forbidden, NameTaken, NotFound, TooManyTokens, Unauthenticated, Unprocessable
 from rhetor.hub.catalog.identities import (
     GRANT,
     MAX_ROWS,
@@ -61,6 +62,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
         Unprocessable: a scope, the subject, the name or the time is invalid.
         NameTaken: a valid token has the name.
         TooManyTokens: too many grants are valid.
+        Unauthenticated: the caller's own token has ended meanwhile.
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
@@ -79,7 +81,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
         _require_free(state, command.name)
         key, now = await ensure_key(state), state.ids.now()
         life = seconds if command.name is not None else REFRESH_SECONDS
-        parent = state.identities.of(principal.credential)
+        parent = _parent(state, principal)
         expires = now + life * 1000
         if parent is not None:
             expires = min(expires, parent.expires)
@@ -164,6 +166,18 @@ def new_refresh_token() -> str:
 
 def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _parent(state: State, principal: Principal) -> Grant | None:
+    """Return the grant of the caller's token; None if the caller has no token that the hub has issued.
+
+    Raises:
+        Unauthenticated: its token was admitted, and has ended since, or is valid only because clocks differ.
+    """
+    parent = state.identities.of(principal.credential)
+    if parent is None and principal.credential.removeprefix(COOKIE).startswith(f"{JWT} "):
+        raise Unauthenticated("the token has ended; get a new one")
+    return parent
 
 
 def _origin(state: State, principal: Principal, parent: Grant | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from rhetor.auth import signed
+from rhetor.auth.credentials import Credential
 from rhetor.domain.identity import Grant
 from rhetor.domain.principal import Principal, agent_subject
 from rhetor.domain.timestamps import timestamp
@@ -29,7 +30,12 @@ KEYS = {"cache-control": "public, max-age=60"}
 async def token(call: Call, body: TokenBody) -> Response:
     """Issue an access token with a refresh token. The scopes are at most those of the caller; another
     subject, or a life of more than 10 minutes, needs the scope admin."""
-    return await _tokens(call, await call.execute(body.command()))
+    issued: Issued = await call.execute(body.command())
+    credential: Credential | None = call.scope["state"]["credential"]
+    if credential is not None and (fault := credential.fault()) is not None:  # it ended during the request
+        await revoke_grant(call.hub.state, issued.grant)
+        raise fault
+    return await _tokens(call, issued)
 
 
 async def refresh(call: Call, body: RefreshBody) -> Response:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from rhetor.auth.credentials import Credential
 from rhetor.domain.principal import Principal
 from rhetor.errors import RequestTimeout, TooLarge
 
@@ -70,8 +71,10 @@ def bounded(
 ) -> Receive:
     """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
     for the whole body to `BODY_SECONDS`, all bodies together to what `share` is a part of, and those of the
-    caller to `rates`. `is_here`: whether the rest of the body has already arrived."""
+    caller to `rates`. `is_here`: whether the rest of the body has already arrived. If not, the credential may
+    end before it does."""
     who: Principal | None = state["principal"]
+    credential: Credential | None = state["credential"]
     limited = who.subject if who is not None and who.is_limited else None
     taken, whole = 0, False
     ends = asyncio.get_running_loop().time() + BODY_SECONDS
@@ -80,7 +83,12 @@ def bounded(
         nonlocal taken, whole
         if whole:
             return await receive()
-        message = await (receive() if is_here() else _in_time(receive, ends))
+        if is_here():
+            message = await receive()
+        else:
+            message = await _in_time(receive, ends)
+            if credential is not None and (fault := credential.fault()) is not None:
+                raise fault
         size = len(message.get("body", b""))
         state["traffic"].received += size
         if size and limited is not None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.auth.access_tokens import elapsed_seconds
 from rhetor.auth.tokens import rotate_token
 from rhetor.domain.identity import ISSUED_SECONDS, OVERLAP_SECONDS
+from rhetor.hub.identity.signing_keys import LOCK
 from rhetor.sealing.ring import Ring
 from rhetor.store.sqlite.store import SqliteStore
 from tests.issued import OWNER, bearer, issue, login, opens, refresh
@@ -171,6 +173,68 @@ async def test_tokens_that_were_requested_with_a_token_end_with_it(tmp_path: Pat
         for tokens in (second, third):
             assert not await opens(home, tokens["access_token"])
             assert (await refresh(home, tokens["refresh_token"])).status == 401
+
+
+async def test_a_token_that_is_valid_only_because_clocks_differ_gets_no_others(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        first = await issue(home, "first", "read")
+        assert await opens(home, first)
+        (grant,) = (grants := home.hub.state.identities.grants).values()
+        grants[grant.id] = replace(grant, expires=home.hub.state.ids.now() - 1)
+        assert await opens(home, first)
+        answer = await home.ask_tcp("POST", "/api/auth/token", bearer(first), json={})
+        assert (answer.status, answer.json["code"], dict(grants)) == (401, "unauthenticated", {})
+
+
+SENT_LATE = (
+    ("/api/auth/token", b"{}"),
+    ("/api/auth/code", b""),
+    ("/api/v2/sessions", b'{"specialist_id": "athena"}'),
+)
+
+
+@pytest.mark.parametrize("kind", ["named", "hub"])
+async def test_a_request_whose_token_ends_before_its_body_arrives_has_no_effect(
+    kind: str, tmp_path: Path
+) -> None:
+    async with _stored(tmp_path) as home:
+        token = bearer(await issue(home, "named", "read", "send")) if kind == "named" else OWNER
+        is_over, traffic = asyncio.Event(), home.node.tally.traffic["rest"]
+        before = traffic.received
+
+        async def late(body: bytes) -> AsyncIterator[bytes]:
+            yield b" "  # when this has arrived, the request has been admitted
+            await is_over.wait()
+            yield body
+
+        async def ask(path: str, body: bytes) -> int:
+            headers = {**token, "content-type": "application/json"}
+            return (await home.ask_tcp("POST", path, headers, data=late(body))).status
+
+        sent = [asyncio.create_task(ask(*each)) for each in SENT_LATE]
+        while traffic.received < before + len(sent):  # noqa: ASYNC110 (the server sends no event)
+            await asyncio.sleep(0.001)
+        if kind == "named":
+            await home.ask("DELETE", "/api/v2/tokens/named")
+        else:
+            rotate_token(tmp_path / "token")
+        is_over.set()
+        assert await asyncio.gather(*sent) == [401, 401, 401]
+        assert [grant for grant in home.hub.state.identities.grants.values() if not grant.name] == []
+        assert not home.node.logins._codes
+        assert (await home.ask("GET", "/api/v2/sessions")).json["sessions"] == []
+
+
+async def test_a_token_is_not_issued_if_the_hubs_token_is_replaced_meanwhile(tmp_path: Path) -> None:
+    async with _stored(tmp_path) as home:
+        state = home.hub.state
+        async with state.exclusively(LOCK):
+            asked = asyncio.create_task(home.ask_tcp("POST", "/api/auth/token", OWNER, json={}))
+            while await state.store.head("audit") is None:  # noqa: ASYNC110 (the audit sends no event)
+                await asyncio.sleep(0.001)
+            rotate_token(tmp_path / "token")
+        answer = await asked
+        assert (answer.status, answer.json["code"], state.identities.grants) == (401, "unauthenticated", {})
 
 
 @pytest.mark.long
