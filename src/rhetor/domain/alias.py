@@ -11,22 +11,24 @@ from .grammar.lists import split_list
 
 
 class Alias(Struct, frozen=True, gc=False):
-    """A name for a line, in which `$1`, `$*` and `$@` are the arguments. `at`: Unix time in milliseconds."""
+    """A name for a line, in which `$1`, `$*` and `$@` are the arguments. `at`: Unix time in milliseconds.
+    `calls`: what `called` found in the line."""
 
     owner: str
     name: str
     command: str
     description: str = ""
     at: int = 0
+    calls: tuple[str, ...] = ()
 
-    @property
-    def words(self) -> frozenset[str]:
-        """The first words of all stages of the line, which could be aliases.
 
-        Raises:
-            GrammarError: the syntax of the line is invalid.
-        """
-        return frozenset(_words(self.command))
+def called(command: str) -> tuple[str, ...]:
+    """Return the first words of all stages of a line, which could be aliases. A long line takes a while.
+
+    Raises:
+        GrammarError: the syntax of the line is invalid.
+    """
+    return tuple(sorted(set(_words(command))))
 
 
 def _words(command: str) -> Iterator[str]:

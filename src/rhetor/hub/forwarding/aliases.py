@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.alias import Alias
+from rhetor.domain.alias import Alias, called
 from rhetor.domain.grammar import GrammarError
 from rhetor.domain.principal import Principal
 from rhetor.domain.rule_commands import PutAlias, RemoveAlias
@@ -22,6 +23,8 @@ from rhetor.store.base import Row
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+MOST_ALIASES = 500
+
 
 async def put(state: State, principal: Principal, command: PutAlias) -> Alias:
     """Create or replace an alias.
@@ -30,7 +33,8 @@ async def put(state: State, principal: Principal, command: PutAlias) -> Alias:
         Malformed: the name is invalid, or the line is empty or not valid Unicode.
         TooLarge: the line or the description has more than `PURPOSE_BYTES` bytes.
         NameTaken: a command of the shell or a peer has the name.
-        Unprocessable: the syntax of the line is invalid, or an alias would call an alias.
+        Unprocessable: the syntax of the line is invalid, or an alias would call an alias; or the caller has
+            `MOST_ALIASES` others.
         Forbidden: the caller is a peer's program.
         StoreRefused, ShuttingDown: nothing was changed; the command may be sent again.
     """
@@ -42,7 +46,12 @@ async def put(state: State, principal: Principal, command: PutAlias) -> Alias:
         check_content(command.description, PURPOSE_BYTES, "the description")
     if command.name.lower() in RESERVED or peers_for(state, principal).has(command.name):
         raise NameTaken("command" if command.name.lower() in RESERVED else "peer", command.name)
-    alias = Alias(principal.subject, command.name, command.command, command.description, state.ids.now())
+    try:
+        calls = await asyncio.to_thread(called, command.command)
+    except GrammarError as error:
+        raise Unprocessable(f"invalid line: {error}") from error
+    words = command.command, command.description
+    alias = Alias(principal.subject, command.name, *words, state.ids.now(), calls)
     _check(alias, await aliases_of(state, principal))
     await state.store.commit(HUB_STREAM, [], rows=[_row(alias)])
     return alias
@@ -82,18 +91,17 @@ async def aliases_of(state: State, principal: Principal) -> Sequence[Alias]:
 
 
 def _check(alias: Alias, others: Sequence[Alias]) -> None:
-    """Check the line of an alias, and that neither it nor another alias would call an alias.
+    """Check that neither the line of an alias nor that of another one would call an alias.
 
     Raises:
-        Unprocessable: the syntax of the line is invalid, or one of them would.
+        Unprocessable: one of them would, or there are too many.
     """
-    try:
-        called = alias.words & {alias.name, *(other.name for other in others)}
-    except GrammarError as error:
-        raise Unprocessable(f"invalid line: {error}") from error
-    if called:
-        raise Unprocessable(f"an alias cannot call an alias: {alias.name} calls {min(called)}")
-    if caller := next((o for o in others if alias.name in o.words and o.name != alias.name), None):
+    names = {alias.name, *(other.name for other in others)}
+    if len(names) > MOST_ALIASES:
+        raise Unprocessable(f"there are {MOST_ALIASES} aliases already; remove some first")
+    if found := names.intersection(alias.calls):
+        raise Unprocessable(f"an alias cannot call an alias: {alias.name} calls {min(found)}")
+    if caller := next((o for o in others if alias.name in o.calls and o.name != alias.name), None):
         raise Unprocessable(f"an alias cannot call an alias: {caller.name} calls {alias.name}")
 
 

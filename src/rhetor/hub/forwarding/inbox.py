@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KIND = "note"
 WAITING = "waiting"
 MOST_NOTES = 1000
+MOST_FULL = 8  # of the largest messages, so that a tray can be read at once
 
 
 async def put(state: State, principal: Principal, command: PutNote) -> Note:
@@ -32,16 +33,23 @@ async def put(state: State, principal: Principal, command: PutNote) -> Note:
         UnknownPeer: neither a peer nor a terminal of the caller has this name.
         Malformed: the text is empty, or not valid Unicode.
         TooLarge: the text exceeds the limit for messages.
-        Unprocessable: there is no such tray, or `MOST_NOTES` messages of the caller are in it.
+        Unprocessable: there is no such tray, or no room in it: it has `MOST_NOTES` messages of the caller, or
+            as much text as `MOST_FULL` of the largest ones.
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
     check_content(command.text, state.limits.message_bytes)
     to, _ = _place(state, principal, command.to, command.tray)
-    if len(await _rows(state, principal, to, command.tray)) >= MOST_NOTES:
-        raise Unprocessable(f"the tray {command.tray} of {to} has {MOST_NOTES} messages; clear it first")
     sender = principal.peer or command.from_ or principal.subject
     purpose = state.routing_table.purpose_of(principal.subject, sender) or ""
+    async with state.exclusively(f"tray {to}/{command.tray}"):
+        await _require_room(state, principal, command, to)
+        return await _put(state, principal, command, to, sender, purpose)
+
+
+async def _put(
+    state: State, principal: Principal, command: PutNote, to: str, sender: str, purpose: str
+) -> Note:
     while True:
         id = secrets.token_hex(4)
         note = Note(id, principal.subject, to, command.tray, sender, command.text, purpose, state.ids.now())
@@ -50,6 +58,17 @@ async def put(state: State, principal: Principal, command: PutNote) -> Note:
         except StateConflict:
             continue  # the id is in use
         return note
+
+
+async def _require_room(state: State, principal: Principal, command: PutNote, to: str) -> None:
+    rows = await state.store.find(
+        KIND, owner=principal.subject, parent=f"{to}/{command.tray}", limit=MOST_NOTES
+    )
+    if len(rows) >= MOST_NOTES:
+        raise Unprocessable(f"the tray {command.tray} of {to} has {MOST_NOTES} messages; clear it first")
+    size = sum(len(row.doc) for row in rows) + len(command.text.encode())
+    if size > MOST_FULL * state.limits.message_bytes:
+        raise Unprocessable(f"the tray {command.tray} of {to} has no room for the message; clear it first")
 
 
 async def take(state: State, principal: Principal, command: TakeNote) -> Note | None:
@@ -106,6 +125,9 @@ async def counts(state: State, principal: Principal, name: str) -> dict[Tray, in
         UnknownPeer: neither a peer nor a terminal of the caller has this name.
     """
     to = resolved_name(state, principal, name)
+    if principal.peer != to:
+        found = await state.store.counts(KIND, state=(WAITING,), owner=principal.subject)
+        return {tray: found.get(f"{to}/{tray}", 0) for tray in TRAYS}
     return {tray: len(await _rows(state, principal, to, tray)) for tray in TRAYS}
 
 

@@ -10,6 +10,7 @@ from tests.rhetor.hub.house import ME, OTHER, house
 
 from rhetor.domain.rule_commands import PutAlias, RemoveAlias
 from rhetor.errors import Forbidden, Malformed, NameTaken, NotFound, RhetorError, TooLarge, Unprocessable
+from rhetor.hub.forwarding import aliases
 from rhetor.hub.forwarding.aliases import alias_of, aliases_of
 from rhetor.store.sqlite.store import SqliteStore
 
@@ -66,3 +67,13 @@ async def test_a_program_of_a_peer_cannot_change_aliases() -> None:
         for command in (REVIEW, RemoveAlias("review")):
             with pytest.raises(Forbidden):
                 await home.hub.execute(AGENT_OF_APOLLO, command)
+
+
+async def test_a_caller_has_a_limited_number_of_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aliases, "MOST_ALIASES", 2)
+    async with house() as home:
+        for name in ("one", "two", "one"):
+            await home.execute(PutAlias(name, "ls"))
+        with pytest.raises(Unprocessable, match="there are 2 aliases already"):
+            await home.execute(PutAlias("three", "ls"))
+        await home.hub.execute(OTHER, PutAlias("three", "ls"))

@@ -11,6 +11,7 @@ from tests.rhetor.hub.house import ME, OTHER, house
 
 from rhetor.domain.rule_commands import ClearTray, PutNote, PutPurpose, PutTerminal, TakeNote
 from rhetor.errors import Malformed, RhetorError, TooLarge, UnknownPeer, Unprocessable
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.forwarding import inbox
 from rhetor.store.sqlite.store import SqliteStore
 
@@ -101,3 +102,20 @@ async def test_a_full_tray_rejects_messages(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(Unprocessable, match="the tray new of apollo has 2 messages"):
             await home.execute(PutNote("apollo", "new", "x"))
         await home.execute(PutNote("apollo", "keep", "x"))
+
+
+async def test_a_tray_has_room_for_few_of_the_largest_messages() -> None:
+    largest = PutNote("apollo", "new", "x" * 900)
+    async with house(limits=Limits(message_bytes=1000)) as home:
+        puts = (home.hub.execute(ME, largest) for _ in range(20))
+        found = await asyncio.gather(*puts, return_exceptions=True)
+        (error,) = {str(each) for each in found if isinstance(each, Exception)}
+        assert error == "the tray new of apollo has no room for the message; clear it first"
+        stored = await inbox.counts(home.hub.state, ME, "apollo")
+        assert stored == {
+            "prompt": 0,
+            "new": sum(not isinstance(each, Exception) for each in found),
+            "keep": 0,
+        }
+        assert stored["new"] == 8
+        await home.hub.execute(OTHER, largest)
