@@ -24,7 +24,8 @@ from rhetor.maintenance.replacing import finish
 from rhetor.token_cli import add_to as add_token_commands
 from rhetor.token_cli import rotate_signing
 
-OK, WRONG_USAGE = 200, 2
+WRONG_USAGE = 2
+HOME_HELP = "state folder (default: RHETOR_HOME)"
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
 
 
@@ -43,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()  # the reader closed the pipe
         return 0
     except RhetorError as error:
+        from rhetor.hub_client import NoHub
+
         sys.stderr.write(f"rhetor: {error.detail}\n")
-        return WRONG_USAGE
+        return 1 if isinstance(error, NoHub) else WRONG_USAGE
     except Exception as error:  # noqa: BLE001  # a bug, or a full disk: a sentence, and no traceback
         _drop_output()
         sys.stderr.write(f"rhetor: {_reason(error)}\n")
@@ -152,9 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         *audit_commands.add_to(commands),
     ]
     for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
-        command.add_argument("--home", type=Path, help="state folder (default: RHETOR_HOME)")
+        command.add_argument("--home", type=Path, help=HOME_HELP)
     for command in issued:  # the option may also stand before the word
-        command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help="as above")
+        command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=HOME_HELP)
     for command in (serve, reload, token, show, doctor, mcp):
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
@@ -281,12 +284,10 @@ def _wait_for_other(home: Home) -> int:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    from rhetor.auth.process_tree import is_marked
+    from rhetor.auth.process_tree import reject_programs
     from rhetor.auth.tokens import load_token, rotate_token
-    from rhetor.errors import Forbidden
 
-    if is_marked(_home(arguments).folder):
-        raise Forbidden.to_agents("agent")
+    reject_programs(_home(arguments).folder)
     read = rotate_token if arguments.rotate else load_token
     sys.stdout.write(read(_home(arguments).folder / "token") + "\n")
     return 0
@@ -295,13 +296,12 @@ def _token(arguments: argparse.Namespace) -> int:
 def _cert_create(arguments: argparse.Namespace) -> int:
     import socket
 
-    from rhetor.auth.process_tree import is_marked
+    from rhetor.auth.process_tree import reject_programs
     from rhetor.certificates import Files, create, names_in
-    from rhetor.errors import Forbidden, InvalidSettings
+    from rhetor.errors import InvalidSettings
 
     folder = _home(arguments).folder
-    if is_marked(folder):
-        raise Forbidden.to_agents("agent")
+    reject_programs(folder)
     files = Files(folder / "tls")
     if files.certificate.exists() and not (arguments.replace or arguments.new_ca):
         raise InvalidSettings(f"{files.certificate} exists; `--replace` replaces it and keeps the CA")
@@ -321,16 +321,9 @@ def _cert_create(arguments: argparse.Namespace) -> int:
 
 def _reload(arguments: argparse.Namespace) -> int:
     """Make the running hub reload its configuration. It reads the file with which it was started."""
-    from rhetor.hub_client import NoHub, call
+    from rhetor.hub_client import ask
 
-    try:
-        status, answer = call(_home(arguments).socket, "POST", "/api/v2/reload")
-    except NoHub as error:
-        sys.stderr.write(f"rhetor: {error}\n")
-        return 1
-    if status != OK:
-        sys.stderr.write(f"rhetor: {answer.get('detail', status)}\n")
-        return WRONG_USAGE
+    answer = ask(_home(arguments).socket, "POST", "/api/v2/reload")
     changed, needs_restart = answer["changed"], answer["needs_restart"]
     sys.stdout.write(f"changed: {', '.join(changed)}\n" if changed else "no changes to apply\n")
     if needs_restart:

@@ -8,11 +8,22 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from rhetor.errors import RhetorError
+
 SECONDS = 10.0
+OK = 200
 
 
-class NoHub(Exception):
+class NoHub(RhetorError):
     """No hub answers on the socket."""
+
+    code, status = "no_hub", 503
+
+
+class RequestRejected(RhetorError):
+    """The hub rejected the request; `detail` is that of the hub, with its hint."""
+
+    code = "request_rejected"
 
 
 class _Connection(http.client.HTTPConnection):
@@ -24,6 +35,21 @@ class _Connection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(SECONDS)
         self.sock.connect(str(self._place))
+
+
+def ask(place: Path, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Send a request, and return the JSON object of the response.
+
+    Raises:
+        RequestRejected: the hub answered with another status than 200.
+        NoHub: no hub answers on the socket.
+    """
+    status, found = call(place, method, path, body)
+    if status == OK:
+        return found
+    detail = str(found.get("detail", f"the hub answered with status {status}"))
+    hint = str(found.get("hint", ""))
+    raise RequestRejected(f"{detail}; {hint}" if hint and hint not in detail else detail)
 
 
 def call(

@@ -9,60 +9,37 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
-from rhetor.errors import RhetorError
 from rhetor.home import Home
 
-OK = 200
 FindHome = Callable[[argparse.Namespace], Home]
-
-
-class _Failed(RhetorError):
-    """The hub rejected the command."""
 
 
 def add_to(token: argparse.ArgumentParser, home: FindHome) -> list[argparse.ArgumentParser]:
     """Add the commands below `rhetor token`, and return their parsers."""
     commands = token.add_subparsers(metavar="COMMAND", title="commands")
-    issue = commands.add_parser("issue", help="issue a token with a name and print it")
-    issue.add_argument("name", metavar="NAME", help="its name, by which it is listed and revoked")
+    issue = commands.add_parser("issue", help="issue a token with a name, and print it")
+    issue.add_argument("name", metavar="NAME", help="name, by which the token is listed and revoked")
     issue.add_argument(
-        "--scopes", required=True, metavar="A,B", help="what it allows: read, send, approve, admin"
+        "--scopes", required=True, metavar="A,B", help="what the token allows: read, send, approve, admin"
     )
-    issue.add_argument("--ttl", type=int, metavar="SECONDS", help="its life (default: 30 days)")
-    issue.add_argument("--subject", help="whom it stands for (default: NAME)")
+    issue.add_argument(
+        "--ttl", type=int, metavar="SECONDS", help="time for which it is valid (default: 30 days)"
+    )
+    issue.add_argument("--subject", metavar="NAME", help="caller that it stands for (default: its own name)")
     listed = commands.add_parser("list", help="list the tokens that are valid now")
     listed.add_argument("--json", action="store_true", help="print JSON")
     revoke = commands.add_parser("revoke", help="revoke a token; its connections end within 5 s")
-    revoke.add_argument("name", metavar="NAME", help="its name, or the id of one without a name")
+    revoke.add_argument("name", metavar="NAME", help="name of the token, or id if it has none")
     for parser, run in ((issue, _issue), (listed, _list), (revoke, _revoke)):
-        parser.set_defaults(run=_with_hub(run), find_home=home)
+        parser.set_defaults(run=run, find_home=home)
     return [issue, listed, revoke]
-
-
-def _with_hub(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Return a command that reports if no hub is running, with exit status 1."""
-
-    def reported(arguments: argparse.Namespace) -> int:
-        from rhetor.hub_client import NoHub
-
-        try:
-            return run(arguments)
-        except NoHub as error:
-            sys.stderr.write(f"rhetor: {error}\n")
-            return 1
-
-    return reported
 
 
 def rotate_signing(arguments: argparse.Namespace) -> int:
     """Replace the key that signs tokens, and report how long the old one is valid."""
-    return _with_hub(_rotate_signing)(arguments)
-
-
-def _rotate_signing(arguments: argparse.Namespace) -> int:
     found = _call(arguments.find_home(arguments), "POST", "/api/v2/signing-keys/rotate")
     sys.stdout.write(f"new tokens are signed with the key {found['kid']}\n")
     ended = f"; that ends {_counted(found['ended'])}" if found["ended"] else ""
@@ -110,18 +87,11 @@ def _call(home: Home, method: str, path: str, body: dict[str, Any] | None = None
 
     Raises:
         Forbidden: the caller is a program of a peer.
-        RhetorError: the hub rejected it.
+        RequestRejected: the hub rejected it.
         NoHub: no hub is running.
     """
-    from rhetor.auth.process_tree import is_marked
-    from rhetor.errors import Forbidden
-    from rhetor.hub_client import call
+    from rhetor.auth.process_tree import reject_programs
+    from rhetor.hub_client import ask
 
-    if is_marked(home.folder):
-        raise Forbidden.to_agents("agent")
-    status, found = call(home.socket, method, path, body)
-    return found if status == OK else _refuse(found, status)
-
-
-def _refuse(found: dict[str, Any], status: int) -> NoReturn:
-    raise _Failed(str(found.get("detail", f"the hub answered with status {status}")))
+    reject_programs(home.folder)
+    return ask(home.socket, method, path, body)

@@ -73,7 +73,10 @@ def test_token_commands_say_what_is_wrong(machine: Machine) -> None:
     unknown = "unknown scope 'write'; the scopes are read, send, approve, admin"
     assert refused(machine, *issue, "read,write") == (2, f"rhetor: {unknown}")
     printed(machine, *issue, "read")
-    assert refused(machine, *issue, "read") == (2, "rhetor: a token called 'ci' already exists")
+    assert refused(machine, *issue, "read") == (
+        2,
+        "rhetor: a token called 'ci' already exists; choose another name",
+    )
     assert refused(machine, "token", "revoke", "none")[0] == 2
     assert "none" in refused(machine, "token", "revoke", "none")[1]
     machine.end()

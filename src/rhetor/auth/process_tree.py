@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rhetor.domain.principal import UNIDENTIFIED, UNKNOWN_PROGRAM
+from rhetor.errors import Forbidden
 
 MOST_ANCESTORS = 256
 PROC = Path("/proc")
@@ -49,6 +50,16 @@ def mark_own_process(home: Path) -> Mark | None:
 def is_marked(home: Path) -> bool:
     """Return whether the hub of this home has started this process or an ancestor of it."""
     return _id_of(home) in _mark_in(resource.getrlimit(_LOCKS)[1])
+
+
+def reject_programs(home: Path) -> None:
+    """Check that this process may execute a command that only a person may execute.
+
+    Raises:
+        Forbidden: the hub of this home has started this process or an ancestor of it.
+    """
+    if is_marked(home):
+        raise Forbidden.to_agents("agent")
 
 
 def _id_of(home: Path) -> int:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rhetor.home import Home, accepts_connections, state_home
+from rhetor.home import Home, accepts_connections
 
-from .commands import moment
+from .commands import moment, state_folder
 
 LAST = 100
 _AGO = re.compile(r"(\d{1,6})([smhd])")
@@ -35,7 +35,7 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     )
     show.add_argument("--json", action="store_true", help="print one JSON object per entry")
     show.set_defaults(run=_show)
-    verify = kinds.add_parser("verify", help="check that no entry was changed, removed or inserted")
+    verify = kinds.add_parser("verify", help="check that no entry was changed, removed, inserted or moved")
     verify.add_argument("--expect", type=_entry, metavar="N:CHAIN", help="fail unless entry N has this chain")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
@@ -52,24 +52,9 @@ def _entry(text: str) -> tuple[int, str]:
     found = _ENTRY.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"invalid entry {text!r}; use what `rhetor audit verify` has printed"
+            f"invalid entry {text!r}; use the last line of `rhetor audit verify`"
         )
     return int(found[1]), found[2]
-
-
-def _home(arguments: argparse.Namespace) -> Home:
-    """Return the state folder.
-
-    Raises:
-        Forbidden: a program that runs as a peer calls this.
-    """
-    from rhetor.auth.process_tree import is_marked
-    from rhetor.errors import Forbidden
-
-    folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
-    if is_marked(folder):
-        raise Forbidden.to_agents("agent")
-    return Home(folder, os.environ)
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -78,7 +63,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from . import audit
     from .sealing import encryption
 
-    home = _home(arguments)
+    home = Home(state_folder(arguments), os.environ)
     ring = Ring(home.folder, encryption(home.folder).key)
     last = arguments.last if arguments.last > 0 else None
     shown = audit.Shown(arguments.since, arguments.subject, last)
@@ -100,7 +85,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from . import audit
     from .sealing import encryption
 
-    folder = _home(arguments).folder
+    folder = state_folder(arguments)
     done = audit.verify(folder, arguments.expect, Ring(folder, encryption(folder).key))
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")

@@ -92,18 +92,16 @@ def _stoppable(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.N
     return stoppable
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
+def state_folder(arguments: argparse.Namespace) -> Path:
     """Return the state folder.
 
     Raises:
         Forbidden: a program that runs as a peer calls this.
     """
-    from rhetor.auth.process_tree import is_marked
-    from rhetor.errors import Forbidden
+    from rhetor.auth.process_tree import reject_programs
 
     folder: Path = arguments.home.absolute() if arguments.home else state_home(os.environ)
-    if is_marked(folder):
-        raise Forbidden.to_agents("agent")
+    reject_programs(folder)
     return folder
 
 
@@ -117,7 +115,7 @@ def _backup(arguments: argparse.Namespace) -> int:
     from .progress import Progress
     from .sealing import encryption, new_passphrase
 
-    folder = _folder(arguments)
+    folder = state_folder(arguments)
     settings = encryption(folder)
     passphrase = new_passphrase(arguments, settings)
     name = "rhetor-%Y%m%d-%H%M%S.backup" + (".age" if passphrase else "")
@@ -150,7 +148,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     from .restore import restore
     from .sealing import encryption, known_passphrase
 
-    home = Home(_folder(arguments), os.environ)
+    home = Home(state_folder(arguments), os.environ)
     if not arguments.file.exists():
         sys.stderr.write(f"rhetor: {arguments.file} does not exist\n")
         return WRONG_USAGE
@@ -216,7 +214,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from .noting import note
     from .sealing import encryption, new_passphrase
 
-    folder = _folder(arguments)
+    folder = state_folder(arguments)
     settings = encryption(folder)
     ring = Ring(folder, settings.key)
     wanted = Wanted(arguments.session, arguments.since, arguments.before)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rhetor.home import Home, HomeTaken
 
-OK, WRONG_USAGE = 200, 2
+WRONG_USAGE = 2
 FindHome = Callable[[argparse.Namespace], Home]
 Run = Callable[[argparse.Namespace], int]
 
@@ -25,12 +25,12 @@ def add_to(commands: Any, home: FindHome, rotate_signing: Run) -> list[argparse.
     show = kinds.add_parser("show", help="list the keys of stored content, by their ids and dates")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=_show)
-    rotate = kinds.add_parser("rotate", help="seal stored content with a new key, while the hub is running")
+    rotate = kinds.add_parser("rotate", help="seal content with a new key; the hub may be running")
     rotate.add_argument("--signing", action="store_true", help="replace the key that signs tokens instead")
     rotate.set_defaults(run=lambda given: rotate_signing(given) if given.signing else _rotate(given))
-    move = kinds.add_parser("move", help="wrap the keys with the master key that encryption.key names")
+    move = kinds.add_parser("move", help="wrap the keys with the master key that encryption.key names now")
     move.add_argument(
-        "--from", dest="source", required=True, metavar="SOURCE", help="encryption.key as it was so far"
+        "--from", dest="source", required=True, metavar="SOURCE", help="previous value of encryption.key"
     )
     move.set_defaults(run=_move)
     for parser in (show, rotate, move):
@@ -44,12 +44,10 @@ def _home(arguments: argparse.Namespace) -> Home:
     Raises:
         Forbidden: a program that runs as a peer calls this.
     """
-    from rhetor.auth.process_tree import is_marked
-    from rhetor.errors import Forbidden
+    from rhetor.auth.process_tree import reject_programs
 
     home: Home = arguments.find_home(arguments)
-    if is_marked(home.folder):
-        raise Forbidden.to_agents("agent")
+    reject_programs(home.folder)
     return home
 
 
@@ -98,20 +96,13 @@ def _date(at: int) -> str:
 
 def _rotate(arguments: argparse.Namespace) -> int:
     """Replace the key through the running hub, or in the folder if no hub is running."""
-    from rhetor.hub_client import NoHub, call
+    from rhetor.hub_client import ask
 
     home = _home(arguments)
     try:
         home.lock()
     except HomeTaken:
-        try:
-            status, answer = call(home.socket, "POST", "/api/v2/data-keys/rotate")
-        except NoHub as error:
-            sys.stderr.write(f"rhetor: {error}\n")
-            return 1
-        if status != OK:
-            sys.stderr.write(f"rhetor: {answer.get('detail', status)}\n")
-            return WRONG_USAGE
+        answer = ask(home.socket, "POST", "/api/v2/data-keys/rotate")
         sys.stdout.write(
             f"new content is sealed with the key {answer['id']}\n"
             "the hub seals older content again in the background; rhetor keys show lists what it needs\n"
@@ -147,8 +138,8 @@ def _move(arguments: argparse.Namespace) -> int:
         _ring(home.folder).move(arguments.source)
     finally:
         home.release()
-    sys.stdout.write(f"the keys need the master key of encryption.key now, not that of {arguments.source}\n")
+    sys.stdout.write("the keys are wrapped with the master key of encryption.key now\n")
     left = home.folder / "master.key"
     if arguments.source == "file" and left.exists():
-        sys.stdout.write(f"{left} is not needed any more: delete it\n")
+        sys.stdout.write(f"{left} is no longer needed: delete it\n")
     return 0

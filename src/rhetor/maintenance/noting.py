@@ -1,4 +1,4 @@
-"""Tells a running hub what a command of its owner reads, so that the audit has an entry of it."""
+"""Tells a running hub about a command that reads its state, so that the audit has an entry for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 from rhetor.errors import RhetorError
 from rhetor.home import Home, accepts_connections
-from rhetor.hub_client import NoHub, call
-
-OK = 200
+from rhetor.hub_client import NoHub, RequestRejected, ask
 
 
 class NotNoted(RhetorError):
@@ -28,8 +26,8 @@ def note(folder: Path, action: str, target: str) -> None:
     if not accepts_connections(socket):
         return
     try:
-        status, answer = call(socket, "POST", "/api/v2/audit", {"action": action, "target": target[:200]})
+        ask(socket, "POST", "/api/v2/audit", {"action": action, "target": target[:200]})
     except NoHub as error:
-        raise NotNoted(str(error)) from error
-    if status != OK:
-        raise NotNoted(f"the hub cannot write to its audit: {answer.get('detail', status)}")
+        raise NotNoted(error.detail) from error
+    except RequestRejected as error:
+        raise NotNoted(f"the hub cannot write to its audit: {error.detail}") from error
