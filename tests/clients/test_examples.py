@@ -72,6 +72,7 @@ async def _ran(command: list[str], port: int, *words: str) -> tuple[int | None, 
     return process.returncode, out.decode(), err.decode()
 
 
+@pytest.mark.long
 @CLIENTS
 async def test_a_client_prints_the_whole_answer_once_while_it_is_cut(
     tmp_path: Path, name: str, command: Command

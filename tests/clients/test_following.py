@@ -153,6 +153,7 @@ async def _followed(command: list[str], there: FollowedSession, cuts: Sequence[i
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transports", TRANSPORTS)
 @pytest.mark.parametrize("kind", ["node", "asynchronous", "synchronous"])
 async def test_a_socketio_client_receives_every_event_once(

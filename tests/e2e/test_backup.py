@@ -134,6 +134,7 @@ async def _large(path: Path) -> None:
     await store.aclose()
 
 
+@pytest.mark.long
 def test_a_turn_that_may_have_run_since_the_backup_does_not_run_again(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "clients.md"
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 def test_the_client_loses_no_event_when_the_hub_is_killed_or_stopped(machine: Machine) -> None:
     names: dict[str, Any] = {}
     exec(PROGRAM, names)

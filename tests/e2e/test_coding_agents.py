@@ -235,6 +235,7 @@ def until(machine: Machine, message: str, answer: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", AGENTS)
 def test_text_that_an_agent_sends_after_a_turn_belongs_to_that_turn(machine: Machine, driver: str) -> None:
     agent(machine, driver)
@@ -269,6 +270,7 @@ def test_text_after_the_end_of_a_prompt_is_part_of_the_answer(
     assert ask(machine, "next") == "<answer to next>"
 
 
+@pytest.mark.long
 def test_the_tail_of_an_answer_that_arrives_in_a_later_turn_belongs_to_its_own(machine: Machine) -> None:
     agent(machine, "acp", NUMBERED)
     timings = random.Random(12)
@@ -353,6 +355,7 @@ def request_of(machine: Machine) -> dict[str, Any]:
     return dict(found[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["shell", "rest"])
 def test_questions_of_an_agent_can_be_answered_from_the_shell_or_over_rest(
     machine: Machine, place: str
@@ -396,6 +399,7 @@ ASKING = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("driver", "script", "asked", "given", "got"), ASKING, ids=["claude", "codex"])
 @pytest.mark.parametrize("way", ["shell", "rest"])
 def test_wrong_answers_are_rejected_with_the_valid_ones_and_right_ones_reach_the_agent(

@@ -15,6 +15,7 @@ from rhetor.certificates import Files, create
 SLEEPS = "#!/bin/sh\nexec sleep 60\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_hub", [False, True])
 def test_doctor_does_not_wait_for_programs_that_do_not_answer(machine: Machine, with_hub: bool) -> None:
     machine.folder.mkdir(exist_ok=True)

@@ -27,6 +27,7 @@ def key(provider: ProviderProcess) -> dict[str, str]:
     return {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
 
 
+@pytest.mark.long
 def test_a_route_can_be_defined_used_and_listed(machine: Machine) -> None:
     named = machine.run("route", "name", "review", "numa", "apollo", "purpose", "find bugs", "athena")
     assert named.stdout == "Route 'review' created: numa → apollo → athena\n"

@@ -62,6 +62,7 @@ def test_it_starts_the_hub_and_prints_only_messages(machine: Machine) -> None:
     assert all(line.startswith("rhetor: ") for line in err.splitlines())
 
 
+@pytest.mark.long
 def test_it_continues_at_a_new_hub_when_the_hub_was_killed(machine: Machine) -> None:
     process = begun(machine)
     said(process, message("initialize", 1, **HELLO))
@@ -86,6 +87,7 @@ def test_without_a_hub_it_ends_with_a_sentence(machine: Machine) -> None:
     assert "Traceback" not in err and "nonsense" in err
 
 
+@pytest.mark.long
 async def test_the_configuration_is_a_resource_without_secrets(machine: Machine, tmp_path: Path) -> None:
     from mcp import Client, StdioServerParameters
     from mcp_types import TextResourceContents

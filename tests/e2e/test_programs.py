@@ -117,6 +117,7 @@ def test_each_line_is_logged_once_although_the_hub_is_killed_repeatedly(machine:
     assert next((pair for pair in zip(lines, wanted, strict=True) if pair[0] != pair[1]), None) is None
 
 
+@pytest.mark.long
 def test_a_pipeline_can_join_a_terminal_an_interpreter_a_tool_and_a_specialist(
     machine: Machine, provider: ProviderProcess
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_pipeline_can_join_a_terminal_an_interpreter_a_tool_and_a_specialist(
     assert (ran.returncode, ran.stdout.strip()) == (0, "GOT 42"), ran.stderr
 
 
+@pytest.mark.long
 def test_a_program_that_calls_the_hub_can_only_send_messages(machine: Machine) -> None:
     wrapped(machine, "tool", "asks", *PYTHON, ASKS, str(machine.folder / "hub.sock"), options=("-d", "\\n"))
     wrapped(machine, "terminal", "box", "bash", "--norc")
@@ -164,6 +166,7 @@ def test_a_program_that_calls_the_hub_can_only_send_messages(machine: Machine) -
     assert send("POST", "/api/v2/ai/apollo/message", {"content": "hi"}) == [200, None]
 
 
+@pytest.mark.long
 def test_programs_continue_when_the_hub_stops_and_the_next_hub_reads_them(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -198,6 +201,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.long
 def test_a_long_line_is_stored_whole_and_an_overlong_one_is_reported_as_cut(machine: Machine) -> None:
     size, longer = 10_000_000, (200 << 20) if FULL else (40 << 20)
     wrapped(machine, "tool", "long", *PYTHON, LONG, options=("--json-protocol",))
@@ -218,6 +222,7 @@ def _resident(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
+@pytest.mark.long
 def test_a_hub_started_by_a_program_survives_the_end_of_the_program(machine: Machine, tmp_path: Path) -> None:
     gate, done = tmp_path / "gate", tmp_path / "done"
     started = f"{machine.bin}/aish list >/dev/null; touch {done}"
@@ -237,6 +242,7 @@ def test_a_hub_started_by_a_program_survives_the_end_of_the_program(machine: Mac
     machine.end_programs()
 
 
+@pytest.mark.long
 def test_a_hub_starts_and_lists_its_peers_even_if_a_host_is_stopped(machine: Machine) -> None:
     for kind in (("ci-terminal", "--detach"), ("ci-tool", "--detach")):
         assert machine.run(kind[0], "-n", f"p-{kind[0]}", *kind[1:], "--", "cat").returncode == 0
@@ -277,6 +283,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.long
 def test_a_caller_that_stops_waiting_never_ends_a_wrapped_program(machine: Machine) -> None:
     pid = wrapped(machine, "tool", "slow", *PYTHON, SLOW, options=("-d", "\\n"))
     ran = machine.run("slow", "1 first", "-x", "--timeout", "0.3")
@@ -314,6 +321,7 @@ def test_a_queued_message_is_cancelled_with_its_caller_and_the_running_one_not(m
     assert machine.run("slow", "0 third", "-x").stdout == "third\n"
 
 
+@pytest.mark.long
 def test_the_name_of_a_program_ignores_case_everywhere(machine: Machine) -> None:
     wrapped(machine, "tool", "Box", "cat")
     assert machine.run("box", "one", "-x").stdout == "one\n"
@@ -328,6 +336,7 @@ def test_the_name_of_a_program_ignores_case_everywhere(machine: Machine) -> None
     assert machine.run("tools", "terminate", "BOX").returncode == 0
 
 
+@pytest.mark.long
 def test_unsolicited_output_is_shown_at_the_prompt_or_with_the_next_message(
     machine: Machine, tmp_path: Path
 ) -> None:

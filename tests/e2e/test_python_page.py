@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "python.md"
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "shows"), [*enumerate(("cost", "turn.completed", ""))])
 def test_each_program_of_the_page_runs(machine: Machine, number: int, shows: str) -> None:
     environment = {**machine.environment, "RHETOR_MODELS__DEFAULT": "offline"}

@@ -38,6 +38,7 @@ def aish(machine: Machine, provider: ProviderProcess, gate: str, tmp_path: Path)
     provider.release(gate)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "prompt", "line"),
     [

@@ -27,6 +27,7 @@ def closing(*numbers: int) -> Callable[[], None]:
     return close
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
 def test_a_hub_whose_standard_descriptors_are_closed_runs(offline: Machine, closed: tuple[int, ...]) -> None:
     hub = subprocess.Popen(
@@ -88,6 +89,7 @@ WRITES_TO_STDOUT = [
 ]
 
 
+@pytest.mark.long
 def test_a_full_standard_output_is_reported_in_one_sentence(offline: Machine) -> None:
     offline.run("list")
     for program, *words in WRITES_TO_STDOUT:
@@ -128,6 +130,7 @@ def short() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.long
 def test_callers_with_another_runtime_folder_find_the_hub_and_its_programs(
     tmp_path: Path, short: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_both_commands_print_the_version_of_the_wheel(machine: Machine, wheel: P
     assert machine.rhetor("--version").stdout == f"rhetor {version}\n"
 
 
+@pytest.mark.long
 def test_the_installed_shell_pipes_a_message_through_two_peers(machine: Machine, tmp_path: Path) -> None:
     line = 'set -o pipefail; echo "Design a cache" | aish athena | aish apollo'
     ran = subprocess.run(

@@ -70,6 +70,7 @@ def same_screen(windows: list[WindowScreen]) -> None:
         assert monotonic() < ends, [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_two_terminals_show_the_same_screen_of_a_program(aish: Shell, name: str) -> None:
     argv, begins, keys, shows = PROGRAMS[name]

@@ -129,6 +129,7 @@ async def test_a_message_on_a_websocket_is_counted_until_the_next_one_is_read(tm
 BODIES, SENT = 60, 3_000_000
 
 
+@pytest.mark.long
 def test_the_memory_of_many_large_bodies_is_limited(tmp_path: Path) -> None:
     limit = 16 << 20
     settings = {"RHETOR_LIMITS__BODY_BYTES_AT_ONCE": str(limit)}

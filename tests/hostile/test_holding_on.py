@@ -63,6 +63,7 @@ async def none_left(home: Served, besides: int = 0) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("body", BEGUN)
 @pytest.mark.parametrize(
     ("path", "more", "refused"),

@@ -247,6 +247,7 @@ CLIENT = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"n
 INITIALIZE = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": CLIENT})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("opcode", "code"),
     [(Opcode.TEXT, 4501), (Opcode.BINARY, 4501), (Opcode.CONT, 1009), (Opcode.PING, None)],

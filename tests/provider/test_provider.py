@@ -94,6 +94,7 @@ async def test_openai_reports_usage_in_a_last_chunk_on_request() -> None:
     }
 
 
+@pytest.mark.long
 async def test_anthropic_sends_the_real_sequence_of_events() -> None:
     async with ProviderServer() as provider, anthropic_client(provider.url) as client:
         provider.script(Script(reasoning=("hm",), chunks=("hi ", "you"), usage=Usage(12, 3, cached=4)))

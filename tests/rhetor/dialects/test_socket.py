@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 from tests.rhetor.dialects.reading import EPOCH, STREAM, fixture, record
 from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
@@ -37,7 +38,7 @@ def shown(said: Any) -> list[Any]:
     fields = {name: getattr(said, name) for name in said.__struct_fields__}
     if isinstance(said, KeepBlob):
         fields["content"] = said.content.decode()
-    return [type(said).__name__, {k: v for k, v in fields.items() if v not in (None, "", (), False)}]
+    return [type(said).__name__, {k: v for k, v in fields.items() if v not in (None, "", (), False, UNSET)}]
 
 
 def read(frames: bytes) -> list[Any]:

@@ -86,6 +86,7 @@ def test_each_line_is_recorded_once_except_deltas_and_history(name: str) -> None
     assert kinds - history <= {"agent_message_chunk", "agent_thought_chunk"}
 
 
+@pytest.mark.long
 @given(name=st.sampled_from(RECORDINGS), cuts=st.randoms(use_true_random=False))
 def test_any_chunking_gives_the_same_outputs(name: str, cuts: random.Random) -> None:
     assert shown(replay(name, cuts)) == shown(replay(name))

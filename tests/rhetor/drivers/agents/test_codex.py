@@ -111,6 +111,7 @@ def test_any_chunking_gives_the_same_outputs_as_whole_lines(cuts: list[int], nam
     assert (apart.outputs, apart.written) == (together.outputs, together.written)
 
 
+@pytest.mark.long
 @settings(max_examples=scaled(25, 10), deadline=None)
 @given(st.data())
 def test_unknown_messages_and_fields_change_nothing(data: st.DataObject) -> None:

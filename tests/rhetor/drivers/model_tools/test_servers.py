@@ -43,6 +43,7 @@ async def test_a_server_is_reached_by_its_url(listening: str) -> None:
         await servers.aclose()
 
 
+@pytest.mark.long
 async def test_a_server_program_has_a_key_while_it_runs(tmp_path: Path) -> None:
     told = tmp_path / "told"
     tells = (

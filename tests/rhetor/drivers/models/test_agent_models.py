@@ -315,6 +315,7 @@ async def test_an_agent_can_be_the_default_model_and_is_named_as_such() -> None:
         await access.aclose()
 
 
+@pytest.mark.long
 async def test_a_turn_with_tools_is_answered_without_them() -> None:
     async with machine() as here:
         here.install()

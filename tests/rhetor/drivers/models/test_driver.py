@@ -281,6 +281,7 @@ async def test_a_provider_that_closes_the_connection_is_unreachable() -> None:
     assert isinstance(failure, ProviderUnreachable)
 
 
+@pytest.mark.long
 @BOTH
 @pytest.mark.parametrize(
     ("script", "phase"),

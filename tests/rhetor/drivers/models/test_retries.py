@@ -148,6 +148,7 @@ async def test_an_error_after_reasoning_is_not_retried(at: At, ref: str) -> None
     assert (outputs, type(failure)) == ([Began(ref), Text("hm", "reasoning")], ProviderFailed)
 
 
+@pytest.mark.long
 @BOTH
 @pytest.mark.parametrize("phase", ["first_chunk", "idle", "total"])
 async def test_a_timeout_during_an_answer_is_not_retried(at: At, ref: str, phase: str) -> None:
@@ -241,6 +242,7 @@ async def test_a_pause_longer_than_the_rest_of_the_turn_is_not_started() -> None
     assert (type(failure), failure.data["retry_after"], naps) == (RateLimited, 7.0, [])
 
 
+@pytest.mark.long
 @BOTH
 async def test_each_call_has_its_own_first_chunk_timeout(at: At, ref: str) -> None:
     async with ProviderServer() as provider:

@@ -97,6 +97,7 @@ async def test_an_interpreter_with_its_prompt_on_stderr_has_answered_at_the_next
         assert told == ["", "5\n", "", "5\n"]
 
 
+@pytest.mark.long
 async def test_a_turn_waits_for_a_program_that_pauses_and_has_the_whole_answer() -> None:
     pauses = (
         "import time\n"

@@ -148,6 +148,7 @@ async def told(home: Served, tool: str, **arguments: Any) -> Any:
     return json.loads(answer.json["response"])
 
 
+@pytest.mark.long
 async def test_an_agent_that_connects_is_an_agent_here_too(tmp_path: Path) -> None:
     async with with_programs() as home:
         own = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]

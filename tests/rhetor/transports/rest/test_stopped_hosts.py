@@ -59,6 +59,7 @@ async def test_peers_are_listed_within_two_seconds_and_a_silent_one_is_stuck(
         assert (await home.ask("GET", "/api/v2/ai/p")).json["status"] == "idle"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])
 async def test_a_program_with_a_stopped_host_is_ended_only_with_force(kind: str) -> None:
     async with with_programs() as home:
@@ -75,6 +76,7 @@ async def test_a_program_with_a_stopped_host_is_ended_only_with_force(kind: str)
         assert (await home.ask("GET", "/api/v2/ai/p")).status == 404
 
 
+@pytest.mark.long
 async def test_a_message_fails_while_the_host_is_stopped_and_works_afterwards() -> None:
     async with with_programs() as home:
         await announced(home, "p")
@@ -85,6 +87,7 @@ async def test_a_message_fails_while_the_host_is_stopped_and_works_afterwards() 
         assert (await home.say("p", "three")).json["response"] == "three\n"
 
 
+@pytest.mark.long
 async def test_a_full_accept_queue_does_not_count_as_a_lost_host() -> None:
     async with with_programs() as home:
         await announced(home, "p")

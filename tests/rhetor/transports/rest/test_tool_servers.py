@@ -33,6 +33,7 @@ def calls(*wanted: tuple[str, Any]) -> Script:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "server"), [(openai_at, WITH_SDK), (anthropic_at, SMALL)])
 async def test_tools_of_a_server_run_at_the_hub(tmp_path: Path, at: At, server: ServerEntry) -> None:
     async with tooled(tmp_path, at=at, entries={"small": server}) as house:
@@ -214,6 +215,7 @@ server.run("stdio")
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("tool", "ends"), [("hold", False), ("block", True)])
 async def test_an_interrupt_cancels_the_call_of_a_tool_and_the_next_turn_works(
     tmp_path: Path, tool: str, ends: bool

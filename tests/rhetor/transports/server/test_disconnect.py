@@ -160,6 +160,7 @@ async def test_a_frame_written_while_a_socket_ends_is_dropped(
         assert late == [True]
 
 
+@pytest.mark.long
 async def test_a_terminal_that_stops_reading_is_closed_and_the_others_continue(
     short_stall_timeout: None,
 ) -> None:

@@ -285,6 +285,7 @@ async def test_attaching_to_a_program_with_a_stopped_host_fails() -> None:
             await after.until_shown("ready")
 
 
+@pytest.mark.long
 async def test_a_terminal_is_notified_if_the_host_of_its_program_does_not_answer() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")

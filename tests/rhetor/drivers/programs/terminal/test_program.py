@@ -89,6 +89,7 @@ async def until(home: Served, peer: str, status: str) -> dict[str, Any]:
             await heard.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["canonical", "raw"])
 async def test_a_long_text_with_every_kind_of_character_arrives_unchanged(tmp_path: Path, mode: str) -> None:
     text = every_kind(20_000, lines=mode == "canonical") + "the end"
@@ -213,6 +214,7 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", [("dash",), ("bash", "--norc"), ("bash",)], ids=" ".join)
 async def test_a_turn_waits_for_a_silent_command_and_has_only_its_output(program: tuple[str, ...]) -> None:
     async with with_programs() as home:
@@ -237,6 +239,7 @@ async def test_lines_pasted_into_gdb_are_separate_commands() -> None:
         assert (await home.say("p", "print 1\nprint 2")).json["response"] == "$1 = 1\n$2 = 2\n"
 
 
+@pytest.mark.long
 async def test_a_message_to_vim_is_a_command_unless_text_is_inserted() -> None:
     async with with_programs() as home:
         await home.announce("p", needs("vim"), "--clean", kind="terminal")
@@ -339,6 +342,7 @@ async def test_a_program_that_is_silent_for_long_in_a_turn_is_stuck(monkeypatch:
         assert (await turn).json["code"] == "program_ended"
 
 
+@pytest.mark.long
 async def test_redrawing_the_screen_after_a_restart_of_the_hub_has_a_time_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
