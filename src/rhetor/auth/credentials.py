@@ -50,7 +50,7 @@ class ByAccessToken:
 
 
 class ByIssuer:
-    """A verified token of a team's own issuer."""
+    """A verified token of a team's own issuer. `is_fresh`: whether it need not be verified again yet."""
 
     def __init__(self, issuers: Issuers, identified: Identified) -> None:
         self._issuers = issuers
@@ -62,6 +62,10 @@ class ByIssuer:
     def is_granted(self) -> bool:
         """Return whether the issuer and its key are still accepted."""
         return self._issuers.is_known(self._identified)
+
+    @property
+    def is_fresh(self) -> bool:
+        return self._issuers.is_fresh(self._identified)
 
 
 class ByCookie:

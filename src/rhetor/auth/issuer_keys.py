@@ -72,6 +72,11 @@ class IssuerKeys:
         """Return whether the issuer still has the key, as far as is known."""
         return kid in self._keys
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the keys need not be fetched again yet."""
+        return self._age() <= FRESH_SECONDS
+
     async def find(self, kid: str | None) -> tuple[str, PublicKey] | None:
         """Return the key with this id, with the id; without an id, the only one. None if there is no such
         key. The keys are fetched if they are old, or if the key is unknown.
@@ -80,7 +85,8 @@ class IssuerKeys:
             IssuerUnavailable: the keys could not be fetched.
         """
         found = self._known(kid)
-        if found is None or self._age() > FRESH_SECONDS:
+        waits = found is None or not self._fetching.locked()  # a known key is used while others are fetched
+        if waits and (found is None or not self.is_fresh):
             await self._renew()
             found = self._known(kid)
         if self._age() > STALE_SECONDS:

@@ -85,6 +85,11 @@ class Issuers:
         entry, keys = self._entries.get(identified.entry.issuer, (None, None))
         return keys is not None and entry == identified.entry and keys.has(identified.kid)
 
+    def is_fresh(self, identified: Identified) -> bool:
+        """Return whether it is known well enough that the issuer still has the key."""
+        _, keys = self._entries.get(identified.entry.issuer, (None, None))
+        return keys is not None and keys.is_fresh
+
     async def _verified(self, token: str) -> Identified:
         header = signed.header_of(token)
         kid = header.get("kid")

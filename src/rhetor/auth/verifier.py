@@ -50,7 +50,7 @@ class NoAgentKeys:
 
 class Verifier:
     """Verifies tokens. `owner`: the subject of the hub's token. Access tokens that were verified once are
-    remembered, by their SHA-256, until they expire or are revoked."""
+    remembered, by their SHA-256, until they expire or are revoked, or the keys of their issuer are old."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Verifier:
             return self._unsigned(token)
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         found = self._cached.get(digest)
-        if found is not None and found.credential.fault() is None:
+        if found is not None and found.credential.fault() is None and _is_fresh(found.credential):
             return found
         await self._access.ready()
         self._cached.pop(digest, None)
@@ -116,3 +116,8 @@ class Verifier:
         access = self._access.verify(token)
         grant = access.grant
         return Verified(grant.subject, access.scopes, grant.credential, ByAccessToken(self._access, access))
+
+
+def _is_fresh(credential: Credential) -> bool:
+    """Return whether a token need not be verified again, as that of an issuer whose keys are old."""
+    return not isinstance(credential, ByIssuer) or credential.is_fresh

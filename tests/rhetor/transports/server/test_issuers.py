@@ -146,6 +146,27 @@ async def test_a_new_key_of_the_issuer_is_fetched_and_an_old_one_ends_its_connec
         assert not await opens(home, old)
 
 
+async def test_a_withdrawn_key_ends_a_known_token_although_no_other_token_is_sent(tmp_path: Path) -> None:
+    async with accepting(tmp_path) as (home, oidc):
+        token = oidc.token("ES256", "ec", exp=int(time.time()) + 9999)
+        assert (await ask(home, token)).status == 200
+        oidc.withdraw("ec")
+        assert (await ask(home, token)).status == 200  # the keys are not fetched for each request
+        later(home, FRESH_SECONDS + 1)
+        assert (await ask(home, token)).status == 401
+
+
+async def test_a_known_token_is_accepted_while_the_keys_are_fetched_again(tmp_path: Path) -> None:
+    async with accepting(tmp_path) as (home, oidc):
+        token = oidc.token("ES256", "ec")
+        assert (await ask(home, token)).status == 200
+        later(home, FRESH_SECONDS + 1)
+        assert home.node.issuers is not None
+        ((_, keys),) = home.node.issuers._entries.values()
+        async with keys._fetching, asyncio.timeout(60):  # as a request does whose answer takes long
+            assert (await ask(home, token)).status == 200
+
+
 @pytest.mark.long
 async def test_unknown_keys_cause_few_requests_to_the_issuer(tmp_path: Path) -> None:
     async with accepting(tmp_path) as (home, oidc):
