@@ -84,8 +84,14 @@ class PromptHistory:
 
     def _append(self, lines: list[str]) -> None:
         data = b"".join(self._record(line.encode()) for line in lines)
-        with open(self._path, "ab", opener=_private) as file:
-            file.write(data)
+        with open(self._path, "ab", buffering=0, opener=_private) as file:
+            size = file.tell()
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError:
+                file.truncate(size)  # behind a part of a line, no other line could be read
+                raise
 
     def _shorten(self) -> None:
         kept, size = list[bytes](), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,17 @@ def test_a_line_that_was_not_written_completely_is_left_out_and_a_changed_one_is
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(SealBroken):
         kept.lines()
+
+
+def test_a_full_disk_spoils_no_other_line(tmp_path: Path) -> None:
+    kept = history(tmp_path)
+    kept.add("one")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "history.sealed").stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            kept.add("two")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    kept.add("three")
+    assert kept.lines() == ["one", "three"]
