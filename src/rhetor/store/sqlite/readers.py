@@ -21,12 +21,12 @@ T = TypeVar("T")
 class Readers:
     """A pool of connections. Each read sees one state of the database.
 
-    `damaged`: whether a read found damage.
+    `threads`: how many reads run at once. `damaged`: whether a read found damage.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = THREADS) -> None:
         self._path = path
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         self._idle: list[sqlite3.Connection] = []
         self._near: sqlite3.Connection | None = None
         self.damaged = False

@@ -87,6 +87,7 @@ class SqliteStore:
         self._wakeups = Wakeups()
         self._checkpoints = Checkpoints(path)
         self._readers = Readers(path)
+        self._searchers = Readers(path, threads=1)  # of the index in memory, which one search at a time uses
         opened = partial(connect, path, busy_timeout=busy_timeout)
         self._witness = Witness(path)
         self._new_epoch = new_epoch
@@ -264,8 +265,11 @@ class SqliteStore:
         wanted = words_of(words)
         if not wanted:
             return []
-        search = self._words.search if self._sealing.may_be_sealed else queries.search
-        return await self._read(partial(search, words=wanted, streams=streams, limit=limit))
+        given: dict[str, Any] = {"words": wanted, "streams": streams, "limit": limit}
+        if not self._sealing.may_be_sealed:
+            return await self._read(partial(queries.search, **given))
+        self._require_open()  # making the index may take long, and must not keep others from reading
+        return await self._searchers.run(partial(self._words.search, **given))
 
     # Catalog
 
@@ -370,8 +374,10 @@ class SqliteStore:
         self._writer.close()
         self._checkpoints.close()
         self._readers.close()
+        self._searchers.close()
         try:
-            if not self._writer.damaged and not self._readers.damaged:  # else the next opening must check it
+            # else the next opening must check it
+            if not (self._writer.damaged or self._readers.damaged or self._searchers.damaged):
                 finish(self._path)
                 closed = True
         except sqlite3.Error as error:

@@ -477,6 +477,16 @@ async def test_the_index_of_words_is_freed_when_nobody_searches(tmp_path: Path) 
         assert len(await store.search("canary")) == 6
 
 
+async def test_searches_that_wait_for_the_index_keep_nobody_from_reading(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store, asyncio.timeout(60):
+        await fill(store)
+        with store._words._lock:  # as another search does that makes the index
+            searches = [asyncio.create_task(store.search("canary")) for _ in range(4)]
+            await asyncio.sleep(0)
+            assert len(await store.find("turn")) == 3
+        assert [len(hits) for hits in await asyncio.gather(*searches)] == [6] * 4
+
+
 async def test_only_content_is_sealed(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await fill(store, 1)
