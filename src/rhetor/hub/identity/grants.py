@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SCOPES = (READ, SEND, APPROVE, ADMIN)
 MOST_GRANTS = 10_000
+MOST_OF_CALLER = 1_000  # that it gets for itself, so that it leaves some for others
 TOKEN = "token"
 REFRESH_BYTES = 32
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
             more than 10 minutes, the caller needs the scope admin.
         Unprocessable: a scope, the subject, the name or the time is invalid.
         NameTaken: a valid token has the name.
-        TooManyTokens: too many grants are valid.
+        TooManyTokens: too many grants are valid, in all or of a caller without the scope admin.
         Unauthenticated: the caller's own token has ended meanwhile.
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
@@ -78,7 +79,7 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
         _require_text(subject, "subject")
     async with state.exclusively(LOCK):
         await sweep(state)
-        _require_free(state, command.name)
+        _require_free(state, command.name, principal)
         key, now = await ensure_key(state), state.ids.now()
         life = seconds if command.name is not None else REFRESH_SECONDS
         parent = _parent(state, principal)
@@ -224,8 +225,13 @@ def _require_text(text: str, what: str) -> None:
         raise Unprocessable(f"{what}: invalid value {text[:100]!r}; {rule}", error="invalid_request")
 
 
-def _require_free(state: State, name: str | None) -> None:
-    if name is not None and any(grant.label == name for grant in state.identities.grants.values()):
+def _require_free(state: State, name: str | None, principal: Principal) -> None:
+    known = state.identities.grants.values()
+    if name is not None and any(grant.label == name for grant in known):
         raise NameTaken(TOKEN, name)
-    if len(state.identities.grants) >= MOST_GRANTS:
+    if len(known) >= MOST_GRANTS:
         raise TooManyTokens(MOST_GRANTS)
+    if principal.has(ADMIN) or len(known) < MOST_OF_CALLER:
+        return
+    if sum(grant.subject == principal.subject for grant in known) >= MOST_OF_CALLER:
+        raise TooManyTokens(MOST_OF_CALLER)

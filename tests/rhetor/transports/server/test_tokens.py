@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from rhetor.auth.access_tokens import elapsed_seconds
 from rhetor.auth.tokens import rotate_token
 from rhetor.domain.identity import ISSUED_SECONDS, OVERLAP_SECONDS
+from rhetor.hub.identity import grants
 from rhetor.hub.identity.signing_keys import LOCK
 from rhetor.sealing.ring import Ring
 from rhetor.store.sqlite.store import SqliteStore
@@ -160,6 +161,20 @@ async def test_a_caller_passes_on_at_most_its_own_scopes(tmp_path: Path) -> None
         assert more["expires_in"] == 3600
         for path in ("/api/v2/tokens", "/api/v2/signing-keys/rotate"):  # only on the Unix socket
             assert (await home.ask_tcp("POST", path, OWNER, json={})).status == 403
+
+
+async def test_a_caller_cannot_use_up_the_tokens_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "MOST_OF_CALLER", 3)
+    async with served(tmp_path) as home:
+        reader = bearer(await issue(home, "reader", "read"))
+        await login(home, reader)
+        await login(home, reader)
+        answer = await home.ask_tcp("POST", "/api/auth/token", reader, json={})
+        assert (answer.status, answer.json["code"], answer.json["limit"]) == (429, "too_many_tokens", 3)
+        await login(home)
+        await issue(home, "other", "read")
 
 
 async def test_tokens_that_were_requested_with_a_token_end_with_it(tmp_path: Path) -> None:
