@@ -223,5 +223,7 @@ def _weight(request: Request) -> int:
 def _apply(transaction: Transaction, request: Request) -> Outcome:
     try:
         return transaction.apply(request)
+    except KeysUnavailable:  # a part of what it writes may be prepared already
+        raise
     except RhetorError as refused:
         return refused

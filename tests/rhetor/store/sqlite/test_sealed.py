@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from rhetor.domain.event import Folded, Position
-from rhetor.errors import KeyReused, KeysUnavailable, RhetorError, SealBroken
+from rhetor.errors import KeyReused, KeysUnavailable, RhetorError, SealBroken, StoreRefused
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import Addition, Key, Row
 from rhetor.store.sqlite.store import SqliteStore
@@ -505,3 +505,24 @@ async def test_a_damaged_list_of_keys_is_not_taken_for_a_lost_key(tmp_path: Path
         connection.execute("UPDATE seals SET key = x'01020304'")
     async with opened(tmp_path) as store:
         assert await contents(store) == before
+
+
+async def test_a_commit_is_rejected_as_a_whole_if_the_keys_cannot_be_used_for_a_part_of_it(
+    tmp_path: Path,
+) -> None:
+    ring = Ring(tmp_path)
+    async with opened(tmp_path, ring=ring) as store:
+        await store.commit("s", [question("one", "t1")])
+        for left in range(5):  # so many values can be sealed before the file of the keys is written
+            (tmp_path / "keys.json").rename(tmp_path / "kept.json")
+            (tmp_path / "keys.json").mkdir()
+            ring._left = left
+            drafts = [question("two", "t2"), answer("two", "t2")]
+            with pytest.raises(StoreRefused):
+                await store.commit("s", drafts, rows=[Row("turn", "t2", "done", b"{}")])
+            (tmp_path / "keys.json").rmdir()
+            (tmp_path / "kept.json").rename(tmp_path / "keys.json")
+            assert [event.position.seq for event in await events(store, "s", 0)] == [1]
+            assert await store.find("turn") == []
+        await store.commit("s", [question("three", "t3")])
+        assert [event.position.seq for event in await events(store, "s", 0)] == [1, 2]
