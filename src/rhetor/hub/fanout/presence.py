@@ -12,6 +12,7 @@ from msgspec import Struct
 from rhetor.errors import NotFound, RhetorError, ShuttingDown
 
 SESSION = "session"
+MOST_WITHDRAWN = 10_000  # that are remembered for tasks which have checked a share, and read nothing yet
 
 
 class Occupancy:
@@ -97,7 +98,7 @@ class Presence:
         self._occupancy = Occupancy()
         self._ends_only: Counter[str] = Counter()
         self._readers: set[Reader] = set()
-        self._withdrawn: set[tuple[str, str]] = set()
+        self._withdrawn: dict[tuple[str, str], None] = {}
 
     @contextmanager
     def reader(self, stream: str, subject: str = "") -> Iterator[Reader]:
@@ -117,14 +118,16 @@ class Presence:
 
     def withdraw(self, stream: str, subject: str) -> None:
         """Cancel the readers of a stream for this subject, and accept no new ones."""
-        self._withdrawn.add((stream, subject))
+        self._withdrawn[stream, subject] = None
+        if len(self._withdrawn) > MOST_WITHDRAWN:
+            del self._withdrawn[next(iter(self._withdrawn))]
         for reader in list(self._readers):
             if reader.stream == stream and reader.subject == subject:
                 reader.end(NotFound(SESSION, stream))
 
     def admit(self, stream: str, subject: str) -> None:
         """Accept readers of a stream for this subject again."""
-        self._withdrawn.discard((stream, subject))
+        self._withdrawn.pop((stream, subject), None)
 
     @contextmanager
     def connected(self, stream: str = "", subject: str = "") -> Iterator[Reader]:
