@@ -32,6 +32,8 @@ EXPLAINED = {
     "not_backed_up",
     "not_exported",
     "no_audit",
+    "no_hub",
+    "request_rejected",
     "not_noted",
     "team_configured",
     "tool_server_configured",
