@@ -1,4 +1,4 @@
-"""The commands `rhetor keys show|rotate|move`: the keys with which the hub seals what it stores."""
+"""The commands `rhetor keys show|rotate|move`: the data keys, with which the hub seals what it stores."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ Run = Callable[[argparse.Namespace], int]
 def add_to(commands: Any, home: FindHome, rotate_signing: Run) -> list[argparse.ArgumentParser]:
     """Add `rhetor keys`, and return the parsers that take a state folder. `rotate_signing`: replaces the key
     that signs tokens."""
-    keys = commands.add_parser("keys", help="show and replace the keys of stored content and of tokens")
+    keys = commands.add_parser("keys", help="show and replace data keys, and the key that signs tokens")
     kinds = keys.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    show = kinds.add_parser("show", help="list the keys of stored content, by their ids and dates")
+    show = kinds.add_parser("show", help="list the data keys by id, with their dates")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=_show)
-    rotate = kinds.add_parser("rotate", help="seal content with a new key; the hub may be running")
+    rotate = kinds.add_parser("rotate", help="seal content with a new data key; the hub may be running")
     rotate.add_argument("--signing", action="store_true", help="replace the key that signs tokens instead")
     rotate.set_defaults(run=lambda given: rotate_signing(given) if given.signing else _rotate(given))
-    move = kinds.add_parser("move", help="wrap the keys with the master key that encryption.key names now")
+    move = kinds.add_parser(
+        "move", help="wrap the data keys with the master key that encryption.key names now"
+    )
     move.add_argument(
         "--from", dest="source", required=True, metavar="SOURCE", help="previous value of encryption.key"
     )
