@@ -58,7 +58,7 @@ async def test_all_incarnations_of_a_stream_are_forgotten(store: Store) -> None:
     assert [event.seq for event in await events(store, "s")] == [1]
 
 
-async def test_a_stream_from_which_another_one_continues_stays(store: Store) -> None:
+async def test_a_stream_that_another_one_continues_is_kept(store: Store) -> None:
     position = await fill(store, "s", (row("session", "s"),))
     await store.commit("fork", [question("again", "v")], base=("s", position))
     assert not await store.forget("s", drop=[("session", "s")])

@@ -44,7 +44,7 @@ def test_files_follow_the_message_with_their_names(aish: Shell, hub: ScriptedHub
         ("nul", "nul is not a text file in UTF-8"),
     ],
 )
-def test_a_file_that_is_no_text_is_not_sent(aish: Shell, hub: ScriptedHub, name: str, says: str) -> None:
+def test_a_file_that_is_not_text_is_not_sent(aish: Shell, hub: ScriptedHub, name: str, says: str) -> None:
     (aish.folder / "binary").write_bytes(b"\x89PNG\xff")
     (aish.folder / "nul").write_bytes(b"a\0b")
     assert aish("apollo", "look", "-f", name) == Ran(1, "", f"aish: {says}\n")
@@ -62,7 +62,7 @@ def test_a_model_and_a_prompt_are_sent_with_the_message(aish: Shell, hub: Script
 
 
 @pytest.mark.parametrize("state", ["active", "paused", "waiting"])
-def test_the_last_conversation_goes_on_after_its_last_exchange_is_shown(
+def test_the_last_conversation_is_continued_after_its_last_exchange_is_shown(
     aish: Shell, hub: ScriptedHub, state: str
 ) -> None:
     others = [{**EXCHANGE, "ai": "athena", "stream": "s_1"}, {**EXCHANGE, "stream": "p_1"}]
@@ -74,7 +74,7 @@ def test_the_last_conversation_goes_on_after_its_last_exchange_is_shown(
     assert hub.bodies(APOLLO)[-1] == {"content": "and now?", "session_id": "s_9"}
 
 
-def test_an_ended_conversation_goes_on_in_a_copy(aish: Shell, hub: ScriptedHub) -> None:
+def test_a_copy_of_an_ended_conversation_is_continued(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(HISTORY, answer({"history": [{**EXCHANGE, "response": ""}]}))
     hub.on("GET /api/v2/sessions/s_9", answer({"id": "s_9", "state": "expired"}))
     hub.on("POST /api/v2/sessions/s_9/fork", answer({"id": "s_10"}))

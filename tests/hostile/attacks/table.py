@@ -420,7 +420,7 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{URLS}::test_a_server_at_a_forbidden_address_is_422_and_not_added",
             f"{URLS}::test_the_shell_reports_a_forbidden_address",
             f"{URLS}::test_a_configured_url_at_a_forbidden_address_is_not_called",
-            f"{URLS}::test_a_configured_url_that_is_none_is_rejected",
+            f"{URLS}::test_a_configured_url_that_is_invalid_is_rejected",
             "rhetor/drivers/models/test_urls.py::test_forbidden_addresses_are_never_allowed",
             "rhetor/drivers/models/test_urls.py::test_a_host_name_is_rejected_if_any_of_its_addresses_is",
         ),

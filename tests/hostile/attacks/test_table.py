@@ -12,7 +12,7 @@ from rhetor.app import TABLE as ROUTES
 from rhetor.transports.server.router import AppRoute, SocketRoute
 
 TESTS = Path(__file__).parents[2]
-# what the hub defends, in the order of docs/topics/security.md; machines that dial out do not exist yet
+# what the hub defends; docs/topics/security.md describes it for users
 CONTROLS = (
     *("bind", "Host and Origin", "CORS", "auth", "browser", "lifetime", "authorization", "JWT", "rotation"),
     *("refresh", "rate", "TLS", "at rest", "redaction", "terminal escapes", "spawning", "paths"),

@@ -79,7 +79,7 @@ def test_a_configured_url_at_a_forbidden_address_is_not_called(machine: Machine)
 
 @pytest.mark.parametrize("url", [url for url in NEVER if "@" in url or not url.startswith("http://")])
 @pytest.mark.parametrize("place", ["providers", "mcp_servers"])
-def test_a_configured_url_that_is_none_is_rejected(machine: Machine, place: str, url: str) -> None:
+def test_a_configured_url_that_is_invalid_is_rejected(machine: Machine, place: str, url: str) -> None:
     key = "base_url" if place == "providers" else "url"
     configure(machine, {place: {"evil": {key: url}}, "specialists": {"apollo": {"model": "evil/m"}}})
     ran = machine.run("apollo", "hi")

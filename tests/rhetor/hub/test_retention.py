@@ -213,7 +213,7 @@ async def test_sessions_and_plans_that_ended_long_ago_are_removed_as_a_whole(
     await store.aclose()
 
 
-async def test_a_session_stays_that_another_one_continues_or_whose_checkpoint_has_a_name() -> None:
+async def test_a_session_with_a_fork_or_a_named_checkpoint_is_kept() -> None:
     clock = Clock()
     async with house(store=MemoryStore(clock=clock), ids=Ids(clock), limits=limits(MINUTE / DAY)) as home:
         original, named = await opened(home), await opened(home)

@@ -132,7 +132,7 @@ async def test_starting_and_ending_programs_and_typing_into_them_is_in_the_audit
         assert PROGRAM_ENVIRONMENT["PATH"] not in str(await entries(home.hub.state))
 
 
-async def test_keys_from_a_terminal_that_may_only_look_are_a_refusal() -> None:
+async def test_keys_from_a_read_only_terminal_are_refused() -> None:
     async with with_programs() as home:
         await home.announce("box", "cat", kind="terminal")
         async with home.local.ws_connect("http://localhost/ws/attach/box?mode=r") as socket:

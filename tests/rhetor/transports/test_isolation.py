@@ -406,7 +406,7 @@ async def _mcp(home: Served, headers: dict[str, str], method: str, params: dict[
     return found
 
 
-async def test_somebody_without_admin_sees_no_places_of_the_hub(tmp_path: Path) -> None:
+async def test_a_caller_without_admin_sees_no_paths_of_the_hub(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         guest = await caller(home, "guest", ALL - {ADMIN})
         status = (await home.ask_tcp("GET", "/api/v2/status", guest)).json
@@ -420,7 +420,7 @@ async def test_somebody_without_admin_sees_no_places_of_the_hub(tmp_path: Path) 
         assert (answer.status, "metadata.cwd" in answer.json["detail"]) == (422, True)
 
 
-async def test_of_a_program_that_runs_for_another_only_the_state_is_shown(tmp_path: Path) -> None:
+async def test_a_program_that_runs_for_another_caller_shows_only_its_state(tmp_path: Path) -> None:
     program = "import sys\nfor line in sys.stdin: print('heard', line, flush=True)"
     box = ToolSettings(driver="stdio", executable=sys.executable, args=("-c", program), delimiter="\n")
     async with with_programs(tools={"box": box}) as home:

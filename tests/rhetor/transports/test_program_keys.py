@@ -149,7 +149,7 @@ async def test_the_key_ends_when_the_program_is_killed() -> None:
 
 
 @pytest.mark.long
-async def test_a_made_up_key_is_a_wrong_token() -> None:
+async def test_a_made_up_key_is_an_invalid_token() -> None:
     async with holding() as box:
         wrong = {"authorization": f"Bearer {box.key[:-1]}_"}
         answers = [await box.home.ask_tcp("GET", "/api/v2/ai", wrong) for _ in range(6)]

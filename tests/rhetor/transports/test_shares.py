@@ -106,7 +106,7 @@ async def test_what_only_the_owner_may_do_is_403_for_the_other(tmp_path: Path) -
         assert (await _say(home, session)).status == 200
 
 
-async def test_only_sessions_of_ones_own_and_scopes_of_ones_own_can_be_shared(tmp_path: Path) -> None:
+async def test_a_caller_can_share_only_its_own_sessions_and_scopes(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         guest = await caller(home)
         session = await _opened(home)

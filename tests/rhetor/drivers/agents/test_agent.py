@@ -429,5 +429,7 @@ async def test_after_a_lost_conversation_the_next_message_starts_a_new_one() -> 
         ("k" * 301, True, " …"),
     ],
 )
-def test_only_whole_words_of_the_last_stderr_line_are_told(text: str, is_whole: bool, expected: str) -> None:
+def test_only_whole_words_of_the_last_stderr_line_are_reported(
+    text: str, is_whole: bool, expected: str
+) -> None:
     assert last_words(text, is_whole=is_whole) == expected
