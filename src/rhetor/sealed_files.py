@@ -55,7 +55,7 @@ class SealedFiles:
             return done
 
     def stop(self) -> None:
-        """Let `renew` end soon. The next hub continues."""
+        """Make `renew` stop soon. The next hub continues."""
         self._stopped.set()
 
     def _renew_keys(self) -> bool:

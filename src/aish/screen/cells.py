@@ -1,4 +1,4 @@
-"""How wide a text is on a terminal, in cells, and how it is cut to a width."""
+"""The width of a text on a terminal, in cells, and how it is cut to a width."""
 
 from unicodedata import category, east_asian_width
 

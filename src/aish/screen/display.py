@@ -1,4 +1,5 @@
-"""What a person sees on the terminal while peers answer: text that scrolls by, and below it what goes on.
+"""What a person sees on the terminal while peers answer: text that scrolls by, and below it what is in
+progress.
 
 One display at a time has the terminal. Whatever this process writes to the terminal meanwhile goes through it
 (`aish.output`), so that nothing is written into the lines below.
@@ -109,7 +110,7 @@ class Display:
             self._draw()
 
     def say(self, text: str) -> None:
-        """Write complete lines to stderr, above what goes on."""
+        """Write complete lines to stderr, above what is in progress."""
         with self._lock:
             self._region.erase()
             self._end_line()
@@ -117,7 +118,7 @@ class Display:
             self._draw()
 
     def write_lines(self, lines: "Sequence[str]") -> None:
-        """Write lines of an answer above what goes on."""
+        """Write lines of an answer above what is in progress."""
         with self._lock:
             self._put_lines(lines)
             self._draw()

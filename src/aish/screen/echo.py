@@ -1,4 +1,4 @@
-"""The terminal's echo, which is off while lines are drawn: what is typed would be written into them.
+"""The terminal's echo, which is off while lines are drawn, because what is typed would be written into them.
 
 What is typed meanwhile is not lost: the next program that reads the terminal gets it. If this process is
 killed, the user's shell turns the echo on again, as after every program that was killed.

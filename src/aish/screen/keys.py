@@ -35,7 +35,7 @@ class Keyboard:
 
     @classmethod
     def is_there(cls) -> bool:
-        """Whether there is a terminal whose keys can be read."""
+        """Whether there is a terminal from which keys can be read."""
         try:
             cls().close()
         except OSError:

@@ -1,4 +1,5 @@
-"""The lines that show how work goes on: what runs, how long, and how it ended. Plain text and its style."""
+"""The lines that show the progress of work: what is running, for how long, and how it ended. Plain text and
+its style."""
 
 from aish.render import one_line, revealed
 from aish.screen.cells import fit, width
@@ -74,7 +75,7 @@ def subject_of(arguments: "Any") -> str:
 
 
 def plan_of(arguments: "Any") -> list[str]:
-    """Return the entries of a plan that a tool call keeps, each with a mark; empty for other calls."""
+    """Return the entries of the plan that a tool call writes, each with a mark; empty for other calls."""
     for name in _PLANS if isinstance(arguments, dict) else ():
         entries = arguments.get(name)
         if isinstance(entries, list) and entries and all(map(_entry, entries)):

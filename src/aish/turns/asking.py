@@ -81,7 +81,7 @@ class Asking:
             self._display.waits_for(peer)
 
     def close(self) -> None:
-        """Stop asking. The terminal is as it was before."""
+        """Stop asking, and restore the terminal."""
         with self._changed:
             self._is_closed = True
             self._pending.clear()

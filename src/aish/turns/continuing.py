@@ -1,4 +1,4 @@
-"""Finds the last conversation with a peer, so that it can go on (`-C`)."""
+"""Finds the last conversation with a peer, which `-C` continues."""
 
 from aish import exits
 from aish.client.hub import Hub, quote
@@ -17,7 +17,7 @@ _PLAN = "p_"
 
 def continued(hub: Hub, peer: str, options: Options) -> Options:
     """Return the options with the session of the last conversation with the peer, and show its last exchange
-    on stderr. If that session has ended, a copy of it goes on.
+    on stderr. If that session has ended, a copy of it is continued.
 
     Raises:
         Failure: the peer is unknown, or there was no conversation with it.

@@ -32,7 +32,7 @@ def elapsed_seconds() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A verified token. `ends`: when it expires, in seconds of the clock that nobody sets."""
+    """A verified token. `ends`: when it expires, in seconds of a clock that cannot be set."""
 
     grant: Grant
     kid: str
@@ -55,8 +55,9 @@ class AccessTokens:
     """Signs and verifies the tokens of the grants in `identities`. `load_keys` reads their keys; further
     calls do nothing.
 
-    `clock`: Unix time in seconds, to which the times in tokens refer. `elapsed`: seconds that nobody sets; a
-    token that was verified once expires by it, so that setting the clock ends nothing that is in use.
+    `clock`: Unix time in seconds, to which the times in tokens refer. `elapsed`: seconds of a clock that
+    cannot be set. A token that was verified once expires by that clock, so setting the machine's clock ends
+    nothing that is in use.
     """
 
     def __init__(
@@ -185,14 +186,7 @@ class AccessTokens:
         return kid, claims
 
     def _check(self, key: _Key, claims: dict[str, Any]) -> None:
-        from joserfc.errors import ExpiredTokenError, JoseError
-
-        try:
-            key.rules.validate(claims)
-        except ExpiredTokenError:
-            pass  # `fault` reports it, if everything else is valid
-        except JoseError as error:
-            raise signed.Unreadable(str(error)) from error
+        signed.check(claims, key.rules)
         if not isinstance(claims["scope"], str) or type(claims["exp"]) is not int:
             raise signed.Unreadable("a claim has the wrong type")
         if not 0 <= claims["exp"] <= self._clock() + MOST_SECONDS + LEEWAY_SECONDS:

@@ -57,7 +57,7 @@ class PublicKey:
 
 
 class IssuerKeys:
-    """The keys of one issuer. `elapsed`: seconds of a clock that nobody sets."""
+    """The keys of one issuer. `elapsed`: seconds of a clock that cannot be set."""
 
     def __init__(self, entry: IssuerEntry, fetch: Fetch, elapsed: Callable[[], float]) -> None:
         self._entry = entry

@@ -23,8 +23,8 @@ MOST_SUBJECT = 255
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A verified token of an issuer. `kid`: the id of its key. `ends`: when it expires, in seconds of the
-    clock that nobody sets."""
+    """A verified token of an issuer. `kid`: the id of its key. `ends`: when it expires, in seconds of a clock
+    that cannot be set."""
 
     entry: IssuerEntry
     kid: str
@@ -34,7 +34,8 @@ class Identified:
 
 
 class Issuers:
-    """The configured issuers. `clock`: Unix time in seconds; `elapsed`: seconds that nobody sets."""
+    """The configured issuers. `clock`: Unix time in seconds; `elapsed`: seconds of a clock that cannot be
+    set."""
 
     def __init__(
         self,
@@ -109,7 +110,6 @@ class Issuers:
         return Identified(entry, kid, f"{entry.name}:{claims['sub']}", _scopes(entry, claims), ends)
 
     def _check(self, entry: IssuerEntry, claims: dict[str, Any]) -> None:
-        from joserfc.errors import ExpiredTokenError, JoseError
         from joserfc.jwt import JWTClaimsRegistry
 
         rules = JWTClaimsRegistry(
@@ -120,12 +120,7 @@ class Issuers:
             sub={"essential": True},
             exp={"essential": True},
         )
-        try:
-            rules.validate(claims)
-        except ExpiredTokenError:
-            pass  # `fault` reports it, if everything else is valid
-        except JoseError as error:
-            raise signed.Unreadable(str(error)) from error
+        signed.check(claims, rules)
         exp, sub = claims["exp"], claims["sub"]
         if not 0 <= exp <= self._clock() + MOST_SECONDS:
             raise signed.Unreadable("no token is valid for so long")

@@ -50,8 +50,8 @@ class MovingWindow:
 
 
 class Attempts(MovingWindow):
-    """Counts wrong credentials by address. Valid credentials are never counted, and never rejected because
-    others were wrong. `noted` is called with each wrong one: its address, and the error."""
+    """Counts wrong credentials by address. Valid credentials are never counted, and never rejected because of
+    wrong ones. `noted` is called with each wrong one: its address, and the error."""
 
     def __init__(self, per_minute: int = ATTEMPTS) -> None:
         super().__init__(per_minute)

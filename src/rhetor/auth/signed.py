@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
+    from joserfc.jwt import JWTClaimsRegistry
 
 MOST_CHARACTERS = 16_384
 SEGMENTS = 3
@@ -58,7 +59,8 @@ def _header(part: str) -> Mapping[str, Any]:
 
 
 def unverified_claims_of(token: str) -> Mapping[str, Any]:
-    """Return the claims of a token that `is_signed`, to find out whose it says that it is.
+    """Return the claims of a token that `is_signed`, which are not verified. They name the issuer whose keys
+    can verify it.
 
     Raises:
         Unreadable: they are not one JSON object in canonical base64url.
@@ -89,6 +91,22 @@ def claims_of(token: str, key: Key, algorithm: str) -> dict[str, Any]:
     if not is_valid:
         raise Unreadable("the signature is invalid")
     return _object(payload)
+
+
+def check(claims: dict[str, Any], rules: JWTClaimsRegistry) -> None:
+    """Check claims by rules, except that they may have expired.
+
+    Raises:
+        Unreadable: a claim is missing or has another value than it must have.
+    """
+    from joserfc.errors import ExpiredTokenError, JoseError
+
+    try:
+        rules.validate(claims)
+    except ExpiredTokenError:
+        pass  # the caller reports it, if everything else is valid
+    except JoseError as error:
+        raise Unreadable(str(error)) from error
 
 
 @cache

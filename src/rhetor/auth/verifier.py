@@ -73,7 +73,7 @@ class Verifier:
         Raises:
             Unauthenticated: the token is invalid.
             LoginExpired: the token was valid, and has expired.
-            IssuerUnavailable: it is said to be of an issuer whose keys could not be fetched.
+            IssuerUnavailable: the token names an issuer whose keys could not be fetched.
         """
         if not signed.is_signed(token):
             return self._unsigned(token)

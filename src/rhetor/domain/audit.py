@@ -1,4 +1,4 @@
-"""Entries of the audit: who did what from where, and what came of it.
+"""Entries of the audit: who did what from where, and how it ended.
 
 The entries are numbered from 1, and each is chained to the one before it: its `chain` is a MAC over the
 chain of that entry, its number, its time and its content.

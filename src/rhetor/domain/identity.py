@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -16,6 +17,11 @@ SIGNING_KEY = "signing_key"
 COOKIE = "cookie "  # what precedes the credential that a browser's login was requested with
 OIDC = "oidc"  # the kind of the credential of a team's own issuer, as in `oidc NAME`
 JWT = "jwt"  # the kind of the credential, as in `jwt NAME`
+
+
+def digest_of(token: str) -> str:
+    """Return what is stored of a token or a key that the hub has given out: its SHA-256, in hexadecimal."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class SigningKey(Struct, frozen=True, gc=False):
@@ -76,8 +82,8 @@ class Identities:
         self.grants: dict[str, Grant] = {}
 
     def holds(self, id: str) -> bool:
-        """Return whether a grant has not been revoked, nor the hub's token replaced with which it was
-        requested."""
+        """Return whether a grant is valid: neither was it revoked, nor was the hub's token replaced with
+        which it was requested."""
         grant = self.grants.get(id)
         return grant is not None and not self.is_orphan(grant)
 

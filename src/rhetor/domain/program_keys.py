@@ -1,12 +1,13 @@
-"""The keys with which the programs that the hub starts call it: one for each, in its environment."""
+"""The keys with which programs that the hub starts call its APIs. Each program has its own, in its
+environment."""
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .identity import digest_of
 from .secrets import KEY_PREFIX, Secrets
 
 KEY, URL, HOME = "RHETOR_TOKEN", "RHETOR_URL", "RHETOR_HOME"
@@ -35,7 +36,7 @@ class ProgramKeys:
     def issue(self, peer: str) -> IssuedKey:
         """Return a new key for a program of the peer. It is valid until `end` is called."""
         key = KEY_PREFIX + secrets.token_urlsafe(32)
-        digest = _digest(key)
+        digest = digest_of(key)
         self.put(digest, peer)
         self._learn(digest, key)
         return IssuedKey({**self._place, KEY: key}, digest)
@@ -54,7 +55,7 @@ class ProgramKeys:
         """Return the peer whose program has the key, and its digest; None if the key is not valid."""
         if not key.startswith(KEY_PREFIX):
             return None
-        digest = _digest(key)
+        digest = digest_of(key)
         peer = self._peers.get(digest)
         if peer is None:
             return None
@@ -68,7 +69,3 @@ class ProgramKeys:
     def _learn(self, digest: str, key: str) -> None:
         self._known[digest] = key
         self._secrets.add([key])
-
-
-def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

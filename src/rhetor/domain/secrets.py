@@ -97,7 +97,7 @@ class Secrets:
         self._use({*self.texts, *values})
 
     def remove(self, values: Iterable[str]) -> None:
-        """Forget secrets that give nothing away any more."""
+        """Forget secrets that are no longer valid."""
         self._use({*self.texts} - {*values})
 
     def _use(self, texts: Iterable[str]) -> None:

@@ -6,11 +6,10 @@ from msgspec import Struct
 
 
 class IssueToken(Struct, frozen=True, gc=False):
-    """Grant scopes to a subject.
+    """Grant scopes to a subject: by default, the scopes and the subject of the caller.
 
-    Without `scopes` and `subject`, those of the caller. `seconds`: the life of the access token. With `name`,
-    it is the only token of its grant, and can be revoked by this name. Otherwise, it comes with a refresh
-    token.
+    `seconds`: the life of the access token. With `name`, it is the only token of its grant, and can be
+    revoked by this name. Otherwise, it comes with a refresh token.
     """
 
     scopes: tuple[str, ...] | None = None

@@ -20,7 +20,7 @@ class LoginExpired(RhetorError):
 
 
 class Forbidden(RhetorError):
-    """The caller is authenticated, but may not do this. `is_noted`: the audit has an entry of it."""
+    """The caller is authenticated, but may not do this. `is_noted`: the audit has an entry for it."""
 
     code, status, rpc, close = "forbidden", 403, -32003, 4003
     is_noted = False
@@ -56,7 +56,7 @@ class InvalidGrant(RhetorError):
 
 
 class IssuerUnavailable(RhetorError):
-    """The token is said to be of a configured issuer whose keys cannot be fetched now."""
+    """The token names a configured issuer whose keys cannot be fetched now."""
 
     code, status, close = "issuer_unavailable", 503, 1011
     retryable, retry_after = True, 1.0

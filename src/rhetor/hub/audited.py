@@ -1,9 +1,8 @@
-"""Which commands have entries in the audit, and what the entries say of them.
+"""Which commands have entries in the audit, and what the entries say about them.
 
 These are all that need the scope `approve` or `admin`, and those that start and end programs, share sessions
-and issue tokens. Messages have
-entries only if `audit.messages` is set. No entry has the content of a message, an answer to a question, or a
-secret.
+and issue tokens. Messages have entries only if `audit.messages` is set. No entry has the content of a
+message, an answer to a question, or a secret.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from rhetor.domain.secrets import masked_url
 
 
 class Audited(NamedTuple):
-    """`action`: its name. `target` and `detail` return what an entry says of a command. `is_message`: it has
-    an entry only with `audit.messages`."""
+    """`action`: its name. `target` and `detail` return what an entry says about a command. `is_message`: it
+    has an entry only with `audit.messages`."""
 
     action: str
     target: Callable[[Any], str]
@@ -60,7 +59,7 @@ def _place(command: a.AddToolServer) -> str:
 
 
 def _settings(command: a.CreateProject | a.ChangeProject) -> str:
-    """Return what the settings say of permissions, which are the rules that answer requests."""
+    """Return the rules in the settings that answer permission requests."""
     rules = command.settings.permissions
     said = ((verdict, getattr(rules, verdict)) for verdict in ("allow", "ask", "deny"))
     return "; ".join(f"{verdict} {','.join(names)}" for verdict, names in said if names)

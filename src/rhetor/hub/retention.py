@@ -2,8 +2,8 @@
 `retention` say.
 
 The messages of conversations that have not ended, the audit, other rows of the catalog and the sums of usage
-stay. A reader that was at a removed event is told so. Streams in which a turn or a plan runs are left for the
-next time.
+stay. A reader whose position is removed gets `truncated`. Streams in which a turn or a plan runs are left for
+the next time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def sweep(state: State) -> None:
 
 
 def _now(state: State) -> int:
-    """Return the time by a clock that nobody sets."""
+    """Return the time by a clock that cannot be set."""
     return state.ids.since(0)
 
 

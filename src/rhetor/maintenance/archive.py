@@ -118,7 +118,8 @@ class _Hashed(io.RawIOBase):
 
 
 class Extracted(Struct, frozen=True):
-    """What a backup says of itself. `keys`: of the sealed content in it; None if it has none."""
+    """The description of a backup in its own file. `keys`: of the sealed content in it; None if it has
+    none."""
 
     header: Header
     contents: Contents

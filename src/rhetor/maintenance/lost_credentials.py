@@ -1,4 +1,4 @@
-"""Removes credentials from a restored database that nobody can open any more.
+"""Removes credentials that can no longer be opened from a restored database.
 
 A plain backup has no keys, as it does not have the token. On another machine, the credentials in it are lost;
 everything else is restored.
@@ -25,8 +25,8 @@ _NAMES = {
 
 
 def drop_lost_credentials(database: Path, ring: Ring) -> Sequence[str]:
-    """Remove the credentials whose keys `ring` does not have. Return what is lost, as users call it. If other
-    content is sealed too, nothing is changed: such a database cannot be used without its keys.
+    """Remove the credentials whose keys `ring` does not have. Return the names of what is lost, for the user.
+    If other content is sealed too, nothing is changed: such a database cannot be used without its keys.
 
     Raises:
         KeysUnavailable: the file of the keys cannot be read.

@@ -1,8 +1,7 @@
 """Checks the chain of the audit: no entry was changed, removed, inserted or moved.
 
-What this cannot see: entries that are missing at the end if the whole database is an older copy of itself,
-or if somebody has the key of the chain. The first is noticed with a note of the last entry that is kept
-elsewhere.
+This cannot notice an older copy of the whole database, or a chain written by somebody who has its key. With a
+note of the last entry that is kept elsewhere (`expected`), it can.
 """
 
 from __future__ import annotations

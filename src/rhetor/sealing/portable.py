@@ -1,6 +1,6 @@
-"""The keys of a state folder on their way to another one, in a backup.
+"""The keys of a state folder, in a backup for another one.
 
-There, they are as secret as the content that they open: the master key that wraps them lies beside them.
+The backup also has the master key that wraps them, so they are as secret there as the content that they open.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Options(Value):
     none. `delimiter`: the characters to send after the text to a wrapped program, None for the peer's own; a
     delimiter implies `execute`. `timeout`: seconds, more than 0. `model` and `system`: the model and the
     system prompt for this message. `files`: paths of text files that follow the message. `continues`: the
-    last conversation with the peer goes on.
+    call continues the last conversation with the peer.
     """
 
     __slots__ = (

@@ -1,6 +1,6 @@
 """Writes the audit. What is written before an action is durable before the action is executed.
 
-Entries that arrive while others are being written are committed together. The entry of a refusal is written
+Entries that arrive while others are being written are committed together. The entry for a refusal is written
 in the background, after it.
 """
 
@@ -44,7 +44,7 @@ class AuditKey(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Action:
-    """An action that is being executed. `detail`: for the entry of its end."""
+    """An action that is being executed. `detail`: for the entry about its end."""
 
     detail: str = ""
 
@@ -118,7 +118,7 @@ class Audit:
         api: str = "",
         outcome: str = a.DONE,
     ) -> None:
-        """Write an entry of something that needs no second one.
+        """Write an entry about something that needs no second one.
 
         Raises:
             StoreRefused: it cannot be written.
@@ -128,7 +128,7 @@ class Audit:
     def refused(
         self, who: Principal, action: str, error: RhetorError, target: str = "", *, api: str = ""
     ) -> None:
-        """Write an entry of a refusal in the background, unless the caller has had many. `who`: without a
+        """Write an entry for a refusal in the background, unless the caller has had many. `who` has no
         subject if the caller is unknown."""
         if isinstance(error, Forbidden):
             error.is_noted = True

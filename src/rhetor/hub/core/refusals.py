@@ -28,8 +28,8 @@ class RefusalLimit:
         return True
 
     def left_out(self, now: float | None) -> int:
-        """Return how many refusals were left out and not returned yet, if the window is over; None for `now`
-        means that it is."""
+        """Return how many refusals were left out since the last call, if the window is over. If `now` is
+        None, it is over."""
         if now is not None and now < self._began + WINDOW_SECONDS:
             return 0
         count, self._left_out = self._left_out, 0

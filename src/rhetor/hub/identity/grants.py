@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from rhetor.domain.identity import (
     OIDC,
     REFRESH_SECONDS,
     Grant,
+    digest_of,
 )
 from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 from rhetor.domain.token_commands import IssueToken, RevokeToken
@@ -163,10 +163,6 @@ async def sweep(state: State) -> None:
 
 def new_refresh_token() -> str:
     return f"rr_{secrets.token_urlsafe(REFRESH_BYTES)}"
-
-
-def digest_of(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _parent(state: State, principal: Principal) -> Grant | None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rhetor.domain.identity import REFRESH_SECONDS, Grant
+from rhetor.domain.identity import REFRESH_SECONDS, Grant, digest_of
 from rhetor.errors import InvalidGrant, StateConflict
 from rhetor.hub.catalog.identities import GRANT, REFRESH_TOKEN, USED, grant_row, refresh_row
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.store.base import Expect
 
-from .grants import Issued, digest_of, end, new_refresh_token
+from .grants import Issued, end, new_refresh_token
 from .signing_keys import LOCK
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ async def forwarded_messages(
 
 async def view(state: State, principal: Principal, name: str, *, writes: bool, api: str = "") -> Viewer:
     """Open a view of a program's terminal. `writes`: the viewer may also type, and so answer what a coding
-    agent asks there; the audit has an entry of it, with the `api`.
+    agent asks there; the audit has an entry for that, with the `api`.
 
     Raises:
         UnknownPeer: there is no peer of this name.

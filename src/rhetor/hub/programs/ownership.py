@@ -1,4 +1,4 @@
-"""Whose a program is, and which programs a caller can see."""
+"""To whom a program belongs, and which programs a caller can see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shares a session with others, and takes that back."""
+"""Sharing a session with other callers, and taking a share back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST = 1000  # shares of one session
 
 
 async def share(state: State, principal: Principal, command: ShareSession) -> Share:
-    """Share the caller's session with another subject, or change what that may do there.
+    """Share the caller's session with another subject, or change what that subject may do in it.
 
     Raises:
         Forbidden: the caller is a peer's program, or does not have one of the scopes itself; or the session

@@ -1,4 +1,5 @@
-"""What one caller may begin: turns that run at once, and turns within an hour, by the tokens that they use.
+"""Limits on what one caller may begin: the turns that run at once, and the tokens that its turns use within
+an hour.
 
 Only what the caller sends is rejected. What follows from an accepted message counts and is never rejected:
 the steps of a plan, the answers of a team's members, and forwards. The same holds for a message that waits in

@@ -45,7 +45,8 @@ History = Callable[[Peer], Awaitable[Sequence[PastMessage]]]
 
 
 def voice_for(message: MessageAccepted, voice: Voice | None = None) -> Voice | None:
-    """Return the voice for a message: that of its session, with the model and the prompt of the message."""
+    """Return the voice for a message: the voice of its session, with the model and the prompt of the message
+    if it has them."""
     system, model = message.system or None, message.model or None
     if system is None and model is None:
         return voice

@@ -1,7 +1,8 @@
 """Seals what the store of snapshots writes.
 
 A sealed object is stored under a name that only the holder of the keys can compute, because the digest of a
-well-known file says that it is there. Trees, which have the digests, are objects themselves.
+well-known file would show that the store has it. Trees, which contain the digests, are objects themselves,
+and sealed, too.
 """
 
 from __future__ import annotations

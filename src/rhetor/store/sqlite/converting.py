@@ -1,4 +1,4 @@
-"""Brings a database that is being opened to the setting `encryption.at_rest`, and seals plain credentials.
+"""Adapts a database to `encryption.at_rest` when it is opened, and seals plain credentials.
 
 It can be interrupted at any point; the next start continues. When it has ended, nothing plain is left in the
 file, its free pages, or the write-ahead log. Copies that somebody else has made are not changed.

@@ -76,7 +76,7 @@ class Step(Struct, frozen=True):
 
 
 class Pass:
-    """One way through all values. `retired`: the ids of keys whose values are sealed again."""
+    """One pass over all values. `retired`: the ids of keys whose values are sealed again."""
 
     def __init__(
         self, connection: sqlite3.Connection, sealing: Sealing, retired: Collection[bytes] = ()

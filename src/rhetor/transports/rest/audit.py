@@ -26,7 +26,7 @@ async def read_audit(call: Call, query: AuditQuery) -> dict[str, Any]:
 
 
 async def note_command(call: Call, body: AuditNoteBody) -> dict[str, str]:
-    """Write an entry of a command that reads the state of the hub without it."""
+    """Write an entry for a command that reads the state folder without the hub."""
     audit = call.hub.state.audit
     await audit.note(call.who, body.action, body.target, api=REST, outcome=STARTED)
     return {"status": "noted"}

@@ -188,8 +188,8 @@ class Gate:
         return None
 
     def _by_key(self, scope: Scope, caller: Principal, headers: dict[str, str]) -> Principal:
-        """Return the caller on the Unix socket: if its process does not tell which peer's program it is, the
-        peer that its key belongs to. Other tokens have no effect there."""
+        """Return the caller on the Unix socket: if its process does not show to which peer's program it
+        belongs, the peer to which its key belongs. Other tokens have no effect there."""
         found = self._verifier.program(_token(headers["authorization"]) or "")
         if found is None or caller.peer not in VAGUE:
             return caller

@@ -267,13 +267,13 @@ class Node:
             self.byte_rates.note(who.subject, size, now)
 
     def note_refusal(self, scope: MutableMapping[str, Any], error: RhetorError) -> None:
-        """Write an entry of a refused request to the audit."""
+        """Write an entry for a refused request to the audit."""
         who = scope["state"].get("principal") or Principal("", address=written(scope.get("client")))
         request = f"{scope.get('method', 'WEBSOCKET')} {scope['path']}"
         self.hub.state.audit.refused(who, "request", error, request, api=api_of(scope))
 
     def note_attempt(self, address: str, error: RhetorError) -> None:
-        """Write an entry of an invalid credential to the audit."""
+        """Write an entry for an invalid credential to the audit."""
         self.hub.state.audit.refused(Principal("", address=address), "login", error)
 
     def charge_steps(self, who: Principal, steps: int) -> None:
