@@ -1,4 +1,4 @@
-"""The broadcast of `fanout` over TLS beside the same without, and what a handshake costs the hub.
+"""The broadcast of `fanout` with and without TLS, and what a handshake costs the hub.
 
 The clients decrypt what they receive, in one process, so the latencies contain their work, too.
 """
