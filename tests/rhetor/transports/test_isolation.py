@@ -391,6 +391,18 @@ async def test_over_mcp_what_belongs_to_another_does_not_exist(tmp_path: Path) -
         assert "error" in await _mcp(home, reader, "resources/read", {"uri": "rhetor://config"})
 
 
+@pytest.mark.long
+async def test_over_mcp_only_administrators_learn_where_programs_are(tmp_path: Path) -> None:
+    claude = ToolSettings(driver="claude", executable=sys.executable)
+    async with served(tmp_path, tools={"claude": claude}) as home:
+        call = {"name": "find_claude_binary", "arguments": {}}
+        for scopes in (ALL, ALL - {ADMIN}):
+            answer = await _mcp(home, await caller(home, scopes=scopes), "tools/call", call)
+            told, path = answer["result"]["structuredContent"], sys.executable if ADMIN in scopes else None
+            assert (told["found"], told["path"]) == (True, path)
+            assert (sys.executable in json.dumps(answer)) is (ADMIN in scopes)
+
+
 async def _mcp(home: Served, headers: dict[str, str], method: str, params: dict[str, Any]) -> dict[str, Any]:
     version, own = "2026-07-28", "io.modelcontextprotocol/"
     meta = {f"{own}protocolVersion": version, f"{own}clientCapabilities": {}}

@@ -41,16 +41,18 @@ async def list_agents(caller: McpCaller, given: Nothing) -> Outcome:
 
 
 async def find_claude_binary(caller: McpCaller, given: Nothing) -> Outcome:
-    """Return where Claude Code is installed."""
+    """Return where Claude Code is installed; to callers who must not know the place, only whether it is."""
     peer = next((peer for peer in peers_for(caller.hub.state, caller.who) if peer.driver == "claude"), None)
     if peer is None:
         return Outcome("Claude Code is not configured", {"found": False, "path": None, "peer": None})
     found = caller.node.programs.found(peer)
+    if not programs.sees_places(caller.who):
+        found = programs.without_places(found)
     data = {"found": found["installed"], "path": found["path"], "peer": peer.name}
     if not found["installed"]:
         how = found["how_to_install"]
         return Outcome(f"Claude Code is not installed; {how}", {**data, "how_to_install": how})
-    return Outcome(found["path"], {**data, "login": found["login"]})
+    return Outcome(found["path"] or "Claude Code is installed", {**data, "login": found["login"]})
 
 
 async def find_capability(caller: McpCaller, given: FindCapability) -> Outcome:

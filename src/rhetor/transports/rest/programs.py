@@ -160,24 +160,25 @@ async def _health(call: Caller, peer: Peer) -> dict[str, Any]:
     node = call.node
     if not node.hub.state.peers.is_announced(peer.name):
         health = await node.programs.health(peer)
-        return health if _sees_places(call.who) else {**health, "detail": ""}
+        return health if sees_places(call.who) else {**health, "detail": ""}
     how = peer_status(node, peer)
     return {"check": "status", "ok": how.state != "gone", "detail": how.evidence, "version": None}
 
 
-def _sees_places(who: Principal) -> bool:
+def sees_places(who: Principal) -> bool:
     """Return whether the caller sees where programs are: administrators do, and programs on this machine."""
     return who.is_agent or who.has(ADMIN)
 
 
-def _without_places(tool: dict[str, Any]) -> dict[str, Any]:
-    login = {**tool["login"], "how": ""}
-    return {**tool, "executable": Path(tool["executable"]).name, "path": None, "login": login}
+def without_places(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return what a program is, or what is known of its file, without where that is."""
+    named = {"executable": Path(tool["executable"]).name} if "executable" in tool else {}
+    return {**tool, **named, "path": None, "login": {**tool["login"], "how": ""}}
 
 
 async def _tool(call: Caller, peer: Peer) -> dict[str, Any]:
     found = await _whole_tool(call, peer)
-    return found if _sees_places(call.who) else _without_places(found)
+    return found if sees_places(call.who) else without_places(found)
 
 
 async def _whole_tool(call: Caller, peer: Peer) -> dict[str, Any]:
