@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from yarl import URL
 
 from rhetor.domain.event import Cause, MessageAccepted, PermissionAnswered, PermissionOption
 from rhetor.domain.output import Done, Permission, Text
@@ -152,6 +154,20 @@ async def test_a_message_of_another_counts_for_its_sender_and_cannot_name_anothe
         recent = (await home.ask("GET", "/api/v2/history")).json["history"]
         assert [each["message"] for each in recent] == ["hi"]
         assert (await home.ask_tcp("GET", "/api/v2/history", guest)).json["history"] == []
+
+
+@pytest.mark.parametrize(
+    "subject", ["team:repo:org/name:ref:refs/heads/main", "https://id.example/anna", "%2F"]
+)
+async def test_a_share_is_taken_back_whatever_its_subject_is_called(subject: str, tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        session = await _opened(home)
+        assert (await _share(home, session, subject=subject)).status == 200
+        path = f"/api/v2/sessions/{session}/shares"
+        url = URL(f"http://localhost{path}/{quote(subject, safe='')}", encoded=True)
+        async with home.local.delete(url) as removed:
+            assert (removed.status, (await removed.json())["subject"]) == (200, subject)
+        assert (await home.ask("GET", path)).json == {"shares": []}
 
 
 async def test_shares_are_durable(tmp_path: Path) -> None:

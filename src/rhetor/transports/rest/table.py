@@ -174,7 +174,7 @@ ROUTES = (
           (e.NotFound, e.Unprocessable, *STORED)),
     Route("GET", "/api/v2/sessions/{id}/shares", READ, sessions.list_shares, None, a.Shares, FOUND),
     Route("DELETE", "/api/v2/sessions/{id}/shares/{subject}", SEND, sessions.unshare, None, a.ShareRemoved,
-          FOUND),
+          FOUND, takes_rest=True),
     Route("POST", "/api/v2/sessions/{id}/checkpoint", SEND, checkpoints.make, b.CheckpointBody,
           a.Checkpoint, (*CURSOR, e.Unprocessable), streams=ASKED),
     Route("GET", "/api/v2/sessions/{id}/checkpoints", READ, checkpoints.list_all, None, a.Checkpoints, FOUND),

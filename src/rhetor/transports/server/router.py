@@ -58,6 +58,7 @@ class Route(Struct, frozen=True):
     content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
     errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
     `action`: what the audit calls what the handler does, if it executes no command that has entries there.
+    `takes_rest`: the last name in the path may contain `/`.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Route(Struct, frozen=True):
     body_bytes: int = BODY_BYTES
     csv: bool = False
     action: str = ""
+    takes_rest: bool = False
 
     @property
     def needs_body(self) -> bool:
@@ -115,22 +117,29 @@ Row = Route | SocketRoute | AppRoute
 
 class Branch:
     """A node of the tree of paths. `inner`: the nodes below, by the next word; `any`: the node for a name in
-    braces; `rows`: the rows whose path ends here, by method, with the names in the path."""
+    braces; `rest`: that for a name which takes the rest of the path; `rows`: the rows whose path ends here,
+    by method, with the names in the path."""
 
-    __slots__ = ("any", "inner", "rows")
+    __slots__ = ("any", "inner", "rest", "rows")
 
     def __init__(self) -> None:
         self.inner: dict[str, Branch] = {}
         self.any: Branch | None = None
+        self.rest: Branch | None = None
         self.rows: dict[str, tuple[Row, list[str]]] = {}
 
     def add(self, row: Row) -> None:
-        at, names = self, []
-        for part in row.path.split("/")[1:]:
+        at, names, parts = self, [], row.path.split("/")[1:]
+        takes_rest = isinstance(row, Route) and row.takes_rest
+        for left, part in enumerate(parts, start=1 - len(parts)):
             if part.startswith("{"):
                 names.append(part[1:-1])
-                at.any = at.any or Branch()
-                at = at.any
+                if takes_rest and not left:
+                    at.rest = at.rest or Branch()
+                    at = at.rest
+                else:
+                    at.any = at.any or Branch()
+                    at = at.any
             else:
                 at = at.inner.setdefault(part, Branch())
         at.rows[row.method] = row, names
@@ -146,6 +155,8 @@ class Branch:
             yield from inner.found(parts[1:], values)
         if self.any is not None and parts[0]:
             yield from self.any.found(parts[1:], (*values, parts[0]))
+        if self.rest is not None and parts[0]:
+            yield self.rest, (*values, "/".join(parts))
 
 
 class Router:
