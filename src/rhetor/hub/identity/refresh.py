@@ -75,7 +75,10 @@ async def _refreshed(state: State, digest: str, arrived: int, is_alone: bool) ->
         log.warning("refresh token reused", extra={"grant": grant.label, "subject": grant.subject})
         await end(state, [grant])
         raise InvalidGrant(REUSED)
-    issued = Issued(_extended(state, grant, now), new_refresh_token())
+    extended = _extended(state, grant, now)
+    if extended.expires <= now:  # the token with which it was requested has expired
+        raise InvalidGrant(INVALID)
+    issued = Issued(extended, new_refresh_token())
     new = refresh_row(digest_of(issued.refresh_token), grant, now)
     try:
         await state.store.commit(

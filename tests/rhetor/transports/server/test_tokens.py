@@ -201,6 +201,16 @@ async def test_a_token_that_is_valid_only_because_clocks_differ_gets_no_others(t
         assert (answer.status, answer.json["code"], dict(grants)) == (401, "unauthenticated", {})
 
 
+async def test_a_login_is_not_renewed_after_the_token_that_it_was_requested_with(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        tokens = await login(home, bearer(await issue(home, "first", "read")))
+        await home.ask("POST", "/api/v2/signing-keys/rotate")  # now it ends earlier than it said
+        known = home.hub.state.identities.grants
+        first = next(grant for grant in known.values() if grant.name == "first")
+        known[first.id] = replace(first, expires=home.hub.state.ids.now() - 1)
+        assert (await refresh(home, tokens["refresh_token"])).status == 401
+
+
 SENT_LATE = (
     ("/api/auth/token", b"{}"),
     ("/api/auth/code", b""),
