@@ -1,4 +1,7 @@
-"""The commands `rhetor backup`, `restore`, `check` and `export`. What they need is imported when they run."""
+"""The commands `rhetor backup`, `restore`, `check`, `export` and `migrate`.
+
+What they need is imported when they run.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,11 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     )
     _add_sealing(export, "export")
     export.set_defaults(run=_stoppable(_export))
-    return [backup, restore, check, export]
+    migrate = commands.add_parser(
+        "migrate", help="bring the database of a stopped hub to the schema of this version"
+    )
+    migrate.set_defaults(run=_stoppable(_migrate))
+    return [backup, restore, check, export, migrate]
 
 
 def _add_sealing(parser: argparse.ArgumentParser, what: str) -> None:
@@ -177,6 +184,44 @@ def _restore(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _migrate(arguments: argparse.Namespace) -> int:
+    from rhetor.sealing.ring import Ring
+    from rhetor.store.sqlite.schema import MIGRATIONS
+
+    from .migrate import migrate
+    from .sealing import encryption
+
+    folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    if not (folder / "hub.db").exists():
+        return _no_database(folder)
+    home = Home(folder, os.environ)
+    try:
+        home.lock()
+    except HomeTaken:
+        sys.stderr.write(f"rhetor: a hub is running in {folder}; stop it with aish shutdown\n")
+        return WRONG_USAGE
+    try:
+        done = migrate(folder / "hub.db", Ring(folder, encryption(folder).key))
+    finally:
+        home.release()
+    if done.before > len(MIGRATIONS):
+        sys.stderr.write(
+            f"rhetor: the database has schema {done.before}, but this version of rhetor supports only "
+            f"{len(MIGRATIONS)}; install the newer version that wrote it\n"
+        )
+        return WRONG_USAGE
+    if done.before == done.after:
+        sys.stdout.write(f"the database has schema {done.after}, which is the newest\n")
+    else:
+        sys.stdout.write(f"migrated the database from schema {done.before} to {done.after}\n")
+    return 0
+
+
+def _no_database(folder: Path) -> int:
+    sys.stderr.write(f"rhetor: {folder} has no hub.db; name the state folder with --home or RHETOR_HOME\n")
+    return WRONG_USAGE
+
+
 def _check(arguments: argparse.Namespace) -> int:
     import msgspec
 
@@ -188,10 +233,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
     if not (folder / "hub.db").exists():
-        sys.stderr.write(
-            f"rhetor: {folder} has no hub.db; name the state folder with --home or RHETOR_HOME\n"
-        )
-        return WRONG_USAGE
+        return _no_database(folder)
     ring = Ring(folder, encryption(folder).key)
     with Progress("check", "items") as progress:
         found = check(folder, progress, ring)
