@@ -19,6 +19,7 @@ from tests.scale import scaled
 
 from rhetor.domain.usage import Amounts
 from rhetor.hub.core.ids import wall_clock
+from rhetor.sealing.ring import Ring
 from rhetor.store.sqlite.store import SqliteStore
 
 TAKEN, GIVEN = Decimal("0.000003"), Decimal("0.0000017")  # USD per token
@@ -94,7 +95,7 @@ def test_whenever_the_hub_is_killed_each_report_is_counted_once(
 
 
 async def _stored_and_folded(path: Path) -> tuple[Any, Any]:
-    store = await SqliteStore.open(path, clock=wall_clock)
+    store = await SqliteStore.open(path, clock=wall_clock, ring=Ring(path.parent), at_rest=None)
     found = await stored_usage(store), await folded_usage(store)
     await store.aclose()
     return found
