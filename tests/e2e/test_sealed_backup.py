@@ -16,6 +16,7 @@ from tests.canary import places
 from tests.e2e.home import SECONDS, Machine
 from tests.e2e.test_programs import PYTHON, wrapped
 from tests.e2e.test_sessions import run_ok
+from tests.scale import FULL
 
 from rhetor.sealing.age import OpenedReader
 
@@ -82,6 +83,7 @@ def test_a_sealed_backup_is_restored_on_another_machine(
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not FULL, reason="`make test-long` runs it")
 def test_a_restore_keeps_the_keys_of_what_it_replaces(
     machine: Machine, other: Machine, tmp_path: Path
 ) -> None:
@@ -134,6 +136,7 @@ def test_a_backup_and_an_export_are_sealed_only_if_that_is_wanted(machine: Machi
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not FULL, reason="`make test-long` runs it")
 def test_without_a_passphrase_there_is_no_sealed_file(machine: Machine, tmp_path: Path) -> None:
     run_ok(machine, "apollo", "hello")
     del machine.environment["RHETOR_PASSPHRASE"]

@@ -14,7 +14,7 @@ import pytest
 from rhetor.domain.output import Done, Text
 from tests.aish.pseudo_terminal import Terminal, at_terminal
 from tests.aish.scripted import Shell, says
-from tests.scale import scaled
+from tests.scale import sampled, scaled
 from tests.served import served, with_programs
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +42,15 @@ def rendered(
 
 
 LONG = pytest.mark.long
+SIZES = sampled(((80, 24), (40, 15), (200, 50)), 3)
 
 
 @pytest.mark.parametrize(
     ("columns", "rows", "size"),
-    [(40, 15, 97), *(pytest.param(*size, 1, marks=LONG) for size in ((40, 15), (80, 24), (200, 50)))],
+    [
+        (40, 15, 97),
+        *(pytest.param(*size, 1, marks=LONG) for size in sampled(((80, 24), (40, 15), (200, 50)), 3)),
+    ],
 )
 def test_small_pieces_end_on_the_screen_as_when_rendered_at_once(
     aish: Shell, tmp_path: Path, columns: int, rows: int, size: int
@@ -68,7 +72,7 @@ def test_small_pieces_end_on_the_screen_as_when_rendered_at_once(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("columns", "rows"), [(40, 15), (80, 24), (200, 50)])
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
 def test_a_long_page_in_single_bytes_ends_as_when_rendered_at_once(
     aish: Shell, tmp_path: Path, columns: int, rows: int
 ) -> None:
