@@ -8,7 +8,7 @@ from aish.turns.message import join_message, no_message
 from aish.turns.plan import PlanRun
 from aish.turns.prepared import all_prepared
 from aish.turns.steps import TEAM_CHAT, steps_of
-from rhetor.domain.grammar import Call, GrammarError, Options, Target, parse_targets
+from rhetor.domain.grammar import GrammarError, Options, Target, parse_targets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run_broadcast(hub: "Hub", addressed: str, words: "list[str]", defaults: Opti
     options = options.over(defaults or Options())
     targets = _targets(addressed)
     piped = read_input()
-    calls = all_prepared(hub, [Call(target, text, options) for target in targets])
+    calls = all_prepared(hub, targets, text, options)
     if not join_message(calls[0].text, piped):
         if addressed == TEAM_CHAT:
             raise Failure("team-chat requires a message", exits.USAGE)

@@ -11,11 +11,13 @@ from rhetor.domain.grammar import Call, Group, Options, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Callable
+    from typing import TypeAlias, TypeVar
 
     from aish.client.hub import Hub
     from rhetor.domain.grammar.text import Lookup
 
+    Answer = TypeVar("Answer")
     Resolved: TypeAlias = "Command | Peers | Program"
 
 # words that `/bin/sh` understands without a file on the PATH
@@ -107,13 +109,8 @@ class Resolver:
         if self._aliases is None:
             from aish.language.aliases import aliases
 
-            try:
-                self._aliases = aliases(self._hub)
-            except Failure:
-                if _is_program(word):  # `ls` must work without a hub
-                    return None
-                raise
-        return self._aliases.get(word)
+            self._aliases = self._asked(aliases, word)
+        return self._aliases.get(word) if self._aliases else None
 
     def is_peer(self, word: str) -> bool:
         """Whether the word names a peer, a capability or a team.
@@ -126,14 +123,24 @@ class Resolver:
         if not _could_be_peer(word):
             return False
         if self._names is None:
-            try:
-                self._names = peer_names(self._hub)
-            except Failure:
-                if _is_program(word):  # `ls` must work without a hub
-                    return False
-                raise
+            self._names = self._asked(peer_names, word)
+        if self._names is None:
+            return False
         word = word.lower()  # names ignore case
         return word in self._names or canonical_name(word) in self._names
+
+    def _asked(self, ask: "Callable[[Hub], Answer]", word: str) -> "Answer | None":
+        """Ask the hub. Return None if it cannot be reached, but the word is a program: `ls` needs no hub.
+
+        Raises:
+            Failure: the hub cannot be reached, and the word is no program.
+        """
+        try:
+            return ask(self._hub)
+        except Failure:
+            if _is_program(word):
+                return None
+            raise
 
 
 def peer_names(hub: "Hub") -> frozenset[str]:

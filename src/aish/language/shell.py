@@ -19,7 +19,6 @@ from aish.turns.prepared import all_prepared
 from aish.turns.steps import steps_of
 from rhetor.domain.grammar import (
     Broadcast,
-    Call,
     GrammarError,
     Group,
     Options,
@@ -199,9 +198,7 @@ class Shell:
 
     def _broadcast(self, broadcast: Broadcast) -> int:
         options = broadcast.options.over(self._defaults)
-        calls = all_prepared(
-            self.hub, [Call(target, broadcast.text, options) for target in broadcast.targets]
-        )
+        calls = all_prepared(self.hub, broadcast.targets, broadcast.text, options)
         run = PlanRun(self.hub, steps_of([calls], self._sessions), options, None, self._sessions)
         return run.run(self._read_piped())
 

@@ -3,11 +3,11 @@
 from aish import exits
 from aish.client.hub import Hub
 from aish.exits import Failure
-from rhetor.domain.grammar import Call
+from rhetor.domain.grammar import Call, Options, Target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 
 def prepared(hub: Hub, call: Call) -> Call:
@@ -30,6 +30,10 @@ def prepared(hub: Hub, call: Call) -> Call:
     return Call(call.target, text, options.without("files", "continues"))
 
 
-def all_prepared(hub: Hub, calls: "Iterable[Call]") -> "list[Call]":
-    """Do the same for several calls. Raises as `prepared`."""
-    return [prepared(hub, call) for call in calls]
+def all_prepared(hub: Hub, targets: "Sequence[Target]", text: str, options: Options) -> "list[Call]":
+    """Return the calls of a broadcast in the same way. Its files are read once. Raises as `prepared`."""
+    if options.files:
+        from aish.turns.attached import with_files
+
+        text, options = with_files(text, options.files), options.without("files")
+    return [prepared(hub, Call(target, text, options)) for target in targets]
