@@ -99,7 +99,7 @@ class Resolver:
             raise unknown(word)
 
     def alias(self, word: str) -> str | None:
-        """Return the line of an alias; None if there is no such alias.
+        """Return the line of an alias, or None if there is none of this name.
 
         Raises:
             Failure: the hub cannot be reached, and the word is no program either.

@@ -48,7 +48,7 @@ class Logins:
         return self._new(self._cookies, COOKIE_SECONDS, login)
 
     def of(self, cookie: str) -> Login | None:
-        """Return who has the cookie; None if it is invalid."""
+        """Return whose cookie it is, or None if it is invalid."""
         expires, login = self._cookies.get(cookie, (0.0, None))
         return login if login is not None and expires > self._clock() and login.is_granted() else None
 

@@ -1,6 +1,6 @@
 """The APIs of the hub on TCP and on the Unix socket, and the first request of their clients, as bytes.
 
-The same attack is made through each of them, so an API with a gate of its own would be noticed.
+Each attack is made through all of them, so that an API which skips the gate is noticed.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send)
 
 
 def _for_browsers(scope: Scope) -> Sequence[Header]:
-    """Return the headers that the server adds to other responses by itself."""
+    """Return the headers that the server adds to all other responses."""
     host = next((value for name, value in scope["headers"] if name == b"host"), b"")
     is_secure = scope["scheme"] == "wss" and may_require_https(host)
     return (*SECURITY_HEADERS, HSTS) if is_secure else SECURITY_HEADERS
