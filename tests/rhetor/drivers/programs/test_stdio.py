@@ -10,8 +10,9 @@ import pytest
 from rhetor.domain import event as ev
 from rhetor.drivers.programs import readiness
 from rhetor.drivers.programs.host import hosts
+from rhetor.drivers.programs.host.folder import start_time
 from tests.rhetor.drivers.programs.host.broken_host import FailingLink
-from tests.rhetor.drivers.programs.host.hosting import PYTHON, alive
+from tests.rhetor.drivers.programs.host.hosting import PYTHON, ended
 from tests.scale import FULL
 from tests.served import PROGRAM_ENVIRONMENT, with_programs
 
@@ -153,6 +154,7 @@ async def test_a_turn_fails_with_the_reason_if_the_programs_output_cannot_be_rea
     repeats = "print(input(), flush=True); input()"
     async with with_programs() as home:
         pid = (await home.announce("p", *PYTHON, repeats, delimiter="|\n"))["pid"]
+        start = start_time(pid) or 0
         session = await home.standing("p")
         answer = await home.say("p", "hi\n")
         assert (answer.status, answer.json["code"]) == (502, "program_ended")
@@ -160,7 +162,7 @@ async def test_a_turn_fails_with_the_reason_if_the_programs_output_cannot_be_rea
         await home.seen(session, lambda payload: isinstance(payload, ev.TurnFailed))
         await home.seen(session, lambda payload: isinstance(payload, ev.PeerLost))
         assert (await home.status("p"))["status"] == "gone"
-        assert not alive(pid)
+        await ended(pid, start)
 
 
 @pytest.mark.parametrize("pause", [0.2, 1.5])

@@ -4,7 +4,9 @@ in it."""
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -167,18 +169,15 @@ async def test_the_next_message_streams_earlier_unsolicited_output(tmp_path: Pat
         await unsolicited(home, "late\n")
 
         async def streamed(text: str) -> list[tuple[str, str]]:
+            """The text of each run of frames on one channel."""
             body = {"content": text, "execute": True}
             frames = (await home.ask("POST", "/api/v2/ai/p/stream", body)).text
-            found = [eval_json(line[6:]) for line in frames.splitlines() if line.startswith("data: ")]
-            return [(one.get("channel", "answer"), one["data"]) for one in found if one["type"] == "content"]
+            found = [json.loads(line[6:]) for line in frames.splitlines() if line.startswith("data: ")]
+            pieces = [one for one in found if one["type"] == "content"]
+            by_channel = groupby(pieces, key=lambda one: str(one.get("channel", "answer")))
+            return [(channel, "".join(one["data"] for one in run)) for channel, run in by_channel]
 
         unasked, answer = await streamed("echo three")
+        # the shell may also report the finished job before its prompt
         assert unasked == ("unsolicited", "late\n") and answer[1].startswith("three\n")
         assert await streamed("echo four") == [("answer", "four\n")]
-
-
-def eval_json(text: str) -> dict[str, str]:
-    import json
-
-    found: dict[str, str] = json.loads(text)
-    return found
