@@ -33,6 +33,7 @@ CALLS = {
         "subscribe": ("stream", "subscription", "cursor", "events"),
         "unsubscribe": ("subscription",),
         "watchPermissions": ("subscription",),
+        "watchActivity": ("subscription", "place"),
         "nothing": ("sessionId",),
     },
     "peer": {

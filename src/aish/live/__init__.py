@@ -4,6 +4,7 @@ This API is public; docs/how-to/python.md is its guide. It uses aiohttp for HTTP
 does not use it for a single message, because `aish.client` starts faster and can wait on a terminal.
 """
 
+from .activity import ActivityWatch
 from .errors import (
     Ahead,
     Conflict,
@@ -31,6 +32,7 @@ from .permissions import PermissionWatch
 from .session import Session, Turn
 from .socket import Socket
 from .values import (
+    Activity,
     Answer,
     BulkResult,
     Choice,
@@ -46,6 +48,8 @@ from .values import (
 )
 
 __all__ = [
+    "Activity",
+    "ActivityWatch",
     "Ahead",
     "Answer",
     "BulkResult",

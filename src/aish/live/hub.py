@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .activity import ActivityWatch
 from .connection import Connection
 from .endpoint import Endpoint
 from .errors import NameTaken
@@ -147,6 +148,11 @@ class Hub:
     def watch_permissions(self) -> PermissionWatch:
         """Yield the pending permission requests, and then each change."""
         return PermissionWatch(self._connection)
+
+    def watch_activity(self, place: str | None = None) -> ActivityWatch:
+        """Yield how many turns run, and how many messages and permission requests wait, and then each change.
+        `place`: the peer or the terminal whose messages are counted; without it, none are."""
+        return ActivityWatch(self._connection, place)
 
     async def answer_permission(
         self,

@@ -59,6 +59,15 @@ class Option(msgspec.Struct, frozen=True):
     kind: str
 
 
+class Activity(msgspec.Struct, frozen=True):
+    """What goes on in the hub for its caller: turns that run, messages in the trays `prompt` and `new`, and
+    permission requests that wait for an answer."""
+
+    turns: int = 0
+    unread: int = 0
+    permissions: int = 0
+
+
 class Choice(msgspec.Struct, frozen=True):
     """One answer that a question offers."""
 

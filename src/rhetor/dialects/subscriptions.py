@@ -1,4 +1,4 @@
-"""Many streams on one connection: the calls of `/ws` that follow streams, and their notifications.
+"""Many streams on one connection: the calls of `/ws` that follow streams or watch, and their notifications.
 
 The client names each subscription. So it can follow one stream twice, from two positions, and can distinguish
 the events of a subscription that it has ended from those of a new one.
@@ -40,8 +40,16 @@ class WatchPermissions(msgspec.Struct, frozen=True):
     subscription: Id
 
 
-Request = Subscribe | Unsubscribe | WatchPermissions
-METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions"})
+class WatchActivity(msgspec.Struct, frozen=True):
+    """Report how many turns, unread messages and permission requests there are. `place`: the peer or terminal
+    whose messages are counted."""
+
+    subscription: Id
+    place: Id | None = None
+
+
+Request = Subscribe | Unsubscribe | WatchPermissions | WatchActivity
+METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions", "watchActivity"})
 
 
 def decode(call: Call) -> Request:
@@ -55,6 +63,8 @@ def decode(call: Call) -> Request:
             return params_of(call, Subscribe)
         case "unsubscribe":
             return params_of(call, Unsubscribe)
+        case "watchActivity":
+            return params_of(call, WatchActivity)
     return params_of(call, WatchPermissions)
 
 
@@ -85,6 +95,11 @@ def permission(subscription: str, request: dict[str, Any]) -> bytes:
     `option_id`, otherwise `permission.asked`."""
     kind = "answered" if "option_id" in request else "asked"
     return notice(f"permission.{kind}", {"subscription": subscription, **request})
+
+
+def activity(subscription: str, figures: dict[str, int]) -> bytes:
+    """Return the notification of changed figures."""
+    return notice("activity", {"subscription": subscription, **figures})
 
 
 def lost(subscription: str, outcome: dict[str, Any]) -> bytes:

@@ -116,14 +116,15 @@ class State:
     by id. `pending`: the open requests of running turns, by turn id. `pauses`: the pauses of running turns,
     by turn id. `instances`: running programs, by key.
     `gone`: how and when (Unix time in milliseconds) a peer's last program ended, by peer. `notifier` fires
-    when a turn, plan or program changes, `requests_changed` when permission requests change. `launches`: how
-    a configured program is started. `transcripts`: the agents' own records of conversations, by driver.
-    `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`: sessions that end
-    if no client is connected. `files`: the files of checkpoints. `secrets`: masked in everything that is
-    logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a
-    turn, if checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants
-    and signing keys. `audit`: who did what from where.
-    `program_keys`: with which running programs call the hub.
+    when a turn, plan or program changes, `requests_changed` when permission requests change, `notes_changed`
+    when the messages in a tray change; `activity` fires with both, and when a turn begins or ends.
+    `launches`: how a configured program is started. `transcripts`: the agents' own records of conversations,
+    by driver. `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`:
+    sessions that end if no client is connected. `files`: the files of checkpoints. `secrets`: masked in
+    everything that is logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is
+    called before a turn, if checkpoints are made automatically. `budgets`: false without any. `identities`:
+    the valid grants and signing keys. `audit`: who did what from where. `program_keys`: with which running
+    programs call the hub.
     """
 
     store: Store
@@ -148,7 +149,9 @@ class State:
     built_in: Mapping[str, BuiltInPeer] = field(default_factory=dict)
     read_marks: ReadMarks = field(default_factory=ReadMarks)
     notifier: Notifier = field(default_factory=Notifier)
-    requests_changed: Notifier = field(default_factory=Notifier)
+    activity: Notifier = field(default_factory=Notifier)
+    requests_changed: Notifier = field(init=False)
+    notes_changed: Notifier = field(init=False)
     broadcaster: Broadcaster = field(init=False)
     leases: Occupancy = field(default_factory=Occupancy)
     usage: Usage = field(default_factory=Usage)
@@ -168,6 +171,7 @@ class State:
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self, configured_budgets: Iterable[Budget]) -> None:
+        self.requests_changed, self.notes_changed = Notifier(self.activity), Notifier(self.activity)
         self.broadcaster = Broadcaster(self.store)
         self.budgets = Budgets(self.usage, configured_budgets)
         self.audit = Audit(self.store, self.background, self.ids, self.secrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,36 @@ async def test_a_permission_change_has_the_option_and_who_chose_it(tmp_path: Pat
         request = (await anext(watch)).request
         await hub.answer_permission(request, "deny")
         assert await anext(watch) == live.PermissionChange(request, False, "deny", home.node.owner)
+
+
+async def test_activity_is_reported_whenever_it_changes_and_after_a_lost_connection(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, [BASH, asyncio.Event()]) as home,
+        relayed(tmp_path, home.socket) as relay,
+        aish.connect(str(relay.folder), start=False) as hub,
+        aish.connect(str(tmp_path), start=False) as other,
+    ):
+        watch = hub.watch_activity("tty:7")
+        assert await anext(watch) == live.Activity()
+        turn = await other.send("apollo", "go")
+        assert await until(watch, lambda now: now.permissions == 1) == live.Activity(1, 0, 1)
+        for tray in ("keep", "prompt", "new"):
+            await other.request("POST", f"/api/v2/inbox/tty:7/{tray}", {"text": "read me"})
+        assert await until(watch, lambda now: now.unread > 1) == live.Activity(1, 2, 1)
+        relay.cut()
+        await other.request("DELETE", "/api/v2/inbox/tty:7/new")
+        assert await anext(watch) is None
+        assert await anext(watch) == live.Activity(1, 1, 1)
+        await other.request("POST", f"/api/v2/sessions/{turn.session_id}/interrupt")
+        assert await until(watch, lambda now: now.turns == 0) == live.Activity(0, 1, 0)
+        with pytest.raises(live.UnknownPeer):
+            await anext(hub.watch_activity("nobody"))
+
+
+async def until(watch: live.ActivityWatch, is_there: Callable[[live.Activity], bool]) -> live.Activity:
+    while (now := await asyncio.wait_for(anext(watch), 30)) is None or not is_there(now):
+        pass
+    return now
 
 
 async def test_a_client_runs_the_tools_of_its_session(tmp_path: Path) -> None:

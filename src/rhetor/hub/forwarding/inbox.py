@@ -57,6 +57,7 @@ async def _put(
             await state.store.commit(HUB_STREAM, [], expects=[Expect.absent(KIND, id)], rows=[_row(note)])
         except StateConflict:
             continue  # the id is in use
+        state.notes_changed.notify()
         return note
 
 
@@ -87,6 +88,7 @@ async def take(state: State, principal: Principal, command: TakeNote) -> Note | 
             await state.store.commit(HUB_STREAM, [], expects=[first.unchanged], drop=[(KIND, first.id)])
         except StateConflict:
             continue  # another caller took it
+        state.notes_changed.notify()
         return _note(first)
     return None
 
@@ -104,6 +106,7 @@ async def clear(state: State, principal: Principal, command: ClearTray) -> int:
     rows = await _rows(state, principal, to, command.tray)
     if rows:
         await state.store.commit(HUB_STREAM, [], drop=[(KIND, row.id) for row in rows])
+        state.notes_changed.notify()
     return len(rows)
 
 

@@ -132,12 +132,14 @@ class PendingRequests:
 
     def __enter__(self) -> Self:
         self._state.pending[self._turn.turn_id] = self
+        self._state.activity.notify()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._state.pending[self._turn.turn_id]
+        self._state.activity.notify()
         self._state.budgets.release(self._turn.turn_id)
         if instance := self._state.instances.get(self.instance):
             instance.turn_over(EndedTurn(self.stream, self._turn.turn_id, self._step))

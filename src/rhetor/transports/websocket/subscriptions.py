@@ -1,4 +1,4 @@
-"""The calls of `/ws` that follow streams, many on one connection, and the caller's permission requests."""
+"""The calls of `/ws` that follow streams, many on one connection, and watch requests and activity."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from msgspec.structs import asdict
+
 from rhetor.codec.jsonrpc import INVALID_PARAMS, Call, Refused
 from rhetor.dialects.event_filter import types_of
 from rhetor.dialects.subscriptions import (
     NamedView,
     Subscribe,
     Unsubscribe,
+    WatchActivity,
     WatchPermissions,
+    activity,
     decode,
     lost,
     permission,
 )
 from rhetor.domain.event import Position
 from rhetor.errors import NotFound, PositionLost
+from rhetor.hub.forwarding.activity import Activity, ActivityWatch
 from rhetor.hub.turns.answers import PermissionWatch
 from rhetor.store.base import resumed
 from rhetor.transports.server.requests import shown
 
 from .connection import SocketConnection
 from .rpc import Reply
+
+_ACTIVITY_SECONDS = 0.1  # changes within this time are one notification
 
 
 class _Unstarted:
@@ -47,6 +54,8 @@ class SubscriptionHandler:
                 return await self._unsubscribe(subscription)
             case WatchPermissions(subscription):
                 return await self._watch(subscription)
+            case WatchActivity(subscription, place):
+                return await self._watch_activity(subscription, place)
 
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
@@ -74,6 +83,13 @@ class SubscriptionHandler:
         waiting, _ = await watch.changes()
         then = self._begin(subscription, lambda: self._tell(watch, subscription))
         return Reply({"permissions": [shown(asked) for asked in waiting]}, then=then)
+
+    async def _watch_activity(self, subscription: str, place: str | None) -> Reply:
+        self._require_room(subscription)
+        watch = ActivityWatch(self._hub.state, self._connection.who, place)
+        first = await watch.read()
+        then = self._begin(subscription, lambda: self._tell_activity(watch, subscription, first))
+        return Reply(asdict(first), then=then)
 
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
@@ -114,3 +130,11 @@ class SubscriptionHandler:
             asked, answered = await watch.changes()
             told = [shown(one) for one in (*answered, *asked)]
             await self._connection.say(*(permission(subscription, one) for one in told))
+
+    async def _tell_activity(self, watch: ActivityWatch, subscription: str, told: Activity) -> None:
+        while True:
+            await watch.wait()
+            await asyncio.sleep(_ACTIVITY_SECONDS)
+            if (now := await watch.read()) != told:
+                told = now
+                await self._connection.say(activity(subscription, asdict(now)))

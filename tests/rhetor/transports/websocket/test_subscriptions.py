@@ -188,6 +188,27 @@ async def test_permission_requests_and_their_answers_are_notified(tmp_path: Path
         sending.cancel()
 
 
+async def test_activity_is_counted_and_its_changes_are_notified(tmp_path: Path) -> None:
+    go = asyncio.Event()
+    script = [go, Text("ok"), Done()]
+    async with connected(tmp_path, script, script, script) as (home, caller):
+        assert await caller.code("watchActivity", subscription="x", place="nobody") == -32602
+        none = {"turns": 0, "unread": 0, "permissions": 0}
+        assert await caller.result("watchActivity", subscription="a", place="athena") == none
+        note = {"text": "later"}
+        assert (await home.ask("POST", "/api/v2/inbox/athena/new", note)).status == 200
+        assert (await home.ask("POST", "/api/v2/inbox/apollo/new", note)).status == 200
+        for _ in range(3):
+            body, prefer = {"content": "hi"}, {"Prefer": "respond-async"}
+            answer = await home.ask("POST", "/api/v2/ai/apollo/message", body, headers=prefer)
+            assert answer.status == 202
+        told = [await caller.until(lambda f: f["method"] == "activity" and f["params"]["turns"] == 3)]
+        assert told[0]["params"] == {"subscription": "a", "turns": 3, "unread": 1, "permissions": 0}
+        go.set()
+        over = await caller.until(lambda f: f["method"] == "activity" and not f["params"]["turns"])
+        assert over["params"] == {"subscription": "a", **none, "unread": 1}
+
+
 async def test_a_turn_at_the_limit_of_a_budget_asks_like_any_permission_request(tmp_path: Path) -> None:
     budgets = [Budget("global", tokens_per_day=0)]
     async with served(tmp_path, budgets=budgets) as home, calling(home, "/ws") as caller:
