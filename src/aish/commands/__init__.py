@@ -1,11 +1,14 @@
-"""The shell's commands, one module per noun. A peer cannot have the name of a command."""
+"""The shell's commands, one module per noun. A peer cannot have the name of a command.
+
+The usage lines, options and examples of each command are in `aish.catalogue`.
+"""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-# Each module has a table COMMANDS with the same names.
+# Each module has a table COMMANDS: the functions that run the commands, by the same names.
 _MODULES = {
     "alias": "aliases",
     **dict.fromkeys(("approve", "deny"), "permissions"),
@@ -29,40 +32,30 @@ _MODULES = {
 }
 COMMANDS = frozenset(_MODULES)
 JSON_WORDS = ("json", "--json")
-
-
-class Command:
-    """An entry in a module's table of commands.
-
-    `forms` are the command's usage lines, without the leading `aish`; `purpose` is a sentence for `--help`.
-    `run` takes the words after the command's name and returns the exit code.
-    """
-
-    def __init__(self, forms: "tuple[str, ...]", purpose: str, run: "Callable[[list[str]], int]") -> None:
-        self.forms = forms
-        self.purpose = purpose
-        self.run = run
+_HELP_WORDS = ("--help", "-h")
 
 
 def run_command(words: "list[str]") -> int:
-    """Run the command that the first word names, or show its syntax if the second word is `--help`.
+    """Run the command that the first word names. With `--help`, show the command or the subcommand.
 
     Raises:
         Failure: the command fails, or its words are invalid.
     """
-    if words[1:2] in (["--help"], ["-h"]):
-        words = ["help", words[0]]
-    return find_command(words[0]).run(words[1:])
+    dashes = words.index("--") if "--" in words else len(words)
+    if any(word in _HELP_WORDS for word in words[1:dashes]):
+        words = ["help", *(word for word in words[:dashes] if word not in _HELP_WORDS)]
+    return find_command(words[0])(words[1:])
 
 
-def find_command(name: str) -> Command:
-    """Import the module of a command, and return the command. `name` is one of `COMMANDS`."""
+def find_command(name: str) -> "Callable[[list[str]], int]":
+    """Import the module of a command, and return the function that runs it with the words after its name and
+    returns the exit code. `name` is one of `COMMANDS`."""
     module = getattr(__import__(f"aish.commands.{_MODULES[name]}").commands, _MODULES[name])
-    command: Command = module.COMMANDS[name]
-    return command
+    run: Callable[[list[str]], int] = module.COMMANDS[name]
+    return run
 
 
-def free_text(words: "list[str]", *forms: str) -> str:
+def free_text(words: "list[str]", page: str) -> str:
     """Return the words joined by spaces, without the `--` before text that begins with `-`.
 
     Raises:
@@ -70,29 +63,29 @@ def free_text(words: "list[str]", *forms: str) -> str:
     """
     dashes = words.index("--") if "--" in words else len(words)
     if any(word[:1] == "-" and word.lstrip("-")[:1].isalpha() for word in words[:dashes]):
-        raise usage_error(*forms)
+        raise usage_error(page)
     return " ".join((*words[:dashes], *words[dashes + 1 :]))
 
 
-def take_value(left: "list[str]", *forms: str) -> str:
+def take_value(left: "list[str]", page: str) -> str:
     """Remove and return the first word, the value of the option before it.
 
     Raises:
         Failure: it is missing, or is `--` or another option. (Such a value has to be written after `=`.)
     """
     if not left or left[0] == "--" or (left[0][:1] == "-" and left[0].lstrip("-")[:1].isalpha()):
-        raise usage_error(*forms)
+        raise usage_error(page)
     return left.pop(0)
 
 
-def wants_json(words: "list[str]", *forms: str) -> bool:
+def wants_json(words: "list[str]", page: str) -> bool:
     """Return whether a command that lists something shall print JSON. `words`: those after the command.
 
     Raises:
         Failure: there are other words.
     """
     if len(words) > 1 or any(word not in JSON_WORDS for word in words):
-        raise usage_error(*forms)
+        raise usage_error(page)
     return bool(words)
 
 
@@ -115,13 +108,17 @@ def show_list(
     return print_line(table(rows) if found else empty)
 
 
-def usage_error(*forms: str) -> Exception:
-    """Return the failure for a command whose words are invalid. It shows the command's usage."""
+def usage_error(page: str) -> Exception:
+    """Return the failure for a command whose words are invalid. It shows the usage lines of a page of the
+    catalogue: `sessions` has those of all its subcommands, `sessions fork` only its own."""
+    from aish.catalogue import usage_lines
     from aish.exits import USAGE, Failure
 
-    return Failure(f"usage: {' | '.join(f'aish {form}' for form in forms)}", USAGE)
+    return Failure(f"usage: {' | '.join(f'aish {line}' for line in usage_lines(page))}", USAGE)
 
 
 def subcommand_error(command: str, subcommands: "Mapping[str, object]") -> Exception:
     """Return the failure for a subcommand that is missing or unknown. It lists the known ones."""
-    return usage_error(f"{command} {'|'.join(subcommands)} … (aish {command} --help)")
+    from aish.exits import USAGE, Failure
+
+    return Failure(f"usage: aish {command} {'|'.join(subcommands)} … (aish {command} --help)", USAGE)

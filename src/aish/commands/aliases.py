@@ -1,19 +1,12 @@
 """`aish alias`: names for lines of the shell. They are used like commands, with arguments."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, show_list, usage_error
+from aish.commands import JSON_WORDS, show_list, usage_error
 from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_FORMS = (
-    'alias create NAME "line" ["description"]',
-    "alias list [json]",
-    "alias show NAME [json]",
-    "alias delete NAME",
-)
 
 
 def alias(words: "list[str]") -> int:
@@ -33,7 +26,7 @@ def alias(words: "list[str]") -> int:
     if action == "delete" and len(rest) == 1:
         Hub().ask("DELETE", f"/api/v2/aliases/{quote(rest[0])}")
         return print_line(f"Deleted alias '{rest[0]}'")
-    raise usage_error(*_FORMS)
+    raise usage_error("alias")
 
 
 def _create(name: str, line: str, description: str = "") -> int:
@@ -57,4 +50,4 @@ def _show(name: str, *, as_json: bool) -> int:
     return print_json(found) if as_json else print_line(cleaned(found["command"]))
 
 
-COMMANDS = {"alias": Command(_FORMS, "Give names to lines that are used often.", alias)}
+COMMANDS = {"alias": alias}

@@ -1,7 +1,7 @@
 """`aish context`: text that a peer receives once, before its next message."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, free_text, usage_error
+from aish.commands import JSON_WORDS, free_text, usage_error
 from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
@@ -9,13 +9,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Context = dict[str, Any]
-
-_FORMS = (
-    'context stage NAME "text"',
-    "context show NAME [json]",
-    "context promote NAME",
-    "context clear NAME",
-)
 
 
 def context(words: "list[str]") -> int:
@@ -25,15 +18,15 @@ def context(words: "list[str]") -> int:
         Failure: the words are invalid, the peer is unknown, or nothing is staged.
     """
     if len(words) < 2:
-        raise usage_error(*_FORMS)
+        raise usage_error("context")
     action, name, *rest = words
     path = f"/api/v2/context/{quote(name)}"
     if action == "stage":
-        return _stage(path, name, free_text(rest, *_FORMS))
+        return _stage(path, name, free_text(rest, "context"))
     if action == "show" and (not rest or (len(rest) == 1 and rest[0] in JSON_WORDS)):
         return _show(path, as_json=bool(rest))
     if rest or action not in ("promote", "clear"):
-        raise usage_error(*_FORMS)
+        raise usage_error("context")
     hub = Hub()
     if action == "promote":
         found = hub.ask("POST", f"{path}/promote")
@@ -67,4 +60,4 @@ def _counts(found: "Context") -> str:
     return f"{len(found['staged'])} staged, {len(found['next'])} next"
 
 
-COMMANDS = {"context": Command(_FORMS, "Stage text that a peer receives before its next message.", context)}
+COMMANDS = {"context": context}

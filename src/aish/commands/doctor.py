@@ -9,7 +9,7 @@ from time import monotonic
 from aish import exits
 from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import Command, usage_error
+from aish.commands import usage_error
 from aish.commands.budgets import PATH
 from aish.commands.system import model_line, provider_line
 from aish.exits import Failure
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     # a mark, the subject of the check, and the result
     Finding: TypeAlias = tuple[str, str, str]
 
-_FORMS = ("doctor",)
 _GOOD, _BAD, _NOTE = "✓", "✗", "–"
 TIMEOUT = 1.9  # seconds for what the hub answers; it checks the programs at once, each within 1.2 seconds
 CHECK_TIMEOUT = 10.0  # seconds for `rhetor doctor`, which has the same limit and must start on a busy machine
@@ -46,7 +45,7 @@ def doctor(words: "list[str]") -> int:
         Failure: the words are invalid.
     """
     if words:
-        raise usage_error(*_FORMS)
+        raise usage_error("doctor")
     from aish.render import cleaned
 
     findings = list(_findings())
@@ -202,4 +201,4 @@ def _agent(tool: "dict[str, Any]") -> "Finding":
     return (_GOOD if good else _NOTE), name, "; ".join(fact for fact in facts if fact)
 
 
-COMMANDS = {"doctor": Command(_FORMS, "Show what works, what is missing, and how to get it.", doctor)}
+COMMANDS = {"doctor": doctor}

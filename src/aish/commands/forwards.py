@@ -2,7 +2,7 @@
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, show_list, usage_error, wants_json
+from aish.commands import JSON_WORDS, show_list, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_line, say
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     Forward = dict[str, Any]
 
 PROJECT = "project:"  # how the hub calls a project among the peers
-_FORWARD = ("forward SRC DST [json] [-x]", "forward list [json]")
-_UNFORWARD = ("unforward SRC",)
 
 
 def forward(words: "list[str]") -> int:
@@ -24,10 +22,10 @@ def forward(words: "list[str]") -> int:
         Failure: the words are invalid, a peer or terminal is unknown, or the hub rejects the forward.
     """
     if not words or words[0] == "list":
-        return _list(as_json=wants_json(words[1:], *_FORWARD))
+        return _list(as_json=wants_json(words[1:], "forward"))
     names = [word for word in words if word not in JSON_WORDS and word != "-x"]
     if len(names) != 2 or any(name[:1] == "-" for name in names):
-        raise usage_error(*_FORWARD)
+        raise usage_error("forward")
     source, to = names
     body = {"to": to, "json": any(word in JSON_WORDS for word in words), "execute": "-x" in words}
     try:
@@ -54,7 +52,7 @@ def unforward(words: "list[str]") -> int:
         Failure: the words are invalid, the peer is not forwarded, or the hub rejects the request.
     """
     if len(words) != 1 or words[0][:1] == "-":
-        raise usage_error(*_UNFORWARD)
+        raise usage_error("unforward")
     removed = Hub().ask("DELETE", f"/api/v2/forwards/{quote(words[0])}")
     return print_line(
         f"✓ Stopped forwarding {removed['from'].removeprefix(PROJECT)} (was going to {removed['to']})"
@@ -83,6 +81,6 @@ def _row(forward: "Forward") -> "tuple[str, ...]":
 
 
 COMMANDS = {
-    "forward": Command(_FORWARD, "Forward the answers of a peer to a terminal or to another peer.", forward),
-    "unforward": Command(_UNFORWARD, "Stop forwarding the answers of a peer.", unforward),
+    "forward": forward,
+    "unforward": unforward,
 }

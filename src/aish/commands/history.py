@@ -2,11 +2,9 @@
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, Command, free_text, usage_error
+from aish.commands import JSON_WORDS, free_text, usage_error
 from aish.output import STDOUT, print_json_lines, print_text
 
-_HISTORY = ("history [N] [json]", "history search WORDS")
-_SEARCH = ("search WORDS [--json]",)
 _SHOWN = 20  # exchanges, if N is missing
 _WIDTH = 200  # characters shown of a message or an answer
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
@@ -27,7 +25,7 @@ def history(words: "list[str]") -> int:
         elif word.isdecimal() and len(word) <= 4 and 0 < int(word) <= 1000:
             limit = int(word)
         else:
-            raise usage_error(*_HISTORY)
+            raise usage_error("history")
     exchanges = Hub().ask("GET", f"/api/v2/history?limit={limit}")["history"]
     exchanges.reverse()
     if as_json:
@@ -46,9 +44,9 @@ def search(words: "list[str]") -> int:
     as_json = "--json" in before_dashes
     if as_json:
         words = [word for word in before_dashes if word != "--json"] + words[len(before_dashes) :]
-    wanted = free_text(words, *_SEARCH)
+    wanted = free_text(words, "search")
     if not wanted.strip():
-        raise usage_error(*_SEARCH)
+        raise usage_error("search")
     hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}")["hits"]
     if as_json:
         print_json_lines(hits)
@@ -101,6 +99,6 @@ def _highlighted(hit: "dict[str, object]") -> str:
 
 
 COMMANDS = {
-    "history": Command(_HISTORY, "Show recent messages and answers of all sessions.", history),
-    "search": Command(_SEARCH, "Search the messages and answers of all sessions.", search),
+    "history": history,
+    "search": search,
 }

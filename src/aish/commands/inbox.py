@@ -4,7 +4,7 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, show_list, take_value, usage_error
+from aish.commands import JSON_WORDS, show_list, take_value, usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line
 from aish.turns.message import TERMINAL_NAME
@@ -13,11 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FORMS = (
-    "inbox [json]",
-    'inbox send PEER [prompt|new|keep] "text"',
-    "inbox show|json|get|count|clear [prompt|new|keep] [--peer PEER]",
-)
 _TRAYS = ("prompt", "new", "keep")
 _DEFAULT = "new"
 
@@ -34,7 +29,7 @@ def inbox(words: "list[str]") -> int:
     if action in ("counts", "--json") or (action == "json" and not rest):
         return _counts(as_json=action != "counts")
     if action not in _ACTIONS:
-        raise usage_error(*_FORMS)
+        raise usage_error("inbox")
     peer, tray, as_json = _place(rest)
     hub = Hub()
     path = f"/api/v2/inbox/{quote(peer or _own_name(hub))}"
@@ -46,7 +41,7 @@ def _send(words: "list[str]") -> int:
 
     words = [word for word in words if word != "--"]
     if not words or len(words) > 3 or any(word[:2] == "--" for word in words[:-1]):
-        raise usage_error(*_FORMS)
+        raise usage_error("inbox")
     peer, *others = words
     tray = _tray(others[0]) if len(others) == 2 or others in ([each] for each in _TRAYS) else _DEFAULT
     text = others[-1] if others and others not in ([each] for each in _TRAYS) else read_input()
@@ -69,13 +64,13 @@ def _place(words: "list[str]") -> "tuple[str, str, bool]":
     while left:
         word = left.pop(0)
         if word == "--peer":
-            peer = take_value(left, *_FORMS)
+            peer = take_value(left, "inbox")
         elif word.startswith("--peer="):
             peer = word.removeprefix("--peer=")
         elif word in JSON_WORDS:
             as_json = True
         elif word[:1] == "-" or trays:
-            raise usage_error(*_FORMS)
+            raise usage_error("inbox")
         else:
             trays.append(_tray(word))
     return peer, trays[0] if trays else _DEFAULT, as_json
@@ -135,4 +130,4 @@ def _clear(hub: Hub, path: str, tray: str, as_json: bool) -> int:
 
 
 _ACTIONS = {"show": _show, "json": _show, "get": _get, "count": _count, "clear": _clear}
-COMMANDS = {"inbox": Command(_FORMS, "Leave messages for peers and terminals, and read them.", inbox)}
+COMMANDS = {"inbox": inbox}

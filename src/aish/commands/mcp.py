@@ -1,7 +1,7 @@
 """`aish mcp`: the MCP servers whose tools specialists may have, and the hub as a server of an agent."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import Command, show_list, subcommand_error, take_value, usage_error, wants_json
+from aish.commands import show_list, subcommand_error, take_value, usage_error, wants_json
 from aish.output import print_line
 
 TYPE_CHECKING = False
@@ -10,14 +10,6 @@ if TYPE_CHECKING:
 
     Server = dict[str, Any]
 
-_ADD = "mcp add NAME [--env KEY=VALUE]… [--approve TOOL,…|all] [--private] (URL | -- COMMAND…)"
-_FORMS = (
-    "mcp list [json]",
-    _ADD,
-    "mcp remove NAME",
-    "mcp test NAME",
-    "mcp install|uninstall claude-code|codex|gemini|opencode|continue|cursor",
-)
 _PATH = "/api/mcp-servers"
 
 
@@ -33,7 +25,7 @@ def mcp(words: "list[str]") -> int:
         from aish.commands.mcp_install import install, uninstall
 
         if len(rest) != 1 or rest[0][:1] == "-":
-            raise usage_error(_FORMS[-1])
+            raise usage_error(f"mcp {action}")
         return install(rest[0]) if action == "install" else uninstall(rest[0])
     if action not in actions:
         raise subcommand_error("mcp", dict.fromkeys((*actions, "install", "uninstall")))
@@ -41,7 +33,7 @@ def mcp(words: "list[str]") -> int:
 
 
 def _list(words: "list[str]") -> int:
-    as_json = wants_json(words, _FORMS[0])
+    as_json = wants_json(words, "mcp list")
     servers = Hub().ask("GET", _PATH)["mcp_servers"]
     heading = ("NAME", "TRANSPORT", "COMMAND OR URL", "APPROVE", "SOURCE")
     return show_list(servers, heading, _row, "No MCP servers", as_json=as_json)
@@ -59,34 +51,34 @@ def _add(words: "list[str]") -> int:
     while left and left[0] != "--":
         word = left.pop(0)
         if word == "--env":
-            key, equals, value = take_value(left, _ADD).partition("=")
+            key, equals, value = take_value(left, "mcp add").partition("=")
             if not key or not equals:
-                raise usage_error(_ADD)
+                raise usage_error("mcp add")
             body["env"][key] = value
         elif word == "--approve":
-            names = take_value(left, _ADD)
+            names = take_value(left, "mcp add")
             body["approve"] = names if names == "all" else names.split(",")
         elif word == "--private":
             body["allow_private"] = True
         elif word[:1] == "-":
-            raise usage_error(_ADD)
+            raise usage_error("mcp add")
         elif "name" not in body:
             body["name"] = word
         elif "url" not in body:
             body["url"] = word
         else:
-            raise usage_error(_ADD)
+            raise usage_error("mcp add")
     if left:
         body["command"] = left[1:]
     if "name" not in body or bool(body.get("url")) == bool(body.get("command")):
-        raise usage_error(_ADD)
+        raise usage_error("mcp add")
     added = Hub().ask("POST", _PATH, body)
     return print_line(f"✓ Added the MCP server {added['name']}; test it with: aish mcp test {added['name']}")
 
 
 def _remove(words: "list[str]") -> int:
     if len(words) != 1 or words[0][:1] == "-":
-        raise usage_error(_FORMS[2])
+        raise usage_error("mcp remove")
     Hub().ask("DELETE", f"{_PATH}/{quote(words[0])}")
     return print_line(f"✓ Removed the MCP server {words[0]}")
 
@@ -94,7 +86,7 @@ def _remove(words: "list[str]") -> int:
 def _test(words: "list[str]") -> int:
     """Print the tools of a server, or fail with the reason why it cannot be used."""
     if len(words) != 1 or words[0][:1] == "-":
-        raise usage_error(_FORMS[3])
+        raise usage_error("mcp test")
     tested = Hub().ask("POST", f"{_PATH}/{quote(words[0])}/test")
     if not tested["ok"]:
         from aish.exits import Failure
@@ -108,5 +100,5 @@ def _test(words: "list[str]") -> int:
 
 
 COMMANDS = {
-    "mcp": Command(_FORMS, "Manage MCP servers, and let agents use the hub as one.", mcp),
+    "mcp": mcp,
 }

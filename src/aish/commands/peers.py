@@ -4,7 +4,7 @@ from time import monotonic
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, take_value, usage_error
+from aish.commands import JSON_WORDS, take_value, usage_error
 from aish.output import print_json, print_line, print_text, say
 
 TYPE_CHECKING = False
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     Peer = dict[str, Any]
     Status = dict[str, Any]
 
-_LIST = ("list [type greek|terminal|project|tool|team] [json]",)
-_EXPLAIN = ("explain NAME [--screen] [--json]",)
-_WAIT = ("wait [--any|--all] PEER… [--timeout S]",)
 # The hub's kind for each word that a user types. The specialists have Greek names.
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
@@ -52,7 +49,7 @@ def _list_options(words: "list[str]") -> tuple[str | None, bool]:
         elif word == "type" and left and left[0] in _KINDS:
             kind = _KINDS[left.pop(0)]
         else:
-            raise usage_error(*_LIST)
+            raise usage_error("list")
     return kind, as_json
 
 
@@ -88,7 +85,7 @@ def explain(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-"]
     options = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or options - {"--screen", "--json"}:
-        raise usage_error(*_EXPLAIN)
+        raise usage_error("explain")
     status = Hub().ask("GET", f"/api/v2/ai/{quote(names[0])}/status")
     if "--json" in options:
         return print_json(status)
@@ -170,13 +167,13 @@ def _wait_options(words: "list[str]") -> "tuple[str, float | None, list[str]]":
         if word in ("--any", "--all") and not given:
             mode = word[2:]
         elif word == "--timeout":
-            timeout = _seconds(value if given else take_value(left, *_WAIT))
+            timeout = _seconds(value if given else take_value(left, "wait"))
         elif word[:1] == "-" or given:
-            raise usage_error(*_WAIT)
+            raise usage_error("wait")
         else:
             peers.append(word)
     if not peers:
-        raise usage_error(*_WAIT)
+        raise usage_error("wait")
     return mode, timeout, peers
 
 
@@ -186,12 +183,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise usage_error(*_WAIT)
+        raise usage_error("wait")
     return seconds
 
 
 COMMANDS = {
-    "list": Command(_LIST, "List the peers, by kind.", list_peers),
-    "explain": Command(_EXPLAIN, "Show why the hub considers a peer idle, busy, blocked or stuck.", explain),
-    "wait": Command(_WAIT, "Wait until one peer or all peers are idle, and print those that are.", wait),
+    "list": list_peers,
+    "explain": explain,
+    "wait": wait,
 }

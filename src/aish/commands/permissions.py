@@ -2,7 +2,7 @@
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import Command, usage_error
+from aish.commands import usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line, say
 from aish.questions import describe_question
@@ -21,8 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_APPROVE = ("approve [ID [OPTION]]", "approve [ID] --answer QUESTION=LABEL[,LABEL…]…", "approve --json")
-_DENY = ("deny ID",)
 _ANSWER = "--answer"
 
 
@@ -37,7 +35,7 @@ def approve(words: "list[str]") -> int:
     if words == ["--json"] and not answers:
         return print_json(pending_requests(Hub()))
     if len(words) > 2 or any(word.startswith("-") for word in words) or (answers and len(words) > 1):
-        raise usage_error(*_APPROVE)
+        raise usage_error("approve")
     hub = Hub()
     if words:
         request = find_request(hub, words[0])
@@ -69,7 +67,7 @@ def _split_answers(words: "list[str]") -> "tuple[list[str], list[str]]":
             continue
         value = value if given else next(left, "")
         if not value or value.startswith("--"):
-            raise usage_error(*_APPROVE)
+            raise usage_error("approve")
         answers.append(value)
     return rest, answers
 
@@ -81,7 +79,7 @@ def deny(words: "list[str]") -> int:
         Failure: the words are invalid, no request has this id, or the request was answered already.
     """
     if len(words) != 1 or words[0].startswith("-"):
-        raise usage_error(*_DENY)
+        raise usage_error("deny")
     hub = Hub()
     request = find_request(hub, words[0])
     option = option_of_kind(request, "reject_once", "reject_always")
@@ -101,8 +99,6 @@ def _shown(request: "dict[str, Any]") -> str:
 
 
 COMMANDS = {
-    "approve": Command(
-        _APPROVE, "Approve a permission request, answer its questions, or list the pending requests.", approve
-    ),
-    "deny": Command(_DENY, "Deny a permission request.", deny),
+    "approve": approve,
+    "deny": deny,
 }

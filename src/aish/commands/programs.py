@@ -8,7 +8,7 @@ import os
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import COMMANDS as COMMAND_NAMES
-from aish.commands import Command, take_value, usage_error
+from aish.commands import take_value, usage_error
 from aish.exits import Failure
 from aish.output import STDOUT, print_line
 from aish.terminal.tty import window_size
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     Peer = dict[str, Any]
 
-_CI_TERMINAL = (
-    "ci-terminal -n NAME [-d DELIM] [--detach] [--on-exit survive|reap] [--prompt PATTERN] -- CMD…",
-)
-_CI_TOOL = ("ci-tool -n NAME [-d DELIM] [--json-protocol] [--on-exit survive|reap] -- CMD…",)
 _COMMON = {
     "-n": "name",
     "--name": "name",
@@ -42,7 +38,7 @@ def ci_terminal(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, the program cannot be started, or the hub rejects the request.
     """
-    options, program = _parse(words, {"--prompt": "prompt"}, {"--detach": "detach"}, _CI_TERMINAL)
+    options, program = _parse(words, {"--prompt": "prompt"}, {"--detach": "detach"}, "ci-terminal")
     runs_in_background = "detach" in options or not _has_terminal()
     options.pop("detach", None)
     rows, columns = window_size(STDOUT)
@@ -67,7 +63,7 @@ def ci_tool(words: "list[str]") -> int:
         Failure: the words are invalid, the program cannot be started, or the hub rejects the request.
     """
     flags = {"--json-protocol": "protocol", "--detach": "detach"}
-    options, program = _parse(words, {}, flags, _CI_TOOL)
+    options, program = _parse(words, {}, flags, "ci-tool")
     options.pop("detach", None)
     if "protocol" in options:
         options["protocol"] = "aish-json"
@@ -99,7 +95,7 @@ def current_folder() -> str:
 
 
 def _parse(
-    words: "list[str]", valued: "Mapping[str, str]", flags: "Mapping[str, str]", forms: "tuple[str, ...]"
+    words: "list[str]", valued: "Mapping[str, str]", flags: "Mapping[str, str]", command: str
 ) -> tuple[dict[str, str], list[str]]:
     """Return the options, by their names in `_COMMON`, `valued` and `flags`, and the program with its
     arguments. The program begins after `--`, or at the first word that is not an option."""
@@ -111,12 +107,12 @@ def _parse(
         if option in flags and not given:
             options[flags[option]] = "yes"
         elif option in names:
-            options[names[option]] = value if given else take_value(left, *forms)
+            options[names[option]] = value if given else take_value(left, command)
         else:
-            raise usage_error(*forms)
+            raise usage_error(command)
     program = left[1:] if left[:1] == ["--"] else left
     if not program or not options.get("name") or options.get("on_exit", "survive") not in _ON_EXIT:
-        raise usage_error(*forms)
+        raise usage_error(command)
     if options["name"].lower() in COMMAND_NAMES:
         raise Failure(f"{options['name']} is a command of aish; choose another name", exits.USAGE)
     return options, program
@@ -175,10 +171,6 @@ def _show_ended(hub: Hub, name: str) -> int:
 
 
 COMMANDS = {
-    "ci-terminal": Command(
-        _CI_TERMINAL,
-        "Run a terminal program in this terminal as a peer. Ctrl-] leaves it running.",
-        ci_terminal,
-    ),
-    "ci-tool": Command(_CI_TOOL, "Run a program on stdin and stdout as a peer, in the background.", ci_tool),
+    "ci-terminal": ci_terminal,
+    "ci-tool": ci_tool,
 }

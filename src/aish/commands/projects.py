@@ -3,7 +3,6 @@
 from aish.client.hub import Hub, quote
 from aish.commands import (
     JSON_WORDS,
-    Command,
     show_list,
     subcommand_error,
     take_value,
@@ -18,19 +17,6 @@ if TYPE_CHECKING:
 
     Project = dict[str, Any]
 
-_SETTINGS = (
-    "project settings NAME [--peer PEER] [--model MODEL] [--mcp NAME,…] [--allow TOOL,…] [--ask TOOL,…] "
-    "[--deny TOOL,…]"
-)
-_FORWARD, _UNFORWARD = "project forward NAME [DST] [json] [-x]", "project unforward NAME"
-_FORMS = (
-    "project list [json]",
-    "project create NAME [FOLDER]",
-    "project show NAME [json]",
-    _SETTINGS,
-    _FORWARD,
-    _UNFORWARD,
-)
 _PATH = "/api/projects"
 _RULES = ("allow", "ask", "deny")
 
@@ -56,7 +42,7 @@ def project(words: "list[str]") -> int:
 
 
 def _list(words: "list[str]") -> int:
-    as_json = wants_json(words, _FORMS[0])
+    as_json = wants_json(words, "project list")
     found = Hub().ask("GET", _PATH)["projects"]
     return show_list(found, ("NAME", "FOLDER", "PEER", "SESSIONS"), _row, "No projects", as_json=as_json)
 
@@ -68,7 +54,7 @@ def _row(project: "Project") -> "tuple[str, ...]":
 
 def _create(words: "list[str]") -> int:
     if not 1 <= len(words) <= 2 or any(word[:1] == "-" for word in words):
-        raise usage_error(_FORMS[1])
+        raise usage_error("project create")
     import os
 
     folder = os.path.abspath(os.path.expanduser(words[1] if len(words) > 1 else "."))  # noqa: PTH100, PTH111
@@ -79,7 +65,7 @@ def _create(words: "list[str]") -> int:
 def _show(words: "list[str]") -> int:
     as_json = words[-1:] != [] and words[-1] in JSON_WORDS
     if len(words) != 1 + as_json:
-        raise usage_error(_FORMS[2])
+        raise usage_error("project show")
     found = Hub().ask("GET", f"{_PATH}/{quote(words[0])}")
     if as_json:
         return print_json(found)
@@ -109,13 +95,13 @@ def _shown(settings: "Project") -> "list[str]":
 def _settings(words: "list[str]") -> int:
     """Change the settings that are given; the others stay."""
     if not words or words[0][:1] == "-":
-        raise usage_error(_SETTINGS)
+        raise usage_error("project settings")
     name, *left = words
     path = f"{_PATH}/{quote(name)}"
     settings = Hub().ask("GET", path)["settings"]
     while left:
         option = left.pop(0)
-        value = take_value(left, _SETTINGS)
+        value = take_value(left, "project settings")
         if option == "--peer":
             settings["default_peer"] = value or None
         elif option == "--model":
@@ -125,7 +111,7 @@ def _settings(words: "list[str]") -> int:
         elif option[:2] == "--" and option[2:] in _RULES:
             settings["permissions"][option[2:]] = _names(value)
         else:
-            raise usage_error(_SETTINGS)
+            raise usage_error("project settings")
     changed = Hub().ask("PUT", f"{path}/settings", settings)
     return print_line("\n".join([f"✓ Settings of {changed['name']}:", *_shown(changed["settings"])]))
 
@@ -137,7 +123,7 @@ def _forward(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-" and word not in JSON_WORDS]
     options = [word for word in words if word not in names]
     if not 1 <= len(names) <= 2:
-        raise usage_error(_FORWARD)
+        raise usage_error("project forward")
     name, to = names[0], names[1] if len(names) > 1 else _this_terminal()
     return forward([PROJECT + name, to, *options])
 
@@ -151,7 +137,7 @@ def _this_terminal() -> str:
     name = os.environ.get(TERMINAL_NAME)
     if not name:
         hint = "start it with aish --name NAME, or name the terminal or peer"
-        raise Failure(f"this terminal has no name; {hint}: aish {_FORWARD}", USAGE)
+        raise Failure(f"this terminal has no name; {hint}: aish project forward NAME DST", USAGE)
     return name
 
 
@@ -159,7 +145,7 @@ def _unforward(words: "list[str]") -> int:
     from aish.commands.forwards import PROJECT, unforward
 
     if len(words) != 1 or words[0][:1] == "-":
-        raise usage_error(_UNFORWARD)
+        raise usage_error("project unforward")
     return unforward([PROJECT + words[0]])
 
 
@@ -167,4 +153,4 @@ def _names(value: str) -> "list[str]":
     return [name for name in value.split(",") if name]
 
 
-COMMANDS = {"project": Command(_FORMS, "Manage folders with defaults for their sessions.", project)}
+COMMANDS = {"project": project}

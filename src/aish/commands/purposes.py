@@ -3,12 +3,11 @@
 import os
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, free_text, show_list, usage_error
+from aish.commands import JSON_WORDS, free_text, show_list, usage_error
 from aish.output import print_line
 from aish.turns.message import TERMINAL_NAME
 
 _THIS_TERMINAL = "this terminal"
-_FORMS = ("purpose [json]", 'purpose "text"', 'purpose NAME "text"')
 
 
 def purpose(words: "list[str]") -> int:
@@ -20,12 +19,12 @@ def purpose(words: "list[str]") -> int:
     if not words or (len(words) == 1 and words[0] in JSON_WORDS):
         return _list(as_json=bool(words))
     if len(words) == 1:
-        text = free_text(words, *_FORMS)
+        text = free_text(words, "purpose")
         name = os.environ.get(TERMINAL_NAME)
         return _set(name, text) if name else _set_unnamed(text)
     if words[0][:1] == "-":
-        raise usage_error(*_FORMS)
-    return _set(words[0], free_text(words[1:], *_FORMS))
+        raise usage_error("purpose")
+    return _set(words[0], free_text(words[1:], "purpose"))
 
 
 def _set_unnamed(text: str) -> int:
@@ -73,6 +72,4 @@ def _list(*, as_json: bool) -> int:
     return show_list(purposes, ("NAME", "PURPOSE"), row, "No purposes", as_json=as_json)
 
 
-COMMANDS = {
-    "purpose": Command(_FORMS, "List purposes, or set the purpose of a peer or of this terminal.", purpose)
-}
+COMMANDS = {"purpose": purpose}

@@ -1,7 +1,7 @@
 """`aish route`: named chains of peers. Each peer receives the answer of the one before it."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, usage_error
+from aish.commands import JSON_WORDS, usage_error
 from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
@@ -10,13 +10,6 @@ if TYPE_CHECKING:
 
     Route = dict[str, Any]
 
-_FORMS = (
-    'route name R HOP [purpose "t"] … DST',
-    'route R "message"',
-    "route list [json]",
-    "route show R [json]",
-    "route remove R",
-)
 _PURPOSE = "purpose"
 _FEWEST_HOPS = 2
 
@@ -39,16 +32,16 @@ def route(words: "list[str]") -> int:
     if action == "name":
         return _define(rest)
     if action in ("list", "show", "remove") or action[:1] == "-":
-        raise usage_error(*_FORMS)
+        raise usage_error("route")
     return _send(action, rest)
 
 
 def _define(words: "list[str]") -> int:
     if not words or words[0] in ("name", "list", "show", "remove"):
-        raise usage_error(*_FORMS)
+        raise usage_error("route")
     name, hops = words[0], _hops(words[1:])
     if len(hops) < _FEWEST_HOPS:
-        raise usage_error(*_FORMS)
+        raise usage_error("route")
     made = Hub().ask("PUT", f"/api/v2/routes/{quote(name)}", {"hops": hops})
     return print_line(f"Route '{name}' created: {_chain(made)}")
 
@@ -64,13 +57,13 @@ def _hops(words: "list[str]") -> "list[dict[str, str]]":
     while left:
         word = left.pop(0)
         if word[:1] == "-":
-            raise usage_error(*_FORMS)
+            raise usage_error("route")
         if word != _PURPOSE:
             hops.append({"ai": word})
         elif hops and left:
             hops[-1]["purpose"] = left.pop(0)
         else:
-            raise usage_error(*_FORMS)
+            raise usage_error("route")
     return hops
 
 
@@ -113,4 +106,4 @@ def _chain(route: "Route") -> str:
     return " → ".join(hop["ai"] for hop in route["hops"])
 
 
-COMMANDS = {"route": Command(_FORMS, "Define named chains of peers, and send messages along them.", route)}
+COMMANDS = {"route": route}

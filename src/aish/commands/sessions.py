@@ -5,21 +5,17 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import Command, subcommand_error, usage_error
+from aish.commands import subcommand_error, usage_error
 from aish.commands.sessions_checkpoints import (
-    CHECKPOINT,
-    DIFF,
-    RESTORE,
-    TIMELINE,
     checkpoint,
     diff,
     restore,
     timeline,
     warn_of_limits,
 )
-from aish.commands.sessions_export import EXPORT, SHOW, export, show
-from aish.commands.sessions_fork import FORK, fork
-from aish.commands.sessions_import import IMPORT, import_conversations
+from aish.commands.sessions_export import export, show
+from aish.commands.sessions_fork import fork
+from aish.commands.sessions_import import import_conversations
 from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
 from aish.exits import Failure
 from aish.output import STDOUT, print_json, print_line
@@ -30,16 +26,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Session = dict[str, Any]
-
-_LIST = "sessions list [--tool NAME] [--all] [--json]"
-_CREATE = "sessions create NAME --tool T [--project P] [--cwd DIR] [-s N]"
-_RESUME = ("sessions resume NAME", "sessions resume TOOL ID")
-_SAVE = "sessions save NAME [ID] [--tool T]"
-_DELETE = "sessions delete NAME"
-_FORMS = (
-    _LIST, _CREATE, *_RESUME, _SAVE, _DELETE, SHOW, FORK,
-    CHECKPOINT, TIMELINE, DIFF, RESTORE, EXPORT, IMPORT,
-)  # fmt: skip
 
 
 def sessions(words: "list[str]") -> int:
@@ -55,9 +41,9 @@ def sessions(words: "list[str]") -> int:
 
 
 def _list(words: "list[str]") -> int:
-    plain, options = split_options(words, _LIST, ("--tool",), ("--all", "--json"))
+    plain, options = split_options(words, "sessions list", ("--tool",), ("--all", "--json"))
     if plain and plain != ["json"]:
-        raise usage_error(_LIST)
+        raise usage_error("sessions list")
     hub, tool = Hub(), None
     if "--tool" in options:
         tool = hub.ask("GET", f"/api/v2/ai/{quote(options['--tool'])}")["id"]  # fails if the peer is unknown
@@ -102,11 +88,12 @@ def _table(found: "list[Session]", own: "str | None") -> str:
 
 
 def _create(words: "list[str]") -> int:
-    plain, options = split_options(words, _CREATE, ("--tool", "--project", "--cwd", "-s", "--session"))
+    valued = ("--tool", "--project", "--cwd", "-s", "--session")
+    plain, options = split_options(words, "sessions create", valued)
     window = options.get("-s", options.get("--session"))
     is_number = window is None or (window.isdecimal() and len(window) < 6)
     if len(plain) != 1 or "--tool" not in options or not is_number:
-        raise usage_error(_CREATE)
+        raise usage_error("sessions create")
     folder = os.path.abspath(os.path.expanduser(options.get("--cwd", "."))) if _current_folder() else ""
     if "--cwd" in options and not os.path.isdir(folder):
         raise Failure(f"no such folder: {folder}", exits.USAGE)
@@ -130,9 +117,9 @@ def _current_folder() -> str:
 
 
 def _resume(words: "list[str]") -> int:
-    plain, _ = split_options(words, _RESUME[0])
+    plain, _ = split_options(words, "sessions resume")
     if not 1 <= len(plain) <= 2:
-        raise usage_error(*_RESUME)
+        raise usage_error("sessions resume")
     hub = Hub()
     session = find_session(hub, plain[-1])
     peer = session["specialist_id"]
@@ -152,9 +139,9 @@ def _resume(words: "list[str]") -> int:
 
 
 def _save(words: "list[str]") -> int:
-    plain, options = split_options(words, _SAVE, ("--tool",))
+    plain, options = split_options(words, "sessions save", ("--tool",))
     if not 1 <= len(plain) <= 2:
-        raise usage_error(_SAVE)
+        raise usage_error("sessions save")
     hub = Hub()
     name = plain[0]
     if len(plain) == 1 and (known := _session_named(hub, name)):
@@ -191,9 +178,9 @@ def _last_used(hub: Hub, tool: "str | None") -> "Session":
 
 
 def _delete(words: "list[str]") -> int:
-    plain, _ = split_options(words, _DELETE)
+    plain, _ = split_options(words, "sessions delete")
     if len(plain) != 1:
-        raise usage_error(_DELETE)
+        raise usage_error("sessions delete")
     hub = Hub()
     hub.ask("DELETE", path_of(find_session(hub, plain[0])))
     return print_line(f"✓ Deleted {plain[0]}; its messages stay in the log")
@@ -214,5 +201,4 @@ _SUBCOMMANDS = {
     "export": export,
     "import": import_conversations,
 }
-_COMMAND = Command(_FORMS, "Create, continue, save, rewind, fork, export and import conversations.", sessions)
-COMMANDS = {"session": _COMMAND, "sessions": _COMMAND}
+COMMANDS = {"session": sessions, "sessions": sessions}

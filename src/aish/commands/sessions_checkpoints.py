@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     Found = dict[str, Any]
 
-CHECKPOINT = "sessions checkpoint SESSION [NAME] [--json]"
-TIMELINE = "sessions timeline SESSION [--json]"
-DIFF = "sessions diff SESSION A [B] [--json]"
-RESTORE = "sessions restore SESSION CHECKPOINT [--dry-run] [--yes] [--json]"
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
 _MOST = 50  # changed files, and messages, that are shown
 _EXCERPT = 70  # characters of a message
@@ -32,9 +28,9 @@ def checkpoint(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, there is no such session, or its files cannot be kept.
     """
-    plain, options = split_options(words, CHECKPOINT, (), ("--json",))
+    plain, options = split_options(words, "sessions checkpoint", (), ("--json",))
     if not 1 <= len(plain) <= 2:
-        raise usage_error(CHECKPOINT)
+        raise usage_error("sessions checkpoint")
     hub = Hub()
     body = {"name": plain[1]} if len(plain) == 2 else {}
     path = f"{path_of(find_session(hub, plain[0]))}/checkpoint"
@@ -94,9 +90,9 @@ def timeline(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or there is no such session.
     """
-    plain, options = split_options(words, TIMELINE, (), ("--json",))
+    plain, options = split_options(words, "sessions timeline", (), ("--json",))
     if len(plain) != 1:
-        raise usage_error(TIMELINE)
+        raise usage_error("sessions timeline")
     hub = Hub()
     found = hub.ask("GET", f"{path_of(find_session(hub, plain[0]))}/timeline")
     if options:
@@ -136,9 +132,9 @@ def diff(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or there is no such session or checkpoint.
     """
-    plain, options = split_options(words, DIFF, (), ("--json",))
+    plain, options = split_options(words, "sessions diff", (), ("--json",))
     if not 2 <= len(plain) <= 3:
-        raise usage_error(DIFF)
+        raise usage_error("sessions diff")
     hub = Hub()
     session = find_session(hub, plain[0])
     old, *new = [checkpoint_id(hub, session, name) for name in plain[1:]]
@@ -238,9 +234,9 @@ def restore(words: "list[str]") -> int:
         Failure: the words are invalid, there is no such session or checkpoint, nobody can be asked, or the
             files cannot be restored.
     """
-    plain, options = split_options(words, RESTORE, (), ("--dry-run", "--yes", "--json"))
+    plain, options = split_options(words, "sessions restore", (), ("--dry-run", "--yes", "--json"))
     if len(plain) != 2:
-        raise usage_error(RESTORE)
+        raise usage_error("sessions restore")
     hub = Hub()
     session = find_session(hub, plain[0])
     at = place(hub, session, plain[1])

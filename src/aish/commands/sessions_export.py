@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     Session = dict[str, Any]
 
-SHOW = "sessions show NAME [--json]"
-EXPORT = "sessions export NAME [--format md|json|jsonl]"
 _SHOWN_MESSAGES = 20
 _ALL_MESSAGES = 100_000
 _PAGE = 1000
@@ -31,9 +29,9 @@ def show(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or there is no such session.
     """
-    plain, options = split_options(words, SHOW, (), ("--json",))
+    plain, options = split_options(words, "sessions show", (), ("--json",))
     if len(plain) != 1:
-        raise usage_error(SHOW)
+        raise usage_error("sessions show")
     session = _with_messages(Hub(), plain[0], _SHOWN_MESSAGES)
     if options:
         return print_json(session)
@@ -47,10 +45,10 @@ def export(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or there is no such session.
     """
-    plain, options = split_options(words, EXPORT, ("--format",))
+    plain, options = split_options(words, "sessions export", ("--format",))
     format = options.get("--format", "md")
     if len(plain) != 1 or format not in _FORMATS:
-        raise usage_error(EXPORT)
+        raise usage_error("sessions export")
     hub = Hub()
     if format == "jsonl":
         for event in _events(hub, find_session(hub, plain[0])):

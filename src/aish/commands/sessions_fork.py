@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FORK = "sessions fork NAME [NEW] [--at CHECKPOINT] [--cwd DIR] [--worktree [DIR]] [--json]"
 _MAX_FORKS = 100
 _WORKTREE = "--worktree"
 
@@ -27,10 +26,11 @@ def fork(words: "list[str]") -> int:
         Failure: the words are invalid, there is no such session or checkpoint, or the files cannot be written
             into the new folder.
     """
-    plain, options = split_options(_with_value(words), FORK, ("--at", "--cwd", _WORKTREE), ("--json",))
+    valued = ("--at", "--cwd", _WORKTREE)
+    plain, options = split_options(_with_value(words), "sessions fork", valued, ("--json",))
     folders = [folder for name in ("--cwd", _WORKTREE) if (folder := options.get(name))]
     if not 1 <= len(plain) <= 2 or len(folders) > 1 or options.get("--cwd") == "":
-        raise usage_error(FORK)
+        raise usage_error("sessions fork")
     hub = Hub()
     parent = find_session(hub, plain[0])
     name = plain[1] if len(plain) == 2 else _free_name(hub, parent["name"])

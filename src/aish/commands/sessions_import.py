@@ -17,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-IMPORT = "sessions import [--tool T] [--since TIME] [--dry-run] [--json] [PATH…]"
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -27,7 +26,7 @@ def import_conversations(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or the hub rejects the request.
     """
-    plain, options = split_options(words, IMPORT, ("--tool", "--since"), ("--dry-run", "--json"))
+    plain, options = split_options(words, "sessions import", ("--tool", "--since"), ("--dry-run", "--json"))
     body: dict[str, Any] = {"paths": [os.path.abspath(os.path.expanduser(path)) for path in plain]}
     if "--tool" in options:
         body["tool"] = options["--tool"]

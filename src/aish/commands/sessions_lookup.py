@@ -16,12 +16,12 @@ OPEN_STATES = ("active", "paused", "waiting")  # of sessions that have not ended
 
 
 def split_options(
-    words: "Sequence[str]", form: str, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()
+    words: "Sequence[str]", page: str, valued: "Sequence[str]" = (), flags: "Sequence[str]" = ()
 ) -> "tuple[list[str], dict[str, str]]":
     """Return the words that are not options, and the options with their values. `--` ends the options.
 
     Raises:
-        Failure: an option is unknown or lacks its value. The failure shows `form`.
+        Failure: an option is unknown or lacks its value. The failure shows the usage of `page`.
     """
     plain: list[str] = []
     options: dict[str, str] = {}
@@ -32,11 +32,11 @@ def split_options(
         if word == "--":
             return [*plain, *left], options
         if name in valued:
-            options[name] = value if given else take_value(left, form)
+            options[name] = value if given else take_value(left, page)
         elif word in flags:
             options[word] = ""
         elif word[:1] == "-":
-            raise usage_error(form)
+            raise usage_error(page)
         else:
             plain.append(word)
     return plain, options

@@ -1,15 +1,13 @@
 """`aish sockets`: the named sockets, their readers, and their unread messages."""
 
 from aish.client.hub import Hub
-from aish.commands import Command, show_list, wants_json
+from aish.commands import show_list, wants_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Socket = dict[str, Any]
-
-_FORMS = ("sockets [--json]",)
 
 
 def sockets(words: "list[str]") -> int:
@@ -18,7 +16,7 @@ def sockets(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or the hub cannot be reached.
     """
-    as_json = wants_json(words, *_FORMS)
+    as_json = wants_json(words, "sockets")
     found = Hub().ask("GET", "/api/ai/socket")["sockets"]
     heading = ("NAME", "PEER", "READERS", "WAITING", "HEAD")
     return show_list(found, heading, _row, "No sockets", as_json=as_json)
@@ -29,6 +27,4 @@ def _row(socket: "Socket") -> "tuple[str, ...]":
     return socket["socket_id"], socket["ai"], str(socket["readers"]), str(socket["waiting"]), head
 
 
-COMMANDS = {
-    "sockets": Command(_FORMS, "List the named sockets, their readers, and their unread messages.", sockets)
-}
+COMMANDS = {"sockets": sockets}

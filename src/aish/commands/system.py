@@ -7,7 +7,7 @@ from time import monotonic
 from aish import exits
 from aish.client.connection import connect, server_of
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import JSON_WORDS, Command, usage_error, wants_json
+from aish.commands import JSON_WORDS, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -15,9 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_STATUS = ("status [--json]",)
-_SHUTDOWN = ("shutdown",)
-_WHOAMI = ("whoami [--json]",)
 STATUS_TIMEOUT = 10.0  # seconds
 _SHUTDOWN_TIMEOUT = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
@@ -30,7 +27,7 @@ def status(words: "list[str]") -> int:
         Failure: the words are invalid, or something other than a hub answers.
     """
     if len(words) > 1 or any(word not in JSON_WORDS for word in words):
-        raise usage_error(*_STATUS)
+        raise usage_error("status")
     hub = Hub(may_start=False)
     hub.deadline = monotonic() + STATUS_TIMEOUT
     try:
@@ -84,7 +81,7 @@ def whoami(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, or the hub cannot be reached.
     """
-    as_json = wants_json(words, *_WHOAMI)
+    as_json = wants_json(words, "whoami")
     found = Hub().ask("GET", "/api/v2/whoami")
     if as_json:
         return print_json(found)
@@ -108,7 +105,7 @@ def shutdown(words: "list[str]") -> int:
         Failure: the hub rejects the request, or is still running after 30 seconds.
     """
     if words:
-        raise usage_error(*_SHUTDOWN)
+        raise usage_error("shutdown")
     hub = Hub(may_start=False)
     hub.deadline = monotonic() + _SHUTDOWN_TIMEOUT
     process = _open_process(hub.home)
@@ -168,7 +165,7 @@ def _wait_for_close(home: str, deadline: float) -> bool:
 
 
 COMMANDS = {
-    "status": Command(_STATUS, "Show the hub. This command never starts one.", status),
-    "shutdown": Command(_SHUTDOWN, "Stop the hub, and wait until its process has exited.", shutdown),
-    "whoami": Command(_WHOAMI, "Show who the hub takes you for.", whoami),
+    "status": status,
+    "shutdown": shutdown,
+    "whoami": whoami,
 }

@@ -1,7 +1,7 @@
 """`aish tools`: coding agents and other wrapped programs."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, Command, subcommand_error, take_value, usage_error
+from aish.commands import JSON_WORDS, subcommand_error, take_value, usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -10,15 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Tool = dict[str, Any]
-
-_FORMS = {
-    "list": "tools list [--json]",
-    "status": "tools status [NAME] [--json]",
-    "launch": "tools launch NAME [--session S]",
-    "terminate": "tools terminate NAME [--force]",
-    "capabilities": "tools capabilities NAME [--json]",
-    "attach": "tools attach NAME [-r]",
-}
 
 
 def tools(words: "list[str]") -> int:
@@ -34,25 +25,25 @@ def tools(words: "list[str]") -> int:
 
 
 def _list(words: "list[str]") -> int:
-    names, as_json = _split_json(words, _FORMS["list"])
+    names, as_json = _split_json(words, "tools list")
     if names:
-        raise usage_error(_FORMS["list"])
+        raise usage_error("tools list")
     return _show_all(with_evidence=False, as_json=as_json)
 
 
 def _status(words: "list[str]") -> int:
-    names, as_json = _split_json(words, _FORMS["status"])
+    names, as_json = _split_json(words, "tools status")
     if len(names) > 1:
-        raise usage_error(_FORMS["status"])
+        raise usage_error("tools status")
     return _show_one(names[0], as_json) if names else _show_all(with_evidence=True, as_json=as_json)
 
 
-def _split_json(words: "list[str]", form: str) -> "tuple[list[str], bool]":
+def _split_json(words: "list[str]", page: str) -> "tuple[list[str], bool]":
     """Return the names, and whether `json` follows them."""
     as_json = words[-1:] != [] and words[-1] in JSON_WORDS
     names = words[:-1] if as_json else words
     if any(name[:1] == "-" for name in names):
-        raise usage_error(form)
+        raise usage_error(page)
     return names, as_json
 
 
@@ -101,9 +92,9 @@ def _show_one(name: str, as_json: bool) -> int:
 def _capabilities(words: "list[str]") -> int:
     from aish.render import one_line, table
 
-    names, as_json = _split_json(words, _FORMS["capabilities"])
+    names, as_json = _split_json(words, "tools capabilities")
     if len(names) != 1:
-        raise usage_error(_FORMS["capabilities"])
+        raise usage_error("tools capabilities")
     found = Hub().ask("GET", f"{_path(names[0])}/capabilities")
     if as_json:
         return print_json(found)
@@ -120,20 +111,19 @@ def _capabilities(words: "list[str]") -> int:
 def _launch(words: "list[str]") -> int:
     from aish.commands.programs import as_peer_failure, current_folder, print_running
 
-    form = _FORMS["launch"]
     body = {"cwd": current_folder()}
     names: list[str] = []
     left = list(words)
     while left:
         word, given, value = left.pop(0).partition("=")
         if word in ("-s", "--session"):
-            body["session"] = value if given else take_value(left, form)
+            body["session"] = value if given else take_value(left, "tools launch")
         elif word[:1] == "-":
-            raise usage_error(form)
+            raise usage_error("tools launch")
         else:
             names.append(word)
     if len(names) != 1:
-        raise usage_error(form)
+        raise usage_error("tools launch")
     try:
         tool = Hub().ask("POST", f"{_path(names[0])}/launch", body)
     except Failure as failure:
@@ -144,7 +134,7 @@ def _launch(words: "list[str]") -> int:
 def _terminate(words: "list[str]") -> int:
     names = [word for word in words if word != "--force"]
     if len(names) != 1 or names[0][:1] == "-":
-        raise usage_error(_FORMS["terminate"])
+        raise usage_error("tools terminate")
     hub, name = Hub(), names[0]
     query = "?force=true" if "--force" in words else ""
     try:
@@ -161,7 +151,7 @@ def _attach(words: "list[str]") -> int:
     names = [word for word in words if word[:1] != "-"]
     options = {word for word in words if word[:1] == "-"}
     if len(names) != 1 or options - {"-r", "--read-only"}:
-        raise usage_error(_FORMS["attach"])
+        raise usage_error("tools attach")
     from aish.terminal.attach import attach
 
     return attach(Hub(), names[0], "r" if options else "rw")
@@ -205,8 +195,4 @@ _SUBCOMMANDS = {
     "capabilities": _capabilities,
     "attach": _attach,
 }
-COMMANDS = {
-    "tools": Command(
-        tuple(_FORMS.values()), "List, start, inspect and end coding agents and other programs.", tools
-    )
-}
+COMMANDS = {"tools": tools}

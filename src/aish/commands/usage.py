@@ -1,7 +1,7 @@
 """`aish usage`: the tokens and the cost of turns, with bar charts on a terminal."""
 
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, Command, take_value, usage_error, wants_json
+from aish.commands import JSON_WORDS, take_value, usage_error, wants_json
 from aish.output import STDOUT, print_json, print_line
 
 TYPE_CHECKING = False
@@ -10,10 +10,6 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-_FORMS = (
-    "usage [--by day|peer|model|project|caller] [--from DAY] [--to DAY] [--json]",
-    "usage --budgets [--json]",
-)
 _OPTIONS = {"--by": "group_by", "--from": "from", "--to": "to"}
 _GROUPS = ("day", "peer", "model", "project", "caller")
 _DAYS = 30  # up to the last one that are shown without --from
@@ -36,7 +32,7 @@ def usage(words: "list[str]") -> int:
         from aish.commands.budgets import show_budgets
 
         rest = [word for word in words if word != "--budgets"]
-        return show_budgets(Hub(), as_json=wants_json(rest, *_FORMS))
+        return show_budgets(Hub(), as_json=wants_json(rest, "usage"))
     query, as_json = _query(words)
     found = Hub().ask("GET", f"/api/analytics/usage?{'&'.join(f'{k}={v}' for k, v in query.items())}")
     if as_json:
@@ -65,12 +61,12 @@ def _query(words: "list[str]") -> "tuple[dict[str, str], bool]":
         if option in JSON_WORDS and not given:
             as_json = True
         elif option in _OPTIONS:
-            query[_OPTIONS[option]] = value if given else take_value(left, *_FORMS)
+            query[_OPTIONS[option]] = value if given else take_value(left, "usage")
         else:
-            raise usage_error(*_FORMS)
+            raise usage_error("usage")
     is_known = query["group_by"] in _GROUPS and all(_is_day(query.get(name)) for name in ("from", "to"))
     if not is_known:
-        raise usage_error(*_FORMS)
+        raise usage_error("usage")
     query.setdefault("to", max(today.isoformat(), query.get("from", "")))
     last = date.fromisoformat(query["to"])
     query.setdefault("from", (last - timedelta(days=min(_DAYS, last.toordinal()) - 1)).isoformat())
@@ -202,4 +198,4 @@ def _terminal_width() -> int:
     return window_size(STDOUT)[1]
 
 
-COMMANDS = {"usage": Command(_FORMS, "Show the tokens and the cost of turns.", usage)}
+COMMANDS = {"usage": usage}

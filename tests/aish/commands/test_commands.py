@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aish.cli import main
 from aish.commands import COMMANDS
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, problem
 
@@ -260,17 +261,43 @@ def test_help_names_every_command_in_80_columns_and_needs_no_hub(aish: Shell) ->
     assert aish("--version").out.startswith("aish ")
 
 
-def test_help_shows_the_syntax_of_each_command(aish: Shell) -> None:
+def test_help_shows_the_syntax_of_each_command(capfd: pytest.CaptureFixture[str]) -> None:
     for command in sorted(COMMANDS):
-        helped = aish(command, "--help")
+        assert main([command, "--help"]) == 0
+        helped = capfd.readouterr()
         name = "sessions" if command == "session" else command
-        assert (helped.code, helped.err) == (0, "")
+        assert helped.err == ""
         assert helped.out.startswith(f"usage: aish {name}")
-        assert aish("help", command) == helped
-    assert aish("route", "-h").out == (
-        'usage: aish route name R HOP [purpose "t"] … DST\n       aish route R "message"\n'
-        "       aish route list [json]\n       aish route show R [json]\n       aish route remove R\n\n"
+        assert (main(["help", command]), capfd.readouterr()) == (0, helped)
+
+
+def test_help_of_a_subcommand_shows_its_options_and_two_examples(aish: Shell) -> None:
+    helped = aish("session", "fork", "--help")
+    assert helped == Ran(
+        0,
+        "usage: aish sessions fork SESSION [NEW] [--at CHECKPOINT] [--cwd FOLDER]\n"
+        "         [--worktree [FOLDER]] [--json]\n\n"
+        "Create a session that continues from this point.\n\n"
+        "Options:\n"
+        "  --at CHECKPOINT       continue from this checkpoint\n"
+        "  --cwd FOLDER          copy the files of the session into this new folder\n"
+        "  --worktree [FOLDER]   copy them into a git worktree, by default next to the\n"
+        "                        repository\n"
+        "  --json                print JSON\n\n"
+        "Examples:\n"
+        "  aish session fork cache\n"
+        "      a copy with the name cache-2\n"
+        "  aish session fork fix try --at before --worktree\n"
+        "      from a checkpoint, with its own files\n",
+        "",
+    )
+    assert aish("help", "sessions", "fork") == aish("sessions", "fork", "cache", "-h") == helped
+    assert aish("route", "-h").out.startswith(
+        'usage: aish route ROUTE "message"\n       aish route name NAME (HOP [purpose "text"])… DST\n'
+        "       aish route list [json]\n       aish route show ROUTE [json]\n"
+        "       aish route remove ROUTE\n\n"
         "Define named chains of peers, and send messages along them.\n"
     )
+    assert aish("help", "exit-codes").out.startswith("Exit codes: 0 done, 1 the peer failed")
     assert aish("help", "nobody") == Ran(3, "", "Error: Unknown CI or command: nobody\n")
     assert aish("-c", "help wait").out == aish("wait", "-h").out

@@ -1,0 +1,44 @@
+"""What help, the man page and completion say of the commands: one source, as data, and what follows from it.
+
+Each module beside this one has the pages of related commands. The commands' own modules name pages in their
+usage errors.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from aish.catalogue.page import Page
+
+SAME_COMMANDS = {"session": "sessions"}  # other names of commands
+
+
+def chapters() -> "dict[str, ModuleType]":
+    """Return the modules with the pages, by their name, in the order in which help shows them."""
+    from aish.catalogue import conversations, forwarding, hub, peers, programs, projects
+
+    return {
+        "peers": peers,
+        "hub": hub,
+        "programs": programs,
+        "conversations": conversations,
+        "forwarding": forwarding,
+        "projects": projects,
+    }
+
+
+def pages() -> "dict[str, Page]":
+    """Return all pages by their name: `sessions`, `sessions fork`."""
+    return {page.name: page for chapter in chapters().values() for page in chapter.PAGES}
+
+
+def pages_of(name: str) -> "list[Page]":
+    """Return the page of a command and those of its subcommands, or the page of a subcommand."""
+    words = name.split()
+    name = " ".join([SAME_COMMANDS.get(words[0], words[0]), *words[1:]])
+    return [page for page in pages().values() if page.name == name or page.name.startswith(f"{name} ")]
+
+
+def usage_lines(name: str) -> "list[str]":
+    """Return the usage lines of a command and its subcommands, or of a subcommand, without `aish`."""
+    return [form for page in pages_of(name) for form in page.forms]

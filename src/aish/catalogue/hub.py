@@ -1,0 +1,101 @@
+"""The commands that show the hub and its log."""
+
+from aish.catalogue.page import Page
+
+TITLE = "The hub"
+PAGES = (
+    Page(
+        "status",
+        "Show the hub. This command never starts one.",
+        "status [json]",
+        details="Exits with 5 if no hub is running.",
+        examples={
+            "aish status": "version, addresses, provider and what is running",
+            "aish status --json": "the same, for a program",
+        },
+    ),
+    Page(
+        "doctor",
+        "Show what works, what is missing, and how to get it.",
+        "doctor",
+        details="Exits with 1 if a check fails. It changes nothing and starts nothing.",
+        examples={
+            "aish doctor": "check the hub, the provider, the coding agents and the certificate",
+            "RHETOR_HOME=/srv/rhetor aish doctor": "check the hub of another state folder",
+        },
+    ),
+    Page(
+        "shutdown",
+        "Stop the hub, and wait until its process has exited.",
+        "shutdown",
+        details="Programs that survive the hub keep running; the next hub finds them.",
+        examples={
+            "aish shutdown": "stop the hub; the next message starts one",
+            "aish shutdown && aish status": "stop it, and check that it has stopped",
+        },
+    ),
+    Page(
+        "whoami",
+        "Show who the hub takes you for.",
+        "whoami [json]",
+        examples={
+            "aish whoami": "your name, your scopes and the credential",
+            "aish whoami --json": "the same, for a program",
+        },
+    ),
+    Page(
+        "history",
+        "Show recent messages and answers of all sessions.",
+        "history [N] [json]",
+        details="N is the number of exchanges (20).",
+        examples={
+            "aish history 5": "the last five messages with their answers",
+            "aish history json": "the last exchanges, one per line, for a program",
+        },
+    ),
+    Page(
+        "history search",
+        "Search the messages and answers of all sessions.",
+        "history search WORDS [--json]",
+        details="The same as aish search.",
+        examples={
+            "aish history search cache design": "messages and answers that contain these words",
+            'aish history search --json "race condition"': "the same, one hit per line, for a program",
+        },
+    ),
+    Page(
+        "search",
+        "Search the messages and answers of all sessions.",
+        "search WORDS [--json]",
+        details="Like grep, exits with 1 if nothing is found.",
+        examples={
+            "aish search cache design": "messages and answers that contain these words",
+            'aish search --json "race condition"': "the same, one hit per line, for a program",
+        },
+    ),
+    Page(
+        "usage",
+        "Show the tokens and the cost of turns.",
+        "usage [--by day|peer|model|project|caller] [--from DAY] [--to DAY] [--json]",
+        "usage --budgets [--json]",
+        options={
+            "--by": "group by day (the default), peer, model, project or caller",
+            "--from": "the first day, such as 2026-11-30, in UTC; without it, 30 days are shown",
+            "--to": "the last day, by default today",
+            "--budgets": "show how much of each limit of each budget is used and reserved",
+        },
+        examples={
+            "aish usage --by model": "cost and tokens of the last 30 days, for each model",
+            "aish usage --budgets": "how much is left of each budget",
+        },
+    ),
+    Page(
+        "help",
+        "Show the commands, one command, or a topic.",
+        "help [COMMAND|TOPIC]",
+        examples={
+            "aish help": "all commands and topics",
+            "aish help sessions fork": "the syntax, the options and two examples of one command",
+        },
+    ),
+)
