@@ -50,7 +50,7 @@ PAGES = (
     Page(
         "route name",
         "Define a named chain of peers.",
-        'route name NAME (HOP [purpose "text"])… DST',
+        'route name NAME (HOP [purpose "text"])… HOP',
         details="A hop is a peer, @capability, team:NAME or route:NAME.",
         examples={
             "aish route name review numa apollo tekton": "three peers, one after the other",

@@ -56,7 +56,7 @@ PAGES = (
     Page(
         "history search",
         "Search the messages and answers of all sessions.",
-        "history search WORDS [--json]",
+        "history search WORD… [--json]",
         details="The same as aish search.",
         examples={
             "aish history search cache design": "messages and answers that contain these words",
@@ -66,7 +66,7 @@ PAGES = (
     Page(
         "search",
         "Search the messages and answers of all sessions.",
-        "search WORDS [--json]",
+        "search WORD… [--json]",
         details="Like grep, exits with 1 if nothing is found.",
         examples={
             "aish search cache design": "messages and answers that contain these words",
@@ -92,7 +92,8 @@ PAGES = (
     Page(
         "help",
         "Show the commands, one command, or a topic.",
-        "help [COMMAND|TOPIC]",
+        "help [COMMAND [SUBCOMMAND]]",
+        "help TOPIC",
         examples={
             "aish help": "all commands and topics",
             "aish help sessions fork": "the syntax, the options and two examples of one command",

@@ -5,12 +5,13 @@
 - `[…]` can be left out, and `…` repeats what precedes it: a word, or a group in brackets or parentheses.
 - `--name VALUE` is an option with its value, in any place. `-n|--name` are two names of one option,
   `--any|--all` are two options. An option without a value stands in brackets, or at the end.
-- `[json]` can also be written `--json`. `"text"` is free text. `-- CMD…` is a command line.
+- `[json]` can also be written `--json`. `"text"` is free text, of one or more words. `-- CMD…` is a
+  command line.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Protocol
 
     class Node(Protocol):
@@ -38,6 +39,8 @@ class Word:
         if begin == len(words):
             expected.append(self)
             return set()
+        if self.text[0] == '"':  # text can be several words
+            return set(range(begin + 1, len(words) + 1))
         return {begin + 1} if self.accepts(words[begin]) else set()
 
     def accepts(self, word: str) -> bool:
@@ -131,7 +134,11 @@ class Form:
 
     def accepts(self, words: "list[str]") -> bool:
         """Whether a command line can begin with these words."""
-        return bool(self.expected(words)) or len(words) in self._words.ends(words, 0, [])
+        return bool(self.expected(words)) or self.is_complete(words)
+
+    def is_complete(self, words: "list[str]") -> bool:
+        """Whether these are all words of a command line."""
+        return len(words) in self._words.ends(words, 0, [])
 
     def _series(self, closing: str) -> "Choice":
         """Parse up to the token `closing`, and remove these tokens."""
@@ -185,6 +192,45 @@ class Form:
 
     def _peek(self, count: int) -> str:
         return self._tokens[count] if count < len(self._tokens) else _END
+
+
+class Split:
+    """The words of a command line, split by the options that it can have.
+
+    `plain` are the words that are neither options nor their values, with the first `--`. `used` are the
+    options, and `pending` is the last word if it is an option whose value can follow. `unknown` are words
+    that look like options.
+    """
+
+    def __init__(self, words: "Sequence[str]", options: "Mapping[str, Option]") -> None:
+        self.plain: list[str] = []
+        self.used: list[Option] = []
+        self.unknown: list[str] = []
+        self.pending: Option | None = None
+        for word in words:
+            self._add(word, options)
+
+    @property
+    def needs_value(self) -> bool:
+        return self.pending is not None and not self.pending.may_lack_value
+
+    def _add(self, word: str, options: "Mapping[str, Option]") -> None:
+        name, is_joined, _ = word.partition("=")
+        if "--" in self.plain:
+            self.plain.append(word)
+        elif self.pending and (self.needs_value or not looks_like_option(word)):
+            self.pending = None
+        elif option := options.get(name):
+            self.used.append(option)
+            self.pending = option if option.value and not option.is_joined and not is_joined else None
+        else:
+            self.pending = None
+            (self.unknown if looks_like_option(word) else self.plain).append(word)
+
+
+def looks_like_option(word: str) -> bool:
+    """Whether a word is an option if it stands before `--`. `-5` and `-` are text."""
+    return word[:1] == "-" and word.lstrip("-")[:1].isalpha()
 
 
 def is_literal(text: str) -> bool:

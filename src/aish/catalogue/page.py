@@ -4,6 +4,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aish.catalogue.notation import Option
+
+_COMMON_OPTIONS = {"--json": "print JSON"}
+
 
 class Page:
     """The page of one command, such as `sessions`, or of one subcommand, such as `sessions fork`.
@@ -30,3 +34,10 @@ class Page:
         self.options = options or {}
         self.examples = examples
         self.details = details
+
+    def purpose_of(self, option: "Option") -> str:
+        """Return what an option of one of the forms does."""
+        for name in option.names:
+            if purpose := self.options.get(name) or _COMMON_OPTIONS.get(name):
+                return purpose
+        raise LookupError(f"the page {self.name} does not say what {option} does")

@@ -4,7 +4,7 @@ from textwrap import wrap
 
 from aish.catalogue import SAME_COMMANDS, chapters, pages, pages_of
 from aish.catalogue.messages import MESSAGE
-from aish.catalogue.notation import Form, Option
+from aish.catalogue.notation import Form
 from aish.catalogue.topics import TOPICS
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ _WIDTH = 80
 _OPTION_WIDTH = 24
 _COMMAND_WIDTH, _SUBCOMMAND_WIDTH = 15, 23
 _NO_BREAK = "\xa0"
-_COMMON_OPTIONS = {"--json": "print JSON"}
 _HEAD = """\
 aish PEER ["message"] [options]   send a message and piped input; the answer
                                   goes to stdout
@@ -119,15 +118,7 @@ def _options_and_examples(page: "Page") -> "Iterator[str]":
 def _options(page: "Page") -> "dict[str, str]":
     """Return what the options of a page do, by how they are written."""
     forms = map(Form, page.forms)
-    return {str(option): purpose_of(page, option) for form in forms for option in form.options.values()}
-
-
-def purpose_of(page: "Page", option: Option) -> str:
-    """Return what an option does."""
-    for name in option.names:
-        if purpose := page.options.get(name) or _COMMON_OPTIONS.get(name):
-            return purpose
-    raise LookupError(f"{page.name}: no purpose of {option}")
+    return {str(option): page.purpose_of(option) for form in forms for option in form.options.values()}
 
 
 def _rows(rows: "Mapping[str, str]", width: int) -> str:

@@ -12,7 +12,7 @@ from aish.catalogue import SAME_COMMANDS, pages, usage_lines
 from aish.catalogue.messages import MESSAGE, SHELL
 from aish.catalogue.notation import Form
 from aish.catalogue.page import Page
-from aish.catalogue.text import overview, page_text, purpose_of
+from aish.catalogue.text import overview, page_text
 from aish.commands import COMMANDS, find_command
 from rhetor.domain.grammar import parse_words
 
@@ -41,7 +41,7 @@ def test_every_form_begins_with_the_name_of_its_page() -> None:
 @pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
 def test_every_option_has_a_purpose_and_every_page_two_examples(page: Page) -> None:
     for form in map(Form, page.forms):
-        assert all(purpose_of(page, option) for option in form.options.values())
+        assert all(page.purpose_of(option) for option in form.options.values())
     assert set(page.options) <= options_of(page)
     assert len(page.examples) == 2
     assert page.purpose.endswith(".") and len(page.purpose) <= 65

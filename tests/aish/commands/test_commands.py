@@ -293,7 +293,7 @@ def test_help_of_a_subcommand_shows_its_options_and_two_examples(aish: Shell) ->
     )
     assert aish("help", "sessions", "fork") == aish("sessions", "fork", "cache", "-h") == helped
     assert aish("route", "-h").out.startswith(
-        'usage: aish route ROUTE "message"\n       aish route name NAME (HOP [purpose "text"])… DST\n'
+        'usage: aish route ROUTE "message"\n       aish route name NAME (HOP [purpose "text"])… HOP\n'
         "       aish route list [json]\n       aish route show ROUTE [json]\n"
         "       aish route remove ROUTE\n\n"
         "Define named chains of peers, and send messages along them.\n"
