@@ -11,7 +11,6 @@ from aish.exits import Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any, Protocol
 
     from aish import render
@@ -116,15 +115,6 @@ def print_json(value: "Any") -> int:
     import json
 
     return print_line(_json_for(STDOUT, json.dumps(value, indent=2, ensure_ascii=False)))
-
-
-def print_json_lines(values: "Iterable[Any]") -> int:
-    """Print each value as one line of JSON on stdout, and return exit code 0."""
-    import json
-
-    lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-    write(STDOUT, _json_for(STDOUT, "".join(lines)).encode("utf-8", "replace"))
-    return exits.DONE
 
 
 def _json_for(descriptor: int, text: str) -> str:

@@ -14,9 +14,10 @@ from rhetor.domain.event import (
     TurnCompleted,
     TurnFailed,
     TurnStarted,
+    UsageReported,
 )
 from rhetor.errors import NotFound
-from rhetor.store.base import Draft, Hit, Store
+from rhetor.store.base import ANY, Among, Draft, Hit, Row, Store
 
 from .store_kit import answer, chunk, events, failure, gapless, partial, question, shown
 
@@ -180,8 +181,8 @@ async def test_folding_keeps_the_text_of_a_turn_that_did_not_complete(store: Sto
     assert await said(store, "s") == ["q", "ha"]
 
 
-async def places(store: Store, words: str, **how: list[str] | int) -> set[tuple[str, int]]:
-    hits = await store.search(words, **how)  # type: ignore[arg-type]
+async def places(store: Store, words: str, among: Among = ANY, limit: int = 50) -> set[tuple[str, int]]:
+    hits = await store.search(words, among, limit=limit)
     return {(hit.stream, hit.position.seq) for hit in hits}
 
 
@@ -191,8 +192,8 @@ async def test_a_search_finds_messages_that_have_all_the_words(store: Store) -> 
     assert await places(store, "quick") == {("s", 1), ("u", 1), ("u", 2)}
     assert await places(store, "QUICK brown") == {("s", 1), ("u", 2)}
     assert await places(store, "brown-quick!") == {("s", 1), ("u", 2)}
-    assert await places(store, "quick", streams=["u", "none"]) == {("u", 1), ("u", 2)}
-    assert await places(store, "quick", streams=[]) == set()
+    assert await places(store, "quick", Among(streams=["u", "none"])) == {("u", 1), ("u", 2)}
+    assert await places(store, "quick", Among(streams=[])) == set()
     assert await places(store, "quick dog") == set()
     assert len(await places(store, "quick", limit=2)) == 2
 
@@ -258,7 +259,72 @@ async def test_the_last_questions_of_all_streams_come_newest_first_with_their_an
         (e.at for e in await store.recent(10)), reverse=True
     )
     assert len(await store.recent(2)) == 2
-    assert await store.recent(10, before=min(e.at for e in await store.recent(10))) == []
+    pages = [(await store.recent(2))[1].turn_id, "nothing"]
+    assert [len(await store.recent(10, before=turn)) for turn in pages] == [0, 0]  # they have no rows
+
+
+def turn(id: str, stream: str, peer: str, owner: str = "me") -> Row:
+    return Row("turn", id, "completed", b'{"peer":"%b"}' % peer.encode(), owner=owner, parent=stream)
+
+
+def used(model: str | None, turn: str) -> Draft:
+    return Draft(UsageReported(model, 1, 1), turn)
+
+
+async def asked(
+    store: Store, stream: str, turn_id: str, at: int, peer: str, *more: Draft, owner: str = "me"
+) -> None:
+    """Log a turn with its row. Its question has the word `needle`, which the answer repeats."""
+    drafts = [question(f"needle {turn_id}", turn_id), *more, answer(f"Needle: {turn_id}!", turn_id)]
+    rows = [turn(turn_id, stream, peer, owner)]
+    await store.commit(stream, [replace(draft, at=at) for draft in drafts], rows=rows)
+
+
+async def test_questions_and_searches_are_narrowed_by_peer_stream_time_model_and_owner(store: Store) -> None:
+    started = Draft(TurnStarted("apollo", "openai/gpt-5"), "t1")
+    await asked(store, "s", "t1", 10, "apollo", started)
+    await asked(store, "s", "t2", 20, "athena", used("small", "t2"), used("openai/gpt-5-mini", "t2"))
+    await asked(store, "p", "t3", 30, "apollo", used("other/gpt-5", "t3"), used(None, "t3"))
+    await asked(store, "u", "t4", 40, "apollo", owner="you")
+    await store.commit(
+        "v", [question("needle t5", "t5"), Draft(TurnStarted("hermes", "m"), "t5"), failure("t5")]
+    )
+
+    async def found(among: Among) -> str:
+        recent = " ".join(e.turn_id for e in await store.recent(10, among) if e.turn_id != "t5")
+        hits = {hit.turn_id for hit in await store.search("needle", among)} - {"t5"}
+        assert sorted(recent.split()) == sorted(str(turn_id) for turn_id in hits)
+        return recent
+
+    assert await found(Among()) == "t4 t3 t2 t1"
+    assert await found(Among(owner="me")) == "t3 t2 t1"
+    assert await found(Among(peer="apollo")) == "t4 t3 t1"
+    assert await found(Among(owner="me", peer="apollo", since=11)) == "t3"
+    assert await found(Among(since=20)) == "t4 t3 t2"
+    assert await found(Among(streams=["s", "u"])) == "t4 t2 t1"
+    assert await found(Among(streams=["s"], peer="athena")) == "t2"
+    assert await found(Among(model="gpt-5")) == "t3 t1"
+    assert await found(Among(model="openai/gpt-5")) == "t1"
+    assert await found(Among(model="gpt-5-mini")) == "t2"
+    assert await found(Among(model="small")) == ""
+    [failed] = await store.recent(10, Among(model="m"))
+    assert (failed.turn_id, failed.answer, failed.peer) == ("t5", "", "")
+    [first, *_] = await store.recent(10, Among(peer="athena"))
+    assert (first.peer, first.question, first.answer) == ("athena", "needle t2", "Needle: t2!")
+
+
+async def test_pages_of_questions_are_complete_whatever_their_times(store: Store) -> None:
+    times = [5, 5, 5, 9, 5, 7, 7, 5]
+    for number, at in enumerate(times):
+        await asked(store, f"s{number % 3}", f"t{number}", at, ("apollo", "athena")[number % 2])
+    for among in (ANY, Among(peer="apollo"), Among(streams=["s0", "s2"]), Among(since=6)):
+        whole = [e.turn_id for e in await store.recent(100, among)]
+        paged: list[str] = []
+        while page := await store.recent(2, among, before=paged[-1] if paged else None):
+            paged += [e.turn_id for e in page]
+        assert paged == whole
+    assert [e.at for e in await store.recent(100)] == sorted(times, reverse=True)
+    assert await store.recent(0) == []
 
 
 async def test_an_event_of_an_earlier_time_keeps_that_time(store: Store) -> None:
@@ -270,4 +336,4 @@ async def test_an_event_of_an_earlier_time_keeps_that_time(store: Store) -> None
     assert [hit.at for hit in await store.search("old")] in ([7, 9], [9, 7])
     found = await store.recent(10)
     assert [(e.turn_id, e.answer) for e in found] == [("n", ""), ("o", "old!")]
-    assert [e.turn_id for e in await store.recent(10, before=found[0].at)] == ["o"]
+    assert [e.turn_id for e in await store.recent(1)] == ["n"]

@@ -218,7 +218,8 @@ def history(machine: Machine) -> list[tuple[str, str]]:
 
 
 def lines(machine: Machine, *command: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in machine.run(*command).stdout.splitlines()]
+    found: list[dict[str, Any]] = json.loads(machine.run(*command).stdout)
+    return found
 
 
 def session(machine: Machine) -> dict[str, Any]:

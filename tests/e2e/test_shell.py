@@ -296,8 +296,8 @@ def test_history_and_search_find_earlier_messages(served: Machine, model: Provid
     model.script(Script(chunks=("A swift ", "answer.")))
     served.run("apollo", "why is a peregrine fast?")
     assert "> why is a peregrine fast?\n  A swift answer.\n" in served.run("history").stdout
-    (line,) = served.run("history", "1", "json").stdout.splitlines()
-    assert json.loads(line)["message"] == "why is a peregrine fast?"
+    (said,) = json.loads(served.run("history", "1", "json").stdout)
+    assert said["message"] == "why is a peregrine fast?"
     found = served.run("search", "peregrine")
     assert (found.returncode, found.stdout.splitlines()[1:]) == (0, ["  why is a peregrine fast?"])
     assert served.run("history", "search", "swift", "answer").stdout.endswith("A swift answer.\n")

@@ -3,6 +3,13 @@
 from aish.catalogue.page import Page
 
 TITLE = "The hub"
+_FILTERS = "[--peer PEER] [--session SESSION] [--since TIME] [--model MODEL]"
+_FILTER_PURPOSES = {
+    "--peer": "only messages to this peer",
+    "--session": "only messages that were sent in this session",
+    "--since": "only messages since then: 2h, 7d, 2026-11-01 or an RFC 3339 time",
+    "--model": "only what this model answered, with or without its provider",
+}
 PAGES = (
     Page(
         "status",
@@ -46,31 +53,34 @@ PAGES = (
     Page(
         "history",
         "Show recent messages and answers of all sessions.",
-        "history [N] [json]",
+        f"history [N] [json] {_FILTERS}",
+        options=_FILTER_PURPOSES,
         details="N is the number of exchanges (20).",
         examples={
-            "aish history 5": "the last five messages with their answers",
-            "aish history json": "the last exchanges, one per line, for a program",
+            "aish history 5 json": "the last five messages with their answers, for a program",
+            "aish history --peer apollo --since 2h": "what apollo was asked in the last two hours",
         },
     ),
     Page(
         "history search",
         "Search the messages and answers of all sessions.",
-        "history search WORD… [--json]",
+        f"history search WORD… [--json] {_FILTERS}",
+        options=_FILTER_PURPOSES,
         details="The same as aish search.",
         examples={
             "aish history search cache design": "messages and answers that contain these words",
-            'aish history search --json "race condition"': "the same, one hit per line, for a program",
+            'aish history search --json "race condition"': "the same, as a JSON array",
         },
     ),
     Page(
         "search",
         "Search the messages and answers of all sessions.",
-        "search WORD… [--json]",
+        f"search WORD… [--json] {_FILTERS}",
+        options=_FILTER_PURPOSES,
         details="Like grep, exits with 1 if nothing is found.",
         examples={
             "aish search cache design": "messages and answers that contain these words",
-            'aish search --json "race condition"': "the same, one hit per line, for a program",
+            'aish search --json "race condition"': "the same, as a JSON array",
         },
     ),
     Page(

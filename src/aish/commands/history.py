@@ -2,10 +2,16 @@
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, free_text, usage_error
-from aish.output import STDOUT, print_json_lines, print_text
+from aish.commands import JSON_WORDS, free_text, take_value, usage_error
+from aish.output import STDOUT, print_json, print_text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_OPTIONS = {"--peer": "peer", "--session": "session", "--since": "since", "--model": "model"}
 _SHOWN = 20  # exchanges, if N is missing
+_PAGE, _MOST = 1000, 1_000_000  # of exchanges
 _WIDTH = 200  # characters shown of a message or an answer
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
@@ -18,20 +24,54 @@ def history(words: "list[str]") -> int:
     """
     if words[:1] == ["search"] and len(words) > 1:
         return search(words[1:])
+    words, query = _filters(words, "history")
     limit, as_json = _SHOWN, False
     for word in words:
         if word in JSON_WORDS:
             as_json = True
-        elif word.isdecimal() and len(word) <= 4 and 0 < int(word) <= 1000:
+        elif word.isdecimal() and len(word) <= 7 and 0 < int(word) <= _MOST:
             limit = int(word)
         else:
             raise usage_error("history")
-    exchanges = Hub().ask("GET", f"/api/v2/history?limit={limit}")["history"]
-    exchanges.reverse()
+    exchanges = _recent(limit, query)
     if as_json:
-        return print_json_lines(exchanges)
-    print_text(_exchanges(exchanges))
-    return exits.DONE
+        return print_json(exchanges)
+    return print_text(_exchanges(exchanges))
+
+
+def _recent(limit: int, query: str) -> "list[dict[str, Any]]":
+    """Return the last exchanges, the newest last. The hub returns them in pages."""
+    hub, before = Hub(), ""
+    found: list[dict[str, Any]] = []
+    while len(found) < limit:
+        size = min(limit - len(found), _PAGE)
+        page = hub.ask("GET", f"/api/v2/history?limit={size}{query}{before}")["history"]
+        found += page
+        if len(page) < size:
+            break
+        before = f"&before={_quoted(page[-1]['turn_id'])}"
+    return found[::-1]
+
+
+def _filters(words: "list[str]", page: str) -> "tuple[list[str], str]":
+    """Return the other words, and the filters as a part of a query."""
+    from aish.commands.times import parse_time
+
+    plain: list[str] = []
+    filters: dict[str, str] = {}
+    left = list(words)
+    while left and left[0] != "--":
+        name, given, value = left.pop(0).partition("=")
+        if name in _OPTIONS:
+            filters[_OPTIONS[name]] = value if given else take_value(left, page)
+        else:
+            plain.append(name + given + value)
+    if "" in filters.values():
+        raise usage_error(page)
+    if "since" in filters:
+        filters["since"] = parse_time(filters["since"])
+    query = "".join(f"&{name}={_quoted(value)}" for name, value in filters.items())
+    return [*plain, *left], query
 
 
 def search(words: "list[str]") -> int:
@@ -44,12 +84,13 @@ def search(words: "list[str]") -> int:
     as_json = "--json" in before_dashes
     if as_json:
         words = [word for word in before_dashes if word != "--json"] + words[len(before_dashes) :]
+    words, query = _filters(words, "search")
     wanted = free_text(words, "search")
     if not wanted.strip():
         raise usage_error("search")
-    hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}")["hits"]
+    hits = Hub().ask("GET", f"/api/v2/search?q={_quoted(wanted)}{query}")["hits"]
     if as_json:
-        print_json_lines(hits)
+        print_json(hits)
     else:
         print_text("".join(map(_hit, hits)))
     return exits.DONE if hits else exits.FAILED

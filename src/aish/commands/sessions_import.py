@@ -9,15 +9,13 @@ import os
 from aish import exits
 from aish.client.hub import Hub
 from aish.commands.sessions_lookup import split_options
-from aish.exits import Failure
+from aish.commands.times import parse_time
 from aish.output import print_json, print_line
 from aish.progress import ask_with_progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def import_conversations(words: "list[str]") -> int:
@@ -40,24 +38,6 @@ def import_conversations(words: "list[str]") -> int:
     else:
         print_line(_report(result))
     return exits.FAILED if any(file["error"] for file in result["files"]) else exits.DONE
-
-
-def parse_time(text: str) -> str:
-    """Convert `7d`, `12h`, `2026-11-01` or an RFC 3339 time to an RFC 3339 time in UTC.
-
-    Raises:
-        Failure: the text is none of these.
-    """
-    from datetime import UTC, datetime, timedelta
-
-    number, unit = text[:-1], text[-1:]
-    if unit in _UNITS and number.isdecimal() and len(number) < 7:
-        return (datetime.now(UTC) - timedelta(seconds=int(number) * _UNITS[unit])).isoformat()
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise Failure(f"invalid time {text!r}; write 7d, 12h or 2026-11-01", exits.USAGE) from None
-    return parsed.astimezone(UTC).isoformat()
 
 
 def _report(result: "dict[str, Any]") -> str:

@@ -237,13 +237,33 @@ class Hit(Struct, frozen=True, gc=False):
 
 class Exchange(Struct, frozen=True, gc=False):
     """A question and its answer, whole or partial; `answer` is empty if there is none yet. `at`: Unix time in
-    milliseconds."""
+    milliseconds. `peer`: of the row of its turn; empty if there is none."""
 
     stream: str
     turn_id: str
     at: int
     question: str
     answer: str
+    peer: str = ""
+
+
+class Among(Struct, frozen=True, gc=False):
+    """Which messages a reader wants: those that have all the given values.
+
+    `owner`, `peer`: of the row of kind `turn` of the message's turn; the document of such a row has the
+    `peer`. `streams`: those with the message itself, not those that continue from it. `since`: Unix time in
+    milliseconds of the oldest message. `model`: the last one that the turn reported or, if it reported none,
+    the one that it was started with; with or without its provider. Truncated events name no model.
+    """
+
+    owner: str | None = None
+    peer: str | None = None
+    streams: Sequence[str] | None = None
+    since: int | None = None
+    model: str | None = None
+
+
+ANY = Among()
 
 
 class Log(Protocol):
@@ -299,20 +319,21 @@ class Log(Protocol):
         """
         ...
 
-    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        """Return the last `limit` questions of all streams with their answers, newest first.
+    async def recent(
+        self, limit: int, among: Among = ANY, *, before: str | None = None
+    ) -> Sequence[Exchange]:
+        """Return the last `limit` questions with their answers, newest first.
 
-        `before`: Unix time in milliseconds; only older questions are returned.
+        `before`: the id of a turn, which is the last one of the page before; only questions that come after
+        it in this order are returned, and none if there is no row of such a turn.
         """
         ...
 
-    async def search(
-        self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
-    ) -> Sequence[Hit]:
+    async def search(self, words: str, among: Among = ANY, *, limit: int = 50) -> Sequence[Hit]:
         """Return messages that contain all the words, best match first, even if a restore has removed them.
 
         `words` is plain text, not a query language: each run of letters and digits is a word, and case is
-        ignored. If there is no word, the result is empty. `streams`: search only these.
+        ignored. If there is no word, the result is empty.
         """
         ...
 

@@ -17,8 +17,10 @@ from rhetor.domain.secrets import Secrets
 from rhetor.errors import NotFound, StoreRefused
 
 from .base import (
+    ANY,
     PAGE,
     Addition,
+    Among,
     Committed,
     Draft,
     Exchange,
@@ -35,7 +37,7 @@ from .base import (
 )
 from .commit import Append, Entry, added, admit, masked
 from .commit_stats import Commits
-from .messages import ASSISTANT, chunks, folded, last_spoken, said
+from .messages import ASSISTANT, chunks, folded, is_model, last_spoken, model_of, peer_of, said
 from .search import excerpt, rank, words_of
 from .tail import behind, number, put_folds
 from .wakeups import Wakeups
@@ -65,6 +67,9 @@ class _Incarnation(Struct):
     def answers(self) -> dict[str, str]:
         """Return the last answer of each turn, by turn id."""
         return {spoken.turn_id: spoken.content for spoken in self.said if spoken.role == ASSISTANT}
+
+    def model_of(self, turn_id: str) -> str | None:
+        return model_of(r.event.payload for r in self.records if r.turn_id == turn_id)
 
     def fold(self, turn_id: str) -> int:
         asked = (s.seq for s in self.said if s.turn_id == turn_id and s.role != ASSISTANT)
@@ -211,27 +216,47 @@ class MemoryStore:
     ) -> Sequence[Spoken]:
         return last_spoken(self._backwards(stream, until), limit, answered=answered)
 
-    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        found = [
-            Exchange(i.stream, q.turn_id, q.at, q.content, i.answers().get(q.turn_id, ""))
-            for i in self._epochs.values()
-            for q in i.said
-            if q.role != ASSISTANT and (before is None or q.at < before)
-        ]
-        return sorted(found, key=lambda exchange: exchange.at, reverse=True)[:limit]
+    async def recent(
+        self, limit: int, among: Among = ANY, *, before: str | None = None
+    ) -> Sequence[Exchange]:
+        asked = [(q, i) for i in self._epochs.values() for q in i.said if q.role != ASSISTANT]
+        asked.reverse()  # of those with the same time, the one that was stored last comes first
+        asked.sort(key=lambda each: -each[0].at)
+        if before is not None:
+            places = [place for place, (q, _) in enumerate(asked, start=1) if q.turn_id == before]
+            asked = asked[places[0] :] if places and ("turn", before) in self._rows else []
+        return [
+            Exchange(
+                i.stream, q.turn_id, q.at, q.content, i.answers().get(q.turn_id, ""), self._peer(q.turn_id)[1]
+            )
+            for q, i in asked
+            if self._is_among(among, i, q)
+        ][:limit]
 
-    async def search(
-        self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
-    ) -> Sequence[Hit]:
+    def _is_among(self, among: Among, incarnation: _Incarnation, spoken: Spoken) -> bool:
+        owner, peer = self._peer(spoken.turn_id)
+        return (
+            among.owner in (None, owner)
+            and among.peer in (None, peer)
+            and (among.streams is None or incarnation.stream in among.streams)
+            and (among.since is None or spoken.at >= among.since)
+            and (among.model is None or is_model(incarnation.model_of(spoken.turn_id), among.model))
+        )
+
+    def _peer(self, turn_id: str) -> tuple[str, str]:
+        """Return the owner and the peer of a turn; both are empty if it has no row."""
+        row = self._rows.get(("turn", turn_id))
+        return (row.owner, peer_of(row.doc)) if row else ("", "")
+
+    async def search(self, words: str, among: Among = ANY, *, limit: int = 50) -> Sequence[Hit]:
         wanted = words_of(words)
         if not wanted:
             return []
         found = [
             (rank(spoken.content, wanted), _hit(incarnation, spoken, wanted))
             for incarnation in self._epochs.values()
-            if streams is None or incarnation.stream in streams
             for spoken in incarnation.said
-            if rank(spoken.content, wanted)
+            if self._is_among(among, incarnation, spoken) and rank(spoken.content, wanted)
         ]
         found.sort(key=lambda ranked: ranked[0], reverse=True)
         return [hit for _, hit in found[:limit]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from rhetor.domain.event import (
     Event,
     Folded,
@@ -14,11 +16,25 @@ from rhetor.domain.event import (
     Position,
     TurnCompleted,
     TurnEnd,
+    TurnStarted,
+    UsageReported,
 )
 
 from .base import Spoken
 
 ASSISTANT = "assistant"
+
+
+class _Turn(msgspec.Struct):
+    peer: str = ""
+
+
+_turn = msgspec.json.Decoder(_Turn).decode
+
+
+def peer_of(doc: bytes) -> str:
+    """Return the peer that the document of a row of kind `turn` names; empty if it names none."""
+    return _turn(doc).peer
 
 
 def said(payload: Payload) -> tuple[str, str] | None:
@@ -31,6 +47,27 @@ def said(payload: Payload) -> tuple[str, str] | None:
         case OutputPartial(text=text) if text:
             return ASSISTANT, text
     return None
+
+
+def model_of(payloads: Iterable[Payload]) -> str | None:
+    """Return the model of a turn: the last one that it reported or, if it reported none, the one that it was
+    started with; None if neither is known. `payloads`: its events in order."""
+    started, reported = None, None
+    for payload in payloads:
+        if isinstance(payload, TurnStarted):
+            started = payload.model or started
+        elif isinstance(payload, UsageReported):
+            reported = payload.model or reported
+    return reported or started
+
+
+def is_model(found: str | None, wanted: str) -> bool:
+    """Whether both name the same model. One of them may lack the provider, as in `openai/gpt-5`."""
+    if found is None:
+        return False
+    if "/" in found and "/" in wanted:
+        return found == wanted
+    return found.rpartition("/")[2] == wanted.rpartition("/")[2]
 
 
 def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:

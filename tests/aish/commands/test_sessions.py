@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from aish.commands.sessions_import import parse_time
+from aish.commands.times import age, parse_time
+from aish.exits import Failure
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import ScriptedHub, Shell, answer, problem
 
@@ -131,3 +132,19 @@ def test_a_time_is_an_age_or_a_date() -> None:
     for text, days in (("7d", 7.0), ("12h", 0.5), ("2w", 14.0)):
         assert abs((now - datetime.fromisoformat(parse_time(text))).total_seconds() - days * 86_400) < 60
     assert parse_time("2026-01-02T03:04:05+00:00") == "2026-01-02T03:04:05+00:00"
+    for text in ("7x", "", "d", "yesterday"):
+        with pytest.raises(Failure, match="invalid time"):
+            parse_time(text)
+
+
+def test_an_age_has_its_largest_unit() -> None:
+    now = datetime.now(UTC)
+    for seconds, shown in (
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (7200, "2 h"),
+        (172_801, "2 d"),
+        (-5, "0 s"),
+    ):
+        assert age((now - timedelta(seconds=seconds)).isoformat()) == shown

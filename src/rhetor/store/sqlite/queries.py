@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from rhetor.domain.event import Event, Position
@@ -13,6 +13,7 @@ from rhetor.store.base import (
     CREDENTIALS,
     MARK_BEGIN,
     MARK_END,
+    Among,
     Exchange,
     Head,
     Hit,
@@ -24,6 +25,7 @@ from rhetor.store.base import (
 from rhetor.store.messages import ASSISTANT, folded, last_spoken
 from rhetor.store.search import fts_expression
 
+from .among import Chooser
 from .incarnation import Incarnation, incarnation_of, present
 from .sealed import Sealing
 
@@ -197,45 +199,95 @@ def _backwards(
 
 
 def search(
-    connection: sqlite3.Connection, words: Sequence[str], streams: Sequence[str] | None, limit: int
+    connection: sqlite3.Connection, sealing: Sealing, words: Sequence[str], among: Among, limit: int
 ) -> Sequence[Hit]:
     """Search in the index on the disk, as `Log.search` does. It is empty if content is sealed."""
-    among = "" if streams is None else "AND i.stream IN (SELECT value FROM json_each(:streams))"
+    chooser = Chooser(connection, sealing, among)
+    expression = fts_expression(words)
     cursor = connection.execute(
+        f"""
+        SELECT t.id, i.id, {_ORIGIN}, t.turn_id, r.doc
+        FROM words JOIN texts t ON t.id = words.rowid JOIN incarnations i ON i.id = t.inc {chooser.join}
+        WHERE words MATCH :words {chooser.where} ORDER BY words.rank, t.id DESC
+        """,
+        {"words": expression, **chooser.values},
+    )
+    chosen = (id for id, *message in cursor if chooser.wants(*message))
+    found = [_hit(connection, expression, id) for id in islice(chosen, limit)]
+    cursor.close()
+    return found
+
+
+def _hit(connection: sqlite3.Connection, expression: str, id: int) -> Hit:
+    stream, epoch, seq, turn_id, role, excerpt, at = connection.execute(
         f"""
         SELECT i.stream, i.epoch, t.seq, t.turn_id, t.role,
                snippet(words, 0, '{MARK_BEGIN}', '{MARK_END}', '…', {EXCERPT_TOKENS}), t.at
         FROM words JOIN texts t ON t.id = words.rowid JOIN incarnations i ON i.id = t.inc
-        WHERE words MATCH :words {among} ORDER BY words.rank, t.id DESC LIMIT :limit
+        WHERE words MATCH ? AND words.rowid = ?
         """,
-        {"words": fts_expression(words), "streams": json.dumps(streams), "limit": limit},
-    )
-    return [
-        Hit(stream, Position(epoch, seq), turn_id or None, role, excerpt, at)
-        for stream, epoch, seq, turn_id, role, excerpt, at in cursor
-    ]
+        (expression, id),
+    ).fetchone()
+    return Hit(stream, Position(epoch, seq), turn_id or None, role, excerpt, at)
 
 
 def recent(
-    connection: sqlite3.Connection, sealing: Sealing, limit: int, before: int | None
+    connection: sqlite3.Connection, sealing: Sealing, limit: int, among: Among, before: str | None
 ) -> Sequence[Exchange]:
+    """Return questions with their answers, as `Log.recent` does. Only the texts that it returns are read."""
+    last = (_FOREVER, _FOREVER) if before is None else _asked(connection, before)
+    if last is None:
+        return []
+    chooser = Chooser(connection, sealing, among)
+    # few streams are read whole; otherwise the index gives the questions by time
+    by_time = "texts t INDEXED BY texts_asked CROSS JOIN incarnations i ON i.id = t.inc"
+    of_streams = "incarnations i CROSS JOIN texts t ON t.inc = i.id"
     cursor = connection.execute(
         f"""
-        SELECT i.stream, q.turn_id, q.at, {_ORIGIN}, q.seq, q.content, a.seq, a.content
-        FROM texts q JOIN incarnations i ON i.id = q.inc
-        LEFT JOIN texts a ON a.id = (SELECT id FROM texts WHERE inc = q.inc AND turn_id = q.turn_id
-                                     AND role = '{ASSISTANT}' ORDER BY seq DESC LIMIT 1)
-        WHERE q.role <> '{ASSISTANT}' AND q.at < ? ORDER BY q.at DESC, q.id DESC LIMIT ?
+        SELECT t.id, t.at, i.stream, i.id, {_ORIGIN}, t.turn_id, r.doc
+        FROM {by_time if among.streams is None else of_streams} {chooser.join}
+        WHERE t.role <> '{ASSISTANT}' AND (t.at, t.id) < (:before, :id) {chooser.where}
+        ORDER BY t.at DESC, t.id DESC
         """,
-        (_FOREVER if before is None else before, limit),
+        {"before": last[0], "id": last[1], **chooser.values},
     )
-    found = []
-    for stream, turn_id, at, origin, asked, question, answered, answer in cursor:
-        if sealing.may_be_sealed:
-            question = sealing.opened_text(origin, asked, question)
-            answer = answer and sealing.opened_text(origin, answered, answer)
-        found.append(Exchange(stream, turn_id, at, question, answer or ""))
+    found: list[Exchange] = []
+    for id, at, stream, inc, origin, turn_id, doc in cursor:
+        if len(found) >= limit:
+            break
+        if chooser.wants(inc, origin, turn_id, doc):
+            said = _exchange(connection, sealing, id, inc, turn_id, origin)
+            found.append(Exchange(stream, turn_id, at, *said, chooser.peer(turn_id, doc)))
+    cursor.close()
     return found
+
+
+def _asked(connection: sqlite3.Connection, turn_id: str) -> tuple[int, int] | None:
+    """Return the time and the id of a turn's question, by the stream that the turn's row names."""
+    found: tuple[int, int] | None = connection.execute(
+        f"""
+        SELECT q.at, q.id FROM rows r JOIN incarnations i ON i.stream = r.parent
+        JOIN texts q ON q.inc = i.id AND q.turn_id = r.id AND q.role <> '{ASSISTANT}'
+        WHERE r.kind = 'turn' AND r.id = ?
+        """,
+        (turn_id,),
+    ).fetchone()
+    return found
+
+
+def _exchange(
+    connection: sqlite3.Connection, sealing: Sealing, id: int, inc: int, turn_id: str, origin: str
+) -> tuple[str, str]:
+    """Return the text of a question, and its last answer."""
+    asked = connection.execute("SELECT seq, content FROM texts WHERE id = ?", (id,)).fetchone()
+    answered = connection.execute(
+        f"SELECT seq, content FROM texts WHERE inc = ? AND turn_id = ? AND role = '{ASSISTANT}'"
+        " ORDER BY seq DESC LIMIT 1",
+        (inc, turn_id),
+    ).fetchone()
+    if sealing.may_be_sealed:
+        return sealing.opened_text(origin, *asked), sealing.opened_text(origin, *answered) if answered else ""
+    return asked[1], answered[1] if answered else ""
 
 
 def row(connection: sqlite3.Connection, sealing: Sealing, kind: str, id: str) -> Row | None:

@@ -23,8 +23,10 @@ from rhetor.domain.secrets import Secrets
 from rhetor.errors import StoreDamaged, StoreRefused
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import (
+    ANY,
     PAGE,
     Addition,
+    Among,
     Committed,
     Draft,
     Exchange,
@@ -256,18 +258,19 @@ class SqliteStore:
         )
         return await self._read(read)
 
-    async def recent(self, limit: int, *, before: int | None = None) -> Sequence[Exchange]:
-        return await self._read(partial(queries.recent, sealing=self._sealing, limit=limit, before=before))
+    async def recent(
+        self, limit: int, among: Among = ANY, *, before: str | None = None
+    ) -> Sequence[Exchange]:
+        read = partial(queries.recent, sealing=self._sealing, limit=limit, among=among, before=before)
+        return await self._searchers.run(read) if among.model or among.peer else await self._read(read)
 
-    async def search(
-        self, words: str, *, streams: Sequence[str] | None = None, limit: int = 50
-    ) -> Sequence[Hit]:
+    async def search(self, words: str, among: Among = ANY, *, limit: int = 50) -> Sequence[Hit]:
         wanted = words_of(words)
         if not wanted:
             return []
-        given: dict[str, Any] = {"words": wanted, "streams": streams, "limit": limit}
+        given: dict[str, Any] = {"words": wanted, "among": among, "limit": limit}
         if not self._sealing.may_be_sealed:
-            return await self._read(partial(queries.search, **given))
+            return await self._read(partial(queries.search, sealing=self._sealing, **given))
         self._require_open()  # making the index may take long, and must not keep others from reading
         return await self._searchers.run(partial(self._words.search, **given))
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from rhetor.domain.event import Position
 from rhetor.errors import SealBroken
-from rhetor.store.base import MARK_BEGIN, MARK_END, Hit
+from rhetor.store.base import MARK_BEGIN, MARK_END, Among, Hit
 from rhetor.store.search import fts_expression
 
+from .among import Chooser
 from .connection import atomic
 from .queries import EXCERPT_TOKENS
 from .sealed import Sealing
@@ -48,7 +49,7 @@ class WordIndex:
         self,
         connection: sqlite3.Connection,
         words: Sequence[str],
-        streams: Sequence[str] | None,
+        among: Among,
         limit: int,
     ) -> Sequence[Hit]:
         """Search as `Log.search` does. `connection`: to the database, in a transaction."""
@@ -58,8 +59,9 @@ class WordIndex:
             self._catch_up(connection, index)
             expression = fts_expression(words)
             found: list[_Text] = []
+            chooser = Chooser(connection, self._sealing, among)
             for ids in self._matching(index, expression):
-                found += self._texts(connection, ids, streams)
+                found += self._texts(connection, ids, chooser)
                 if len(found) >= limit:
                     break
             return self._shown(index, expression, found[:limit])
@@ -113,20 +115,17 @@ class WordIndex:
         while found := cursor.fetchmany(AT_ONCE):
             yield [id for (id,) in found]
 
-    def _texts(
-        self, connection: sqlite3.Connection, ids: Sequence[int], streams: Sequence[str] | None
-    ) -> Iterator[_Text]:
-        """Yield those of the texts that exist and belong to the streams."""
-        among = "" if streams is None else "AND i.stream IN (SELECT value FROM json_each(:streams))"
+    def _texts(self, connection: sqlite3.Connection, ids: Sequence[int], chooser: Chooser) -> Iterator[_Text]:
+        """Yield those of the texts that exist and are wanted."""
         cursor = connection.execute(
             f"""
-            SELECT t.id, i.stream, i.epoch, {_ORIGIN}, t.seq, t.turn_id, t.role, t.content, t.at
-            FROM texts t JOIN incarnations i ON i.id = t.inc
-            WHERE t.id IN (SELECT value FROM json_each(:ids)) {among}
+            SELECT i.id, r.doc, t.id, i.stream, i.epoch, {_ORIGIN}, t.seq, t.turn_id, t.role, t.content, t.at
+            FROM texts t JOIN incarnations i ON i.id = t.inc {chooser.join}
+            WHERE t.id IN (SELECT value FROM json_each(:ids)) {chooser.where}
             """,
-            {"ids": json.dumps(ids), "streams": json.dumps(streams)},
+            {"ids": json.dumps(ids), **chooser.values},
         )
-        found = {row[0]: row for row in cursor}
+        found = {row[0]: row for inc, doc, *row in cursor if chooser.wants(inc, row[3], row[5], doc)}
         return (found[id] for id in ids if id in found)
 
     def _shown(self, index: sqlite3.Connection, expression: str, found: Sequence[_Text]) -> Sequence[Hit]:

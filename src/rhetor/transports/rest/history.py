@@ -13,19 +13,20 @@ from .bodies import HistoryQuery, SearchQuery
 
 
 async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
-    """Return the last messages and their answers, newest first."""
-    found = await history.recent(call.hub.state, call.who, query.limit)
+    """Return the last messages and their answers, newest first. For the next page, repeat the request with
+    the last `turn_id` as `before`."""
+    found = await history.recent(call.hub.state, call.who, query.limit, query.wanted(), query.before)
     return {
         "history": [
             {
                 "at": timestamp(exchange.at),
-                "ai": peer,
+                "ai": exchange.peer,
                 "stream": exchange.stream,
                 "turn_id": exchange.turn_id,
                 "message": exchange.question,
                 "response": exchange.answer,
             }
-            for exchange, peer in found
+            for exchange in found
         ]
     }
 
@@ -33,7 +34,7 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
 async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
     """Return the messages that contain all the words, best match first. `highlights`: start and length of the
     words in `excerpt`, in characters."""
-    hits = await history.search(call.hub.state, call.who, query.q, query.limit)
+    hits = await history.search(call.hub.state, call.who, query.q, query.limit, query.wanted())
     return {
         "hits": [
             {

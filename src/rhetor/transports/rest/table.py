@@ -58,6 +58,7 @@ SENT: Errors = (
     *STORED,
 )
 FOUND: Errors = (e.NotFound, *STORED)
+LOOKED_FOR: Errors = (e.NotFound, e.UnknownPeer)
 PLACE: Errors = (e.NotFound, e.PositionLost, *STORED)
 CURSOR: Errors = (*PLACE, e.MalformedCursor)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
@@ -146,8 +147,9 @@ ROUTES = (
     Route("POST", "/api/v2/wait", READ, programs.wait, b.WaitBody, a.Waited, (e.UnknownPeer,)),
     Route("GET", "/api/v2/capabilities/{name}", READ, peers.capable, None, list[a.Match], (),
           b.CapableQuery),
-    Route("GET", "/api/v2/history", READ, history.recent, answer=a.History, query=b.HistoryQuery),
-    Route("GET", "/api/v2/search", READ, history.search, answer=a.Hits, query=b.SearchQuery),
+    Route("GET", "/api/v2/history", READ, history.recent, None, a.History, LOOKED_FOR,
+          b.HistoryQuery),
+    Route("GET", "/api/v2/search", READ, history.search, None, a.Hits, LOOKED_FOR, b.SearchQuery),
     Route("GET", "/api/v2/blobs/{id}", READ, sockets.read_blob, answer=bytes, errors=(e.NotFound,)),
 
     Route("POST", "/api/v2/sessions", SEND, sessions.start, b.SessionBody, a.Session,

@@ -368,7 +368,7 @@ async def test_history_and_search_cover_exactly_the_callers_own_messages() -> No
         await home.end_of(theirs)
         state = home.hub.state
         found = await history.recent(state, ME, 10)
-        assert {(peer, e.question, e.answer) for e, peer in found} == {
+        assert {(e.peer, e.question, e.answer) for e in found} == {
             ("athena", "a bird cache", "athena heard: a bird cache"),
             ("apollo", "why is a bird fast", "apollo heard: why is a bird fast"),
         }

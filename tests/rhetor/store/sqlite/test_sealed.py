@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Folded, Position
 from rhetor.errors import KeyReused, KeysUnavailable, RhetorError, SealBroken, StoreRefused
 from rhetor.sealing.ring import Ring
-from rhetor.store.base import Addition, Key, Row
+from rhetor.store.base import Addition, Among, Key, Row
 from rhetor.store.sqlite.store import SqliteStore
 from tests.canary import places
 from tests.contracts.store_kit import answer, chunk, events, question
@@ -460,7 +460,7 @@ def test_search_finds_the_same_in_a_plain_and_a_sealed_store(
                     answers.append([(hit.turn_id, hit.excerpt) for hit in hits])
                 for each in wanted:
                     for streams in (None, ["s1"]):
-                        hits = await store.search(" ".join(each[:2]), streams=streams, limit=3)
+                        hits = await store.search(" ".join(each[:2]), Among(streams=streams), limit=3)
                         answers.append([(hit.turn_id, hit.stream, hit.excerpt) for hit in hits])
                 return answers
         finally:

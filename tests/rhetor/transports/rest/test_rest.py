@@ -262,6 +262,42 @@ async def test_messages_are_found_with_the_search_words_highlighted(tmp_path: Pa
         assert (await home.ask("GET", "/api/v2/history?limit=0")).status == 422
 
 
+async def test_history_and_search_are_narrowed_and_read_in_pages(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "athena", "name": "work"})
+        session = made.json["id"]
+        for number in range(3):
+            await home.ask("POST", "/api/v2/ai/apollo/message", {"content": f"bird {number}"})
+        await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": "a bird of athena"})
+
+        async def found(query: str) -> list[str]:
+            history = (await home.ask("GET", f"/api/v2/history?{query}")).json["history"]
+            hits = (await home.ask("GET", f"/api/v2/search?q=bird&limit=9&{query}")).json["hits"]
+            messages = sorted(said["message"] for said in history)
+            assert {hit["turn_id"] for hit in hits} == {said["turn_id"] for said in history}
+            return messages
+
+        apollos = [f"bird {number}" for number in range(3)]
+        assert await found("peer=apollo") == await found("peer=Apollo-ai") == apollos
+        assert await found("session=work") == await found(f"session={session}") == ["a bird of athena"]
+        assert await found("session=work&peer=apollo") == []
+        assert len(await found("since=2000-01-01T00:00:00Z")) == 4
+        assert await found("since=2999-01-01T00:00:00Z") == await found("model=gpt-5") == []
+        pages, before = [], ""
+        while page := (await home.ask("GET", f"/api/v2/history?limit=2&peer=apollo{before}")).json["history"]:
+            pages.append([said["message"] for said in page])
+            before = f"&before={page[-1]['turn_id']}"
+        assert pages == [["bird 2", "bird 1"], ["bird 0"]]
+        for query, status, code in (
+            ("session=nothing", 404, "not_found"),
+            ("before=t_nothing", 404, "not_found"),
+            ("peer=appollo", 404, "unknown_peer"),
+            ("since=yesterday", 400, "malformed"),
+        ):
+            answer = await home.ask("GET", f"/api/v2/history?{query}")
+            assert (answer.status, answer.json["code"]) == (status, code)
+
+
 async def test_different_provider_variables_are_requested_before_anything_runs(tmp_path: Path) -> None:
     async with served(tmp_path, by_itself=True) as home:
         theirs = {"x-rhetor-env": "theirs"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -9,6 +10,7 @@ from msgspec import Meta, Struct
 from rhetor.codec.typed_json import PLAIN
 from rhetor.dialects.event_filter import PATTERN
 from rhetor.dialects.peer_socket import Id
+from rhetor.errors import Malformed
 from rhetor.hub.core.checks import NAME
 
 # What the hub checks itself, with an error of its own, is only described here, by `extra_json_schema`.
@@ -24,6 +26,20 @@ Name = Id
 Purpose = Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": f"^$|{NOT_BLANK}"})]
 Model = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
+Time = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
+
+
+def milliseconds(time: str) -> int:
+    """Return an RFC 3339 time as Unix time in milliseconds. Without an offset, it is in UTC.
+
+    Raises:
+        Malformed: it is none.
+    """
+    try:
+        given = datetime.fromisoformat(time)
+        return int((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise Malformed(f"{time!r} is not an RFC 3339 time") from error
 
 
 class Body(Struct, frozen=True, kw_only=True):

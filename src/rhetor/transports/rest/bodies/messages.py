@@ -12,8 +12,9 @@ from rhetor.domain.command import AnswerPermission, AnswerTool, SendMessage
 from rhetor.domain.plan import IfBusy
 from rhetor.domain.questions import Answers
 from rhetor.errors import Unprocessable
+from rhetor.hub.sessions.history import Wanted
 
-from .common import Body, Folder, Limit, Model, Query, Text, one_of
+from .common import Body, Folder, Limit, Model, Query, Text, Time, milliseconds, one_of
 
 
 class HowToSend(Body, frozen=True, kw_only=True):
@@ -115,11 +116,33 @@ class WaitBody(Body, frozen=True, kw_only=True):
     timeout: Annotated[float, Meta(ge=0, le=10**6)] | None = None
 
 
-class HistoryQuery(Query, frozen=True, kw_only=True):
+class FoundQuery(Query, frozen=True, kw_only=True):
+    """Which messages to return: those that have all the given values. `session`: its id or name. `since`: an
+    RFC 3339 time. `model`: with or without its provider."""
+
     limit: Limit = 20
+    peer: Id | None = None
+    session: Id | None = None
+    since: Time | None = None
+    model: Id | None = None
+
+    def wanted(self) -> Wanted:
+        """Return what is looked for.
+
+        Raises:
+            Malformed: `since` is not an RFC 3339 time.
+        """
+        since = None if self.since is None else milliseconds(self.since)
+        return Wanted(self.peer, self.session, since, self.model)
 
 
-class SearchQuery(HistoryQuery, frozen=True, kw_only=True):
+class HistoryQuery(FoundQuery, frozen=True, kw_only=True):
+    """`before`: the `turn_id` of the last message of the page before."""
+
+    before: Id | None = None
+
+
+class SearchQuery(FoundQuery, frozen=True, kw_only=True):
     q: Annotated[str, Meta(min_length=1, max_length=1000)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
@@ -18,9 +17,8 @@ from rhetor.domain.command import (
 )
 from rhetor.domain.session import SessionState
 from rhetor.domain.tool import MOST, NAME, Tool
-from rhetor.errors import Malformed
 
-from .common import Body, Cursor, Folder, Name, Query
+from .common import Body, Cursor, Folder, Name, Query, Time, milliseconds
 
 PARAMETERS = {"type": "object", "properties": {"type": {"const": "object"}}}
 
@@ -119,7 +117,7 @@ class ImportBody(Body, frozen=True, kw_only=True):
     out. `paths`: absolute paths of files or folders."""
 
     tool: Id | None = None
-    since: Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})] | None = None
+    since: Time | None = None
     paths: Annotated[list[Absolute], Meta(max_length=1000)] = field(default_factory=list)
     dry_run: bool = False
 
@@ -129,16 +127,8 @@ class ImportBody(Body, frozen=True, kw_only=True):
         Raises:
             Malformed: `since` is not an RFC 3339 time.
         """
-        return ImportSessions(self.tool, self._since(), tuple(self.paths), self.dry_run)
-
-    def _since(self) -> int | None:
-        if self.since is None:
-            return None
-        try:
-            given = datetime.fromisoformat(self.since)
-            return int((given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp() * 1000)
-        except (ValueError, OverflowError) as error:
-            raise Malformed(f"{self.since!r} is not an RFC 3339 time") from error
+        since = None if self.since is None else milliseconds(self.since)
+        return ImportSessions(self.tool, since, tuple(self.paths), self.dry_run)
 
 
 class RestoreBody(Body, frozen=True, kw_only=True):
