@@ -24,11 +24,12 @@ LAYERS = [
     {"transports"},
     {"specialists", "coding_agents"},
     {"settings", "home", "logs", "cores", "hub_client", "certificates"},
-    {"mcp_stdio", "token_cli"},
+    {"mcp_stdio", "token_cli", "config_cli"},
     {"tool_catalog"},
     {"wiring", "sealed_files"},
     {"data_keys"},
     {"reload"},
+    {"configuration"},
     {"app"},
     {"maintenance"},
     {"cli"},
@@ -59,11 +60,13 @@ ROOT_ONLY = {
     "certificates",
     "mcp_stdio",
     "token_cli",
+    "config_cli",
     "tool_catalog",
     "wiring",
     "sealed_files",
     "data_keys",
     "reload",
+    "configuration",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence
 CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables", "rhetor.domain.progress")

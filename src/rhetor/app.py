@@ -7,13 +7,12 @@ import gc
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from rhetor.auth.access_tokens import AccessTokens
@@ -26,6 +25,7 @@ from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
+from rhetor.configuration import ConfigurationFile
 from rhetor.data_keys import DataKeys
 from rhetor.domain.principal import Principal
 from rhetor.domain.program_keys import HOME, URL, ProgramKeys
@@ -41,7 +41,6 @@ from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.terminal.shells import MarkedShells
-from rhetor.errors import InvalidSettings
 from rhetor.home import Home, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
@@ -50,7 +49,7 @@ from rhetor.hub.peers import Peers
 from rhetor.reload import Reloading
 from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
-from rhetor.settings import HubSettings, Keys, Settings
+from rhetor.settings import HubSettings, Settings, Source
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
@@ -93,21 +92,17 @@ TRANSCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a hub is started with. `read` reads the settings again for a reload, and `invalid` returns the
-    error for one of their values, with the place that it comes from. `shown` returns settings as they are
-    shown, each with its origin and without secrets. `by_itself`: a shell started the hub, so it may choose
-    another port, and stops when it is idle. `mark`: what `mark_own_process` returned. `secrets`: masked in
-    all logs."""
+    """What a hub is started with. `source`: where the settings come from, to read and change them while it
+    runs. `by_itself`: a shell started the hub, so it may choose another port, and stops when it is idle.
+    `mark`: what `mark_own_process` returned. `secrets`: masked in all logs."""
 
     settings: Settings
-    read: Callable[[], Settings]
-    invalid: Callable[[Keys, str], InvalidSettings]
+    source: Source
     home: Home
     environment: Mapping[str, str]
     by_itself: bool = False
     mark: Mark | None = None
     secrets: Secrets = field(default_factory=Secrets)
-    shown: Callable[[Settings], Sequence[tuple[str, Any, str]]] = lambda settings: ()
 
 
 def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
@@ -198,7 +193,7 @@ async def serve(start: Start) -> None:
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
         node.data_keys = data_keys
-        node.configuration = lambda: start.shown(reloading.settings)
+        node.configuration = ConfigurationFile(reloading)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
         starter = Principal(node.owner, address=f"pid {os.getpid()}")
@@ -241,7 +236,7 @@ async def _hub(
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
-    reloading = Reloading(start.read, start.invalid, start.home, start.environment, made)
+    reloading = Reloading(start.source, start.home, start.environment, made)
     files = FilesOnDemand(
         start.home.folder / "checkpoints",
         max_file_bytes=made.settings.checkpoints.max_file_bytes,

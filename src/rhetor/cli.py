@@ -12,10 +12,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from rhetor.config_cli import add_to as add_config_commands
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
 from rhetor.maintenance import audit_commands, key_commands
@@ -138,10 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--replace", action="store_true", help="replace the hub's certificate")
     create.add_argument("--new-ca", action="store_true", help="replace the CA, too")
     create.set_defaults(run=_cert_create)
-    config = commands.add_parser("config", help="show the configuration")
-    shown = config.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    show = shown.add_parser("show", help="print the configuration, and where each value comes from")
-    show.set_defaults(run=_config_show)
+    configs = add_config_commands(commands, _home, _file)
     doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
@@ -154,11 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         *add_to(commands),
         *audit_commands.add_to(commands),
     ]
-    for command in (serve, reload, token, create, show, doctor, mcp, *maintenance):
+    for command in (serve, reload, token, create, *configs, doctor, mcp, *maintenance):
         command.add_argument("--home", type=Path, help=HOME_HELP)
     for command in issued:  # the option may also stand before the word
         command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=HOME_HELP)
-    for command in (serve, reload, token, show, doctor, mcp):
+    for command in (serve, reload, token, *configs, doctor, mcp):
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
         )
@@ -203,7 +200,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
     from rhetor.cores import forbid_cores
     from rhetor.domain.secrets import Secrets, secret_values
-    from rhetor.settings import invalid, origins, read_settings
+    from rhetor.settings import Source
 
     secrets = Secrets(secret_values(os.environ))
     logs.start(secrets, home.folder / "hub.log")
@@ -211,8 +208,8 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     files = {"tls_cert": arguments.tls_cert, "tls_key": arguments.tls_key}
     flags = {"host": arguments.host, "port": arguments.port}
     flags |= {key: str(path.absolute()) for key, path in files.items() if path}
-    read = partial(read_settings, file, flags)
-    settings = read()  # before the hub is imported, so that an invalid configuration fails at once
+    source = Source(file, flags)
+    settings = source.read()  # before the hub is imported, so that an invalid configuration fails at once
     if settings.encryption.at_rest:
         logs.start(secrets, home.folder / "hub.log", quotes=False)
         forbid_cores()
@@ -227,14 +224,12 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     mark = mark_own_process(home.folder)
     start = Start(
         settings,
-        read,
-        partial(invalid, file),
+        source,
         home,
         dict(os.environ),
         by_itself=arguments.auto,
         mark=mark,
         secrets=secrets,
-        shown=lambda settings: origins(settings, file),
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -328,19 +323,6 @@ def _reload(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"changed: {', '.join(changed)}\n" if changed else "no changes to apply\n")
     if needs_restart:
         sys.stdout.write(f"takes effect when the hub restarts: {', '.join(needs_restart)}\n")
-    return 0
-
-
-def _config_show(arguments: argparse.Namespace) -> int:
-    import json
-
-    from rhetor.settings import origins, read_settings
-
-    file = _file(arguments, _home(arguments).folder)
-    settings = read_settings(file)
-    for key, value, origin in origins(settings, file):
-        shown = value if isinstance(value, str) else json.dumps(value)
-        sys.stdout.write(f"{key}: {shown}  ({origin})\n")
     return 0
 
 

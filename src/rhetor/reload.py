@@ -1,4 +1,4 @@
-"""Reads the configuration again and applies it to the running hub.
+"""Reads the configuration again and applies it to the running hub, also after changing its file.
 
 Either the whole configuration takes effect, or nothing changes: an invalid one is rejected. Running turns
 continue with the configuration that they started with.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from rhetor.domain.principal import Principal
-from rhetor.errors import InvalidSettings, RhetorError
+from rhetor.errors import InvalidSettings, RhetorError, StateConflict
 from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
 from rhetor.hub.programs.lifecycle import keep_until_ended
-from rhetor.settings import Keys, Settings, differing
+from rhetor.settings import Settings, Source, differing
+from rhetor.settings.config_file import MAX_BYTES
+from rhetor.settings.file_text import TextChanged, read_text, replace_text
 from rhetor.transports.server.certificate import LoadedCertificate, TlsFiles, load_certificate, tls_files
 from rhetor.transports.server.node import RELOAD, Node, Reloaded
 from rhetor.transports.server.rates import Rates
@@ -26,24 +29,29 @@ from rhetor.wiring import Configured, configure, issuers_of
 # open the store
 RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit", "encryption.at_rest", "encryption.key"})
 TLS = frozenset({"hub.tls_cert", "hub.tls_key"})  # the same, if TLS is turned on or off
+_ATTEMPTS, _PAUSE = 20, 0.05  # seconds
 log = logging.getLogger(__name__)
 
 
-class Reloading:
-    """Reloads the configuration of one hub. `read` returns the current settings; `invalid` returns the error
-    for one of their values; `made` is what is in force at first. `node` must be set before the first
-    reload."""
+class _Prepared(NamedTuple):
+    """Settings that were checked. `new`: what they define; None if nothing has changed."""
 
-    def __init__(
-        self,
-        read: Callable[[], Settings],
-        invalid: Callable[[Keys, str], InvalidSettings],
-        home: Home,
-        environment: Mapping[str, str],
-        made: Configured,
-    ) -> None:
-        self._read = read
-        self._invalid = invalid
+    changed: list[str]
+    files: TlsFiles | None
+    loaded: LoadedCertificate | None
+    new: Configured | None
+
+    async def discard(self) -> None:
+        if self.new is not None:
+            await self.new.aclose()
+
+
+class Reloading:
+    """Reloads the configuration of one hub. `source`: where its settings come from; `made` is what is in
+    force at first. `node` must be set before the first reload."""
+
+    def __init__(self, source: Source, home: Home, environment: Mapping[str, str], made: Configured) -> None:
+        self.source = source
         self._one_at_a_time = asyncio.Lock()
         self._home = home
         self._environment = environment
@@ -64,18 +72,51 @@ class Reloading:
                 that is named there. Nothing was changed. `detail` says where.
         """
         async with self._one_at_a_time:
-            return await self._reload()
+            return self._apply(await self._prepared(self.source.read()))
 
-    async def _reload(self) -> Reloaded:
+    async def change(self, edit: Callable[[str], str]) -> Reloaded:
+        """Change the text of the file and apply it; return the keys that changed. `edit` returns the new text
+        of a text. It is called again if somebody else changes the file in the meantime.
+
+        Raises:
+            InvalidSettings: as `reload`, or the file cannot be changed.
+            StateConflict: others keep changing the file.
+        """
+        async with self._one_at_a_time:
+            for _ in range(_ATTEMPTS):
+                before = await asyncio.to_thread(read_text, self.source.path)
+                after = await asyncio.to_thread(edit, before)
+                if len(after.encode()) > MAX_BYTES:
+                    raise InvalidSettings(f"the file would be larger than {MAX_BYTES} bytes")
+                prepared = await self._prepared(self.source.read(after), after)
+                try:
+                    # no await until it is applied: a caller that leaves does not separate the two
+                    if after != before:
+                        replace_text(self.source.path, before, after)
+                except TextChanged:
+                    await prepared.discard()
+                    await asyncio.sleep(_PAUSE)
+                    continue
+                except BaseException:
+                    await prepared.discard()
+                    raise
+                return self._apply(prepared)
+        raise StateConflict("configuration", str(self.source.path), None, changed=True)
+
+    async def _prepared(self, settings: Settings, text: str | None = None) -> _Prepared:
+        """Check the settings, and return what they define."""
         assert self.node is not None
-        old, settings = self._made, self._read()
-        changed = differing(old.settings, settings)
+        changed = differing(self._made.settings, settings)
         files = tls_files(settings.hub.tls_cert, settings.hub.tls_key)
         # the hub could not start again with an address that is not protected, or an unusable certificate
         require_protected(settings.hub.host, tls=files is not None)
         loaded = load_certificate(files) if files else None
-        if changed:
-            new = await self._checked(settings)
+        return _Prepared(changed, files, loaded, await self._checked(settings, text) if changed else None)
+
+    def _apply(self, prepared: _Prepared) -> Reloaded:
+        assert self.node is not None
+        old, new, changed = self._made, prepared.new, prepared.changed
+        if new is not None:
             # a shell may have sent other variables in the meantime
             if new.access.environment != old.access.environment:
                 new.access.take_over(old.access.environment)
@@ -84,7 +125,7 @@ class Reloading:
             self._retire(old)
         else:  # a provider may have another model now
             self.node.hub.state.background.start(old.access.check_models(), "models")
-        later = RESTART_ONLY if self._renew(files, loaded) else RESTART_ONLY | TLS
+        later = RESTART_ONLY if self._renew(prepared.files, prepared.loaded) else RESTART_ONLY | TLS
         log.info("configuration reloaded", extra={"changed": changed})
         return Reloaded(
             [key for key in changed if key not in later], [key for key in changed if key in later]
@@ -98,7 +139,7 @@ class Reloading:
         self.node.certificate.use(files, loaded)
         return True
 
-    async def _checked(self, settings: Settings) -> Configured:
+    async def _checked(self, settings: Settings, text: str | None) -> Configured:
         """Return what the settings define, after their providers were asked for the models that they name."""
         assert self.node is not None
         secrets, added = self.node.hub.state.secrets, self._made.servers.added
@@ -109,7 +150,7 @@ class Reloading:
             new.access.take_over(self._made.access.environment)
             for finding in await new.access.check_models():
                 if finding.unknown and finding.keys in new.named:
-                    raise self._invalid(finding.keys, finding.reason)
+                    raise self.source.invalid(finding.keys, finding.reason, text)
         except BaseException:  # also if the caller is cancelled
             await new.aclose()
             raise

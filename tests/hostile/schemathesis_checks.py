@@ -18,6 +18,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance  # noqa: 
 
 # the code of an error, a pattern of its detail, and why a request may get it that is valid by the page
 BEYOND_SCHEMA = (
+    ("invalid_settings", "", "settings have rules of their own, and depend on each other"),
+    ("conflict", "^configuration ", "the digest is that of the file"),
     ("unknown_model", "", "only the providers know which models exist"),
     ("program_missing", "", "what is installed depends on the machine"),
     ("program_refused", "is not a folder$", "which folders exist depends on the machine"),

@@ -15,11 +15,12 @@ SAME_COMMANDS = {"session": "sessions"}  # other names of commands
 
 def chapters() -> "dict[str, ModuleType]":
     """Return the modules with the pages, by their name, in the order in which help shows them."""
-    from aish.catalogue import conversations, forwarding, hub, peers, programs, projects
+    from aish.catalogue import configuration, conversations, forwarding, hub, peers, programs, projects
 
     return {
         "peers": peers,
         "hub": hub,
+        "configuration": configuration,
         "programs": programs,
         "conversations": conversations,
         "forwarding": forwarding,

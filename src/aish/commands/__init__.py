@@ -13,6 +13,7 @@ _MODULES = {
     "alias": "aliases",
     **dict.fromkeys(("approve", "deny"), "permissions"),
     **dict.fromkeys(("ci-terminal", "ci-tool"), "programs"),
+    "config": "config",
     "context": "context",
     "doctor": "doctor",
     **dict.fromkeys(("explain", "list", "wait"), "peers"),
@@ -27,6 +28,7 @@ _MODULES = {
     **dict.fromkeys(("session", "sessions"), "sessions"),
     **dict.fromkeys(("shutdown", "status", "whoami"), "system"),
     "sockets": "sockets",
+    "specialist": "specialists",
     "tools": "tools",
     "usage": "usage",
 }

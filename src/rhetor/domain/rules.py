@@ -19,7 +19,8 @@ UNNAMED_TERMINAL = re.compile(r"tty:[0-9]{1,10}")  # cannot collide: the name of
 RESERVED = frozenset(
     (
         *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),
-        *("explain", "export", "forward", "help", "history", "import", "inbox", "list", "logout", "mcp"),
+        *("explain", "export", "forward", "help", "history", "import", "inbox", "keys", "list", "logout"),
+        *("mcp", "setup", "specialist"),
         *(
             "project",
             "purpose",

@@ -18,6 +18,7 @@ from .sections import (
     SpecialistSettings,
     ToolSettings,
 )
+from .source import Source
 from .validation import Keys
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "PermissionSettings",
     "ProviderSettings",
     "Settings",
+    "Source",
     "SpecialistSettings",
     "ToolSettings",
     "budgets_of",

@@ -25,22 +25,16 @@ class ConfigFile:
         self._root = root
 
     @classmethod
-    def read(cls, path: Path | None) -> Self:
-        """Read the file. One that does not exist counts as empty.
+    def read(cls, path: Path | None, text: str | None = None) -> Self:
+        """Read the file. One that does not exist counts as empty. `text`: read this instead.
 
         Raises:
             InvalidSettings: the file cannot be read, is not YAML, is not a mapping, or sets a key twice. The
                 error names the line.
         """
-        if path is None or not path.exists():
+        if path is None or (text is None and not path.exists()):
             return cls(path, None, {})
-        try:
-            if path.stat().st_size > MAX_BYTES:
-                raise InvalidSettings(f"{path}: the file is larger than {MAX_BYTES} bytes")
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSettings(f"{path}: {error}") from error
-        root, values = _parsed(path, text)
+        root, values = _parsed(path, _text(path) if text is None else text)
         if not isinstance(values, dict):
             raise InvalidSettings(f"{path}: line 1: the file must be a mapping of sections")
         return cls(path, root, values)
@@ -53,6 +47,15 @@ class ConfigFile:
                 return depth, line
             line, node = found
         return len(keys), line
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InvalidSettings(f"{path}: the file is larger than {MAX_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path}: {error}") from error
 
 
 def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from rhetor.domain.secrets import masked_arguments, masked_url
+
 from .config_file import ConfigFile
 from .sections import Settings
 from .variables import variable_of
@@ -21,12 +23,20 @@ def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
     for keys, value in _leaves(to_builtins(settings)):
         key = ".".join(keys)
         depth, line = file.located(keys)
-        if "env" in keys[:-1]:
-            value = MASK  # a program's variables may contain secrets
+        value = _masked(keys, value)
         found.append(
             (key, value, variable_of(keys) or (f"{path}:{line}" if depth == len(keys) else "built in"))
         )
     return found
+
+
+def _masked(keys: tuple[str, ...], value: Any) -> Any:
+    """Return the value without the secrets in a program's variables and arguments, and in URLs."""
+    if "env" in keys[:-1]:
+        return MASK
+    if keys[-1] in ("command", "args") and isinstance(value, list | tuple):
+        return masked_arguments(value, MASK)
+    return masked_url(value, MASK) if keys[-1] == "url" and isinstance(value, str) else value
 
 
 def differing(before: Settings, after: Settings) -> list[str]:

@@ -24,13 +24,16 @@ from .validation import InvalidValue, Keys, convert
 from .variables import merged, values_in, variable_of
 
 
-def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+def read_settings(
+    path: Path | None, flags: Mapping[str, Any] | None = None, text: str | None = None
+) -> Settings:
     """Return the settings in force. `flags`: values for keys of `hub`; None means that a flag is not set.
+    `text`: what to read instead of the file.
 
     Raises:
         InvalidSettings: the file, a variable or a flag is invalid; `detail` says where.
     """
-    file = ConfigFile.read(path)
+    file = ConfigFile.read(path, text)
     values = merged(file.values, values_in(os.environ))
     values["tools"] = _completed(values.get("tools", {}))
     try:
@@ -48,10 +51,10 @@ def read_settings(path: Path | None, flags: Mapping[str, Any] | None = None) -> 
         raise InvalidSettings(f"hub.{error.detail}") from error
 
 
-def invalid(path: Path | None, keys: Keys, reason: str) -> InvalidSettings:
+def invalid(path: Path | None, keys: Keys, reason: str, text: str | None = None) -> InvalidSettings:
     """Return the error for a value that only the running hub can check; it says where the value is from."""
     error = InvalidValue(keys, reason)
-    return InvalidSettings(_source(error, ConfigFile.read(path)) + error.detail)
+    return InvalidSettings(_source(error, ConfigFile.read(path, text)) + error.detail)
 
 
 def _completed(tools: Any) -> Any:

@@ -44,6 +44,8 @@ SHARED = {  # exists once for the whole hub; what a caller sees of it must not c
     "/api/mcp-servers/{name}/test",
     "/api/v2/capabilities/{name}",
     "/api/v2/budgets/{name}",
+    "/api/v2/specialists/{name}",
+    "/api/v2/specialists",
 }
 # the caller gets one of its own under the name, or is told that the name is taken
 UPSERTS = {
@@ -149,6 +151,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/context/": {"peer": "apollo"},
         "/api/v2/purposes/": {"peer": "apollo"},
         "/api/v2/budgets/": {"name": "caller.me"},
+        "/api/v2/specialists/": {"name": "apollo"},
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
     }
@@ -173,6 +176,8 @@ def _body(row: Route, ids: Ids) -> Any:
         "ProjectBody": {"name": "mine", "path": ids["folder"]},
         "ToolServerBody": {"name": "mine", "command": ["true"]},
         "BudgetBody": {"usd_per_day": "1"},
+        "SpecialistBody": {"name": "mine", "prompt": "hi"},
+        "SpecialistChangeBody": {"role": "mine"},
         "PlanBody": {"steps": [step]},
         "BulkBody": {"operations": [step]},
         "NewForwardBody": {"from": "apollo", "to": "desk"},

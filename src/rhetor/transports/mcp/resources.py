@@ -42,10 +42,8 @@ async def _found(caller: McpCaller, uri: str) -> dict[str, Any]:
     match uri:
         case "rhetor://config":
             caller.who.require(ADMIN)
-            listed = [
-                {"key": key, "value": value, "origin": at} for key, value, at in caller.node.configuration()
-            ]
-            return {"config": listed}
+            values = caller.node.configuration.values()
+            return {"config": [{"key": key, "value": value, "origin": at} for key, value, at in values]}
         case "rhetor://peers":
             return await peers.list_peers(caller)
         case "rhetor://sessions":

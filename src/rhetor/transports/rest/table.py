@@ -15,6 +15,7 @@ from . import (
     audit,
     budgets,
     checkpoints,
+    configuration,
     data_keys,
     forwards,
     history,
@@ -30,6 +31,7 @@ from . import (
     routes,
     sessions,
     sockets,
+    specialists,
     system,
     tokens,
     tool_servers,
@@ -57,6 +59,7 @@ SENT: Errors = (
     e.Unprocessable,
     *STORED,
 )
+CONFIGURED: Errors = (e.InvalidSettings, e.StateConflict, *STORED)
 FOUND: Errors = (e.NotFound, *STORED)
 LOOKED_FOR: Errors = (e.NotFound, e.UnknownPeer)
 PLACE: Errors = (e.NotFound, e.PositionLost, *STORED)
@@ -106,6 +109,22 @@ ROUTES = (
           STORED, action="environment.replace"),
     Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded,
           errors=(e.InvalidSettings, *STORED), action=RELOAD),
+    Route("GET", "/api/v2/config", ADMIN, configuration.show, answer=a.Config),
+    Route("PATCH", "/api/v2/config", ADMIN, configuration.change, b.ConfigBody, a.ConfigChanged, CONFIGURED,
+          body_bytes=3 << 20, action="config.change"),
+    Route("GET", "/api/v2/config/file", OWNER, configuration.read_text, answer=a.ConfigText,
+          errors=(e.InvalidSettings,)),
+    Route("PUT", "/api/v2/config/file", OWNER, configuration.put_text, b.ConfigTextBody, a.ConfigChanged,
+          CONFIGURED, body_bytes=3 << 20, action="config.replace"),
+    Route("GET", "/api/v2/specialists", READ, specialists.list_specialists, answer=a.Specialists),
+    Route("POST", "/api/v2/specialists", ADMIN, specialists.add, b.SpecialistBody, a.Specialist,
+          (e.NameTaken, *CONFIGURED), action="specialist.add"),
+    Route("GET", "/api/v2/specialists/{name}", READ, specialists.one_specialist, None, a.Specialist,
+          (e.NotFound,)),
+    Route("PATCH", "/api/v2/specialists/{name}", ADMIN, specialists.change, b.SpecialistChangeBody,
+          a.Specialist, (e.NotFound, *CONFIGURED), action="specialist.change"),
+    Route("DELETE", "/api/v2/specialists/{name}", ADMIN, specialists.remove, None, a.SpecialistRemoved,
+          (e.NotFound, *CONFIGURED), action="specialist.remove"),
     Route("POST", "/api/v2/shutdown", OWNER, system.shutdown, answer=a.Status, errors=STORED, status=202,
           action="hub.stop"),
     Route("GET", "/api/v2/data-keys", ADMIN, data_keys.listed, answer=a.DataKeys,

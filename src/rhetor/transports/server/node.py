@@ -19,7 +19,7 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
-from rhetor.errors import EnvironmentDiffers, KeysUnavailable, RhetorError
+from rhetor.errors import EnvironmentDiffers, InvalidSettings, KeysUnavailable, RhetorError
 from rhetor.hub.hub import Hub
 from rhetor.hub.identity.refresh import Refreshes
 
@@ -144,6 +144,97 @@ class NoDataKeys:
         raise KeysUnavailable("this hub stores nothing, so it has no keys")
 
 
+class Configuration(Protocol):
+    """The settings in force, and the file that they come from. `path`: of the file. What changes the file
+    raises `InvalidSettings` if the result is invalid or cannot be written; then nothing was changed."""
+
+    @property
+    def path(self) -> str: ...
+
+    def values(self) -> Sequence[tuple[str, Any, str]]:
+        """Return the settings in force, each as key, value and origin, without secrets."""
+        ...
+
+    async def text(self) -> tuple[str, str]:
+        """Return the text of the file, and the digest by which it is recognized."""
+        ...
+
+    async def put(self, text: str, digest: str | None) -> ConfigChange:
+        """Replace the text of the file. `digest`: of the text that it replaces.
+
+        Raises:
+            StateConflict: the file has another text.
+        """
+        ...
+
+    async def patch(self, patch: Mapping[str, Any]) -> ConfigChange:
+        """Change values in the file, as a JSON Merge Patch (RFC 7396) does."""
+        ...
+
+    def origin_of(self, specialist: str) -> str:
+        """Return `built-in`, `changed` for a built-in one that the file changes, or `own`."""
+        ...
+
+    async def add_specialist(self, name: str, values: Mapping[str, Any]) -> None:
+        """Add a specialist to the file.
+
+        Raises:
+            NameTaken: there is one of this name.
+        """
+        ...
+
+    async def change_specialist(self, name: str, values: Mapping[str, Any]) -> None:
+        """Change values of a specialist; None stands for the built-in or default value.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        ...
+
+    async def remove_specialist(self, name: str) -> None:
+        """Remove a specialist.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        ...
+
+
+class NoConfiguration:
+    """A hub without a configuration file."""
+
+    path = ""
+
+    def values(self) -> Sequence[tuple[str, Any, str]]:
+        return ()
+
+    async def text(self) -> tuple[str, str]:
+        return "", ""
+
+    async def put(self, text: str, digest: str | None) -> ConfigChange:
+        return self._changed(text)
+
+    async def patch(self, patch: Mapping[str, Any]) -> ConfigChange:
+        return self._changed(patch)
+
+    def origin_of(self, specialist: str) -> str:
+        return "built-in"
+
+    async def add_specialist(self, name: str, values: Mapping[str, Any]) -> None:
+        self._changed(name)
+
+    async def change_specialist(self, name: str, values: Mapping[str, Any]) -> None:
+        self._changed(name)
+
+    async def remove_specialist(self, name: str) -> None:
+        self._changed(name)
+
+    def _changed(self, to: object) -> ConfigChange:
+        if to:
+            raise InvalidSettings("this hub has no configuration file")
+        return ConfigChange()
+
+
 class NoPrompt:
     """A hub that keeps no history of the prompt."""
 
@@ -185,6 +276,14 @@ class Reloaded:
         return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in found if keys)
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigChange(Reloaded):
+    """`overridden`: keys that were changed in the file and have no effect, each with the variable that
+    overrides it."""
+
+    overridden: Sequence[tuple[str, str]] = ()
+
+
 async def _nothing_changed() -> Reloaded:
     return Reloaded()
 
@@ -198,7 +297,7 @@ class Node:
     in; `certificate`: that of the TCP listener, if it has TLS; `max_parallel`: the limit of a bulk request
     that sets none; `reload` reads the configuration again, or raises if it is invalid; `told_offline`: the
     notice about the offline model was sent; `trusts_unidentified`: callers whose process is not known are the
-    owner; `configuration` returns the values in force, each as key, value and origin, without secrets;
+    owner; `configuration`: the settings and their file;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
     decodes a large body or message; `access_tokens` signs those of this hub, and
     `verifier` verifies all tokens, among
@@ -233,7 +332,7 @@ class Node:
     trusts_unidentified: bool = False
     prompt: Prompt = field(default_factory=NoPrompt)
     data_keys: DataKeys = field(default_factory=NoDataKeys)
-    configuration: Callable[[], Sequence[tuple[str, Any, str]]] = tuple
+    configuration: Configuration = field(default_factory=NoConfiguration)
     components: dict[str, Any] = field(default_factory=dict)
     access_tokens: AccessTokens = field(init=False)
     verifier: Verifier = field(init=False)

@@ -39,7 +39,7 @@ from .held_bytes import Share
 from .node import Node
 
 log = logging.getLogger(__name__)
-CHANGING = frozenset({"POST", "PUT", "DELETE"})
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Streams(StrEnum):

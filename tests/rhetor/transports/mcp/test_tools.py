@@ -14,6 +14,7 @@ from rhetor.domain.quota import reset_time
 from rhetor.errors import ProviderFailed, RateLimited
 from rhetor.transports.mcp import arguments, tools
 from rhetor.transports.mcp.caller import McpCaller, Outcome
+from rhetor.transports.server.node import NoConfiguration
 from tests.rhetor.transports.mcp.clients import WAYS, Way, connected, text_of
 from tests.served import served
 
@@ -264,12 +265,14 @@ async def test_an_urgent_task_goes_to_an_idle_peer(tmp_path: Path) -> None:
         assert (await asked(client, "assign_task", priority="low", **given))["ai"] == "athena"
 
 
+class ShownConfiguration(NoConfiguration):
+    def values(self) -> list[tuple[str, Any, str]]:
+        return [("hub.port", 8300, "built in"), ("tools.x.env.KEY", "(masked)", "f:1")]
+
+
 async def test_resources_show_the_configuration_the_peers_and_the_sessions(tmp_path: Path) -> None:
     async with served(tmp_path) as home, connected(home, WAYS[0]) as client:
-        home.node.configuration = lambda: [
-            ("hub.port", 8300, "built in"),
-            ("tools.x.env.KEY", "(masked)", "f:1"),
-        ]
+        home.node.configuration = ShownConfiguration()
         home.hub.state.secrets.add(["sesame-open"])
         made = await asked(client, "create_session", peer="apollo", name="kept")
         await asked(client, "ask_peer", peer="apollo", message="sesame-open", session_id="kept")

@@ -2,6 +2,7 @@
 
 from .analytics import AnalyticsQuery
 from .common import AfterQuery, AuditNoteBody, AuditQuery, EventsQuery, PageQuery, TextBody
+from .configuration import ConfigBody, ConfigTextBody, SpecialistBody, SpecialistChangeBody
 from .management import (
     BudgetBody,
     BudgetName,
@@ -67,6 +68,8 @@ __all__ = [
     "BulkBody",
     "CapableQuery",
     "CheckpointBody",
+    "ConfigBody",
+    "ConfigTextBody",
     "EndQuery",
     "EnvironmentBody",
     "EventsQuery",
@@ -106,6 +109,8 @@ __all__ = [
     "SessionsQuery",
     "ShareBody",
     "SocketBody",
+    "SpecialistBody",
+    "SpecialistChangeBody",
     "TerminalBody",
     "TextBody",
     "TokenBody",

@@ -3,6 +3,14 @@
 from .analytics import Analytics
 from .audit import Audit
 from .common import Frame, Html, Problem, Status
+from .configuration import (
+    Config,
+    ConfigChanged,
+    ConfigText,
+    Specialist,
+    SpecialistRemoved,
+    Specialists,
+)
 from .hub import (
     Capabilities,
     Code,
@@ -84,6 +92,9 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "Code",
+    "Config",
+    "ConfigChanged",
+    "ConfigText",
     "DataKeyRotated",
     "DataKeys",
     "Diff",
@@ -139,6 +150,9 @@ __all__ = [
     "SigningKeyRotated",
     "SocketClosed",
     "Sockets",
+    "Specialist",
+    "SpecialistRemoved",
+    "Specialists",
     "Staged",
     "Status",
     "TakenNote",

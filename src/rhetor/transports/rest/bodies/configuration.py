@@ -1,0 +1,110 @@
+"""The bodies that change the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from rhetor.codec.typed_json import unprocessable, value
+
+from .common import Body, Model, Name
+
+CONFIG_BYTES = 1 << 20
+# the hub checks the values as it checks those of the file
+Section = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]})] | UnsetType
+
+
+class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values to change, by section, as in the configuration file. null removes an entry of the file."""
+
+    hub: Section = UNSET
+    providers: Section = UNSET
+    models: Section = UNSET
+    specialists: Section = UNSET
+    tools: Section = UNSET
+    teams: Section = UNSET
+    mcp_servers: Section = UNSET
+    permissions: Section = UNSET
+    quota: Section = UNSET
+    session: Section = UNSET
+    projects: Section = UNSET
+    checkpoints: Section = UNSET
+    retention: Section = UNSET
+    encryption: Section = UNSET
+    audit: Section = UNSET
+    auth: Section = UNSET
+    budgets: Section = UNSET
+    bulk: Section = UNSET
+    timeouts: Section = UNSET
+    limits: Section = UNSET
+
+    def patch(self) -> dict[str, Any]:
+        """Return the values.
+
+        Raises:
+            Unprocessable: a section is neither an object nor null.
+        """
+        found: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            raw = getattr(self, name)
+            if raw is UNSET:
+                continue
+            found[name] = value(raw, f"body.{name}")
+            if not isinstance(found[name], dict | None):
+                raise unprocessable(f"body.{name}", "must be an object or null")
+        return found
+
+
+class ConfigTextBody(Body, frozen=True, kw_only=True):
+    """The whole text of the configuration file. `digest`: of the text that it replaces, as it was read; if
+    the file has another one, it is not replaced."""
+
+    text: Annotated[str, Meta(max_length=CONFIG_BYTES)]
+    digest: Annotated[str, Meta(max_length=100)] | None = None
+
+
+Line = Annotated[str, Meta(min_length=1, max_length=1000)]
+Prompt = Annotated[str, Meta(min_length=1, max_length=65_536)]
+Score = Annotated[float, Meta(ge=0, le=1)]
+Capabilities = Annotated[dict[str, Score], Meta(max_length=100)]
+Names = Annotated[list[Name], Meta(max_length=100)]
+SpecialistName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$(?!\n)")]
+
+
+class SpecialistBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A specialist. `model`: by default, that of `models.default`. `capabilities`: scores from 0 to 1."""
+
+    name: SpecialistName
+    prompt: Prompt
+    role: Line | None = None
+    description: Line | None = None
+    model: Model | None = None
+    capabilities: Capabilities | None = None
+    primary: Names | None = None
+    mcp_servers: Names | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the entry for the configuration."""
+        return {
+            key: found
+            for key, found in msgspec.structs.asdict(self).items()
+            if key != "name" and found is not None
+        }
+
+
+class SpecialistChangeBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values of a specialist to change; null stands for the built-in or default one."""
+
+    prompt: Prompt | UnsetType | None = UNSET
+    role: Line | UnsetType | None = UNSET
+    description: Line | UnsetType | None = UNSET
+    model: Model | UnsetType | None = UNSET
+    capabilities: Capabilities | UnsetType | None = UNSET
+    primary: Names | UnsetType | None = UNSET
+    mcp_servers: Names | UnsetType | None = UNSET
+
+    def values(self) -> dict[str, Any]:
+        """Return the values to change."""
+        return {key: found for key, found in msgspec.structs.asdict(self).items() if found is not UNSET}

@@ -1,0 +1,69 @@
+"""The configuration, and the specialists that it defines."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+
+class ConfigValue(Struct):
+    """A setting. `origin`: the variable or the line of the file that sets it, or `built in`."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+class Config(Struct):
+    """The settings in force. `path`: of the configuration file."""
+
+    path: str
+    config: list[ConfigValue]
+
+
+class ConfigText(Struct):
+    path: str
+    text: str
+    digest: str
+
+
+class Overridden(Struct):
+    """A setting that was changed in the file, without effect: the environment variable takes precedence."""
+
+    key: str
+    variable: str
+
+
+class ConfigChanged(Struct):
+    """What was changed. `changed`: the keys whose values took effect; `needs_restart`: those that take effect
+    when the hub starts again."""
+
+    path: str
+    changed: list[str]
+    needs_restart: list[str]
+    overridden: list[Overridden]
+
+
+class Specialist(Struct):
+    """A specialist. `capabilities`: scores from 0 to 1. `origin`: `changed` if the file changes a built-in
+    one."""
+
+    name: str
+    role: str
+    description: str
+    prompt: str
+    model: str | None
+    capabilities: dict[str, float]
+    primary: list[str]
+    mcp_servers: list[str]
+    origin: Literal["built-in", "changed", "own"]
+
+
+class Specialists(Struct):
+    specialists: list[Specialist]
+
+
+class SpecialistRemoved(Struct):
+    name: str
+    status: str

@@ -1,0 +1,150 @@
+"""`aish config` and `aish specialist`: changing the configuration of a hub, running or not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import Machine
+
+from rhetor.hub_client import call
+
+pytestmark = pytest.mark.long  # each test starts a hub
+
+FILE = """\
+# mine
+hub: {port: 0}  # free
+models:
+  default: offline
+
+# people
+specialists:
+  penia: null
+"""
+
+
+def configure(machine: Machine, text: str) -> Path:
+    machine.folder.mkdir(mode=0o700, exist_ok=True)
+    file = machine.folder / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def edit(machine: Machine, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with an editor that changes the text with sed."""
+    return machine.run(*(words or ("config", "edit")), variables={"EDITOR": f"sed -i {script}", "VISUAL": ""})
+
+
+def rest(machine: Machine, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    return call(machine.folder / "hub.sock", method, path, body)
+
+
+def test_specialists_are_added_changed_and_removed_in_the_running_hub_and_comments_stay(
+    machine: Machine,
+) -> None:
+    file = configure(machine, FILE)
+    assert machine.run("specialist", "add", "critic", "--role", "critic").returncode == 2
+    added = machine.run("specialist", "add", "Critic", "--prompt", "You\ncriticize.", "--role=critic")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout == '✓ Added Critic (model offline); try: aish Critic "hello"\n'
+    assert machine.run("critic", "hi").stdout.startswith("Critic, critic (embedded offline model)")
+    assert (
+        file.read_text()
+        == FILE + "  Critic:\n    prompt: |-\n      You\n      criticize.\n    role: critic\n"
+    )
+
+    again = machine.run("specialist", "add", "critic", "--prompt", "x")
+    assert (again.returncode, again.stderr.splitlines()[0]) == (
+        1,
+        "aish: a peer called 'critic' already exists",
+    )
+    assert machine.run("specialist", "add", "team-chat", "--prompt", "x").returncode == 2
+    assert edit(machine, "s/criticize/praise/", "specialist", "edit", "critic").returncode == 0
+    assert machine.run("specialist", "edit", "apollo", "--role", "poet").returncode == 0
+    assert machine.run("specialist", "edit", "apollo", "--model", "nobody/x").returncode == 2
+    shown = json.loads(machine.run("specialist", "show", "critic", "json").stdout)
+    assert (shown["prompt"], shown["origin"]) == ("You\npraise.", "own")
+    rows = [line.split("  ")[0] for line in machine.run("specialist", "list").stdout.splitlines()]
+    assert "penia" not in rows and {"apollo", "Critic"} <= set(rows)
+    assert machine.run("specialist", "remove", "critic").returncode == 0
+    assert machine.run("specialist", "remove", "apollo").stdout == "✓ Removed apollo\n"
+    assert machine.run("specialist", "remove", "apollo").returncode == 3
+    assert machine.run("apollo", "hi").returncode == 3
+    assert file.read_text() == FILE + "  apollo: null\n"
+    assert rest(machine, "PATCH", "/api/v2/specialists/athena", {"role": "queen"})[1]["origin"] == "changed"
+    assert rest(machine, "PATCH", "/api/v2/specialists/athena", {"role": None})[1]["role"] != "queen"
+
+
+def test_an_edited_configuration_is_checked_before_it_replaces_the_file(machine: Machine) -> None:
+    file = configure(machine, FILE)
+    assert machine.run("status").returncode == 5
+    unchecked = edit(machine, "s/default:/dflt:/")  # without a hub
+    assert (unchecked.returncode, "line 4: models.dflt: there is no such setting" in unchecked.stderr) == (
+        2,
+        True,
+    )
+    assert file.read_text() == FILE
+    assert edit(machine, "s/mine/ours/").stdout == f"✓ Wrote {file}\n"
+    assert machine.run("status").returncode == 5
+    shown = machine.run("config", "show", "models.default", "hub.port").stdout.splitlines()
+    assert shown == [f"hub.port: 0  ({file}:2)", f"models.default: offline  ({file}:4)"]
+    assert machine.run("config", "path").stdout == f"{file}\n"
+    assert machine.run("config", "show", "nothing").returncode == 3
+
+    rejected = edit(machine, "s/offline/openai/")
+    assert (rejected.returncode, "models.default: 'openai' is not a model" in rejected.stderr) == (2, True)
+    draft = rejected.stderr.split("your text is in ")[1].strip()
+    assert "default: openai" in Path(draft).read_text()
+    changed = edit(machine, "s/offline/auto/")
+    assert changed.stdout == f"✓ Wrote {file}\nin effect now: models.default\n"
+    assert edit(machine, "s/none//").stdout == "No changes\n"
+    assert machine.run("config", "edit", variables={"EDITOR": "false"}).returncode == 1
+    assert machine.run("config", "edit", variables={"EDITOR": "", "VISUAL": ""}).returncode == 2
+    restart = edit(machine, "s/'port: 0'/'port: 8'/")
+    assert restart.stdout.endswith("in effect when the hub starts again: hub.port\n")
+    conflict = edit(machine, f"-e s/ours/x/ -e '1w {file}'")  # somebody else writes while the editor is open
+    assert (conflict.returncode, "was changed at the same time" in conflict.stderr) == (1, True)
+
+
+def test_values_are_patched_by_many_at_once_and_an_invalid_patch_changes_nothing(machine: Machine) -> None:
+    real = machine.folder / "dotfiles.yaml"
+    configure(machine, FILE).rename(real)
+    (machine.folder / "config.yaml").symlink_to(real)
+    machine.environment["RHETOR_TIMEOUTS__IDLE"] = "7"
+    assert machine.run("specialist", "list").returncode == 0
+    answers: list[int] = []
+
+    def patch(name: str) -> None:
+        body = {"teams": {name: ["athena"]}}
+        answers.append(rest(machine, "PATCH", "/api/v2/config", body)[0])
+
+    threads = [threading.Thread(target=patch, args=(f"team{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 8
+    found = real.read_text()
+    assert all(f"team{n}: [athena]" in found for n in range(8))
+    assert "# mine" in found and "# people" in found and (machine.folder / "config.yaml").is_symlink()
+
+    status, told = rest(machine, "PATCH", "/api/v2/config", {"teams": {"team0": ["nobody"]}})
+    assert (status, told["code"]) == (422, "invalid_settings")
+    assert "teams.team0: no peer is called 'nobody'" in told["detail"]
+    bodies: list[dict[str, Any]] = [{"hub": {"prot": 1}}, {"hubb": {}}, {"hub": 1}]
+    for body in bodies:
+        assert rest(machine, "PATCH", "/api/v2/config", body)[0] == 422
+    assert real.read_text() == found
+    status, told = rest(machine, "PATCH", "/api/v2/config", {"timeouts": {"idle": 9}, "teams": None})
+    assert (status, told["changed"][:1]) == (200, ["teams.team0"])
+    assert told["overridden"] == [{"key": "timeouts.idle", "variable": "RHETOR_TIMEOUTS__IDLE"}]
+    assert "teams" not in real.read_text()
+
+    real.write_text("hub: [\n")  # a person has broken the file
+    assert rest(machine, "PATCH", "/api/v2/config", {"teams": {"a": []}})[0] == 422
+    assert real.read_text() == "hub: [\n"
+    assert machine.run("athena", "hi").returncode == 0
