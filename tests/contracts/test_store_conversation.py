@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from msgspec.structs import replace
 
@@ -17,7 +19,7 @@ from rhetor.domain.event import (
     UsageReported,
 )
 from rhetor.errors import NotFound
-from rhetor.store.base import ANY, Among, Draft, Hit, Row, Store
+from rhetor.store.base import ANY, Among, Draft, Hit, Row, Store, Summary
 
 from .store_kit import answer, chunk, events, failure, gapless, partial, question, shown
 
@@ -113,6 +115,30 @@ async def test_a_restore_forgets_later_messages_and_can_be_undone(store: Store) 
     assert await said(store, "s") == ["a?", "a!", "c?", "c!"]
     await store.commit("s", [], base=("s", Position(old.epoch, old.head)))
     assert await said(store, "s") == ["a?", "a!", "b?", "b!"]
+
+
+async def test_a_summary_has_first_words_messages_and_cost(store: Store) -> None:
+    await turns(store, "s", "a", "b")
+    old = await store.head("s")
+    assert old is not None
+    reports = [UsageReported("m", 1, 1, cost=cost) for cost in ("0.10", "0.05")]
+    await store.commit("s", [Draft(report, "b") for report in reports])
+    await store.commit("s", [question("c?", "c"), partial("c", "c"), answer("c!", "c")])
+    await store.commit("fork", [], base=("s", Position(old.epoch, 2)))
+    await store.commit("fork", [question("d?", "d"), used("m", "d")])
+    await store.commit("long", [question("  why\n" + "x " * 400, "e")])
+    await store.commit("empty", [Draft(TurnStarted("apollo"), "f")])
+    found = await store.summaries(["s", "fork", "long", "empty", "none"])
+    assert found == {
+        "s": Summary("a?", 6, Decimal("0.15"), is_complete=True),
+        "fork": Summary("a?", 3, None, is_complete=False),
+        "long": Summary(("why " + "x " * 400)[:200], 1),
+        "empty": Summary(),
+    }
+    await store.commit("s", [], base=("s", Position(old.epoch, 2)))  # the restore takes no cost back
+    assert (await store.summaries(["s"]))["s"] == Summary("a?", 2, Decimal("0.15"))
+    await store.truncate("fork", 99)
+    assert (await store.summaries(["fork"]))["fork"] == Summary("a?", 3, None, is_complete=False)
 
 
 async def test_messages_outlive_their_events(store: Store) -> None:

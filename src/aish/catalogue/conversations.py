@@ -17,6 +17,8 @@ PAGES = (
         "sessions list",
         "List the sessions that have not ended.",
         "sessions list [--tool PEER] [--all] [json]",
+        details="The age is the time since its last use. A session without a message is not listed. "
+        "Costs are in USD; a plus sign stands for what is unknown.",
         options={"--tool": "only the sessions with this peer", "--all": "include ended sessions"},
         examples={
             "aish sessions list": "the most recently used session first",

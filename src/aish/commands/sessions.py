@@ -16,7 +16,7 @@ from aish.commands.sessions_checkpoints import (
 from aish.commands.sessions_export import export, show
 from aish.commands.sessions_fork import fork
 from aish.commands.sessions_import import import_conversations
-from aish.commands.sessions_lookup import OPEN_STATES, about, find_session, path_of, split_options
+from aish.commands.sessions_lookup import OPEN_STATES, find_session, path_of, split_options
 from aish.exits import Failure
 from aish.output import STDOUT, print_json, print_line
 from aish.progress import ask_with_progress
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     Session = dict[str, Any]
+
+_FIRST_WORDS = 60  # characters of a session's first message
 
 
 def sessions(words: "list[str]") -> int:
@@ -47,7 +49,11 @@ def _list(words: "list[str]") -> int:
     hub, tool = Hub(), None
     if "--tool" in options:
         tool = hub.ask("GET", f"/api/v2/ai/{quote(options['--tool'])}")["id"]  # fails if the peer is unknown
-    found = _ask_for(hub, tool) if "--all" in options else _open_sessions(hub, tool)
+    if "--all" in options:
+        found = _ask_for(hub, tool, summary="true")
+    else:
+        found = _open_sessions(hub, tool, summary="true")
+    found = [session for session in found if session["started"]]
     if plain or "--json" in options:
         return print_json(found)
     return print_line(_table(found, _own_subject(hub, found)) if found else "No sessions")
@@ -61,30 +67,44 @@ def _own_subject(hub: Hub, found: "list[Session]") -> "str | None":
     return subject
 
 
-def _ask_for(hub: Hub, tool: "str | None", state: "str | None" = None) -> "list[Session]":
-    given = [f"{key}={quote(value)}" for key, value in (("tool", tool), ("state", state)) if value]
-    query = "?" + "&".join(given) if given else ""
-    found: list[Session] = hub.ask("GET", f"/api/v2/sessions{query}")["sessions"]
+def _ask_for(hub: Hub, tool: "str | None", **given: str) -> "list[Session]":
+    given = {"tool": tool, **given} if tool else given
+    query = "&".join(f"{key}={quote(value)}" for key, value in given.items())
+    found: list[Session] = hub.ask("GET", f"/api/v2/sessions?{query}")["sessions"]
     return found
 
 
-def _open_sessions(hub: Hub, tool: "str | None") -> "list[Session]":
+def _open_sessions(hub: Hub, tool: "str | None", **given: str) -> "list[Session]":
     """Return the sessions that have not ended, most recently used first."""
-    found = [session for state in OPEN_STATES for session in _ask_for(hub, tool, state)]
+    found = [session for state in OPEN_STATES for session in _ask_for(hub, tool, state=state, **given)]
     return sorted(found, key=lambda session: str(session["used_at"]), reverse=True)
 
 
 def _table(found: "list[Session]", own: "str | None") -> str:
-    from aish.render import local_time, one_line, table
+    from aish.commands.times import age
+    from aish.render import one_line, table
 
-    rows = [["NAME", "TOOL", "STATE", "USED", "ID", "ABOUT"]]
+    rows = [["NAME", "TOOL", "STATE", "AGE", "MESSAGES", "COST", "ID", "FIRST WORDS"]]
     for one in found:
-        used = local_time(one["used_at"], seconds=False)
-        state = one["state"] if one["started"] else f"{one['state']}, no message yet"
+        summary = one["summary"]
         shared = f"shared by {one['owner']}  " if own not in (None, one.get("owner")) else ""
-        cells = (one["name"] or "", one["specialist_id"], state, used, one["id"], shared + about(one))
+        cells = (
+            *(one["name"] or "", one["specialist_id"], one["state"], age(one["used_at"])),
+            *(str(summary["messages"]), _cost(summary), one["id"], shared + _beginning(summary["first"])),
+        )
         rows.append([one_line(cell) for cell in cells])
     return table(rows)
+
+
+def _cost(summary: "dict[str, Any]") -> str:
+    """Return the cost in USD; a plus sign after it stands for what is unknown."""
+    if summary["cost"] is None:
+        return "" if summary["cost_is_complete"] else "unknown"
+    return f"{float(summary['cost']):.4f}{'' if summary['cost_is_complete'] else '+'}"
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= _FIRST_WORDS else f"{text[: _FIRST_WORDS - 1]}…"
 
 
 def _create(words: "list[str]") -> int:

@@ -11,7 +11,7 @@ write events and rows. Followers are only woken; they read new events themselves
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
@@ -266,6 +266,17 @@ class Among(Struct, frozen=True, gc=False):
 ANY = Among()
 
 
+class Summary(Struct, frozen=True, gc=False):
+    """What a list shows of a conversation. `first`: the beginning of its first question. `messages`: how many
+    it has, with those of the stream's bases. `cost`: in USD, of all that the stream has reported, also before
+    a restore; None if no price is known. `is_complete`: the cost has no unknown part."""
+
+    first: str = ""
+    messages: int = 0
+    cost: Decimal | None = None
+    is_complete: bool = True
+
+
 class Log(Protocol):
     """Reads streams. All methods return committed events only."""
 
@@ -317,6 +328,10 @@ class Log(Protocol):
         Raises:
             NotFound: the stream does not exist, or never had the incarnation of `until`.
         """
+        ...
+
+    async def summaries(self, streams: Sequence[str]) -> Mapping[str, Summary]:
+        """Return a summary for each of the streams that exists."""
         ...
 
     async def recent(

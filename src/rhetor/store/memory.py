@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rhetor.domain.event import Position
+from rhetor.domain.event import Position, UsageReported
 from rhetor.domain.secrets import Secrets
 from rhetor.errors import NotFound, StoreRefused
 
@@ -32,12 +32,24 @@ from .base import (
     Row,
     SourceOffset,
     Spoken,
+    Summary,
     random_epoch,
     require_position,
 )
 from .commit import Append, Entry, added, admit, masked
 from .commit_stats import Commits
-from .messages import ASSISTANT, chunks, folded, is_model, last_spoken, model_of, peer_of, said
+from .messages import (
+    ASSISTANT,
+    beginning,
+    chunks,
+    cost_of,
+    folded,
+    is_model,
+    last_spoken,
+    model_of,
+    peer_of,
+    said,
+)
 from .search import excerpt, rank, words_of
 from .tail import behind, number, put_folds
 from .wakeups import Wakeups
@@ -215,6 +227,22 @@ class MemoryStore:
         self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
     ) -> Sequence[Spoken]:
         return last_spoken(self._backwards(stream, until), limit, answered=answered)
+
+    async def summaries(self, streams: Sequence[str]) -> Mapping[str, Summary]:
+        return {stream: self._summary(stream) for stream in streams if stream in self._streams}
+
+    def _summary(self, stream: str) -> Summary:
+        said = list(self._backwards(stream, None))
+        asked = [spoken.content for spoken in said if spoken.role != ASSISTANT]
+        own = [incarnation for incarnation in self._epochs.values() if incarnation.stream == stream]
+        payloads = (record.event.payload for each in own for record in each.records)
+        cost, is_known = cost_of(p for p in payloads if isinstance(p, UsageReported))
+        return Summary(
+            beginning(asked[-1]) if asked else "",
+            len({(spoken.turn_id, spoken.role) for spoken in said}),
+            cost,
+            is_known and all(incarnation.earliest == 1 for incarnation in own),
+        )
 
     async def recent(
         self, limit: int, among: Among = ANY, *, before: str | None = None

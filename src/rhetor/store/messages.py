@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -23,6 +24,7 @@ from rhetor.domain.event import (
 from .base import Spoken
 
 ASSISTANT = "assistant"
+MOST_BEGINNING = 200  # characters
 
 
 class _Turn(msgspec.Struct):
@@ -68,6 +70,18 @@ def is_model(found: str | None, wanted: str) -> bool:
     if "/" in found and "/" in wanted:
         return found == wanted
     return found.rpartition("/")[2] == wanted.rpartition("/")[2]
+
+
+def cost_of(reports: Iterable[UsageReported]) -> tuple[Decimal | None, bool]:
+    """Return the sum of the costs, None if none is known, and whether all are known."""
+    costs = [report.cost for report in reports]
+    known = [Decimal(cost) for cost in costs if cost is not None]
+    return (sum(known, Decimal(0)) if known else None), len(known) == len(costs)
+
+
+def beginning(text: str) -> str:
+    """Return the beginning of a text, on one line."""
+    return " ".join(text[: 2 * MOST_BEGINNING].split())[:MOST_BEGINNING]
 
 
 def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:

@@ -22,29 +22,38 @@ WORK: dict[str, Any] = {
     "used_at": "2026-01-02T03:04:05.000Z",
     "created_at": "2026-01-01T00:00:00.000Z",
     "metadata": {"cwd": "/src", "imported": {"title": "why\x1b[2J\nis it slow?"}},
+    "summary": {
+        "first": "why\x1b[2J is it slow?",
+        "messages": 2,
+        "cost": "0.01234",
+        "cost_is_complete": False,
+    },
     "messages": [
         {"role": "user", "content": "why?", "timestamp": "2026-01-02T03:04:05.000Z"},
         {"role": "assistant", "content": "because", "timestamp": "2026-01-02T03:04:06.000Z"},
     ],
 }
+UNUSED = {**WORK, "id": "s_9", "name": "unused", "started": False}
 OVER = {**WORK, "id": "s_0", "name": "old", "state": "stopped", "metadata": {}}
 
 
 @pytest.fixture(autouse=True)
 def known(hub: ScriptedHub) -> None:
-    hub.on("GET /api/v2/sessions", answer({"sessions": [WORK, OVER]}))
-    for state, found in (("active", [WORK]), ("paused", []), ("waiting", [])):
+    hub.on("GET /api/v2/sessions?summary=true", answer({"sessions": [WORK, UNUSED, OVER]}))
+    for state, found in (("active", [WORK, UNUSED]), ("paused", []), ("waiting", [])):
         hub.on(f"GET /api/v2/sessions?state={state}", answer({"sessions": found}))
+        hub.on(f"GET /api/v2/sessions?state={state}&summary=true", answer({"sessions": found}))
     hub.on("GET /api/v2/sessions?name=work", answer({"sessions": [WORK]}))
     hub.on("GET /api/v2/sessions?name=none", answer({"sessions": []}))
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
 
 
 def test_list_shows_open_sessions_and_with_all_every_session(aish: Shell) -> None:
-    assert aish("sessions", "list").out == (
-        "NAME  TOOL    STATE   USED              ID   ABOUT\n"
-        "work  apollo  active  2026-01-02 03:04  s_1  /src why is it slow?\n"
-    )
+    shown = aish("sessions", "list").out.splitlines()
+    days = (datetime.now(UTC) - datetime.fromisoformat(WORK["used_at"])).days
+    assert " ".join(shown[0].split()) == "NAME TOOL STATE AGE MESSAGES COST ID FIRST WORDS"
+    assert " ".join(shown[1].split()) == f"work apollo active {days} d 2 0.0123+ s_1 why is it slow?"
+    assert len(shown) == 2
     assert [line.split()[0] for line in aish("session", "list", "--all").out.splitlines()[1:]] == [
         "work",
         "old",
@@ -52,15 +61,17 @@ def test_list_shows_open_sessions_and_with_all_every_session(aish: Shell) -> Non
     assert json.loads(aish("sessions", "list", "--json").out) == [WORK]
 
 
-def test_unused_sessions_are_marked_and_the_last_used_one_comes_first(aish: Shell, hub: ScriptedHub) -> None:
-    new = {**WORK, "id": "s_2", "name": "new", "started": False, "state": "paused", "metadata": {}}
+def test_unused_sessions_are_not_listed_and_the_last_used_one_comes_first(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    nothing_known = {"first": "x" * 70, "messages": 1, "cost": None, "cost_is_complete": False}
+    new = {**WORK, "id": "s_2", "name": "new", "state": "paused", "summary": nothing_known}
     later = {**new, "used_at": "2026-01-03T03:04:05.000Z"}
-    hub.on("GET /api/v2/sessions?tool=apollo&state=active", answer({"sessions": [WORK]}))
-    hub.on("GET /api/v2/sessions?tool=apollo&state=paused", answer({"sessions": [later]}))
-    hub.on("GET /api/v2/sessions?tool=apollo&state=waiting", answer({"sessions": []}))
+    for state, found in (("active", [WORK]), ("paused", [later, UNUSED]), ("waiting", [])):
+        hub.on(f"GET /api/v2/sessions?tool=apollo&state={state}&summary=true", answer({"sessions": found}))
     lines = aish("sessions", "list", "--tool", "apollo").out.splitlines()
     assert [line.split()[0] for line in lines] == ["NAME", "new", "work"]
-    assert "  paused, no message yet  " in lines[1]
+    assert lines[1].endswith(f"  unknown  s_2  {'x' * 59}…")
 
 
 def test_a_new_session_is_in_the_current_folder_by_default(aish: Shell, hub: ScriptedHub) -> None:

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 _OF_TOOL = 100  # sessions that are shown with a tool
 _SHOWN = tuple(SessionState)
-# the states of the rows in which the sessions of a state are: a row does not say whether a session waits
+# the states of the rows in which the sessions of a state are: a row does not say whether a session waits, or
+# whether its peer is gone
 _ROW_STATES = {state: (state,) for state in SessionState} | {
     SessionState.WAITING: (SessionState.ACTIVE,),
+    SessionState.STOPPED: (SessionState.STOPPED, *OPEN),  # the peer of an open one may be gone
     SessionState.EXPIRED: (SessionState.EXPIRED, ANSWERED),
 }
 

@@ -107,12 +107,19 @@ async def open_permissions(state: State, principal: Principal) -> Sequence[Reque
 
 
 def shown_state(state: State, session: Session) -> SessionState:
-    """Return the session's state; `waiting` if it is active and its running turn waits for an answer."""
+    """Return the session's state; `waiting` if it is active and its running turn waits for an answer, and
+    `stopped` if it is open but its peer is gone: the program has ended, or the peer was removed."""
+    if session.takes_messages and not _has_peer(state, session.peer):
+        return SessionState.STOPPED
     runner = state.runners.get(session.id)
     waits = (
         runner is not None and runner.current is not None and runner.current.turn.state is TurnState.WAITING
     )
     return SessionState.WAITING if waits and session.state is SessionState.ACTIVE else session.state
+
+
+def _has_peer(state: State, name: str) -> bool:
+    return state.peers.has(name) and not (name in state.gone and state.peers.is_announced(name))
 
 
 async def _answer(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from rhetor.store.base import (
     Row,
     SourceOffset,
     Spoken,
+    Summary,
     random_epoch,
 )
 from rhetor.store.commit import Append, Entry, masked
@@ -56,6 +57,7 @@ from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sw
 from .resealing import Place, Step
 from .salvage import finish_interrupted, salvage
 from .sealed import Sealing, keys_in_use
+from .summaries import summaries
 from .wal import Checkpoints
 from .witness import Witness
 from .word_index import WordIndex
@@ -257,6 +259,9 @@ class SqliteStore:
             until=until,
         )
         return await self._read(read)
+
+    async def summaries(self, streams: Sequence[str]) -> Mapping[str, Summary]:
+        return await self._searchers.run(partial(summaries, sealing=self._sealing, streams=streams))
 
     async def recent(
         self, limit: int, among: Among = ANY, *, before: str | None = None

@@ -19,6 +19,7 @@ from rhetor.hub.sessions import sessions, states
 from rhetor.hub.sessions import shares as hub_shares
 from rhetor.hub.sessions.checkpoints import last_answers
 from rhetor.hub.turns import answers
+from rhetor.store.base import Summary
 from rhetor.transports.server import sse
 from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.long_work import Result, with_progress
@@ -57,7 +58,16 @@ async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
     listed = [
         resources.session(s, answers.shown_state(state, s), await _position(call.node, s.id)) for s in found
     ]
-    return {"sessions": listed}
+    if not query.summary:
+        return {"sessions": listed}
+    summaries = await state.store.summaries([session.id for session in found])
+    return {"sessions": [{**each, "summary": _summary(summaries[each["id"]])} for each in listed]}
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    cost = None if summary.cost is None else format(summary.cost, "f")
+    first, messages = summary.first, summary.messages
+    return {"first": first, "messages": messages, "cost": cost, "cost_is_complete": summary.is_complete}
 
 
 async def one_session(call: Call, id: str, query: MessagesQuery) -> Response:

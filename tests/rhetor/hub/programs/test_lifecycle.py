@@ -178,6 +178,12 @@ async def test_a_turn_completes_if_its_program_exits_with_status_0() -> None:
         late = await home.say("p", "again")
         assert (late.status, late.json["code"]) == (409, "not_running")
         assert late.json["hint"] == "wrap it again with aish ci-terminal or aish ci-tool"
+        session = await home.standing("p")
+        for state, listed in (("active", []), ("stopped", [session])):
+            found = (await home.ask("GET", f"/api/v2/sessions?state={state}")).json["sessions"]
+            assert [each["id"] for each in found] == listed
+        await home.announce("p", *PYTHON, READS)  # a program of that name continues its session
+        assert (await home.ask("GET", f"/api/v2/sessions/{session}")).json["state"] == "active"
 
 
 @pytest.mark.parametrize("kind", ["stdio", "terminal"])

@@ -112,6 +112,12 @@ async def test_a_list_shows_state_and_use_of_sessions_and_counts_active_ones(
             forked["id"]: ("active", True),
         }
         assert saved.json["started"] is False
+        full = (await home.ask("GET", "/api/v2/sessions?state=active&summary=true")).json["sessions"]
+        assert {s["id"]: (s["summary"]["first"], s["summary"]["messages"]) for s in full} == {
+            used["id"]: ("hi", 2),
+            unused["id"]: ("", 0),
+            forked["id"]: ("hi", 2),
+        }
         assert (await home.ask("GET", "/api/v2/status")).json["sessions"] == 3
         assert (await home.ask("GET", "/api/v2/ai/apollo")).json["sessions"] == 3
         peers = (await home.ask("GET", "/api/v2/ai")).json["peers"]

@@ -140,11 +140,14 @@ class RestoreBody(Body, frozen=True, kw_only=True):
 
 
 class SessionsQuery(Query, frozen=True, kw_only=True):
+    """Which sessions to list. `summary`: with a summary of each."""
+
     peer: str | None = None
     tool: str | None = None
     state: SessionState | UnsetType = UNSET
     project: str | None = None
     name: str | None = None
+    summary: bool = False
 
 
 class MessagesQuery(Query, frozen=True, kw_only=True):

@@ -15,6 +15,17 @@ class Said(Struct):
     timestamp: Time
 
 
+class Summary(Struct):
+    """What a list shows of a session. `first`: the beginning of its first message. `messages`: how many it
+    has, with the answers. `cost`: in USD, null if no price is known. `cost_is_complete`: there are no tokens
+    without a price, and no events that the log has no more."""
+
+    first: str
+    messages: int
+    cost: str | None
+    cost_is_complete: bool
+
+
 class Session(Struct):
     """A session. `started`: whether it has had a message. `ttl`: seconds without use until it expires; null
     if it does not expire."""
@@ -35,6 +46,7 @@ class Session(Struct):
     messages: list[Said]
     head: int | None
     cursor: Cursor | None
+    summary: Summary | UnsetType = UNSET
 
 
 class Sessions(Struct):

@@ -1,0 +1,65 @@
+"""Summaries of conversations, for lists of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rhetor.domain.event import UsageReported
+from rhetor.store.base import Summary
+from rhetor.store.encoding import decode
+from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, beginning, cost_of
+
+from .incarnation import present
+from .sealed import Sealing
+
+_ORIGIN = "coalesce(i.sealed_as, i.epoch)"
+# the incarnations whose messages belong to a stream, from its current one (?1) to its oldest base
+_VIEW = f"""
+WITH RECURSIVE view (depth, inc, last, base, base_seq, origin) AS (
+    SELECT 0, id, 9223372036854775807, base, base_seq, {_ORIGIN} FROM incarnations i WHERE id = ?1
+    UNION ALL
+    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq, {_ORIGIN}
+    FROM view JOIN incarnations i ON i.id = view.base
+)
+"""
+_COUNT = f"""{_VIEW}
+SELECT count(DISTINCT t.turn_id || ' ' || t.role) FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
+"""
+# a sealed text is opened as a whole
+_FIRST = f"""{_VIEW}
+SELECT origin, t.seq, iif(typeof(content) = 'text', substr(content, 1, {2 * MOST_BEGINNING}), content)
+FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
+WHERE t.role <> '{ASSISTANT}' ORDER BY depth DESC, t.seq LIMIT 1
+"""
+_REPORTS = f"""
+SELECT {_ORIGIN}, e.seq, e.data FROM incarnations i CROSS JOIN events e ON e.inc = i.id
+WHERE i.stream = ? AND e.type = '{UsageReported.type}' AND e.seq >= i.earliest
+"""
+
+
+def summaries(
+    connection: sqlite3.Connection, sealing: Sealing, streams: Sequence[str]
+) -> Mapping[str, Summary]:
+    """Return a summary for each of the streams that exists."""
+    found = ((stream, present(connection, stream)) for stream in streams)
+    return {s: _summary(connection, sealing, s, current.id) for s, current in found if current is not None}
+
+
+def _summary(connection: sqlite3.Connection, sealing: Sealing, stream: str, inc: int) -> Summary:
+    (messages,) = connection.execute(_COUNT, (inc,)).fetchone()
+    asked = connection.execute(_FIRST, (inc,)).fetchone()
+    query = "SELECT max(earliest) = 1 FROM incarnations WHERE stream = ?"
+    (is_whole,) = connection.execute(query, (stream,)).fetchone()
+    cost, is_known = cost_of(
+        _report(sealing, *row) for row in connection.execute(_REPORTS, (stream,)).fetchall()
+    )
+    first = beginning(sealing.opened_text(*asked)) if asked else ""
+    return Summary(first, messages, cost, is_known and bool(is_whole))
+
+
+def _report(sealing: Sealing, origin: str, seq: int, data: Any) -> UsageReported:
+    report = decode(UsageReported.type, sealing.opened_event(origin, seq, data))
+    assert isinstance(report, UsageReported)
+    return report
