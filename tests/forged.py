@@ -65,9 +65,13 @@ class Forger:
         return self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
     def signed(self, header: Mapping[str, Any] | str, claims: Mapping[str, Any] | str, sign: Sign) -> str:
-        parts = [each if isinstance(each, str) else json.dumps(each) for each in (header, claims)]
-        content = ".".join(map(b64, parts))
-        return f"{content}.{b64(sign(content.encode()))}"
+        # spelled as the hub spells it, so that only what is wrong can be the reason for a rejection
+        parts = [each if isinstance(each, str) else _json(each) for each in (header, claims)]
+        return self._signed_parts(b64(parts[0]), b64(parts[1]), sign)
+
+    def _signed_parts(self, header: str, claims: str, sign: Sign | None = None) -> str:
+        content = f"{header}.{claims}"
+        return f"{content}.{b64((sign or self.key.sign)(content.encode()))}"
 
     def with_header(self, sign: Sign | None = None, **changed: Any) -> str:
         return self.signed(_changed(self.header, changed), self.claims, sign or self.key.sign)
@@ -138,7 +142,7 @@ class Forger:
         kids: list[Any] = ["../../../../etc/passwd", "/dev/null", "' OR 1=1 --", "kid\u0000", "", "0" * 16]
         kids += [0, None, True, [self.header["kid"]], {"kid": self.header["kid"]}, self.header["kid"].upper()]
         crits: tuple[Any, ...] = (["exp"], ["b64"], ["unknown"], [], "exp")
-        twice = json.dumps(self.header)[:-1] + ', "alg": "Ed25519"}'
+        twice = _json(self.header)[:-1] + ',"alg":"Ed25519"}'
         return {
             **{f"kid {kid!r}": self.with_header(kid=kid) for kid in kids if kid != self.header["kid"]},
             **{f"crit {crit!r}": self.with_header(crit=crit) for crit in crits},
@@ -158,7 +162,9 @@ class Forger:
 
     def _claims(self) -> dict[str, str]:
         missing = ("iss", "aud", "sub", "exp", "iat", "jti", "scope")
-        twice = json.dumps(self.claims)[:-1] + f', "exp": {int(time.time()) + 9999}}}'
+        exp = self.claims["exp"]
+        twice = _json(self.claims)[:-1] + f',"exp":{exp}}}'
+        moved = {**_changed(self.claims, {"iss": ABSENT}), "iss": self.claims["iss"]}
         return {
             **{f"{name} missing": self.with_claims(**{name: ABSENT}) for name in missing},
             **{f"{name} null": self.with_claims(**{name: None}) for name in missing},
@@ -177,6 +183,13 @@ class Forger:
             "scope as a list": self.with_claims(scope=["read"]),
             "scope empty": self.with_claims(scope=""),
             "member twice in the claims": self.signed(self.header, twice, self.key.sign),
+            "members in another order": self.signed(self.header, moved, self.key.sign),
+            "claims with spaces": self.signed(self.header, json.dumps(self.claims), self.key.sign),
+            "claims with an escape": self.signed(
+                self.header, _json(self.claims).replace("rhetor", "rheto\\u0072"), self.key.sign
+            ),
+            "claims not canonical": self._signed_parts(b64(_json(self.header)), _padded(self.claims)),
+            "unknown claim": self.with_claims(extra=1),
             "claims are a list": self.signed(self.header, "[]", self.key.sign),
             "claims are not JSON": self.signed(self.header, "exp", self.key.sign),
             "claims are nested too deeply": self.signed(self.header, "[" * 5000, self.key.sign),
@@ -199,7 +212,7 @@ class Forger:
             "exp as a string": str(now + 60),
             "exp as a list": [now + 60],
         }
-        text = json.dumps(self.claims).replace(str(self.claims["exp"]), "1e400")
+        text = _json(self.claims).replace(str(self.claims["exp"]), "1e400")
         return {
             **{name: self.with_claims(exp=value) for name, value in ends.items()},
             "exp 1e400": self.signed(self.header, text, self.key.sign),
@@ -241,7 +254,7 @@ class Forger:
             "space at the end of a part": f"{header}.{claims} .{signature}",
             "percent-encoded": f"{header}.{claims}%2e{signature}",
             "oversized": large,
-            "nested": self.signed(self.header, json.dumps(self.token), self.key.sign),
+            "nested": self.signed(self.header, _json(self.token), self.key.sign),
             "JSON serialization": json.dumps(
                 {"protected": header, "payload": claims, "signature": signature}, separators=(",", ":")
             ),
@@ -249,6 +262,16 @@ class Forger:
             "token of another hub": self.other,
             "refresh token": self.refresh,
         }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _padded(claims: Json) -> str:
+    """Return the claims in base64url with bits that belong to no byte, if there is place for them."""
+    text = b64(_json(claims))
+    return f"{text[:-1]}{chr(ord(text[-1]) + 1)}" if len(text) % 4 else f"{text}="
 
 
 def _decoded(part: str) -> Json:

@@ -92,6 +92,7 @@ class Issuers:
         return keys is not None and keys.is_fresh
 
     async def _verified(self, token: str) -> Identified:
+        await signed.load_library()
         header = signed.header_of(token)
         kid = header.get("kid")
         if REFUSED & header.keys() or header.get("typ") not in TYPES or not isinstance(kid, str | None):

@@ -1,7 +1,8 @@
 """Signed tokens (JWS in compact form, RFC 7515), read strictly: one spelling for each content, no duplicate
 members, and no algorithm or key that the token itself chooses.
 
-joserfc is imported when a token is read: the import takes 100 to 200 ms, and most hubs need none.
+joserfc is imported when a token of an issuer is read: the import takes 100 to 200 ms, and most hubs have no
+issuer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
@@ -27,15 +29,35 @@ class Unreadable(ValueError):
     """The text is not a valid signed token."""
 
 
-async def load_library() -> None:
-    """Import joserfc, without stopping the event loop meanwhile. Later calls do nothing."""
-    if LIBRARY not in sys.modules:
-        await asyncio.to_thread(import_module, LIBRARY)
+async def load_library(name: str = LIBRARY) -> None:
+    """Import a library, without stopping the event loop meanwhile. Later calls do nothing."""
+    if name not in sys.modules:
+        await asyncio.to_thread(import_module, name)
 
 
 def is_signed(token: str) -> bool:
     """Return whether a token has the form of a signed one; nothing is verified."""
     return token.startswith("eyJ") and token.count(".") == SEGMENTS - 1 and len(token) <= MOST_CHARACTERS
+
+
+def encoded(content: bytes) -> str:
+    """Return base64url without padding."""
+    return urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def decoded(part: str) -> bytes:
+    """Return the content of a part.
+
+    Raises:
+        Unreadable: `encoded` returns another spelling for it.
+    """
+    try:
+        content = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError as error:
+        raise Unreadable("a part is not base64url") from error
+    if encoded(content) != part:
+        raise Unreadable("a part is not canonical base64url")
+    return content
 
 
 def header_of(token: str) -> Mapping[str, Any]:
@@ -49,13 +71,7 @@ def header_of(token: str) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=64)  # all tokens of a key have the same header
 def _header(part: str) -> Mapping[str, Any]:
-    from joserfc.util import urlsafe_b64decode
-
-    try:
-        content = urlsafe_b64decode(part.encode("ascii"))
-    except ValueError as error:
-        raise Unreadable("the header is not base64url") from error
-    return _object(content)
+    return _object(decoded(part))
 
 
 def unverified_claims_of(token: str) -> Mapping[str, Any]:
@@ -65,32 +81,24 @@ def unverified_claims_of(token: str) -> Mapping[str, Any]:
     Raises:
         Unreadable: they are not one JSON object in canonical base64url.
     """
-    from joserfc.util import urlsafe_b64decode
-
-    try:
-        return _object(urlsafe_b64decode(token.split(".")[1].encode("ascii")))
-    except ValueError as error:
-        raise Unreadable("the claims are not readable") from error
+    return _object(decoded(token.split(".")[1]))
 
 
 def claims_of(token: str, key: Key, algorithm: str) -> dict[str, Any]:
     """Verify the signature of a token that `is_signed`, and return its claims. The caller has checked its
-    header, and that the key is one for the algorithm.
+    header, and that the key is one for the algorithm, and has called `load_library`.
 
     Raises:
         Unreadable: the signature is invalid, or the content is not one JSON object.
     """
-    from joserfc.util import urlsafe_b64decode
-
+    content, _, signature = token.rpartition(".")
     try:
-        content, _, signature = token.encode("ascii").rpartition(b".")
-        is_valid = _verify(algorithm)(content, urlsafe_b64decode(signature), key)
-        payload = urlsafe_b64decode(content.partition(b".")[2])
+        is_valid = _verify(algorithm)(content.encode("ascii"), decoded(signature), key)
     except ValueError as error:
-        raise Unreadable("a part is not base64url") from error
+        raise Unreadable("the signature is not readable") from error
     if not is_valid:
         raise Unreadable("the signature is invalid")
-    return _object(payload)
+    return _object(decoded(content.partition(".")[2]))
 
 
 def check(claims: dict[str, Any], rules: JWTClaimsRegistry) -> None:
