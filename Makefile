@@ -9,9 +9,9 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
 # Tests write bytecode, for each of the workers would otherwise compile all of them anew
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q
-# More than there are cores, for many tests wait for a program or a connection
+# Forks of the process that has collected the tests; more than there are cores, for many wait for a program
 WORKERS ?= 4
-PARALLEL := -n $(WORKERS) --dist worksteal
+PARALLEL := --workers $(WORKERS)
 # What `make test-fast` runs: no program, no socket, no database
 FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialects tests/rhetor/domain \
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
@@ -55,7 +55,7 @@ test-failed: setup
 
 # While editing: in under 40 seconds
 test-fast: setup
-	$(PYTEST) -n 2 --dist worksteal $(FAST) $(NOT_FAST)
+	$(PYTEST) --workers 2 $(FAST) $(NOT_FAST)
 
 # Everything at full size, one test after the other
 test-long: setup
@@ -69,7 +69,7 @@ test-browser: setup
 # its conformance suite; needs npm.
 interop: setup
 	$(PY) -m tests.interop.install $(AGENTS)
-	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) -n 2 --dist worksteal tests/interop
+	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) --workers 2 tests/interop
 
 check: setup
 	$(VENV)/bin/ruff check .

@@ -1,39 +1,56 @@
-"""Each worker imports its own share of the test modules first, so that not every worker compiles all of them.
-
-The order of the imports is the only difference. By the time the collection comes to the other shares, the
-workers that own them have written their bytecode.
-"""
+"""With `--workers N`, a second process helps to compile the test modules of a new clone, which one process
+collects: it takes the second half. It also reads the constants of the program, from which Hypothesis chooses
+examples."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+MANY = 50  # fewer modules are compiled quickly enough by the collection
+
 
 @pytest.hookimpl(tryfirst=True, wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    if worker := getattr(session.config, "workerinput", None):
-        number, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-        for name in share(_modules(session.config), number, workers):
+    new: list[Path] = []
+    if session.config.option.workers > 1 and not sys.dont_write_bytecode:
+        new = [file for file in _files(session.config) if not _is_compiled(file)]
+    if len(new) <= MANY:
+        return (yield)
+    root = session.config.rootpath
+    names = [".".join(file.relative_to(root).with_suffix("").parts) for file in new]
+    pid = _import_in_fork(names[len(names) // 2 :])
+    try:
+        return (yield)
+    finally:
+        os.waitpid(pid, 0)
+
+
+def _import_in_fork(names: Sequence[str]) -> int:
+    if pid := os.fork():
+        return pid
+    try:
+        for name in names:
             with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection reports it
                 importlib.import_module(name)
-    return (yield)
+        from hypothesis.internal.conjecture.providers import _get_local_constants
+
+        _get_local_constants()  # this writes what it finds to the folder of Hypothesis
+    finally:
+        os._exit(0)
 
 
-def share(names: Sequence[str], number: int, workers: int) -> Sequence[str]:
-    """Return the part of worker `number`, from 0. Together, the parts are all names."""
-    return names[len(names) * number // workers : len(names) * (number + 1) // workers]
+def _files(config: pytest.Config) -> list[Path]:
+    """The test modules at the paths that were given, in the order of the collection."""
+    paths = [config.rootpath / each.split("::")[0] for each in config.args]
+    return [file for path in paths for file in (sorted(path.rglob("test_*.py")) if path.is_dir() else [path])]
 
 
-def _modules(config: pytest.Config) -> list[str]:
-    """The names of the test modules at the paths that were given, in the order of the collection."""
-    files = [file for each in config.args for file in _files(config.rootpath / each.split("::")[0])]
-    return [".".join(file.relative_to(config.rootpath).with_suffix("").parts) for file in files]
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+def _is_compiled(file: Path) -> bool:
+    return any(file.parent.glob(f"__pycache__/{file.stem}.*-pytest-*.pyc"))

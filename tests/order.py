@@ -1,23 +1,20 @@
-"""The order of the tests: those that run alone first, because no other test runs yet; then the long ones, so
-that no worker runs one while the others have nothing left to do; then the modules whose tests take seconds,
-most of which start hubs; and then the others. Among these, tests that use an SDK come together, because each
-worker that runs one of them imports it for seconds.
+"""The units in which workers take the tests, and their order.
 
-xdist gives each worker an equal share of the collected tests, in their order. A worker that has finished its
-share takes over the last tests of another one.
+The tests that run alone come first, while no other test runs. Then come the long ones, so that no worker runs
+one while the others have nothing left to do; then the modules whose tests take seconds, most of which start
+hubs; and then the others. The modules that use an SDK are one unit, because each worker that runs one of them
+imports it for seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TypeVar
 
 import pytest
 
-T = TypeVar("T")
-FIRST = ("alone", "long")
-SLOW = ("tests/e2e/", "tests/hostile/", "tests/contracts/test_store_machine.py")
+Unit = Sequence[pytest.Item]
+SLOW = ("tests/e2e/", "tests/hostile/", "tests/aish/", "tests/contracts/test_store_machine.py")
 WITH_SDK = (
     "tests/provider/",
     "tests/rhetor/drivers/model_tools/",
@@ -29,37 +26,33 @@ WITH_SDK = (
 )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    if workers > 1:
-        marked = {mark: [item for item in items if _first_mark(item) == mark] for mark in (*FIRST, None)}
-        others = marked.pop(None)
-        first = [[item] for mark in FIRST for item in marked[mark]]
-        slow = _modules([item for item in others if item.nodeid.startswith(SLOW)])
-        rest = [item for item in others if not item.nodeid.startswith(SLOW)]
-        rest.sort(key=lambda item: not item.nodeid.startswith(WITH_SDK))
-        items[:] = dealt([*first, *slow], rest, workers)
+def units_of(items: Iterable[pytest.Item]) -> tuple[list[Unit], list[Unit]]:
+    """Return the units of the tests that run alone, and those of the others."""
+    marked: dict[str | None, list[pytest.Item]] = {"alone": [], "long": [], None: []}
+    for item in items:
+        marked[next((mark for mark in ("alone", "long") if item.get_closest_marker(mark)), None)].append(item)
+    others = marked[None]
+    with_sdk = [item for item in others if item.nodeid.startswith(WITH_SDK)]
+    modules = list(_modules(item for item in others if not item.nodeid.startswith(WITH_SDK)))
+    slow, quick = ([unit for unit in modules if _is_slow(unit) == wanted] for wanted in (True, False))
+    long = [unit for module in _modules(marked["long"]) for unit in _divided(module)]
+    return [[item] for item in marked["alone"]], [*long, *([with_sdk] if with_sdk else []), *slow, *quick]
 
 
-def dealt(first: Sequence[Sequence[T]], others: Sequence[T], workers: int) -> list[T]:
-    """Return the shares of all workers. The groups in `first` are distributed in turn."""
-    found: list[T] = []
-    left = list(others)
-    total = sum(map(len, first)) + len(others)
-    for worker in range(workers):
-        mine = [item for group in first[worker::workers] for item in group]
-        rest = max(0, (total - len(found)) // (workers - worker) - len(mine))
-        found += [*mine, *left[:rest]]
-        del left[:rest]
-    return [*found, *left]
-
-
-def _modules(items: Sequence[pytest.Item]) -> Iterator[list[pytest.Item]]:
-    """Group the tests by their modules, whose fixtures they share."""
+def _modules(items: Iterable[pytest.Item]) -> Iterator[list[pytest.Item]]:
     for _, tests in groupby(items, lambda item: item.nodeid.split("::")[0]):
         yield list(tests)
 
 
-def _first_mark(item: pytest.Item) -> str | None:
-    return next((mark for mark in FIRST if item.get_closest_marker(mark)), None)
+def _divided(module: list[pytest.Item]) -> list[list[pytest.Item]]:
+    """Each test by itself, unless they share something that takes time to set up."""
+    return [module] if any(map(_shares, module)) else [[item] for item in module]
+
+
+def _shares(item: pytest.Item) -> bool:
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    return any(each[-1].scope not in ("function", "session") for each in fixtures)
+
+
+def _is_slow(unit: Unit) -> bool:
+    return unit[0].nodeid.startswith(SLOW)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.importing import share
 from tests.needs import needs
-from tests.order import dealt
 
+OPTIONS = ("-rf", "-p", "tests.workers", "--workers", "2", "-p", "no:cacheprovider", "-c", "/dev/null")
 # each test writes when it starts and ends
 TESTS = """
 import time
@@ -36,6 +36,34 @@ def test_alone(n):
     time.sleep(0.05)
     note(f"end alone{{n}}")
 """
+ENDING = """
+import os
+import warnings
+
+def test_before(tmp_path):
+    warnings.warn("careful")
+    assert not any(tmp_path.iterdir())
+
+def test_ends_its_worker():
+    os._exit(3)
+
+def test_after():
+    pass
+"""
+FAILING = """
+import pytest
+
+@pytest.fixture(scope="module")
+def shared():
+    with open({log!r}, "a") as file:
+        file.write("set up\\n")
+
+@pytest.mark.long
+@pytest.mark.parametrize("n", range(3))
+def test_shares(shared, n):
+    print("printed by", n)
+    assert n != 1
+"""
 
 
 def test_a_missing_program_skips_a_test_and_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,42 +79,39 @@ def test_a_missing_program_skips_a_test_and_fails_it_in_ci(monkeypatch: pytest.M
 def test_a_test_marked_alone_runs_while_no_other_test_runs(tmp_path: Path) -> None:
     log = tmp_path / "log"
     (tmp_path / "test_it.py").write_text(TESTS.format(log=str(log)))
-    pytest_of_two = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "2", "--dist", "load"]
-    options = ["--maxschedchunk", "1", "-p", "tests.alone", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    assert "8 passed" in (said := _run_by_two_workers(tmp_path)), said
+    noted = [
+        line.split()[1:]
+        for line in sorted(log.read_text().splitlines(), key=lambda each: float(each.split()[0]))
+    ]
+    assert len(noted) == 16
+    for (word, name), following in pairwise(noted):
+        if word == "begin" and name.startswith("alone"):
+            assert following == ["end", name]
+
+
+def test_a_worker_that_ends_fails_its_tests_and_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "test_ending.py").write_text(ENDING)
+    (tmp_path / "test_failing.py").write_text(FAILING.format(log=str(log)))
+    said = _run_by_two_workers(tmp_path)
+    assert "3 failed, 3 passed" in said, said
+    assert re.search(r"_ test_ends_its_worker _+\nits worker ended while it ran\n", said)
+    assert re.search(r"_ test_after _+\nits worker ended before\n", said)
+    assert "UserWarning: careful" in said
+    assert "E       assert 1 != 1" in said
+    assert "printed by 1" in said
+    assert "printed by 2" not in said
+    assert log.read_text() == "set up\n"
+
+
+def _run_by_two_workers(folder: Path) -> str:
     ran = subprocess.run(
-        [*pytest_of_two, *options, str(tmp_path)],
+        [sys.executable, "-m", "pytest", *OPTIONS, str(folder)],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "8 passed" in ran.stdout, ran.stdout
-    said = [
-        line.split()[1:]
-        for line in sorted(log.read_text().splitlines(), key=lambda each: float(each.split()[0]))
-    ]
-    assert len(said) == 16
-    for (word, name), following in pairwise(said):
-        if word == "begin" and name.startswith("alone"):
-            assert following == ["end", name]
-
-
-def test_each_worker_starts_with_some_of_the_first_tests() -> None:
-    first, others = list("ABCDE"), list("abcdefgh")
-    order = "".join(dealt(first, others, 3))
-    assert [order[:4], order[4:8], order[8:]] == ["ADab", "BEcd", "Cefgh"]
-    assert dealt(first, [], 3) == ["A", "D", "B", "E", "C"]
-    assert dealt([], others, 3) == others
-
-
-def test_the_tests_of_a_slow_module_start_at_the_same_worker() -> None:
-    order = "".join(dealt(["A", "B", "CDE", "FG"], "abcdefgh", 3))
-    assert [order[:5], order[5:10], order[10:]] == ["AFGab", "Bcdef", "CDEgh"]
-
-
-def test_the_workers_import_each_module_once_before_the_collection() -> None:
-    modules = list("abcdefghij")
-    shares = [share(modules, number, 4) for number in range(4)]
-    assert list(chain(*shares)) == modules
-    assert {len(each) for each in shares} == {2, 3}
+    return ran.stdout
