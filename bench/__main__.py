@@ -15,6 +15,7 @@ from bench.table import keep, kept, table
 
 ALL = (
     "start",
+    "completion",
     "append",
     "chunk",
     "first_chunk",

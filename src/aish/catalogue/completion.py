@@ -154,7 +154,9 @@ class _Completer:
                 purpose = page.purpose if page else "print JSON" if alternative == "json" else ""
                 self._offer(head + alternative, purpose)
             elif alternative in _ALSO:
-                self.found.also, self.found.stem = _ALSO[alternative], self._cursor[len(head) :]
+                is_argument = alternative == "CMD" and plain[-1] != "--"
+                self.found.also = FILES if is_argument else _ALSO[alternative]
+                self.found.stem = self._cursor[len(head) :]
             elif alternative[0].isupper():
                 self._alternative(alternative, plain, head)
 

@@ -100,6 +100,19 @@ PAGES = (
         },
     ),
     Page(
+        "completion",
+        "Print the script with which Tab completes aish in a shell.",
+        "completion bash|zsh|fish",
+        details=(
+            "The script completes commands, options, files, and the names of peers, sessions and so on. It"
+            " never starts a hub."
+        ),
+        examples={
+            "source <(aish completion bash)": "a line for ~/.bashrc; with zsh for ~/.zshrc, after compinit",
+            "aish completion fish > ~/.config/fish/completions/aish.fish": "install it for fish",
+        },
+    ),
+    Page(
         "help",
         "Show the commands, one command, or a topic.",
         "help [COMMAND [SUBCOMMAND]]",

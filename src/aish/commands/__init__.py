@@ -13,6 +13,7 @@ _MODULES = {
     "alias": "aliases",
     **dict.fromkeys(("approve", "deny"), "permissions"),
     **dict.fromkeys(("ci-terminal", "ci-tool"), "programs"),
+    "completion": "completion",
     "config": "config",
     "context": "context",
     "doctor": "doctor",

@@ -18,22 +18,11 @@ UNNAMED_TERMINAL = re.compile(r"tty:[0-9]{1,10}")  # cannot collide: the name of
 # Commands of the shell, whose names cannot be used for a program or a terminal.
 RESERVED = frozenset(
     (
-        *("alias", "approve", "cd", "ci-terminal", "ci-tool", "config", "context", "deny", "doctor", "exit"),
-        *("explain", "export", "forward", "help", "history", "import", "inbox", "keys", "list", "logout"),
-        *("mcp", "setup", "specialist"),
-        *(
-            "project",
-            "purpose",
-            "quit",
-            "rhetor",
-            "route",
-            "search",
-            "session",
-            "sessions",
-            "shutdown",
-            "sockets",
-        ),
-        *("status", "team-chat", "terminals", "tools", "unforward", "usage", "wait", "whoami"),
+        *("alias", "approve", "cd", "ci-terminal", "ci-tool", "completion", "config", "context", "deny"),
+        *("doctor", "exit", "explain", "export", "forward", "help", "history", "import", "inbox", "keys"),
+        *("list", "logout", "mcp", "project", "purpose", "quit", "rhetor", "route", "search", "session"),
+        *("sessions", "setup", "shutdown", "sockets", "specialist", "status", "team-chat", "terminals"),
+        *("tools", "unforward", "usage", "wait", "whoami"),
     )
 )
 

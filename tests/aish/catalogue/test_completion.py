@@ -116,6 +116,7 @@ def test_the_first_word_is_a_command_a_peer_or_an_alias() -> None:
         ("sessions fork work --cwd ", "folders", ""),
         ("sessions import a.jsonl b", "files", "b"),
         ("ci-tool -n calc -- b", "programs", "b"),
+        ("ci-tool -n calc -- bc -l s", "files", "s"),
         ("mcp add x --private -- b", "programs", "b"),
     ],
 )
