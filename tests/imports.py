@@ -102,12 +102,21 @@ STACKS = {
         {"sessions"},
         {"forwarding"},
         {"plans"},
-        {"audited", "budgets", "hub_peer", "identity", "recovery", "retention", "tool_servers"},
+        {
+            "audited",
+            "budgets",
+            "hub_peer",
+            "identity",
+            "notifications",
+            "recovery",
+            "retention",
+            "tool_servers",
+        },
         {"use_cases"},
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],
-    "rhetor.drivers": [{"base"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}],
+    "rhetor.drivers": [{"base"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}, {"notifications"}],
 }
 # small and isolated: started as a file
 HOST = ["rhetor", "host"]

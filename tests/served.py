@@ -25,7 +25,7 @@ from rhetor.domain.peer import Peer
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.base import Driver, ProgramDriver
+from rhetor.drivers.base import Driver, ProgramDriver, Sender
 from rhetor.drivers.models.documents import document
 from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
@@ -202,10 +202,11 @@ async def served(
     budgets: Sequence[Budget] = (),
     certificate: Certificate | None = None,
     seconds: float = 120.0,
+    senders: Sequence[Sender] = (),
 ) -> AsyncIterator[Served]:
     """Run a hub. `hosts`: the hosts of programs, if there are any; `tools`: configured programs;
     `connections`: the limits for callers over TCP, `MANY` by default; `accepted`: the limits per client;
-    `certificate`: with which TCP has TLS."""
+    `certificate`: with which TCP has TLS; `senders`: of notifications."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -221,6 +222,8 @@ async def served(
         transcripts=TRANSCRIPTS,
         files=FilesOnDemand(folder / "checkpoints", max_file_bytes=1 << 20, without=[folder]),
         budgets=budgets,
+        senders=senders,
+        owner="me",
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs = configured

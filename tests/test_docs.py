@@ -15,6 +15,7 @@ from rhetor.settings import (
     BudgetSettings,
     IssuerSettings,
     McpServerSettings,
+    NotifySettings,
     ProviderSettings,
     Settings,
     SpecialistSettings,
@@ -45,6 +46,7 @@ def test_every_setting_is_documented() -> None:
     keys = [key for key in _keys(Settings) if key not in named]
     keys += _keys(ProviderSettings, "providers.NAME.") + _keys(SpecialistSettings, "specialists.NAME.")
     keys += _keys(McpServerSettings, "mcp_servers.NAME.") + _keys(ToolSettings, "tools.NAME.")
+    keys += _keys(NotifySettings, "notify.N.")
     keys += _keys(BudgetSettings, "budgets.NAME.") + _keys(IssuerSettings, "auth.issuers.NAME.")
     documented = set(re.findall(r"^\| `([^`]+)`", page, re.MULTILINE))
     assert documented == {*keys, "budgets.NAME", "specialists.NAME", "teams.NAME"}

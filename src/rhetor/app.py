@@ -263,6 +263,8 @@ async def _hub(
             files=files,
             budgets=made.budgets,
             program_keys=keys,
+            senders=made.senders,
+            owner=user_name(),
         ) as hub:
             data_keys.background = hub.state.background
             hub.state.background.start(data_keys.resume(), "seal again")

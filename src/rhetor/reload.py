@@ -183,6 +183,7 @@ class Reloading:
         state.usage.recent.is_counting = new.limits.tokens_per_hour is not None
         state.tool_servers, state.files.max_file_bytes = new.servers, settings.checkpoints.max_file_bytes
         state.budgets.configure(new.budgets)
+        state.notifications.configure(new.senders)
         node.providers, node.programs = new.access, new.programs
         node.max_parallel = settings.bulk.max_parallel
         limits = settings.limits

@@ -14,12 +14,13 @@ from msgspec.structs import asdict
 
 from rhetor.auth.issuer_keys import IssuerEntry
 from rhetor.domain.budget import Budget
+from rhetor.domain.notification import Recipient
 from rhetor.domain.peer import Peer
 from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.agents.protocols import PROTOCOLS
-from rhetor.drivers.base import Driver
+from rhetor.drivers.base import Driver, Sender
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
 from rhetor.drivers.model_tools.servers import ToolServers
@@ -28,11 +29,27 @@ from rhetor.drivers.models.agent_models import AgentEntry, AgentModels
 from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.prices import Price
 from rhetor.drivers.models.resolve import ProviderEntry
+from rhetor.drivers.models.urls import Reach
+from rhetor.drivers.notifications.command import Command
+from rhetor.drivers.notifications.desktop import Desktop
+from rhetor.drivers.notifications.ntfy import Ntfy
+from rhetor.drivers.notifications.webhook import Webhook
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.home import Home
 from rhetor.hub.core.limits import CheckpointLimits, Limits, Retention
-from rhetor.settings import ANSWERING, Keys, Settings, budgets_of, named_models, peers_of, tools_of
+from rhetor.settings import (
+    ANSWERING,
+    Keys,
+    NotifySettings,
+    Settings,
+    budgets_of,
+    named_models,
+    notify_secrets,
+    peers_of,
+    recipients_of,
+    tools_of,
+)
 from rhetor.tool_catalog import ConfiguredPrograms
 
 
@@ -50,6 +67,7 @@ class Configured:
     servers: ToolServers
     drivers: Mapping[str, Driver]
     budgets: Sequence[Budget]
+    senders: Sequence[Sender]
     spools: SpoolKeys | None = None
 
     @property
@@ -90,7 +108,17 @@ def configure(
     servers = _tool_servers(settings, home, environment, added, keys)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(
-        settings, peers, _limits(settings), programs, agents, access, servers, drivers, budgets, spools
+        settings,
+        peers,
+        _limits(settings),
+        programs,
+        agents,
+        access,
+        servers,
+        drivers,
+        budgets,
+        senders_of(settings, home, environment),
+        spools,
     )
 
 
@@ -102,6 +130,31 @@ def issuers_of(settings: Settings) -> list[IssuerEntry]:
     ]
 
 
+def senders_of(settings: Settings, home: Home, environment: Mapping[str, str]) -> list[Sender]:
+    """Return what sends the notifications that the settings define.
+
+    Raises:
+        InvalidSettings: two recipients have the same name, or an address is never called.
+    """
+    return [_sender(recipient, entry, home, environment) for recipient, entry in recipients_of(settings)]
+
+
+def _sender(
+    recipient: Recipient, entry: NotifySettings, home: Home, environment: Mapping[str, str]
+) -> Sender:
+    reach = Reach(loopback=True, private=entry.allow_private)
+    folder = str(home.folder)
+    match entry.kind:
+        case "webhook":
+            return Webhook(recipient, entry.url or "", reach, environment, entry.secret_env or "")
+        case "ntfy":
+            return Ntfy(recipient, entry.url or "", reach, environment, entry.secret_env)
+        case "command":
+            return Command(recipient, entry.command, environment, folder, entry.secret_env)
+        case "desktop":
+            return Desktop(recipient, environment, folder)
+
+
 def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     """Return the keys of the providers, and the secrets of tools and MCP servers."""
     names = [provider.api_key_env for provider in settings.providers.values()]
@@ -111,6 +164,7 @@ def _secrets_of(settings: Settings, environment: Mapping[str, str]) -> list[str]
     return [
         *filter(is_secret, keys),
         *secret_values(environment),
+        *notify_secrets(settings, environment),
         *(value for found in own for value in found),
     ]
 

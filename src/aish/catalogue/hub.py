@@ -51,6 +51,33 @@ PAGES = (
         },
     ),
     Page(
+        "notify",
+        "Show and test who is notified when something needs you.",
+        examples={
+            "aish notify test": "try all entries of notify: in config.yaml",
+            "aish notify list": "show them, and which of them fail",
+        },
+    ),
+    Page(
+        "notify list",
+        "List who is notified of what, and what is not delivered yet.",
+        "notify list [json]",
+        examples={
+            "aish notify list": "a line for each entry of notify:",
+            "aish notify list json": "the same, for a program",
+        },
+    ),
+    Page(
+        "notify test",
+        "Send a test to one recipient of notifications, or to all.",
+        "notify test [NAME] [json]",
+        details="Exits with 1 if one of them cannot be reached. A test is not repeated.",
+        examples={
+            "aish notify test": "try all of them",
+            "aish notify test ntfy": "try the one with this name",
+        },
+    ),
+    Page(
         "history",
         "Show recent messages and answers of all sessions.",
         f"history [N] [json] {_FILTERS}",

@@ -23,6 +23,7 @@ _MODULES = {
     **dict.fromkeys(("history", "search"), "history"),
     "inbox": "inbox",
     "mcp": "mcp",
+    "notify": "notify",
     "project": "projects",
     "purpose": "purposes",
     "route": "routes",

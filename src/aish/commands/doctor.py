@@ -11,6 +11,8 @@ from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
 from aish.commands import usage_error
 from aish.commands.budgets import PATH
+from aish.commands.notify import PATH as NOTIFY
+from aish.commands.notify import state
 from aish.commands.system import model_line, provider_line
 from aish.exits import Failure
 from aish.output import print_line
@@ -119,6 +121,7 @@ def _hub(home: str) -> "Iterator[Finding]":
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
     yield from _budgets(hub)
+    yield from _notifications(hub)
 
 
 def _certificate(found: "dict[str, Any] | None") -> "Iterator[Finding]":
@@ -148,6 +151,20 @@ def _budgets(hub: Hub) -> "Iterator[Finding]":
             yield mark, "budget", f"{budget['name']}: {described(limit, 'spent')}"
         if budget["note"]:
             yield _NOTE, "budget", f"{budget['name']}: {budget['note']}"
+
+
+def _notifications(hub: Hub) -> "Iterator[Finding]":
+    """Yield a finding for each recipient of notifications."""
+    try:
+        found = hub.ask("GET", NOTIFY)["notify"]
+    except Failure:
+        return  # the hub has just answered, so it is stopping
+    for recipient in found:
+        line = f"{recipient['name']}: {state(recipient)}"
+        if recipient["failing"]:
+            yield _BAD, "notify", f"{line}; try it with: aish notify test {recipient['name']}"
+        else:
+            yield _GOOD, "notify", line
 
 
 def _agents(home: str, deadline: float) -> "Iterator[Finding]":

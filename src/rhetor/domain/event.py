@@ -437,6 +437,43 @@ class PlanEnded(Struct, frozen=True, gc=False):
     status: PlanStatus
 
 
+class NotificationSent(Struct, frozen=True, gc=False):
+    """A notification was delivered to the recipient `to`, an entry of `notify:`.
+
+    `about`: the notification's type, such as `turn.failed`. `attempt`: from 1. `session_id`, `plan_id`,
+    `turn_id`: of the event that it is about.
+    """
+
+    type: ClassVar[str] = "notification.sent"
+    notification_id: str
+    to: str
+    about: str
+    attempt: int
+    session_id: str | UnsetType = UNSET
+    plan_id: str | UnsetType = UNSET
+    turn_id: str | UnsetType = UNSET
+
+
+class NotificationFailed(Struct, frozen=True, gc=False):
+    """An attempt to deliver a notification has failed.
+
+    `retry_at`: when the next attempt follows, in RFC 3339; None if the notification is given up. `hint`: what
+    to do. The other fields are those of `NotificationSent`.
+    """
+
+    type: ClassVar[str] = "notification.failed"
+    notification_id: str
+    to: str
+    about: str
+    attempt: int
+    detail: str
+    retry_at: str | None
+    hint: str | UnsetType = UNSET
+    session_id: str | UnsetType = UNSET
+    plan_id: str | UnsetType = UNSET
+    turn_id: str | UnsetType = UNSET
+
+
 class Folded(Struct, frozen=True, gc=False):
     """Replaces answer chunks of a finished turn: the events with the numbers `from_seq` to `to_seq`.
 
@@ -483,6 +520,8 @@ Payload = (
     | StepFailed
     | StepSkipped
     | PlanEnded
+    | NotificationSent
+    | NotificationFailed
     | AuditEntry
     | Folded
 )

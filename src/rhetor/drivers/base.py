@@ -3,7 +3,8 @@
 A `Driver` opens conversations with peers that need no process of their own: models, and models with tools.
 A `ProgramDriver` starts programs and finds them again. A program outlives the hub that started it, so a
 `RunningProgram` also has output that belongs to no turn, and a turn may begin under one hub and end under the
-next one. `Transcripts` reads conversations that an agent has recorded in files of its own.
+next one. `Transcripts` reads conversations that an agent has recorded in files of its own. A `Sender`
+delivers notifications.
 
 The hub imports nothing else from the drivers.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from rhetor.codec.patterns import pattern
 from rhetor.domain.event import ContextInjected
+from rhetor.domain.notification import Notification, Recipient
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, ProgramStatus
@@ -375,6 +377,21 @@ class ToolServers(Protocol):
 
         Raises:
             ToolServerFailed: it cannot be started or reached, or does not answer in time.
+        """
+        ...
+
+
+class Sender(Protocol):
+    """Sends notifications to one recipient. Two senders are equal if they do the same."""
+
+    @property
+    def recipient(self) -> Recipient: ...
+
+    async def send(self, notification: Notification) -> None:
+        """Deliver a notification once, within half a minute.
+
+        Raises:
+            NotDelivered: it was not delivered, as far as is known.
         """
         ...
 

@@ -92,7 +92,8 @@ class RunningPlan(Protocol):
 class OpenRequests(Protocol):
     """The open requests of a running turn. `lock`: must be held for each commit of the turn. `via`: the peers
     that the turn's message has passed through. `cause`: the original from which the message follows.
-    `onward`: the cause of messages that follow from this turn. `caller`: who sent the original."""
+    `onward`: the cause of messages that follow from this turn. `caller`: who sent the original. `instance`:
+    the key of the program that answers, if any."""
 
     @property
     def caller(self) -> str: ...
@@ -102,6 +103,12 @@ class OpenRequests(Protocol):
 
     @property
     def stream(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str: ...
+
+    @property
+    def instance(self) -> str: ...
 
     @property
     def owner(self) -> str: ...
@@ -157,7 +164,8 @@ class ProgramInstance:
     the answer yet, with whether it is in the log, and the last turn that had ended then. `asked`: it has had
     a message. `unshown`: the position before the first output that came unasked after that, and that nobody
     has seen; None if there is none. `silent_since`: when its host process was found not to answer, Unix time
-    in milliseconds; None while it answers. `masks`: masks its outputs, of all its turns and between them: a
+    in milliseconds; None while it answers. `notified_at`: when somebody was last notified that it is stuck,
+    Unix time in milliseconds. `masks`: masks its outputs, of all its turns and between them: a
     secret may begin in a turn and end after it.
     """
 
@@ -174,6 +182,7 @@ class ProgramInstance:
     asked: bool = False
     unshown: Position | None = None
     silent_since: int | None = None
+    notified_at: int = 0
 
     @property
     def peer(self) -> Peer:

@@ -17,13 +17,13 @@ from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.secrets import Secrets
-from rhetor.drivers.base import Conversation, Driver, ProgramDriver, ToolServers, Transcripts
+from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Sender, ToolServers, Transcripts
 from rhetor.errors import Forbidden, NotFound
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
-from . import retention, tool_servers
+from . import notifications, retention, tool_servers
 from .active import OpenRequests
 from .audited import AUDITED, name_of
 from .catalog import identities
@@ -42,6 +42,7 @@ from .hub_peer import HubPeer
 from .peers import Peers
 from .plans import plans, teams
 from .plans.team_turn import TeamConversation
+from .programs import ownership
 from .programs.instances import detach, release, reports
 from .recovery import recover
 from .sessions import (
@@ -208,12 +209,15 @@ async def open_hub(
     files: OpenFiles | None = None,
     budgets: Iterable[Budget] = (),
     program_keys: ProgramKeys | None = None,
+    senders: Iterable[Sender] = (),
+    owner: str = "",
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
     `launches` returns how a configured program is started. `kept` stores binary content. `secrets` are
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
     files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
+    `senders`: of notifications about the sessions of `owner`.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -244,7 +248,10 @@ async def open_hub(
             files=files or NoFiles(),
             configured_budgets=budgets,
             program_keys=program_keys or ProgramKeys(secrets),
+            owner=owner,
         )
+        state.notifications.person = partial(ownership.person_behind, state)
+        state.notifications.configure(senders)
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)
         peers.use_reports(partial(reports, state))
@@ -266,10 +273,12 @@ async def open_hub(
         tasks = [
             background.start(_sweep(state), "expiry sweep"),
             background.start(relay(state), "outbox relay"),
+            background.start(notifications.deliver(state), "notifications"),
         ]
         try:
             yield hub
         finally:
+            await notifications.drain(state)
             for task in tasks:
                 task.cancel()
             await hub.aclose()

@@ -26,6 +26,7 @@ from rhetor.store.files.base import Files, Journal, OpenFiles
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
 from .catalog.budgets import Budgets
+from .catalog.notifications import Notifications
 from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
@@ -124,7 +125,7 @@ class State:
     everything that is logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is
     called before a turn, if checkpoints are made automatically. `budgets`: false without any. `identities`:
     the valid grants and signing keys. `audit`: who did what from where. `program_keys`: with which running
-    programs call the hub.
+    programs call the hub. `notifications`: false without recipients.
     """
 
     store: Store
@@ -165,15 +166,18 @@ class State:
     identities: Identities = field(default_factory=Identities)
     upkeep: Upkeep = field(default_factory=Upkeep)
     budgets: Budgets = field(init=False)
+    notifications: Notifications = field(init=False)
     audit: Audit = field(init=False)
     configured_budgets: InitVar[Iterable[Budget]] = ()
+    owner: InitVar[str] = ""
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    def __post_init__(self, configured_budgets: Iterable[Budget]) -> None:
+    def __post_init__(self, configured_budgets: Iterable[Budget], owner: str) -> None:
         self.requests_changed, self.notes_changed = Notifier(self.activity), Notifier(self.activity)
         self.broadcaster = Broadcaster(self.store)
         self.budgets = Budgets(self.usage, configured_budgets)
+        self.notifications = Notifications(self.ids, self.secrets, owner)
         self.audit = Audit(self.store, self.background, self.ids, self.secrets)
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from .budgets import budgets_of
 from .models import ANSWERING, named_models
+from .notifications import notify_secrets, recipients_of
 from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
 from .reading import invalid, read_settings
@@ -12,6 +13,7 @@ from .sections import (
     HubSettings,
     IssuerSettings,
     McpServerSettings,
+    NotifySettings,
     PermissionSettings,
     ProviderSettings,
     Settings,
@@ -31,6 +33,7 @@ __all__ = [
     "IssuerSettings",
     "Keys",
     "McpServerSettings",
+    "NotifySettings",
     "PermissionSettings",
     "ProviderSettings",
     "Settings",
@@ -41,8 +44,10 @@ __all__ = [
     "differing",
     "invalid",
     "named_models",
+    "notify_secrets",
     "origins",
     "peers_of",
     "read_settings",
+    "recipients_of",
     "tools_of",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000
 MAX_DEPTH = 100
+_BOOLEAN, _TEXT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
 
 
 class ConfigFile:
@@ -70,6 +71,7 @@ def _parsed(path: Path, text: str) -> tuple[yaml.Node | None, Any]:
             return None, {}
         _require_bounded(path, root)
         _require_unique_keys(path, root)
+        _use_words_as_keys(root)
         return root, loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -143,6 +145,23 @@ def _require_unique_keys(path: Path, root: yaml.Node) -> None:
                     raise InvalidSettings(f"{path}: line {line}: {name} is already set in line {lines[name]}")
                 lines[name] = line
                 left.append(value)
+
+
+def _use_words_as_keys(root: yaml.Node) -> None:
+    """Take keys such as `on` as text. In YAML 1.1, they are true or false, which no setting is called."""
+    import yaml
+
+    left, seen = [root], set[int]()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        left += _children(node)
+        if isinstance(node, yaml.MappingNode):
+            for key, _ in node.value:
+                if key.tag == _BOOLEAN:
+                    key.tag = _TEXT
 
 
 def _entry(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:

@@ -10,6 +10,7 @@ from msgspec import to_builtins
 from rhetor.domain.secrets import masked_arguments, masked_url
 
 from .config_file import ConfigFile
+from .notifications import masked_entry
 from .sections import Settings
 from .variables import variable_of
 
@@ -34,6 +35,8 @@ def _masked(keys: tuple[str, ...], value: Any) -> Any:
     """Return the value without the secrets in a program's variables and arguments, and in URLs."""
     if "env" in keys[:-1]:
         return MASK
+    if keys == ("notify",):
+        return [masked_entry(entry, MASK) for entry in value]
     if keys[-1] in ("command", "args") and isinstance(value, list | tuple):
         return masked_arguments(value, MASK)
     return masked_url(value, MASK) if keys[-1] == "url" and isinstance(value, str) else value

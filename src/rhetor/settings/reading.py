@@ -18,6 +18,7 @@ from rhetor.errors import InvalidSettings
 from .budgets import budgets_of
 from .config_file import ConfigFile
 from .models import require_models
+from .notifications import recipients_of
 from .peers import peers_of, tools_of
 from .sections import HubSettings, Settings
 from .validation import InvalidValue, Keys, convert
@@ -40,6 +41,7 @@ def read_settings(
         settings = convert(values, Settings)
         budgets_of(settings, peers_of(settings))
         require_models(settings, tools_of(settings))
+        recipients_of(settings)
     except InvalidValue as error:
         raise InvalidSettings(_source(error, file) + error.detail) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}

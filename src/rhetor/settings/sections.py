@@ -68,6 +68,10 @@ HttpUrl = Annotated[
     str,
     Meta(pattern=r"^https?://[^/\s]+\S*\Z", description="a URL that begins with https:// or http://"),
 ]
+Argument = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", description="text without NUL")]
+NotifiedOf = Literal[
+    "permission.asked", "turn.failed", "peer.stuck", "budget", "quota.paused", "turn.completed"
+]
 AbsolutePath = Annotated[str, Meta(pattern=r"^[/~][^\x00]*\Z", description="an absolute path, or `~`")]
 
 
@@ -309,6 +313,39 @@ class AuthSettings(Section, frozen=True):
             raise ValueError(f"the name {AGENT!r} is reserved for the programs of peers")
 
 
+class NotifySettings(Section, frozen=True):
+    """Who is notified, and of what. A `webhook` and `ntfy` have a `url`, a `command` has the program and its
+    arguments (no shell is used). `name`: its kind, unless it is set. `on`: the types of events. `after`: the
+    seconds that a turn must have taken for `turn.completed`. `secret_env`: the name of the variable with the
+    key of a webhook's signature, or with the access token for ntfy; a command gets that variable."""
+
+    kind: Literal["webhook", "command", "ntfy", "desktop"]
+    on: tuple[NotifiedOf, ...]
+    name: PeerName | None = None
+    url: HttpUrl | None = None
+    command: tuple[Argument, ...] = ()
+    after: Annotated[float, Meta(ge=0)] = 0
+    secret_env: Variable | None = None
+    allow_private: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.on:
+            raise ValueError("on must name a type of events")
+        is_posted = self.kind in ("webhook", "ntfy")
+        if is_posted != (self.url is not None):
+            raise ValueError(f"a {self.kind} needs a url" if is_posted else f"a {self.kind} has no url")
+        if (self.kind == "command") != bool(self.command):
+            raise ValueError(f"a {self.kind} {'needs a' if self.kind == 'command' else 'has no'} command")
+        if self.kind == "webhook" and self.secret_env is None:
+            raise ValueError("a webhook needs secret_env, the variable with the key of its signature")
+        if self.kind == "desktop" and self.secret_env is not None:
+            raise ValueError("a desktop has no secret_env")
+        if self.allow_private and not is_posted:
+            raise ValueError(f"a {self.kind} has no allow_private")
+        if self.after and "turn.completed" not in self.on:
+            raise ValueError("after applies to turn.completed, which is not in on")
+
+
 class TimeoutSettings(Section, frozen=True):
     """Timeouts of one call to a model, in seconds."""
 
@@ -367,6 +404,7 @@ class Settings(Section, frozen=True):
     audit: AuditSettings = AuditSettings()
     auth: AuthSettings = AuthSettings()
     budgets: dict[BudgetName, BudgetSettings] = {}
+    notify: tuple[NotifySettings, ...] = ()
     bulk: BulkSettings = BulkSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()

@@ -50,6 +50,8 @@ FORWARDS = "rhetor/hub/forwarding/test_forwards.py"
 URLS = "hostile/attacks/test_urls.py"
 PATHS = "hostile/attacks/test_paths.py"
 SPAWNING = "hostile/attacks/test_spawning.py"
+NOTIFIED = "rhetor/drivers/notifications/test_senders.py"
+NOTIFY = "rhetor/test_settings_notify.py"
 REDACTION = "hostile/attacks/test_redaction.py"
 AUDIT_FILE = "rhetor/maintenance/test_audit.py"
 
@@ -374,6 +376,7 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             "they are text",
             (UNIX, REST),
             f"{SPAWNING}::test_arguments_reach_a_wrapped_program_unchanged",
+            f"{NOTIFIED}::test_a_command_gets_json_on_stdin_and_variables_and_nothing_is_run_by_a_shell",
             "rhetor/drivers/agents/test_run_per_turn.py::test_each_message_has_its_own_process_which_continues_the_chat",
         ),
         attack(
@@ -421,6 +424,8 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{URLS}::test_the_shell_reports_a_forbidden_address",
             f"{URLS}::test_a_configured_url_at_a_forbidden_address_is_not_called",
             f"{URLS}::test_a_configured_url_that_is_invalid_is_rejected",
+            f"{NOTIFY}::test_a_url_that_is_never_called_is_rejected",
+            f"{NOTIFIED}::test_addresses_that_are_not_allowed_are_not_called_whatever_the_name_is",
             "rhetor/drivers/models/test_urls.py::test_forbidden_addresses_are_never_allowed",
             "rhetor/drivers/models/test_urls.py::test_a_host_name_is_rejected_if_any_of_its_addresses_is",
         ),
@@ -435,6 +440,7 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             "the redirect is not followed",
             (CLI,),
             f"{URLS}::test_redirects_of_providers_and_servers_are_not_followed",
+            f"{NOTIFIED}::test_every_other_answer_than_2xx_is_a_failure_and_redirects_are_not_followed",
         ),
     ),
     "user patterns, YAML": (

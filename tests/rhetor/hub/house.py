@@ -14,6 +14,7 @@ from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
+from rhetor.drivers.base import Sender
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
@@ -74,6 +75,7 @@ async def house(
     budgets: Sequence[Budget] = (),
     ids: Ids | None = None,
     peers: Sequence[Peer] = PEERS,
+    senders: Sequence[Sender] = (),
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
@@ -81,7 +83,15 @@ async def house(
     async with (
         asyncio.timeout(60),
         open_hub(
-            store, known, {"scripted": driver}, ids=ids, limits=limits, secrets=secrets, budgets=budgets
+            store,
+            known,
+            {"scripted": driver},
+            ids=ids,
+            limits=limits,
+            secrets=secrets,
+            budgets=budgets,
+            senders=senders,
+            owner=ME.subject,
         ) as hub,
     ):
         yield House(hub, driver)

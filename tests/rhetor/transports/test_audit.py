@@ -63,6 +63,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "POST /api/mcp-servers/{name}/test": ("tool_server.test", "x", None),
     "PUT /api/v2/budgets/{name}": ("budget.set", "global", {"tokens_per_day": 1000}),
     "DELETE /api/v2/budgets/{name}": ("budget.remove", "global", None),
+    "POST /api/v2/notify/test": ("notify.test", "", {}),
     "POST /api/v2/programs": ("program.announce", "box", PROGRAM),
     "DELETE /api/v2/programs/{name}": ("program.end", "x", None),
     "POST /api/v2/tools/{name}/launch": ("program.launch", "box", {}),

@@ -32,6 +32,7 @@ from rhetor.domain.turn import Turn, TurnState
 from rhetor.domain.usage import Source
 from rhetor.drivers.base import Prompt
 from rhetor.errors import INTERNAL_HINT, RhetorError, StateConflict
+from rhetor.hub.catalog.notifications import Place
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.catalog.turns import PlanRow, TurnRow
@@ -293,6 +294,8 @@ class PlanRun:
             state.peer_statistics.note(row.peer, end, now)
             drafts = [Draft(outcome, row.id, step.id), *self._skipped()]
             rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now)]
+            if state.notifications:
+                rows += state.notifications.rows([end], Place(row.owner, row.peer, row.stream, row.id))
             if self._active == {step.id} and (self._progress.over or self._stopped_by or state.closing):
                 self._end_is_logged = True
                 drafts.append(self._ended())

@@ -21,15 +21,17 @@ from rhetor.domain.event import (
     Position,
     UsageReported,
 )
+from rhetor.domain.notification import STUCK
 from rhetor.domain.output import Late, Output, Record, Remembered, Spooled, Text, Usage
 from rhetor.domain.program import Exit
 from rhetor.drivers.base import RunningProgram
 from rhetor.errors import RhetorError
 from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.notifications import Place
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_row
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.hub.core.masking import MaskedOutputs
-from rhetor.store.base import Draft, SourceOffset
+from rhetor.store.base import Draft, Row, SourceOffset
 
 from .late import add_late, last_answered, write_late
 from .late_usage import counting
@@ -38,6 +40,7 @@ from .masking import masked, masked_status
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+NOTIFY_SECONDS = 600
 log = logging.getLogger(__name__)
 
 
@@ -195,9 +198,25 @@ async def _log_status(state: State, instance: ProgramInstance) -> None:
         if status.state not in (logged, "gone"):  # "gone" is logged with the program's end
             logged = status.state
             change = PeerStatusChanged(instance.peer.name, status.state, status.evidence)
-            await commit_until_accepted(state.store, HUB_STREAM, [Draft(change)])
+            rows = _notification(state, instance, change) if state.notifications else []
+            await commit_until_accepted(state.store, HUB_STREAM, [Draft(change)], rows)
+            state.notifications.wake()
             state.notifier.notify()
         await instance.changed.wait()
+
+
+def _notification(state: State, instance: ProgramInstance, change: PeerStatusChanged) -> list[Row]:
+    """Return what to commit to notify of a stuck program; at most once in `NOTIFY_SECONDS`, because an agent
+    may pause again and again while it works."""
+    now, entry = state.ids.now(), instance.entry
+    if change.status != STUCK or now - instance.notified_at < NOTIFY_SECONDS * 1000:
+        return []
+    running = next((each for each in state.pending.values() if each.instance == entry.key), None)
+    stream, turn_id = (running.stream, running.turn_id) if running else (entry.session_id, None)
+    rows = state.notifications.rows([change], Place(entry.owner, change.peer, stream, turn_id))
+    if rows:
+        instance.notified_at = now
+    return rows
 
 
 def _status_gone(peer: str, ended: Exit) -> PeerStatusChanged:

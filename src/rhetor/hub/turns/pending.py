@@ -38,6 +38,7 @@ from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.hub.active import EndedTurn
 from rhetor.hub.catalog.budgets import note_row
+from rhetor.hub.catalog.notifications import Place
 from rhetor.hub.catalog.pauses import OVER, Pause
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.requests import ANSWERED, CLOSED, ENDED, OPEN, Kind, Request, commit_answer
@@ -234,6 +235,8 @@ class PendingRequests:
                 self._calls.pop(payload.call_id, None)
             if request := self._request_of(payload):
                 self._open_or_decide(request, payload, settled)
+        if self._state.notifications:
+            self._add_notifications(settled)
         return settled
 
     def deliver(self, decided: Sequence[Decided]) -> None:
@@ -270,9 +273,10 @@ class PendingRequests:
         return payloads, rows
 
     def notify(self, rows: Sequence[Row]) -> None:
-        """Notify watchers of permission requests after these rows are committed."""
+        """Notify watchers of permission requests, and send notifications, after these rows are committed."""
         if any(row.kind == "permission" for row in rows):
             self._state.requests_changed.notify()
+        self._state.notifications.wake()
 
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
@@ -301,6 +305,19 @@ class PendingRequests:
         elif self.conversation is not None:
             await self.conversation.answer(request.id, value)
         return committed
+
+    def _add_notifications(self, settled: Settled) -> None:
+        """Notify of limits, and of permission requests that no rule has answered. A pause that makes its
+        request again with other options is no news."""
+        is_known = self.pause is not None and self.pause.pause.question.follows
+        told = [
+            payload
+            for payload in settled.payloads
+            if not isinstance(payload, PermissionAsked)
+            or (payload.request_id in self._open and not (is_known and self._is_of_pause(payload.request_id)))
+        ]
+        place = Place(self.owner, self.peer, self.stream, self.turn_id)
+        settled.rows |= {row.id: row for row in self._state.notifications.rows(told, place)}
 
     def _withdraw(self, payload: PermissionAnswered, settled: Settled) -> None:
         """Close a request that the peer withdrew; no effect if it was already answered."""

@@ -19,6 +19,7 @@ from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import INTERNAL_HINT, StateConflict
 from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.notifications import Place
 from rhetor.hub.catalog.outbox import notify_relay, outbox_rows
 from rhetor.hub.catalog.pauses import Pause
 from rhetor.hub.catalog.requests import open_requests_of
@@ -242,6 +243,7 @@ class SessionRunner:
         drafts = [Draft(payload, row.id, at=at) for payload in (*started, *payloads)]
         await commit_end(self._state.store, session.id, drafts, meter, make)
         meter.stored()
+        self._state.notifications.wake()
 
     def _pending(self, session: Session, turn: Turn, message: Received) -> PendingRequests:
         pending = PendingRequests(self._state, session.id, session.owner, turn)
@@ -333,6 +335,8 @@ def _closing(
         row = replace(began, peer=turn.peer)  # another peer than at first may have answered
         state.peer_statistics.note(row.peer, end, now)
         rows = [row.become(became).row(), *outbox_rows(state.routing_table, row, end, now, project)]
+        if state.notifications:
+            rows += state.notifications.rows([end], Place(session.owner, row.peer, row.stream, row.id))
         answered_by_guest = turn.peer != session.peer or bool(session.heard)
         known: Session | None = session
 

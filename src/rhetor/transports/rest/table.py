@@ -22,6 +22,7 @@ from . import (
     inbox,
     management,
     metrics,
+    notifications,
     page,
     peers,
     plans,
@@ -250,6 +251,10 @@ ROUTES = (
           (e.UnknownPeer, e.UnknownTeam, *STORED)),
     Route("DELETE", "/api/v2/budgets/{name}", ADMIN, budgets.remove_budget, None, a.BudgetRemoved,
           (e.BudgetConfigured, *FOUND)),
+
+    Route("GET", "/api/v2/notify", ADMIN, notifications.list_recipients, answer=a.Recipients),
+    Route("POST", "/api/v2/notify/test", ADMIN, notifications.test, b.NotifyTestBody, a.NotifyTested, FOUND,
+          action="notify.test"),
 
     Route("POST", "/api/v2/plans", SEND, plans.start, b.PlanBody, None, PLANNED, **PLAN_STREAM),
     Route("GET", "/api/v2/plans/{id}", READ, plans.one_plan, None, a.Plan, (e.NotFound,)),

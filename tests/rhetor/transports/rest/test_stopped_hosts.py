@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from rhetor.domain.notification import Notification, Recipient
 from rhetor.drivers.programs.host.folder import start_time
 from rhetor.errors import TurnFailure
 from tests.rhetor.drivers.programs.host.hosting import ended
@@ -18,6 +19,19 @@ from tests.served import PROGRAM_ENVIRONMENT, Served, with_programs
 
 pytestmark = pytest.mark.anyio
 SILENT = "its host process does not answer"
+
+
+class Told:
+    """A recipient of notifications that keeps what it is sent."""
+
+    def __init__(self, *on: str) -> None:
+        self.recipient = Recipient("told", "webhook", frozenset(on))
+        self.got: list[Notification] = []
+        self.heard = asyncio.Event()
+
+    async def send(self, notification: Notification) -> None:
+        self.got.append(notification)
+        self.heard.set()
 
 
 @asynccontextmanager
@@ -41,7 +55,8 @@ async def announced(home: Served, name: str, kind: str = "stdio") -> None:
 async def test_peers_are_listed_within_two_seconds_and_a_silent_one_is_stuck(
     kind: str,
 ) -> None:
-    async with with_programs() as home:
+    told = Told("peer.stuck")
+    async with with_programs(senders=[told]) as home:
         await announced(home, "p", kind)
         await announced(home, "q", kind)
         async with stopped(home):
@@ -54,6 +69,10 @@ async def test_peers_are_listed_within_two_seconds_and_a_silent_one_is_stuck(
             assert peers["q"]["status"] != "stuck"
             explained = (await home.ask("GET", "/api/v2/ai/p/status")).json
             assert (explained["status"], explained["evidence"]) == ("stuck", SILENT)
+            await told.heard.wait()
+            assert [(each.type, each.peer, each.text) for each in told.got] == [
+                ("peer.stuck", "p", f"p is stuck: {SILENT}")
+            ]
         waited = await home.ask("POST", "/api/v2/wait", {"peers": ["p"], "mode": "all", "timeout": 30})
         assert waited.json == {"idle": ["p"], "waiting": [], "timed_out": False}
         assert (await home.ask("GET", "/api/v2/ai/p")).json["status"] == "idle"

@@ -1,4 +1,4 @@
-"""The bodies of front ends: their sessions, projects and MCP servers."""
+"""The bodies of front ends: their sessions, projects, MCP servers and budgets; and tests of notifications."""
 
 from __future__ import annotations
 
@@ -148,3 +148,9 @@ class BudgetBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def _usd(given: str | float | None) -> Decimal | None:
     return None if given is None else Decimal(str(given))
+
+
+class NotifyTestBody(Body, frozen=True, kw_only=True):
+    """Which recipient of notifications gets a test; by default, all do."""
+
+    name: Id | None = None

@@ -1,4 +1,4 @@
-"""Projects and MCP servers."""
+"""Projects, MCP servers, budgets and the recipients of notifications."""
 
 from __future__ import annotations
 
@@ -124,3 +124,35 @@ class BudgetRemoved(Struct):
     name: str
     status: str
     configured: Budget | None
+
+
+class Recipient(Struct):
+    """A recipient of notifications. `waiting`: how many are not delivered yet; `failing`: for how many of
+    them an attempt has failed, and `detail`: why the last one has."""
+
+    name: str
+    kind: Literal["webhook", "command", "ntfy", "desktop"]
+    on: list[str]
+    after: float
+    waiting: int
+    failing: int
+    detail: str | None
+
+
+class Recipients(Struct):
+    notify: list[Recipient]
+
+
+class NotifyResult(Struct):
+    """The result of a test. `seconds`: how long it took."""
+
+    name: str
+    kind: Literal["webhook", "command", "ntfy", "desktop"]
+    ok: bool
+    seconds: float
+    error: str | None
+    hint: str | None
+
+
+class NotifyTested(Struct):
+    notify: list[NotifyResult]
