@@ -69,7 +69,7 @@ test-browser: setup
 # its conformance suite; needs npm.
 interop: setup
 	$(PY) -m tests.interop.install $(AGENTS)
-	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) --workers 2 tests/interop
+	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) $(PARALLEL) tests/interop
 
 check: setup
 	$(VENV)/bin/ruff check .

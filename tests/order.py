@@ -15,6 +15,7 @@ import pytest
 
 Unit = Sequence[pytest.Item]
 SLOW = ("tests/e2e/", "tests/hostile/", "tests/aish/", "tests/contracts/test_store_machine.py")
+AGENTS = "tests/interop/"  # each test starts coding agents
 WITH_SDK = (
     "tests/provider/",
     "tests/rhetor/drivers/model_tools/",
@@ -30,13 +31,19 @@ def units_of(items: Iterable[pytest.Item]) -> tuple[list[Unit], list[Unit]]:
     """Return the units of the tests that run alone, and those of the others."""
     marked: dict[str | None, list[pytest.Item]] = {"alone": [], "long": [], None: []}
     for item in items:
-        marked[next((mark for mark in ("alone", "long") if item.get_closest_marker(mark)), None)].append(item)
+        marked[_mark(item)].append(item)
     others = marked[None]
     with_sdk = [item for item in others if item.nodeid.startswith(WITH_SDK)]
     modules = list(_modules(item for item in others if not item.nodeid.startswith(WITH_SDK)))
     slow, quick = ([unit for unit in modules if _is_slow(unit) == wanted] for wanted in (True, False))
     long = [unit for module in _modules(marked["long"]) for unit in _divided(module)]
     return [[item] for item in marked["alone"]], [*long, *([with_sdk] if with_sdk else []), *slow, *quick]
+
+
+def _mark(item: pytest.Item) -> str | None:
+    if item.nodeid.startswith(AGENTS):
+        return "long"
+    return next((mark for mark in ("alone", "long") if item.get_closest_marker(mark)), None)
 
 
 def _modules(items: Iterable[pytest.Item]) -> Iterator[list[pytest.Item]]:

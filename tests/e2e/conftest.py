@@ -18,7 +18,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.leave()
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[ProviderProcess]:
+@pytest.fixture(scope="session")
+def _provider_process() -> Iterator[ProviderProcess]:
     with ProviderProcess("--port", "0") as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def provider(_provider_process: ProviderProcess) -> ProviderProcess:
+    """A provider that knows nothing of earlier modules."""
+    _provider_process.begin_anew()
+    return _provider_process

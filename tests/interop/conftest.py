@@ -29,10 +29,17 @@ def check_installed(agent: Agent) -> None:
         pytest.fail(f"{agent.package} is not installed in {agent.folder}: see make interop")
 
 
-@pytest.fixture
-def provider(agent: Agent) -> Iterator[ProviderProcess]:
+@pytest.fixture(scope="session")
+def _provider_process() -> Iterator[ProviderProcess]:
     with ProviderProcess("--port", "0") as process:
         yield process
+
+
+@pytest.fixture
+def provider(_provider_process: ProviderProcess, agent: Agent) -> ProviderProcess:
+    """A provider that knows nothing of earlier tests, none of whose agents still runs (`house`)."""
+    _provider_process.begin_anew()
+    return _provider_process
 
 
 @pytest.fixture

@@ -48,6 +48,10 @@ class ProviderProcess:
         """Clear the recorded calls and the queue."""
         self._call("DELETE", "/_requests")
 
+    def begin_anew(self) -> None:
+        """Forget everything, like a new process."""
+        self._call("DELETE", "/_script")
+
     def reached(self, gate: str) -> None:
         """Wait until an answer has reached the gate."""
         self._call("GET", f"/_gates/{gate}")

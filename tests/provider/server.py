@@ -75,7 +75,7 @@ class ProviderServer:
         default: Decide = echo,
     ) -> None:
         self.models = models
-        self.default = default
+        self.default = self._first_default = default
         self.calls: list[Call] = []
         self.url = ""
         self._port = port
@@ -132,6 +132,7 @@ class ProviderServer:
                 web.get("/v1/models", self._list_models),
                 web.get("/v1beta/models", self._list_models),
                 web.post("/_script", self._control),
+                web.delete("/_script", self._begin_anew),
                 web.get("/_requests", self._recorded),
                 web.delete("/_requests", self._forget),
                 web.get("/_gates/{name}", self._await_gate),
@@ -234,6 +235,11 @@ class ProviderServer:
             for call in self.calls
         ]
         return web.Response(body=msgspec.json.encode(rows), content_type="application/json")
+
+    async def _begin_anew(self, request: web.Request) -> web.Response:
+        self.default = self._first_default
+        self._gates.clear()
+        return await self._forget(request)
 
     async def _forget(self, request: web.Request) -> web.Response:
         self.calls.clear()
