@@ -29,7 +29,7 @@ LAYERS = [
     {"wiring", "sealed_files"},
     {"data_keys"},
     {"reload"},
-    {"configuration"},
+    {"configuration", "provider_keys"},
     {"app"},
     {"maintenance"},
     {"cli"},
@@ -67,6 +67,7 @@ ROOT_ONLY = {
     "data_keys",
     "reload",
     "configuration",
+    "provider_keys",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence
 CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables", "rhetor.domain.progress")

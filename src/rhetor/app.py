@@ -46,10 +46,12 @@ from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
+from rhetor.provider_keys import ProviderKeys
 from rhetor.reload import Reloading
 from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
 from rhetor.settings import HubSettings, Settings, Source
+from rhetor.store.api_keys import ApiKeys
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
@@ -173,9 +175,20 @@ async def serve(start: Start) -> None:
         port = tcp.getsockname()[1]
         place = {HOME: str(start.home.folder), URL: _url_of(settings.hub, port, certificate)}
         keys = ProgramKeys(start.secrets, place)
-        made = configure(settings, start.home, start.environment, start.secrets, spools=spools, keys=keys)
+        stored = ApiKeys(start.home.folder, ring)
+        api_keys = ProviderKeys(stored, start.secrets)
+        made = configure(
+            settings,
+            start.home,
+            start.environment,
+            start.secrets,
+            spools=spools,
+            keys=keys,
+            kept=api_keys.kept,
+        )
         prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
-        hub, reloading, data_keys = await stack.enter_async_context(_hub(start, made, ring, keys, prompt))
+        opened = _hub(start, made, ring, keys, prompt, stored)
+        hub, reloading, data_keys = await stack.enter_async_context(opened)
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt
 
@@ -193,6 +206,7 @@ async def serve(start: Start) -> None:
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
         node.data_keys = data_keys
+        api_keys.reloading, node.api_keys = reloading, api_keys
         node.configuration = ConfigurationFile(reloading)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
@@ -222,7 +236,12 @@ async def serve(start: Start) -> None:
 
 @asynccontextmanager
 async def _hub(
-    start: Start, made: Configured, ring: Ring, keys: ProgramKeys, prompt: PromptHistory
+    start: Start,
+    made: Configured,
+    ring: Ring,
+    keys: ProgramKeys,
+    prompt: PromptHistory,
+    stored: ApiKeys,
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
     store = await SqliteStore.open(
@@ -245,7 +264,7 @@ async def _hub(
     )
     blobs = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
     hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
-    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts], prompt)
+    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts], prompt, stored)
     data_keys = DataKeys(ring, store, sealed_files, at_rest=sealed)
     try:
         files.seal_journals()

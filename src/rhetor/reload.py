@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from rhetor.domain.principal import Principal
+from rhetor.drivers.models.access import ModelAccess
 from rhetor.errors import InvalidSettings, RhetorError, StateConflict
 from rhetor.home import Home
 from rhetor.hub.active import RunningTurn
@@ -63,6 +64,11 @@ class Reloading:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._made.settings
+
+    @property
+    def access(self) -> ModelAccess:
+        """Access to the models that are configured now."""
+        return self._made.access
 
     async def reload(self) -> Reloaded:
         """Read and apply the configuration; return the keys that changed.
@@ -144,7 +150,16 @@ class Reloading:
         assert self.node is not None
         secrets, added = self.node.hub.state.secrets, self._made.servers.added
         keys = self.node.hub.state.program_keys
-        new = configure(settings, self._home, self._environment, secrets, added, self._made.spools, keys)
+        new = configure(
+            settings,
+            self._home,
+            self._environment,
+            secrets,
+            added,
+            spools=self._made.spools,
+            keys=keys,
+            kept=self._made.kept,
+        )
         try:
             # a shell may have sent other variables since the hub started
             new.access.take_over(self._made.access.environment)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import RhetorError
+from rhetor.store.api_keys import ApiKeys
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.base import DamagedObject
 from rhetor.store.files.on_demand import FilesOnDemand
@@ -21,17 +22,23 @@ log = logging.getLogger(__name__)
 
 
 class SealedFiles:
-    """The files of one hub: binary content, the files of checkpoints, the keys of its programs' output, and
-    the history of the prompt. `hosts`: those of all folders.
+    """The files of one hub: binary content, the files of checkpoints, the keys of its programs' output, the
+    history of the prompt, and API keys. `hosts`: those of all folders.
     """
 
     def __init__(
-        self, blobs: FileBlobs, files: FilesOnDemand, hosts: Sequence[Hosts], prompt: PromptHistory
+        self,
+        blobs: FileBlobs,
+        files: FilesOnDemand,
+        hosts: Sequence[Hosts],
+        prompt: PromptHistory,
+        api_keys: ApiKeys,
     ) -> None:
         self._blobs = blobs
         self._files = files
         self._hosts = hosts
         self._prompt = prompt
+        self._api_keys = api_keys
         self._stopped = threading.Event()
         self._one = asyncio.Lock()
 
@@ -61,6 +68,7 @@ class SealedFiles:
     def _renew_keys(self) -> bool:
         for hosts in self._hosts:
             hosts.renew_keys()
+        self._api_keys.renew()
         return True
 
     def _seal_prompt(self) -> bool:

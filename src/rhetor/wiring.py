@@ -28,7 +28,7 @@ from rhetor.drivers.models.access import ModelAccess
 from rhetor.drivers.models.agent_models import AgentEntry, AgentModels
 from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.prices import Price
-from rhetor.drivers.models.resolve import ProviderEntry
+from rhetor.drivers.models.resolve import KeptKeys, ProviderEntry, no_kept_keys
 from rhetor.drivers.models.urls import Reach
 from rhetor.drivers.notifications.command import Command
 from rhetor.drivers.notifications.desktop import Desktop
@@ -56,7 +56,7 @@ from rhetor.tool_catalog import ConfiguredPrograms
 @dataclass(frozen=True, slots=True)
 class Configured:
     """What one version of the settings defines. `agents`: the coding agents that may answer as models.
-    `spools`: the keys of what programs print, which stay the same."""
+    `spools`: the keys of what programs print, and `kept`: those of providers, which stay the same."""
 
     settings: Settings
     peers: Sequence[Peer]
@@ -69,6 +69,7 @@ class Configured:
     budgets: Sequence[Budget]
     senders: Sequence[Sender]
     spools: SpoolKeys | None = None
+    kept: KeptKeys = no_kept_keys
 
     @property
     def named(self) -> Mapping[Keys, str]:
@@ -89,9 +90,11 @@ def configure(
     added: dict[str, ToolServer] | None = None,
     spools: SpoolKeys | None = None,
     keys: ProgramKeys | None = None,
+    kept: KeptKeys = no_kept_keys,
 ) -> Configured:
     """Return what the settings define, and add their secrets to `secrets`. `added`: the MCP servers that were
     added at run time. `spools`: the keys of what programs print. `keys`: with which programs call the hub.
+    `kept` returns the stored keys of providers.
 
     Raises:
         InvalidSettings: the settings contradict each other.
@@ -104,7 +107,7 @@ def configure(
     hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets, keys=spools)
     keys = keys or ProgramKeys(secrets)
     agents = _agent_models(settings, home, peers, programs, hosts, keys)
-    access = model_access(settings, environment, agents)
+    access = model_access(settings, environment, agents, kept)
     servers = _tool_servers(settings, home, environment, added, keys)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(
@@ -119,6 +122,7 @@ def configure(
         budgets,
         senders_of(settings, home, environment),
         spools,
+        kept,
     )
 
 
@@ -226,7 +230,10 @@ def _tool_servers(
 
 
 def model_access(
-    settings: Settings, environment: Mapping[str, str], agents: AgentModels | None = None
+    settings: Settings,
+    environment: Mapping[str, str],
+    agents: AgentModels | None = None,
+    kept: KeptKeys = no_kept_keys,
 ) -> ModelAccess:
     """Return access to the configured providers and models."""
     models = settings.models
@@ -247,4 +254,5 @@ def model_access(
         prices,
         agents,
         dict(named_models(settings)),
+        kept,
     )

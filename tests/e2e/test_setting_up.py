@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
 
 from rhetor.hub_client import call
 
@@ -148,3 +152,55 @@ def test_values_are_patched_by_many_at_once_and_an_invalid_patch_changes_nothing
     assert rest(machine, "PATCH", "/api/v2/config", {"teams": {"a": []}})[0] == 422
     assert real.read_text() == "hub: [\n"
     assert machine.run("athena", "hi").returncode == 0
+
+
+def shell(machine: Machine) -> Shell:
+    found = Shell(machine.folder, machine.folder)
+    found.environment = dict(machine.environment)
+    return found
+
+
+def authorizations(provider: ProviderProcess) -> list[str]:
+    """Return the keys of the requests with messages."""
+    found = [each["headers"].get("authorization", "") for each in provider.calls() if each["body"]]
+    provider.forget()
+    return found
+
+
+def test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub(machine: Machine) -> None:
+    answer = Script(chunks=("four",))
+    with ProviderProcess("--key", "", "--model", "small") as provider:
+        provider.script(default=answer)
+        file = f"hub: {{port: 0}}\nproviders:\n  box: {{base_url: '{provider.url}/v1'}}\n"
+        configure(machine, f"{file}models: {{default: box/small}}\n")
+        assert machine.run("apollo", "2+2?").stdout == "four\n"
+        assert authorizations(provider) == [""]
+        stored = machine.run("keys", "set", "box", stdin="sk-canary-1\n")
+        assert (stored.stdout, stored.stderr) == ("✓ Stored the key of box in a file of the hub\n", "")
+        assert machine.run("apollo", "2+2?").stdout == "four\n"
+        assert authorizations(provider) == ["Bearer sk-canary-1"]
+        with at_terminal(shell(machine), "keys", "set", "box") as terminal:
+            terminal.wait_for("API key of box (not shown): ")
+            terminal.type("sk-canary-2\n")
+            assert terminal.wait_for_end() == 0
+            assert "canary" not in terminal.screen
+        assert machine.run("shutdown").returncode == 0
+        assert machine.run("apollo", "2+2?").stdout == "four\n"
+        assert authorizations(provider) == ["Bearer sk-canary-2"]
+
+        word = machine.run("keys", "set", "box", "sk-canary-3")
+        assert (word.returncode, "canary" in word.stderr) == (2, False)
+        assert machine.run("keys", "set", "nobody", stdin="k").returncode == 3
+        for given in ("", "two words"):
+            assert machine.run("keys", "set", "box", stdin=given).returncode == 2
+        rows = {each["name"]: each for each in json.loads(machine.run("keys", "list", "json").stdout)}
+        assert (rows["box"]["stored"], rows["box"]["source"]) == ("file", "stored")
+        assert (rows["openai"]["stored"], rows["openai"]["source"]) == (None, None)
+        owned = machine.run("keys", variables={"OPENAI_API_KEY": "sk-canary-4"}).stdout
+        assert "openai      OPENAI_API_KEY\n" in owned and "canary" not in owned
+        assert machine.run("keys", "remove", "box").returncode == 0
+        assert machine.run("keys", "remove", "box").returncode == 3
+        assert machine.run("apollo", "2+2?").stdout == "four\n"
+        assert authorizations(provider) == [""]
+    for path in machine.folder.rglob("*"):
+        assert path.is_dir() or path.is_socket() or b"canary" not in path.read_bytes(), path

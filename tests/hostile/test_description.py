@@ -139,6 +139,8 @@ def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
     """Return the id of something that exists, or the name of a budget that limits nobody."""
     if "/budgets/" in path:
         return {"name": "caller.nobody"}
+    if "/keys/" in path:
+        return {"name": "openai"}  # messages name models of other providers, or none
     if "/specialists/" in path:
         return {"name": "hermes"}  # not one to which the tests send messages
     if "{id}" not in path:

@@ -5,6 +5,43 @@ from aish.catalogue.page import Page
 TITLE = "Setting up"
 PAGES = (
     Page(
+        "keys",
+        "Store, list and remove the API keys of model providers.",
+        examples={
+            "aish keys set anthropic": "asks for the key without showing it",
+            "aish keys list": "where the key of each provider is",
+        },
+    ),
+    Page(
+        "keys set",
+        "Store the API key of a provider.",
+        "keys set PROVIDER",
+        details="The key is read from standard input, or from a prompt that does not show it. It is stored in"
+        " the keyring of the system if there is one, otherwise sealed in a file. The next message uses it.",
+        examples={
+            "aish keys set openai": "asks for the key without showing it",
+            "pass show openai | aish keys set openai": "the key from a password manager",
+        },
+    ),
+    Page(
+        "keys list",
+        "Show where the API key of each provider is; never a key.",
+        "keys list [json]",
+        examples={
+            "aish keys list": "a line per provider",
+            "aish keys list --json": "the same, for a program",
+        },
+    ),
+    Page(
+        "keys remove",
+        "Remove the stored API key of a provider.",
+        "keys remove PROVIDER",
+        examples={
+            "aish keys remove openai": "forget the stored key",
+            "aish keys list": "what is left",
+        },
+    ),
+    Page(
         "config",
         "Show the configuration, or edit its file.",
         examples={

@@ -22,6 +22,7 @@ _MODULES = {
     "help": "help",
     **dict.fromkeys(("history", "search"), "history"),
     "inbox": "inbox",
+    "keys": "keys",
     "mcp": "mcp",
     "notify": "notify",
     "project": "projects",

@@ -10,22 +10,20 @@ import binascii
 import secrets
 import shlex
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any, Protocol
 
 from rhetor.errors import KeysUnavailable
 
 from .envelope import KEY_BYTES
 from .files import read_private, write_durably
+from .keyrings import KeyringUnusable, ask_keyring
 
 FILE = "master.key"
 SERVICE = "rhetor"
 COMMAND = "command:"
 COMMAND_SECONDS = 10.0
-KEYRING_SECONDS = 60.0
 
 
 class MasterSource(Protocol):
@@ -101,33 +99,18 @@ class KeyringSource:
 
 
 def _in_keyring(call: Callable[[Any], str | None]) -> str | None:
-    """Use the keyring in a thread, because it may wait for somebody who unlocks it.
+    """Use the keyring.
 
     Raises:
         KeysUnavailable: it cannot be used, or does not answer in time.
     """
-    answer: Queue[str | Exception | None] = Queue()
-
-    def use() -> None:
-        try:
-            import keyring
-
-            answer.put(call(keyring))
-        except Exception as error:  # noqa: BLE001  # back ends raise errors of the libraries that they use
-            answer.put(error)
-
-    threading.Thread(target=use, name="keyring", daemon=True).start()
     try:
-        found = answer.get(timeout=KEYRING_SECONDS)
-    except Empty:
-        raise _unusable(f"it did not answer within {KEYRING_SECONDS:g} s") from None
-    if isinstance(found, Exception):
-        raise _unusable(f"{type(found).__name__}: {found}") from found
+        found: str | None = ask_keyring(call)
+    except KeyringUnusable as error:
+        raise KeysUnavailable(
+            f"the keyring cannot be used ({error}); unlock it, or set encryption.key to file"
+        ) from error
     return found
-
-
-def _unusable(reason: str) -> KeysUnavailable:
-    return KeysUnavailable(f"the keyring cannot be used ({reason}); unlock it, or set encryption.key to file")
 
 
 class CommandSource:

@@ -45,6 +45,7 @@ SHARED = {  # exists once for the whole hub; what a caller sees of it must not c
     "/api/v2/capabilities/{name}",
     "/api/v2/budgets/{name}",
     "/api/v2/specialists/{name}",
+    "/api/v2/keys/{name}",
     "/api/v2/specialists",
 }
 # the caller gets one of its own under the name, or is told that the name is taken
@@ -152,6 +153,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/purposes/": {"peer": "apollo"},
         "/api/v2/budgets/": {"name": "caller.me"},
         "/api/v2/specialists/": {"name": "apollo"},
+        "/api/v2/keys/": {"name": "openai"},
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
     }
@@ -176,6 +178,7 @@ def _body(row: Route, ids: Ids) -> Any:
         "ProjectBody": {"name": "mine", "path": ids["folder"]},
         "ToolServerBody": {"name": "mine", "command": ["true"]},
         "BudgetBody": {"usd_per_day": "1"},
+        "KeyBody": {"key": "sk-1"},
         "SpecialistBody": {"name": "mine", "prompt": "hi"},
         "SpecialistChangeBody": {"role": "mine"},
         "PlanBody": {"steps": [step]},

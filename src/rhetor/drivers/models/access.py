@@ -19,7 +19,7 @@ from .deadline import Timeouts
 from .driver import ChatDriver
 from .given_models import Finding, GivenModels
 from .prices import Price, Prices
-from .resolve import AUTO, CLI, OFFLINE, Models, ProviderEntry
+from .resolve import AUTO, CLI, OFFLINE, KeptKeys, Models, ProviderEntry, no_kept_keys
 from .target import AgentTarget
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ModelAccess:
     `environment`: the process's own; `take_over` replaces its provider variables by those of a shell.
     `fallbacks`: references of the models to try, in this order, if a peer's own model fails. `prices`: the
     user's prices by reference, which have priority. `agents`: the agents that may answer as models. `named`:
-    the models that the settings name, by the keys of the setting.
+    the models that the settings name, by the keys of the setting. `kept` returns the stored keys.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class ModelAccess:
         prices: Mapping[str, Price] = MappingProxyType({}),
         agents: AgentModels | None = None,
         named: Mapping[tuple[str | int, ...], str] = MappingProxyType({}),
+        kept: KeptKeys = no_kept_keys,
     ) -> None:
         self._named = named
         self._by_variable = default == AUTO  # whether RHETOR_MODEL decides which model answers
@@ -57,6 +58,7 @@ class ModelAccess:
             providers=providers,
             default=default,
             agents=agents,
+            kept=kept,
         )
         self._given = GivenModels(self._models, self._clients)
         self._prices = Prices(prices)
@@ -89,9 +91,18 @@ class ModelAccess:
         """Replace the provider variables by these. Other variables do not change."""
         kept = {k: v for k, v in self._environment.items() if k not in provider_variables(self._environment)}
         self._environment = {**kept, **provider_variables(variables)}
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget which models answer: the variables or the stored keys are others now."""
         self._models.reset(self._environment)
         self._given.forget()
         self._findings = ()
+
+    @property
+    def key_variables(self) -> Mapping[str, str]:
+        """The providers, each with the variable that has its key; empty if none has."""
+        return self._models.key_variables()
 
     async def require_model(self, ref: str) -> None:
         """Check a model that a caller has named. A provider that cannot be asked now may have it.

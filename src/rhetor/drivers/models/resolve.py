@@ -29,7 +29,8 @@ CLI = "cli:"
 class ProviderEntry(msgspec.Struct, frozen=True):
     """A configured provider. If `base_url` is None, it has the URL and the key variable of its kind.
 
-    A provider with a `base_url` gets its key only from `api_key_env`, so that no key is sent to a wrong host.
+    A provider with a `base_url` gets its key only from `api_key_env`, or the one that was stored for it, so
+    that no key is sent to a wrong host.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ OFFLINE_SECONDS = 10.0
 
 ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
 LocalServers = Callable[[Mapping[str, str]], Sequence[LocalServer]]
+KeptKeys = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class Agents(Protocol):
@@ -66,6 +68,10 @@ class Agents(Protocol):
         ...
 
 
+async def no_kept_keys() -> Mapping[str, str]:
+    return {}
+
+
 class _Found(NamedTuple):
     """The target of a reference, which is valid until `until`, in seconds of the clock."""
 
@@ -77,7 +83,8 @@ class Models:
     """Resolves references and caches the results until `reset`. The result "no provider" expires.
 
     `list_models` asks a provider for its models. `servers` lists the local servers to search. `agents`: the
-    coding agents that can answer as models. `clock` returns monotonic seconds.
+    coding agents that can answer as models. `kept` returns the keys that the user has stored, by the name of
+    the provider. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class Models:
         default: str = AUTO,
         servers: LocalServers = local_servers,
         agents: Agents | None = None,
+        kept: KeptKeys = no_kept_keys,
         resolve: Resolve = resolved,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,6 +104,8 @@ class Models:
         self._list_models = list_models
         self._servers = servers
         self._agents = agents
+        self._read_kept = kept
+        self._kept: Mapping[str, str] = {}
         self._resolve = resolve
         self._searching = asyncio.Lock()
         self._entries = dict(providers)
@@ -116,6 +126,17 @@ class Models:
         self._default = default or self._default
         # a new dict, so that a search that is still running fills the old one, which nobody reads any more
         self._found: dict[str, _Found] = {}
+
+    def key_variables(self) -> dict[str, str]:
+        """Return the names of the providers, each with the variable that has its key; empty if none has."""
+        found: dict[str, str] = {}
+        for name in dict.fromkeys((*self._entries, *BUILT_IN)):
+            entry = self._entries.get(name)
+            own = (entry.api_key_env,) if entry is not None and entry.api_key_env else ()
+            is_own_url = entry is not None and entry.base_url is not None
+            names = own or (() if is_own_url else BUILT_IN[entry.kind if entry else name].key_envs)
+            found[name] = next((each for each in names if self._environment.get(each, "").strip()), "")
+        return found
 
     async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
         """Return the target of `ref` (None means `auto`); None for the offline model.
@@ -138,6 +159,7 @@ class Models:
         return found is not None and (found.until == math.inf or self._clock() < found.until)
 
     async def _search(self, ref: str) -> _Found:
+        self._kept = await self._read_kept()
         ref = self._default if ref == AUTO else ref
         if ref == OFFLINE:
             return _Found(None)
@@ -169,7 +191,9 @@ class Models:
         if provider is None:
             raise _unknown(f"there is no provider named {name!r}", name, model, f"providers: {self._known()}")
         if not provider.key and provider.key_env:
-            hint = f"set {provider.key_env}"
+            hint = f"set {provider.key_env}, or run: aish keys set {name}"
+            if name in self._kept:
+                hint = f"set {provider.key_env}, or providers.{name}.base_url to send the stored key there"
             raise ProviderDenied(f"no API key for {name}", provider=name, model=model, status=None, hint=hint)
         await self._check(provider, model)
         return Target(provider, model)
@@ -204,25 +228,30 @@ class Models:
         built = BUILT_IN[entry.kind]
         if entry.base_url is None:
             key_envs = (entry.api_key_env,) if entry.api_key_env else built.key_envs
-            key_env, key = self._key(key_envs)
+            key_env, key = self._key(key_envs, name)
             return Provider(name, entry.kind, built.base_url, key, key_env)
-        key_env, key = self._key((entry.api_key_env,)) if entry.api_key_env else ("", "")
+        key_env, key = self._key((entry.api_key_env,) if entry.api_key_env else (), name)
         reach = Reach(loopback=True, private=entry.allow_private)
         return _elsewhere(name, entry.kind, entry.base_url, key, key_env, reach)
 
     def _built_in(self, name: str, built: BuiltIn) -> Provider:
-        key_env, key = self._key(built.key_envs)
         url = self._environment.get(built.url_env, "").strip()
         if not url or url.rstrip("/") == built.base_url:
+            key_env, key = self._key(built.key_envs, name)
             return Provider(name, built.kind, built.base_url, key, key_env)
+        # a variable must not send a stored key to another host
+        key_env, key = self._key(built.key_envs)
         return _elsewhere(name, built.kind, url, key, key_env, _FROM_ENVIRONMENT)
 
-    def _key(self, names: tuple[str, ...]) -> tuple[str, str]:
-        """Return the first variable that is set, and its value; if none is set, the first name and no key."""
+    def _key(self, names: tuple[str, ...], provider: str = "") -> tuple[str, str]:
+        """Return the first variable that is set, and its value, or else the key that is stored for the
+        provider, and what it is called. If there is none, return the first name and no key."""
         for name in names:
             if key := self._environment.get(name, "").strip():
                 return name, key
-        return names[0], ""
+        if key := self._kept.get(provider, ""):
+            return f"the key that aish keys set {provider} has stored", key
+        return names[0] if names else "", ""
 
     async def _model_of(self, provider: Provider) -> str:
         """Return the model for `auto`: RHETOR_MODEL if it is set, otherwise the default of a provider at its

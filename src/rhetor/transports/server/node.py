@@ -19,7 +19,7 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
-from rhetor.errors import EnvironmentDiffers, InvalidSettings, KeysUnavailable, RhetorError
+from rhetor.errors import EnvironmentDiffers, InvalidSettings, KeysUnavailable, NotFound, RhetorError
 from rhetor.hub.hub import Hub
 from rhetor.hub.identity.refresh import Refreshes
 
@@ -142,6 +142,49 @@ class NoDataKeys:
 
     async def rotate(self) -> str:
         raise KeysUnavailable("this hub stores nothing, so it has no keys")
+
+
+class ApiKeys(Protocol):
+    """The API keys of model providers that the user has stored. What is returned never has a key."""
+
+    async def listed(self) -> list[dict[str, Any]]:
+        """Return `{name, stored, set_at, variable, source}` for each provider.
+
+        Raises:
+            KeysUnavailable: the stored keys cannot be read.
+        """
+        ...
+
+    async def put(self, provider: str, key: str) -> dict[str, Any]:
+        """Store the key of a provider; return what `listed` has for it.
+
+        Raises:
+            NotFound: there is no such provider.
+            KeysUnavailable: the key cannot be stored.
+        """
+        ...
+
+    async def remove(self, provider: str) -> None:
+        """Remove the stored key of a provider.
+
+        Raises:
+            NotFound: none is stored.
+            KeysUnavailable: the stored keys cannot be read or written.
+        """
+        ...
+
+
+class NoApiKeys:
+    """A hub that stores nothing."""
+
+    async def listed(self) -> list[dict[str, Any]]:
+        return []
+
+    async def put(self, provider: str, key: str) -> dict[str, Any]:
+        raise NotFound("provider", provider)
+
+    async def remove(self, provider: str) -> None:
+        raise NotFound("provider", provider)
 
 
 class Configuration(Protocol):
@@ -331,6 +374,7 @@ class Node:
     told_offline: bool = field(default=False)
     trusts_unidentified: bool = False
     prompt: Prompt = field(default_factory=NoPrompt)
+    api_keys: ApiKeys = field(default_factory=NoApiKeys)
     data_keys: DataKeys = field(default_factory=NoDataKeys)
     configuration: Configuration = field(default_factory=NoConfiguration)
     components: dict[str, Any] = field(default_factory=dict)

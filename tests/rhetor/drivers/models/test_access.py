@@ -140,7 +140,8 @@ async def test_each_model_that_a_setting_names_is_checked(tmp_path: Path) -> Non
         "local has no model 'lama'",
         "did you mean local/llama?",
     )
-    assert found.pop("models.fallbacks.0") == (False, "no API key for openai", "set OPENAI_API_KEY")
+    no_key = "set OPENAI_API_KEY, or run: aish keys set openai"
+    assert found.pop("models.fallbacks.0") == (False, "no API key for openai", no_key)
     assert found.pop("specialists.ergon.model")[0] is False
     assert not found
 

@@ -171,7 +171,7 @@ async def test_a_provider_without_its_key_names_the_variable_to_set() -> None:
         "provider": "anthropic",
         "model": "m",
         "status": None,
-        "hint": "set ANTHROPIC_API_KEY",
+        "hint": "set ANTHROPIC_API_KEY, or run: aish keys set anthropic",
     }
 
 
@@ -344,3 +344,58 @@ async def test_models_are_listed_for_both_kinds_of_provider() -> None:
         with pytest.raises(ProviderDenied):
             await clients.list_models(Provider("x", "openai", f"{server.url}/v1", reach=here))
     await clients.aclose()
+
+
+KEPT = {"openai": "kept-key", "box": "kept-box"}
+
+
+async def kept() -> Mapping[str, str]:
+    return KEPT
+
+
+async def key_of(environment: Mapping[str, str], reference: str, **entries: ProviderEntry) -> tuple[str, str]:
+    """Return the key that is sent for a model, and where."""
+    found = await models(environment, kept=kept, providers=entries).resolve(reference)
+    assert isinstance(found, Target)
+    return found.provider.key, found.provider.base_url
+
+
+async def test_a_stored_key_is_used_if_no_variable_has_one() -> None:
+    assert await ref({}, kept=kept) == "openai/gpt-5.4-mini"
+    assert await key_of({}, "openai/x") == ("kept-key", "https://api.openai.com/v1")
+    assert (await key_of({"OPENAI_API_KEY": "own"}, "openai/x"))[0] == "own"
+    here = ProviderEntry("openai", "http://127.0.0.1:9/v1")
+    assert await key_of({}, "box/x", box=here) == ("kept-box", "http://127.0.0.1:9/v1")
+    named = ProviderEntry("openai", "http://127.0.0.1:9/v1", "BOX_KEY")
+    assert (await key_of({}, "box/x", box=named))[0] == "kept-box"
+    assert (await key_of({"BOX_KEY": "own"}, "box/x", box=named))[0] == "own"
+
+
+async def test_a_stored_key_is_not_sent_to_a_host_that_a_variable_names() -> None:
+    elsewhere = {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    assert await key_of(elsewhere, "openai/x") == ("", "http://127.0.0.1:9/v1")
+    assert await key_of({**elsewhere, "OPENAI_API_KEY": "own"}, "openai/x") == (
+        "own",
+        "http://127.0.0.1:9/v1",
+    )
+    with pytest.raises(ProviderDenied) as failed:
+        await key_of({"OPENAI_BASE_URL": "https://proxy.example/v1"}, "openai/x")
+    hint = "set OPENAI_API_KEY, or providers.openai.base_url to send the stored key there"
+    assert failed.value.data["hint"] == hint
+
+
+def test_the_variables_that_have_keys_are_known_without_the_keys() -> None:
+    entries = {
+        "box": ProviderEntry("openai", "http://127.0.0.1:9/v1", "BOX_KEY"),
+        "open": ProviderEntry("openai", "http://127.0.0.1:9/v1"),
+        "claude": ProviderEntry("anthropic"),
+    }
+    environment = {"BOX_KEY": "k", "ANTHROPIC_AUTH_TOKEN": "k", "OPENAI_API_KEY": " "}
+    assert models(environment, providers=entries).key_variables() == {
+        "box": "BOX_KEY",
+        "open": "",
+        "claude": "ANTHROPIC_AUTH_TOKEN",
+        "openrouter": "",
+        "anthropic": "ANTHROPIC_AUTH_TOKEN",
+        "openai": "",
+    }

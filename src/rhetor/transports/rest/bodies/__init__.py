@@ -2,7 +2,7 @@
 
 from .analytics import AnalyticsQuery
 from .common import AfterQuery, AuditNoteBody, AuditQuery, EventsQuery, PageQuery, TextBody
-from .configuration import ConfigBody, ConfigTextBody, SpecialistBody, SpecialistChangeBody
+from .configuration import ConfigBody, ConfigTextBody, KeyBody, SpecialistBody, SpecialistChangeBody
 from .management import (
     BudgetBody,
     BudgetName,
@@ -79,6 +79,7 @@ __all__ = [
     "GroupBody",
     "HistoryQuery",
     "ImportBody",
+    "KeyBody",
     "LaunchBody",
     "LoginQuery",
     "ManagedSessionBody",

@@ -57,6 +57,12 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return found
 
 
+class KeyBody(Body, frozen=True, kw_only=True):
+    """The API key of a provider."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"^[!-~]+$(?!\n)")]
+
+
 class ConfigTextBody(Body, frozen=True, kw_only=True):
     """The whole text of the configuration file. `digest`: of the text that it replaces, as it was read; if
     the file has another one, it is not replaced."""

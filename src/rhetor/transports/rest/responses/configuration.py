@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from .common import Time
+
 
 class ConfigValue(Struct):
     """A setting. `origin`: the variable or the line of the file that sets it, or `built in`."""
@@ -43,6 +45,26 @@ class ConfigChanged(Struct):
     changed: list[str]
     needs_restart: list[str]
     overridden: list[Overridden]
+
+
+class Key(Struct):
+    """Where the key of a provider is. `stored`: where it was stored. `variable`: the hub's variable that has
+    a key, which takes precedence."""
+
+    name: str
+    stored: Literal["file", "keyring"] | None
+    set_at: Time | None
+    variable: str | None
+    source: Literal["environment", "stored"] | None
+
+
+class Keys(Struct):
+    keys: list[Key]
+
+
+class KeyRemoved(Struct):
+    name: str
+    status: str
 
 
 class Specialist(Struct):

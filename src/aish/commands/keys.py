@@ -1,0 +1,128 @@
+"""`aish keys`: the API keys of model providers.
+
+A key is read from stdin or a hidden prompt, never from words, because other users see the words of a program.
+"""
+
+import os
+
+from aish import exits
+from aish.client.hub import Hub, quote
+from aish.commands import show_list, subcommand_error, usage_error, wants_json
+from aish.exits import Failure
+from aish.output import print_line, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Key = dict[str, Any]
+
+_PATH = "/api/v2/keys"
+_PLACES = {"file": "a file of the hub", "keyring": "the keyring"}
+_MOST_BYTES = 1 << 16
+
+
+def keys(words: "list[str]") -> int:
+    """Store, list or remove API keys.
+
+    Raises:
+        Failure: the words are invalid, or the hub rejects the request.
+    """
+    action, *rest = words or ["list"]
+    actions = {"set": _set, "list": _list, "remove": _remove}
+    if action not in actions:
+        raise subcommand_error("keys", actions)
+    return actions[action](rest)
+
+
+def _set(words: "list[str]") -> int:
+    if len(words) > 1:
+        raise Failure(
+            "a key must not be a word of the command, because other users can see it there",
+            exits.USAGE,
+            hint="leave it out and type it when you are asked, or pipe it in; "
+            "if you have typed a real key, replace it, because your shell's history has it now",
+        )
+    if not words or words[0][:1] == "-":
+        raise usage_error("keys set")
+    return print_line(f"✓ {described_storing(store(words[0]))}")
+
+
+def store(provider: str) -> "Key":
+    """Read the key of a provider, and store it.
+
+    Raises:
+        Failure: there is no such provider, or no key was given.
+    """
+    hub = Hub()
+    known = [each["name"] for each in hub.ask("GET", _PATH)["keys"]]
+    if provider not in known:
+        raise Failure(
+            f"there is no provider {provider!r}",
+            exits.UNKNOWN,
+            hint=f"there are {', '.join(known)}; aish config edit adds others below providers:",
+        )
+    stored: Key = hub.ask("PUT", f"{_PATH}/{quote(provider)}", {"key": read_key(provider)})
+    return stored
+
+
+def read_key(provider: str) -> str:
+    """Return a key from stdin, or from a prompt that does not show it.
+
+    Raises:
+        Failure: there is no key, or it has blanks.
+    """
+    if os.isatty(0):
+        from getpass import getpass
+
+        try:
+            key = getpass(f"API key of {provider} (not shown): ")
+        except EOFError:
+            key = ""
+    else:
+        key = _piped()
+    key = key.strip()
+    if not key:
+        raise Failure("no key was given; nothing was changed", exits.USAGE)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise Failure("that is not one key: it has blanks or other characters", exits.USAGE)
+    return key
+
+
+def _piped() -> str:
+    data = b""
+    while len(data) < _MOST_BYTES and (piece := os.read(0, _MOST_BYTES)):
+        data += piece
+    return data.decode("utf-8", "replace")
+
+
+def described_storing(key: "Key") -> str:
+    """Return a sentence about a key that was stored; say on stderr if another one takes precedence."""
+    if key["variable"]:
+        say(f"{key['variable']} is set and takes precedence over the stored key")
+    return f"Stored the key of {key['name']} in {_PLACES[key['stored']]}"
+
+
+def _list(words: "list[str]") -> int:
+    as_json = wants_json(words, "keys list")
+    found = Hub().ask("GET", _PATH)["keys"]
+    return show_list(found, ("PROVIDER", "KEY"), _row, "No providers", as_json=as_json)
+
+
+def _row(key: "Key") -> "tuple[str, ...]":
+    from aish.render import local_time
+
+    stored = f"in {_PLACES[key['stored']]} since {local_time(key['set_at'])}" if key["stored"] else ""
+    if key["variable"]:
+        return key["name"], f"{key['variable']}{'; the one ' + stored + ' is not used' if stored else ''}"
+    return key["name"], stored or "-"
+
+
+def _remove(words: "list[str]") -> int:
+    if len(words) != 1 or words[0][:1] == "-":
+        raise usage_error("keys remove")
+    Hub().ask("DELETE", f"{_PATH}/{quote(words[0])}")
+    return print_line(f"✓ Removed the stored key of {words[0]}")
+
+
+COMMANDS = {"keys": keys}
