@@ -115,4 +115,4 @@ def test_secrets_in_arguments_urls_and_variables_are_masked_where_the_settings_a
 
 
 def test_every_section_of_the_settings_can_be_patched() -> None:
-    assert ConfigBody.__struct_fields__ == Settings.__struct_fields__
+    assert sorted(ConfigBody.__struct_fields__) == sorted(Settings.__struct_fields__)

@@ -14,6 +14,8 @@ from .common import Body, Model, Name
 CONFIG_BYTES = 1 << 20
 # the hub checks the values as it checks those of the file
 Section = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]})] | UnsetType
+Entries = Annotated[Raw, Meta(extra_json_schema={"type": ["array", "null"]})] | UnsetType
+LISTS = ("notify",)
 
 
 class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +38,7 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audit: Section = UNSET
     auth: Section = UNSET
     budgets: Section = UNSET
+    notify: Entries = UNSET
     bulk: Section = UNSET
     timeouts: Section = UNSET
     limits: Section = UNSET
@@ -44,7 +47,7 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return the values.
 
         Raises:
-            Unprocessable: a section is neither an object nor null.
+            Unprocessable: a section is neither null nor an object, or a list for `notify`.
         """
         found: dict[str, Any] = {}
         for name in self.__struct_fields__:
@@ -52,8 +55,9 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if raw is UNSET:
                 continue
             found[name] = value(raw, f"body.{name}")
-            if not isinstance(found[name], dict | None):
-                raise unprocessable(f"body.{name}", "must be an object or null")
+            kind, what = (list, "a list") if name in LISTS else (dict, "an object")
+            if found[name] is not None and not isinstance(found[name], kind):
+                raise unprocessable(f"body.{name}", f"must be {what} or null")
         return found
 
 
