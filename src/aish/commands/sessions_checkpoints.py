@@ -165,11 +165,14 @@ def _differences(found: "Found", peer: str) -> "Iterator[str]":
 
 
 def place(hub: Hub, session: "Found", name: str) -> str:
-    """Return the cursor, or the id of a checkpoint that is given by its name or id.
+    """Return the cursor, the place before a message (`-1`), or the id of a checkpoint that is given by its
+    name or id.
 
     Raises:
         Failure: there is no such checkpoint, or several have the name.
     """
+    if name[:1] == "-" and name[1:].isdecimal():
+        return name
     is_cursor = ":" in name and name.rpartition(":")[2].isdecimal()
     return name if is_cursor else checkpoint_id(hub, session, name)
 

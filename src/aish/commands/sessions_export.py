@@ -6,9 +6,10 @@ import os
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import usage_error
-from aish.commands.sessions_lookup import about, find_session, path_of, split_options
+from aish.commands.sessions_lookup import find_session, path_of, split_options
 from aish.output import STDOUT, print_json, write
 from aish.progress import Progress
+from aish.turns.transcript import facts, messages, titled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def show(words: "list[str]") -> int:
     session = _with_messages(Hub(), plain[0], _SHOWN_MESSAGES)
     if options:
         return print_json(session)
-    return _write(_facts(session) + "".join(_markdown(session)))
+    return _write(facts(session) + "".join(messages(session)))
 
 
 def export(words: "list[str]") -> int:
@@ -56,7 +57,7 @@ def export(words: "list[str]") -> int:
         return exits.DONE
     session = _with_messages(hub, plain[0], _ALL_MESSAGES)
     if format == "md":
-        return _write(_title(session) + "".join(_markdown(session)))
+        return _write(titled(session))
     _write(json.dumps(session, ensure_ascii=False)[:-1] + ', "events": [')
     for number, event in enumerate(_events(hub, session)):
         _write(f",\n{event}" if number else f"\n{event}")
@@ -78,34 +79,6 @@ def _events(hub: Hub, session: "Session") -> "Iterator[str]":
                 yield json.dumps(event, ensure_ascii=False)
             after, done = f"&after={quote(page[-1]['cursor'])}", done + len(page)
             line.show(done, session["head"], "events")
-
-
-def _title(session: "Session") -> str:
-    return f"# {session['name'] or session['id']}\n\n{_facts(session)}"
-
-
-def _facts(session: "Session") -> str:
-    from aish.render import local_time
-
-    facts = {
-        "session": session["id"],
-        "name": session["name"],
-        "peer": session["specialist_id"],
-        "state": session["state"],
-        "created": local_time(session["created_at"]),
-        "last used": local_time(session["used_at"]),
-        "about": about(session) or None,
-    }
-    return "".join(f"- {key}: {fact}\n" for key, fact in facts.items() if fact is not None)
-
-
-def _markdown(session: "Session") -> "Iterator[str]":
-    from aish.render import local_time
-
-    for message in session["messages"]:
-        author = session["specialist_id"] if message["role"] == "assistant" else "You"
-        at = local_time(message["timestamp"])
-        yield f"\n## {author} · {at}\n\n{message['content'].rstrip()}\n"
 
 
 def _write(text: str) -> int:

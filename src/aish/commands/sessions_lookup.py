@@ -62,11 +62,3 @@ def find_session(hub: Hub, name: str) -> "Session":
 
 def path_of(session: "Session") -> str:
     return f"/api/v2/sessions/{quote(session['id'])}"
-
-
-def about(session: "Session") -> str:
-    """Return the session's folder, and its title if it was imported."""
-    metadata = session.get("metadata") or {}
-    imported = metadata.get("imported")
-    title = imported.get("title") if isinstance(imported, dict) else None
-    return "  ".join(str(part) for part in (metadata.get("cwd"), title) if part)

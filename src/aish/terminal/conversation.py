@@ -5,16 +5,15 @@ from contextlib import contextmanager
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDOUT, say, write
+from aish.output import say
 from aish.terminal.editor import Editor, LineEditor, make_editor
-from aish.turns.message import Turn
+from aish.terminal.talk import Talk
 from rhetor.domain.grammar import DEFAULT_WINDOW, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_EXIT_WORDS = ("exit", "quit")
 _PROGRAMS = ("terminal", "tool")  # kinds of peers
 _WRAPPED = ("terminal", "stdio")  # drivers
 
@@ -61,8 +60,8 @@ def _session_of(peer: str) -> "tuple[str, str] | None":
 
 
 def run_conversation(peer: str, options: Options) -> int:
-    """Read messages at the prompt `apollo> ` and send them in one session, until `exit` or the end of the
-    input. The session is kept.
+    """Read messages and commands at the prompt `apollo> `, and send the messages in one session, until
+    `exit` or the end of the input. The session is kept.
 
     Raises:
         Failure: the peer is unknown, or the hub cannot be reached.
@@ -81,6 +80,7 @@ def run_conversation(peer: str, options: Options) -> int:
     if not options.quiet:
         say(f"Connected to {peer}. Type 'exit' to end session.")
     with open_prompt(follows=session) as (editor, hub):
+        talk = Talk(hub, found, options, editor.read if editor.is_interactive else None)
         while True:
             try:
                 line = editor.read(f"{peer}> ", whole=True)
@@ -88,19 +88,5 @@ def run_conversation(peer: str, options: Options) -> int:
                 continue
             except EOFError:
                 return exits.DONE
-            if line.strip() in _EXIT_WORDS:
+            if line.strip() and not talk.take(line):
                 return exits.DONE
-            if line.strip():
-                options = _send(hub, peer, line, options)
-
-
-def _send(hub: Hub, peer: str, line: str, options: Options) -> Options:
-    """Send one message; return the options for the next one, which continue the same session."""
-    turn = Turn(hub, peer, options)
-    try:
-        turn.run(line)
-    except Failure as failure:
-        say(failure.shown)
-    except KeyboardInterrupt:
-        write(STDOUT, b"\n")
-    return Options(session_id=turn.session_id).over(options) if turn.session_id else options

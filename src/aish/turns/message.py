@@ -140,6 +140,11 @@ class Turn:
         self._thoughts: Sink | None = None
         self._renders = False  # whether it is still to be decided that the answer is rendered
 
+    @property
+    def was_accepted(self) -> bool:
+        """Whether the message is in the log."""
+        return bool(self._turn_id)
+
     def run(self, content: str, *, runs: bool = False) -> int:
         """Send the complete content, show the answer, and return the exit code. `runs`: a wrapped program
         runs the content, also without `-x`. Raises as `send_message`."""

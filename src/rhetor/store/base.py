@@ -215,13 +215,14 @@ class Head(Struct, frozen=True, gc=False):
 
 class Spoken(Struct, frozen=True, gc=False):
     """One message of a conversation, as models see it. `role` is `user` or `assistant`, `at` is Unix time in
-    milliseconds."""
+    milliseconds. `seq`, `epoch`: its place, which may be in an earlier incarnation or another stream."""
 
     turn_id: str
     role: str
     content: str
     at: int
     seq: int
+    epoch: str = ""
 
 
 class Hit(Struct, frozen=True, gc=False):

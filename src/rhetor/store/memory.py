@@ -74,7 +74,7 @@ class _Incarnation(Struct):
         record = entry.record(self.stream, self.epoch, self.head, at)
         self.records.append(record)
         if message := said(entry.payload):
-            self.said.append(Spoken(entry.turn_id or "", *message, record.at, self.head))
+            self.said.append(Spoken(entry.turn_id or "", *message, record.at, self.head, self.epoch))
 
     def answers(self) -> dict[str, str]:
         """Return the last answer of each turn, by turn id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rhetor.domain.snapshot import Change, LeftOut
 from rhetor.errors import NotFound, Unprocessable
 from rhetor.hub.catalog.checkpoints import KIND, CheckpointRow, KeptFiles, checkpoint_of
 from rhetor.hub.catalog.sessions import session_row, unchanged
+from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft, Head, Spoken, parse_cursor, require_position
 
@@ -27,6 +29,9 @@ from .states import owned_session, readable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
+
+
+_BEFORE_MESSAGES = re.compile("-([1-9][0-9]{0,3})")
 
 
 class Place(Struct, frozen=True):
@@ -222,10 +227,11 @@ async def owned_checkpoint(state: State, principal: Principal, id: str) -> Check
 
 
 async def place_of(state: State, session: Session, at: str | None) -> Place:
-    """Return the place of a checkpoint (by id or name) or of a cursor; the end of the log if `at` is None.
+    """Return the place of a checkpoint (by id or name), of a cursor, or before the last messages: `-1` is the
+    place before the last message. It is the end of the log if `at` is None.
 
     Raises:
-        NotFound: `at` is neither a checkpoint of the session nor a cursor.
+        NotFound: `at` is neither a checkpoint of the session nor a cursor, or there are not so many messages.
         PositionLost: the cursor is not a position of the session's log, or is no longer kept.
         Unprocessable: several checkpoints have the name.
     """
@@ -236,11 +242,37 @@ async def place_of(state: State, session: Session, at: str | None) -> Place:
         raise Unprocessable(f"several checkpoints have the name {at!r}; use an id: {ids}")
     if named:
         return Place(parse_cursor(named[0].cursor), named[0], heard=named[0].heard)
+    if at is not None and (before := _BEFORE_MESSAGES.fullmatch(at)):
+        return await _before_messages(state, session, int(before[1]), found)
     if at is not None and Position.parse(at) is None:
         raise NotFound(KIND, at)
     end = await position_at(state, session.id, None)
     position = await position_at(state, session.id, at)
     return Place(position, None, position == end, session.heard)
+
+
+async def _before_messages(
+    state: State, session: Session, count: int, made: Sequence[CheckpointRow]
+) -> Place:
+    """Return the place before the last `count` messages to the peer. If a checkpoint was made there, before
+    the turn, the place has its files."""
+    spoken = await state.store.spoken(session.id, ALL, answered=False)
+    asked = [each for each in spoken if each.role == "user"]
+    row = await state.store.get("turn", asked[-count].turn_id) if count <= len(asked) else None
+    if row is None or row.parent != session.id:
+        raise NotFound("message", f"-{count}")
+    # the first event of a session is not one of its messages
+    position = Position(asked[-count].epoch, max(TurnRow.of(row).behind, 1))
+    here = [checkpoint for checkpoint in made if _is_before(checkpoint, position)]
+    heard = here[-1].heard if here else session.heard
+    return Place(position, here[-1] if here else None, heard=heard)
+
+
+def _is_before(checkpoint: CheckpointRow, position: Position) -> bool:
+    """Whether the checkpoint was made there: only the event of the checkpoint itself may lie between."""
+    marked = parse_cursor(checkpoint.cursor)
+    made_there = marked.epoch == position.epoch and marked.seq == position.seq - 1
+    return marked == position or (made_there and checkpoint.files is not None)
 
 
 async def position_at(state: State, session_id: str, cursor: str | None) -> Position:

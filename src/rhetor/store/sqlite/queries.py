@@ -38,13 +38,13 @@ _ROW = "kind, id, state, doc, owner, parent, name, at, version"
 _BEGINS = "SELECT at FROM events WHERE inc = i.id AND seq >= i.earliest ORDER BY seq LIMIT 1"
 _ORIGIN = "coalesce(i.sealed_as, i.epoch)"
 _TEXTS = f"""
-WITH RECURSIVE view (depth, inc, last, base, base_seq, origin) AS (
-    SELECT 0, id, ?, base, base_seq, {_ORIGIN} FROM incarnations i WHERE id = ?
+WITH RECURSIVE view (depth, inc, last, base, base_seq, origin, epoch) AS (
+    SELECT 0, id, ?, base, base_seq, {_ORIGIN}, epoch FROM incarnations i WHERE id = ?
     UNION ALL
-    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq, {_ORIGIN}
+    SELECT depth + 1, i.id, view.base_seq, i.base, i.base_seq, {_ORIGIN}, i.epoch
     FROM view JOIN incarnations i ON i.id = view.base
 )
-SELECT inc, last, origin FROM view ORDER BY depth
+SELECT inc, last, origin, epoch FROM view ORDER BY depth
 """
 
 
@@ -188,14 +188,14 @@ def _backwards(
     connection: sqlite3.Connection, sealing: Sealing, incarnation: Incarnation, until: int
 ) -> Iterator[Spoken]:
     """Yield the messages of the incarnation up to that number, then those of its bases, newest first."""
-    for inc, last, origin in connection.execute(_TEXTS, (until, incarnation.id)).fetchall():
+    for inc, last, origin, epoch in connection.execute(_TEXTS, (until, incarnation.id)).fetchall():
         cursor = connection.execute(
             "SELECT turn_id, role, content, at, seq FROM texts WHERE inc = ? AND seq <= ? ORDER BY seq DESC",
             (inc, last),
         )
         for turn_id, role, content, at, seq in cursor:
             text = sealing.opened_text(origin, seq, content) if sealing.may_be_sealed else content
-            yield Spoken(turn_id, role, text, at, seq)
+            yield Spoken(turn_id, role, text, at, seq, epoch)
 
 
 def search(

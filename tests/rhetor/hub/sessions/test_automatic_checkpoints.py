@@ -39,7 +39,8 @@ def bytes_stored(home: Served) -> int:
     return home.hub.state.files().size
 
 
-async def test_a_turn_can_be_taken_back_with_its_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["checkpoint", "message"])
+async def test_a_turn_can_be_taken_back_with_its_files(tmp_path: Path, by: str) -> None:
     async with with_project(tmp_path, PER_TURN) as (home, folder):
         (folder / "a").write_text("one")
         await told(home, "work", "one")
@@ -48,10 +49,10 @@ async def test_a_turn_can_be_taken_back_with_its_files(tmp_path: Path) -> None:
         first, second = await checkpoints(home)
         assert (first["name"], second["name"]) == ("before: one", "before: two")
         assert (first["automatic"], first["files"]) == (True, 1)
-        done = await restored(home, second["checkpoint_id"])
+        done = await restored(home, second["checkpoint_id"] if by == "checkpoint" else "-1")
         assert [m["content"] for m in done["messages"]] == ["one", "apollo heard: one"]
         assert (folder / "a").read_text() == "two"
-        done = await restored(home, first["checkpoint_id"])
+        done = await restored(home, first["checkpoint_id"] if by == "checkpoint" else "-1")
         assert (done["messages"], (folder / "a").read_text()) == ([], "one")
 
 
@@ -83,6 +84,9 @@ async def test_nothing_is_stored_if_nothing_changed(tmp_path: Path) -> None:
         await told(home, "work", "two")  # the conversation has
         assert [each["name"] for each in await checkpoints(home)] == ["mine", "before: two"]
         assert bytes_stored(home) == size
+        (folder / "a").write_text("two")
+        await restored(home, "-2")  # `mine` is the checkpoint before the first message
+        assert (folder / "a").read_text() == "one"
 
 
 async def test_turns_after_a_restore_have_checkpoints_too(tmp_path: Path) -> None:

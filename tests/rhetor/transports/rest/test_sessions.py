@@ -124,6 +124,43 @@ async def test_a_list_shows_state_and_use_of_sessions_and_counts_active_ones(
         assert [peer["sessions"] for peer in peers] == [3, 0, 0, 0]
 
 
+async def test_the_last_messages_can_be_taken_back_one_after_the_other(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        path = f"/api/v2/sessions/{(await opened(home, 'talk'))['id']}"
+
+        async def say(text: str) -> None:
+            await home.ask("POST", f"{path}/message", {"message": text})
+
+        async def questions() -> list[str]:
+            messages = (await home.ask("GET", path)).json["messages"]
+            return [each["content"] for each in messages if each["role"] == "user"]
+
+        async def go_back(at: str) -> list[str]:
+            done = (await home.ask("POST", f"{path}/restore", {"at": at})).json
+            changes = {(each["role"], each["change"]) for each in done["changed_messages"]}
+            assert changes == {("user", "removed"), ("assistant", "removed")}
+            return await questions()
+
+        for text in ("one", "two", "three", "four"):
+            await say(text)
+        assert await go_back("-1") == ["one", "two", "three"]
+        assert await go_back("-2") == ["one"]
+        await say("five")
+        assert await questions() == ["one", "five"]
+        assert await go_back("-1") == ["one"]
+        preview = await home.ask("POST", f"{path}/restore", {"at": "-1", "dry_run": True})
+        assert [each["content"] for each in preview.json["changed_messages"]] == ["one", "apollo heard: one"]
+        assert await go_back("-1") == []
+        for at in ("-1", "-9", "-0"):
+            answer = await home.ask("POST", f"{path}/restore", {"at": at})
+            assert (answer.status, answer.json["code"]) == (404, "not_found")
+        await say("six")
+        forked = (await home.ask("POST", f"{path}/fork", {"at": "-1"})).json
+        assert (forked["messages"], await questions()) == ([], ["six"])
+        kept = (await home.ask("GET", "/api/v2/history?limit=9")).json["history"]
+        assert {said["message"] for said in kept} == {"one", "two", "three", "four", "five", "six"}
+
+
 async def test_a_tool_lists_its_sessions() -> None:
     async with with_programs(tools=TOOLS) as home:
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": CLAUDE, "name": "work"})).json

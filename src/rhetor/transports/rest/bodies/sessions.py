@@ -96,8 +96,9 @@ class CheckpointBody(Body, frozen=True, kw_only=True):
 
 
 class ForkBody(Body, frozen=True, kw_only=True):
-    """How to fork a session. `at`: a checkpoint's id or name, or a cursor; the head if it is left out. `cwd`:
-    an absolute path, at which a folder with the files is made. `worktree`: make a git worktree there."""
+    """How to fork a session. `at`: a checkpoint's id or name, a cursor, or `-1`, the place before the last
+    message; the head if it is left out. `cwd`: an absolute path, at which a folder with the files is made.
+    `worktree`: make a git worktree there."""
 
     at: Id | None = None
     name: Name | None = None
@@ -132,8 +133,8 @@ class ImportBody(Body, frozen=True, kw_only=True):
 
 
 class RestoreBody(Body, frozen=True, kw_only=True):
-    """Where to restore a session to. `at`: a checkpoint's id or name, or a cursor. `dry_run`: only return
-    which files would change."""
+    """Where to restore a session to. `at`: a checkpoint's id or name, a cursor, or `-1`, the place before the
+    last message. `dry_run`: only return which files would change."""
 
     at: Id
     dry_run: bool = False
