@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import shutil
 import sys
 import threading
 import time
@@ -179,7 +180,7 @@ def test_a_command_is_told_of_a_permission_request_and_the_test_says_who_cannot_
     assert tested.returncode == 1
     first, second = tested.stdout.splitlines()[:2]
     assert first.startswith("✓ command: delivered in 0.")
-    assert second.startswith("✗ broken (webhook): 127.0.0.1 cannot be reached: ")
+    assert second == "✗ broken (webhook): 127.0.0.1 cannot be reached: Connection refused"
     assert machine.run("notify", "test", "command").returncode == 0
     assert machine.run("notify", "test", "nobody").returncode == 3
     results = json.loads(machine.run("notify", "test", "broken", "--json").stdout)
@@ -194,6 +195,13 @@ def test_a_command_is_told_of_a_permission_request_and_the_test_says_who_cannot_
     doctor = until(lambda: (found := machine.run("doctor")).returncode and found.stdout)
     assert "broken: failing: 127.0.0.1 cannot be reached" in doctor
     assert "try it with: aish notify test broken" in doctor
+    missing = {"kind": "desktop", "on": ["budget"]}
+    configure(machine, missing)
+    assert machine.rhetor("reload").returncode == 0
+    if shutil.which("notify-send") is None:
+        found = machine.run("doctor")
+        assert "desktop: failing: no program notify-send on the PATH of the hub; install" in found.stdout
+        assert found.returncode == 1
     assert KEY not in (machine.folder / "hub.log").read_text()
     configure(machine)
     assert machine.rhetor("reload").returncode == 0

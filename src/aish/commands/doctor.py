@@ -161,8 +161,9 @@ def _notifications(hub: Hub) -> "Iterator[Finding]":
         return  # the hub has just answered, so it is stopping
     for recipient in found:
         line = f"{recipient['name']}: {state(recipient)}"
-        if recipient["failing"]:
-            yield _BAD, "notify", f"{line}; try it with: aish notify test {recipient['name']}"
+        if not recipient["ok"]:
+            hint = recipient["hint"] or f"try it with: aish notify test {recipient['name']}"
+            yield _BAD, "notify", f"{line}; {hint}"
         else:
             yield _GOOD, "notify", line
 

@@ -51,7 +51,7 @@ def _type(recipient: "Recipient", name: str) -> str:
 
 def state(recipient: "Recipient") -> str:
     """Return in words whether notifications reach a recipient."""
-    return f"failing: {recipient['detail']}" if recipient["failing"] else "ok"
+    return "ok" if recipient["ok"] else f"failing: {recipient['detail']}"
 
 
 def _test(words: "list[str]") -> int:

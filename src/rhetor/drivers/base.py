@@ -18,7 +18,7 @@ import msgspec
 
 from rhetor.codec.patterns import pattern
 from rhetor.domain.event import ContextInjected
-from rhetor.domain.notification import Notification, Recipient
+from rhetor.domain.notification import NotDelivered, Notification, Recipient
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, ProgramStatus
@@ -386,6 +386,10 @@ class Sender(Protocol):
 
     @property
     def recipient(self) -> Recipient: ...
+
+    def fault(self) -> NotDelivered | None:
+        """Return why nothing can be delivered, if that is known without trying."""
+        ...
 
     async def send(self, notification: Notification) -> None:
         """Deliver a notification once, within half a minute.

@@ -47,12 +47,14 @@ class Tried(NamedTuple):
 
 class Standing(NamedTuple):
     """A recipient. `waiting`: how many notifications wait for it; `failing`: for how many of them an attempt
-    has failed; `detail`: why the last one did."""
+    has failed; `detail`: why nothing can be delivered, or why the last attempt failed; "" if all is well.
+    `hint`: what to do, if that is known."""
 
     recipient: Recipient
     waiting: int
     failing: int
     detail: str
+    hint: str
 
 
 async def deliver(state: State) -> None:
@@ -64,6 +66,8 @@ async def deliver(state: State) -> None:
             senders = {sender.recipient.name: sender for sender in state.notifications.senders}
             ended = [name for name, (sender, _) in tasks.items() if senders.get(name) != sender]
             await stop(*(tasks.pop(name)[1] for name in ended))
+            for name in ended:
+                state.notifications.outcomes.pop(name, None)
             for name in senders.keys() - tasks.keys():
                 work = _deliver_to(state, senders[name])
                 tasks[name] = senders[name], state.background.start(work, f"notify {name}")
@@ -100,8 +104,13 @@ async def standings(state: State) -> Sequence[Standing]:
     for sender in state.notifications.senders:
         rows = await state.store.find(KIND, state=DUE, parent=sender.recipient.name, limit=MOST_WAITING)
         tried = [outgoing for outgoing in map(Outgoing.of, rows) if outgoing.attempts]
-        detail = max(tried, key=lambda outgoing: outgoing.due).detail if tried else ""
-        found.append(Standing(sender.recipient, len(rows), len(tried), detail))
+        detail = state.notifications.outcomes.get(sender.recipient.name)
+        if detail is None and tried:  # no attempt yet under this hub
+            detail = max(tried, key=lambda outgoing: outgoing.due).detail
+        if fault := sender.fault():
+            detail = fault.detail
+        hint = fault.hint if fault else ""
+        found.append(Standing(sender.recipient, len(rows), len(tried), detail or "", hint))
     return found
 
 
@@ -142,7 +151,8 @@ async def _deliver_due(state: State, sender: Sender, rows: Sequence[Row], change
         if changed.is_set():
             return 0.0
         if outgoing.due <= state.ids.now():
-            await _deliver(state, sender, outgoing, row)
+            with state.notifications.busy():
+                await _deliver(state, sender, outgoing, row)
             is_tried = True
     if is_tried or not waiting:
         return 0.0 if is_tried else TICK_SECONDS
@@ -174,7 +184,6 @@ async def _try(state: State, sender: Sender, outgoing: Outgoing) -> Tried:
     loop, recipient = asyncio.get_running_loop(), sender.recipient
     began = loop.time()
     detail = hint = ""
-    state.notifications.sending += 1
     try:
         await sender.send(outgoing.notification)
     except NotDelivered as failure:
@@ -182,11 +191,8 @@ async def _try(state: State, sender: Sender, outgoing: Outgoing) -> Tried:
     except Exception as error:  # a bug in a sender fails only the attempt
         log.exception("sending a notification failed", extra={"to": recipient.name})
         detail = f"{type(error).__name__}: {error}"
-    finally:
-        state.notifications.sending -= 1
-        state.notifications.settled.notify()
+    detail = state.notifications.outcomes[recipient.name] = short(state.secrets.mask_shown(detail))
     if detail:
-        detail = short(state.secrets.mask_shown(detail))
         extra = {"to": recipient.name, "notification": outgoing.id, "reason": detail}
         log.warning("notification not delivered", extra=extra)
     return Tried(recipient, loop.time() - began, detail, hint)

@@ -48,6 +48,9 @@ class Phone:
         self.heard = asyncio.Event()
         self.blocked: asyncio.Event | None = None
 
+    def fault(self) -> NotDelivered | None:
+        return None
+
     async def send(self, notification: Notification) -> None:
         self.attempts.append(notification.id)
         self.heard.set()
@@ -243,13 +246,15 @@ async def test_what_was_not_delivered_is_delivered_by_the_next_hub_with_the_same
         [left] = await waiting(home)
         [standing] = await standings(home.hub.state)
         assert (left.attempts, left.id) == (1, phone.attempts[0])
-        assert standing[1:] == (1, 1, "phone answered with status 500")
+        assert standing[1:] == (1, 1, "phone answered with status 500", "")
+    async with house(store=store, senders=[Phone()]) as home:  # it is not due yet
+        assert (await standings(home.hub.state))[0].detail == "phone answered with status 500"
     later = Phone()
     an_hour_later = Ids(lambda: wall_clock() + 3_600_000)
     async with house(store=store, senders=[later], ids=an_hour_later) as home:
         logged = await outcomes(home, 2)
         assert (later.attempts, logged[-1].attempt) == ([left.id], 2)
-        assert [each.waiting for each in await standings(home.hub.state)] == [0]
+        assert [each[1:] for each in await standings(home.hub.state)] == [(0, 0, "", "")]
 
 
 async def test_what_waits_for_a_removed_recipient_is_given_up() -> None:

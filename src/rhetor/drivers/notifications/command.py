@@ -16,6 +16,8 @@ import msgspec
 
 from rhetor.domain.notification import NotDelivered, Notification, Recipient
 
+from .webhook import missing
+
 SECONDS = 20.0
 STDERR_BYTES = 2048  # of stderr that are read for the reason of a failure
 # what the program gets of the hub's environment: enough to find programs, and the user's desktop
@@ -34,6 +36,9 @@ class Command(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     folder: str
     secret_env: str | None = None
+
+    def fault(self) -> NotDelivered | None:
+        return missing(self.environment, self.secret_env) or not_found(self.argv[0], self.environment)
 
     async def send(self, notification: Notification) -> None:
         names = (*INHERITED, *([self.secret_env] if self.secret_env else ()))
@@ -57,6 +62,13 @@ def variables_of(notification: Notification) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+def not_found(program: str, environment: Mapping[str, str]) -> NotDelivered | None:
+    """Return the failure if there is no such program."""
+    if shutil.which(program, path=environment.get("PATH", "")) is not None:
+        return None
+    return NotDelivered(f"no program {program} on the PATH of the hub")
+
+
 async def run(argv: Sequence[str], environment: Mapping[str, str], folder: str, stdin: bytes = b"") -> None:
     """Run a program in a process group of its own, which is killed after `SECONDS`, or if this is cancelled.
     What the program leaves running when it ends continues.
@@ -64,9 +76,9 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], folder: str, 
     Raises:
         NotDelivered: it cannot be started, does not end in time, or does not end with 0.
     """
-    program = shutil.which(argv[0], path=environment.get("PATH", ""))
-    if program is None:
-        raise NotDelivered(f"no program {argv[0]} on the PATH of the hub")
+    if (fault := not_found(argv[0], environment)) is not None:
+        raise fault
+    program = shutil.which(argv[0], path=environment.get("PATH", "")) or argv[0]
     with TemporaryFile() as stderr:  # a pipe would stay open for as long as what the program leaves running
         try:
             process = await asyncio.create_subprocess_exec(

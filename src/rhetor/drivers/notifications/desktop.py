@@ -10,7 +10,7 @@ import msgspec
 
 from rhetor.domain.notification import NotDelivered, Notification, Recipient
 
-from .command import INHERITED, run
+from .command import INHERITED, not_found, run
 
 _TITLE = "aish"
 # the texts are arguments of the script, so that nothing in them is run
@@ -30,12 +30,19 @@ class Desktop(msgspec.Struct, frozen=True):
     folder: str
     platform: str = sys.platform
 
+    def fault(self) -> NotDelivered | None:
+        fault = not_found(self._argv("")[0], self.environment)
+        return self._explained(fault) if fault else None
+
     async def send(self, notification: Notification) -> None:
         inherited = {name: self.environment[name] for name in INHERITED if name in self.environment}
         try:
             await run(self._argv(notification.text), inherited, self.folder)
         except NotDelivered as error:
-            raise NotDelivered(error.detail, "" if self.platform == "darwin" else _HOW_TO) from error
+            raise self._explained(error) from error
+
+    def _explained(self, error: NotDelivered) -> NotDelivered:
+        return NotDelivered(error.detail, "" if self.platform == "darwin" else _HOW_TO)
 
     def _argv(self, text: str) -> list[str]:
         if self.platform == "darwin":

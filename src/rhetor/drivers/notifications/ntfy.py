@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rhetor.domain.notification import About, Notification, Recipient
+from rhetor.domain.notification import About, NotDelivered, Notification, Recipient
 from rhetor.drivers.models.urls import Reach, Resolve, resolved
 
 from .posting import post
-from .webhook import ID, secret
+from .webhook import ID, missing, secret
 
 # the title, the tag, which is shown as an emoji, and the priority from 1 to 5
 _SHOWN: Mapping[About, tuple[str, str, int]] = {
@@ -34,6 +34,9 @@ class Ntfy(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     secret_env: str | None = None
     resolve: Resolve = resolved
+
+    def fault(self) -> NotDelivered | None:
+        return missing(self.environment, self.secret_env)
 
     async def send(self, notification: Notification) -> None:
         title, tag, priority = _SHOWN[notification.type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,9 @@ def _prepared(url: str) -> tuple[ssl.SSLContext | None, str | None]:
 
 def _reason(error: Exception) -> str:
     cause = getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    number = getattr(cause, "errno", None)
+    words = os.strerror(number) if isinstance(number, int) and number > 0 else str(cause)
+    return words or type(cause).__name__
 
 
 def _hint(error: Unprocessable) -> str:

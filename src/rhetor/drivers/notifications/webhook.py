@@ -27,6 +27,9 @@ class Webhook(msgspec.Struct, frozen=True):
     secret_env: str
     resolve: Resolve = resolved
 
+    def fault(self) -> NotDelivered | None:
+        return missing(self.environment, self.secret_env)
+
     async def send(self, notification: Notification) -> None:
         body = msgspec.json.encode(notification)
         headers = {
@@ -48,6 +51,13 @@ def secret(environment: Mapping[str, str], name: str) -> str:
     Raises:
         NotDelivered: the hub does not have it, or it is empty.
     """
-    if not (value := environment.get(name, "")):
-        raise NotDelivered(f"the hub has no variable {name}", f"set {name} where the hub is started")
-    return value
+    if (fault := missing(environment, name)) is not None:
+        raise fault
+    return environment[name]
+
+
+def missing(environment: Mapping[str, str], name: str | None) -> NotDelivered | None:
+    """Return the failure if the hub does not have a variable that is needed."""
+    if name is None or environment.get(name):
+        return None
+    return NotDelivered(f"the hub has no variable {name}", f"set {name} where the hub is started")

@@ -7,7 +7,8 @@ attempt. So a hub that was killed leaves each notification to the next one, with
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import UNSET
@@ -83,9 +84,8 @@ class Notifications:
 
     Only events of `owner`, the owner of the hub, are notified, and those of programs that `person` says it
     answers for. `changed` fires when a row was committed, `reconfigured` when there are other recipients, and
-    `settled` when an attempt has ended.
-    `refused`: what was given up because too much waits, until it is in the log. `sending`: the number of
-    attempts in progress.
+    `settled` when an attempt has ended. `refused`: what was given up because too much waits, until it is in
+    the log. `outcomes`: why the last attempt failed, by recipient; "" if it did not.
     """
 
     def __init__(self, ids: Ids, secrets: Secrets, owner: str = "") -> None:
@@ -98,7 +98,8 @@ class Notifications:
         self.refused: list[Outgoing] = []
         self._ids = ids
         self._secrets = secrets
-        self.sending = 0
+        self._sending = 0
+        self.outcomes: dict[str, str] = {}
         self._found: dict[str, int] = {}
         self._made: dict[str, Outgoing] = {}
 
@@ -108,7 +109,17 @@ class Notifications:
     @property
     def is_busy(self) -> bool:
         """Whether something is being sent, or was made and not found yet."""
-        return bool(self.sending or self._made)
+        return bool(self._sending or self._made)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count an attempt as in progress while the context is open."""
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
+            self.settled.notify()
 
     def configure(self, senders: Iterable[Sender]) -> None:
         """Notify these recipients from now on."""

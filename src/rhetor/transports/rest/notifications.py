@@ -28,9 +28,11 @@ def _shape(standing: Standing) -> dict[str, Any]:
         "kind": recipient.kind,
         "on": sorted(recipient.on),
         "after": recipient.after,
+        "ok": not standing.detail,
         "waiting": standing.waiting,
         "failing": standing.failing,
         "detail": standing.detail or None,
+        "hint": standing.hint or None,
     }
 
 

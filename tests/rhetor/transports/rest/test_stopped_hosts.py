@@ -29,6 +29,9 @@ class Told:
         self.got: list[Notification] = []
         self.heard = asyncio.Event()
 
+    def fault(self) -> None:
+        return None
+
     async def send(self, notification: Notification) -> None:
         self.got.append(notification)
         self.heard.set()

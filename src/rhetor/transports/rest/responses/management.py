@@ -127,16 +127,19 @@ class BudgetRemoved(Struct):
 
 
 class Recipient(Struct):
-    """A recipient of notifications. `waiting`: how many are not delivered yet; `failing`: for how many of
-    them an attempt has failed, and `detail`: why the last one has."""
+    """A recipient of notifications. `ok`: the last attempt did not fail. `detail`: why it did, or why every
+    attempt will. `waiting`: how many are not delivered yet; `failing`: for how many of them an attempt has
+    failed."""
 
     name: str
     kind: Literal["webhook", "command", "ntfy", "desktop"]
     on: list[str]
     after: float
+    ok: bool
     waiting: int
     failing: int
     detail: str | None
+    hint: str | None
 
 
 class Recipients(Struct):
