@@ -113,6 +113,7 @@ STACKS = {
             "retention",
             "tool_servers",
         },
+        {"schedules"},
         {"use_cases"},
         {"hub"},
     ],

@@ -41,7 +41,7 @@ from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.terminal.shells import MarkedShells
-from rhetor.home import Home, user_name
+from rhetor.home import Home, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
@@ -191,6 +191,8 @@ async def serve(start: Start) -> None:
         hub, reloading, data_keys = await stack.enter_async_context(opened)
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt
+        hub.state.schedules.counted = partial(note_schedules, start.home.folder)
+        note_schedules(start.home.folder, hub.state.schedules.waiting)
 
         def changed() -> None:
             node.logins.end_all()  # logins that were made with the old token end with it
@@ -222,9 +224,7 @@ async def serve(start: Start) -> None:
         if certificate is not None:
             beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))
         if start.by_itself:
-            idle = stop_when_idle(
-                server, lambda: bool(hub.state.running or hub.state.instances), settings.hub.idle_exit
-            )
+            idle = stop_when_idle(server, lambda: _is_needed(hub), settings.hub.idle_exit)
             beside.append(hub.state.background.start(idle, "idle-exit"))
         try:
             await server.serve(sockets=[unix, tcp])
@@ -232,6 +232,12 @@ async def serve(start: Start) -> None:
             for task in beside:
                 task.cancel()
         remove_socket(start.home.socket, own_socket)
+
+
+def _is_needed(hub: Hub) -> bool:
+    """Return whether the hub must not stop although nobody uses it: something is running, or will run."""
+    state = hub.state
+    return bool(state.running or state.instances or state.schedules.waiting)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import logging
 import os
 import pwd
 import socket
@@ -15,6 +16,8 @@ from pathlib import Path
 from rhetor.errors import InvalidSettings
 
 LONGEST_SOCKET_PATH = 100
+SCHEDULES = "schedules"  # the file with the number of schedules that will run
+log = logging.getLogger(__name__)
 _LONGEST_SOCKET_NAME = 60  # bytes that the path of a host's socket adds to the folder's, and some more
 
 
@@ -150,6 +153,18 @@ def _is_own_folder(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def note_schedules(folder: Path, number: int) -> None:
+    """Store how many schedules will run, for callers that find no hub."""
+    file = folder / SCHEDULES
+    try:
+        if number:
+            file.write_text(f"{number}\n", encoding="utf-8")
+        else:
+            file.unlink(missing_ok=True)
+    except OSError as error:  # it only informs
+        log.warning("the number of schedules was not stored", extra={"reason": str(error)})
 
 
 def _private_folder(folder: Path) -> None:

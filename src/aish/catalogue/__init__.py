@@ -15,7 +15,16 @@ SAME_COMMANDS = {"session": "sessions"}  # other names of commands
 
 def chapters() -> "dict[str, ModuleType]":
     """Return the modules with the pages, by their name, in the order in which help shows them."""
-    from aish.catalogue import configuration, conversations, forwarding, hub, peers, programs, projects
+    from aish.catalogue import (
+        configuration,
+        conversations,
+        forwarding,
+        hub,
+        peers,
+        programs,
+        projects,
+        schedules,
+    )
 
     return {
         "peers": peers,
@@ -25,6 +34,7 @@ def chapters() -> "dict[str, ModuleType]":
         "conversations": conversations,
         "forwarding": forwarding,
         "projects": projects,
+        "schedules": schedules,
     }
 
 

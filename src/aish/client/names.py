@@ -139,6 +139,7 @@ _KINDS: "dict[str, Callable[[HubNames, Sequence[str]], Named]]" = {
     "PERMISSION": _permissions,
     "PROJECT": _named("/api/projects", "projects", "path"),
     "ROUTE": _routes,
+    "SCHEDULE": _named("/api/v2/schedules", "schedules", "line"),
     "SERVER": _named("/api/mcp-servers", "mcp_servers", "transport"),
     "SESSION": _sessions,
     "SPECIALIST": _of_kind("specialist"),

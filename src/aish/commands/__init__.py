@@ -28,6 +28,7 @@ _MODULES = {
     "project": "projects",
     "purpose": "purposes",
     "route": "routes",
+    "schedule": "schedules",
     **dict.fromkeys(("session", "sessions"), "sessions"),
     **dict.fromkeys(("shutdown", "status", "whoami"), "system"),
     "sockets": "sockets",

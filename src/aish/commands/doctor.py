@@ -13,7 +13,7 @@ from aish.commands import usage_error
 from aish.commands.budgets import PATH
 from aish.commands.notify import PATH as NOTIFY
 from aish.commands.notify import state
-from aish.commands.system import model_line, provider_line
+from aish.commands.system import model_line, provider_line, schedules_line, waiting_schedules
 from aish.exits import Failure
 from aish.output import print_line
 from aish.turns.budgets import described
@@ -109,6 +109,8 @@ def _hub(home: str) -> "Iterator[Finding]":
     except Failure as failure:
         if failure.problem == NO_HUB:
             yield _NOTE, "hub", "not running; the first message starts it"
+            if waiting := waiting_schedules(home):
+                yield _NOTE, "schedules", f"{waiting} waiting; they run only while a hub is running"
         else:
             yield _BAD, "hub", f"{failure.line}; see {home}/hub.log"
         return
@@ -117,11 +119,18 @@ def _hub(home: str) -> "Iterator[Finding]":
     yield (_NOTE if line.startswith("none") else _GOOD), "provider", line
     for found in status.get("models") or ():
         yield (_BAD if found.get("unknown") else _NOTE), "model", model_line(found)
+    yield from _schedules(status.get("schedules") or {})
     yield from _certificate(status.get("certificate"))
     if servers := status.get("local_servers"):
         yield _GOOD, "local", ", ".join(map(str, servers))
     yield from _budgets(hub)
     yield from _notifications(hub)
+
+
+def _schedules(found: "dict[str, Any]") -> "Iterator[Finding]":
+    """Yield a finding for the schedules, if there are any."""
+    if line := schedules_line(found):
+        yield (_GOOD if found["starts_again"] or not found["active"] else _NOTE), "schedules", line
 
 
 def _certificate(found: "dict[str, Any] | None") -> "Iterator[Finding]":

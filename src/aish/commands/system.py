@@ -35,7 +35,13 @@ def status(words: "list[str]") -> int:
     except Failure as failure:
         if failure.problem != NO_HUB:
             raise
-        print_line('{"running": false}' if words else "hub  not running (the first message starts it)")
+        waiting = waiting_schedules(hub.home)
+        if words:
+            print_json({"running": False, **({"schedules": waiting} if waiting else {})})
+        else:
+            print_line("hub  not running (the first message starts it)")
+            if waiting:
+                print_line(f"schedules {waiting} waiting; they run only while a hub is running")
         return exits.UNREACHABLE
     return print_json({"running": True, **found}) if words else print_line(_table(found))
 
@@ -58,6 +64,27 @@ def model_line(finding: "dict[str, Any]") -> str:
     return f"{finding.get('setting')}: {finding.get('detail')}{hint}"
 
 
+def waiting_schedules(home: str) -> int:
+    """Return how many schedules the last hub would run now; 0 if there are none."""
+    try:
+        with open(f"{home}/schedules", encoding="utf-8") as file:
+            return int(file.read(20))
+    except (OSError, ValueError):
+        return 0
+
+
+def schedules_line(found: "dict[str, Any]") -> "str | None":
+    """Return a line about the schedules: how many there are, and when the next one runs; None if there are
+    none."""
+    from aish.commands.schedules import NOT_STARTED_AGAIN, zoned_time
+
+    if not found.get("active"):
+        return f"{found['paused']} paused" if found.get("paused") else None
+    paused = f", {found['paused']} paused" if found["paused"] else ""
+    line = f"{found['active']} active{paused}, next {zoned_time(found['next_at'])}"
+    return line if found["starts_again"] else f"{line}; {NOT_STARTED_AGAIN}"
+
+
 def _table(found: "dict[str, Any]") -> str:
     from aish.render import cleaned, local_time
 
@@ -69,6 +96,7 @@ def _table(found: "dict[str, Any]") -> str:
         "url": found.get("url"),
         "peers": found.get("peers"),
         "sessions": f"{found.get('sessions')}, {found.get('running')} turns running",
+        "schedules": schedules_line(found.get("schedules") or {}),
         "provider": provider_line(found),
         "models": "\n          ".join(map(model_line, found.get("models") or ())) or None,
     }

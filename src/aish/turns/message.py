@@ -120,12 +120,19 @@ def _has_timed_out(error: "BaseException | None") -> bool:
 
 
 class Turn:
-    """A message and its answer. `session_id` names the session that keeps them, once the hub has sent it."""
+    """A message and its answer. `session_id` names the session that keeps them, once the hub has sent it.
+    `request`: the path and the `Accept` of a request whose answer it is, if it is not that to a message."""
 
     def __init__(
-        self, hub: Hub, peer: str, options: "AnyOptions" = NoOptions, out: Sink | None = None
+        self,
+        hub: Hub,
+        peer: str,
+        options: "AnyOptions" = NoOptions,
+        out: Sink | None = None,
+        request: "tuple[str, str] | None" = None,
     ) -> None:
         self._hub = hub
+        self._request = request
         self._peer = peer
         self._options = options
         self._out = out or Sink(STDOUT)
@@ -163,16 +170,19 @@ class Turn:
         options = self._options
         keeps = options.session_id is not None or options.context_window is not None
         with Exchange(self._hub, options.timeout, self._cancel, keeps=keeps) as exchange:
-            answer = exchange.open(
-                f"/api/v2/ai/{quote(self._peer)}/stream",
-                {
-                    "content": content,
-                    **sender(),
-                    **message_fields(options),
-                    **({"execute": True} if runs else {}),
-                },
-                accept=RAW_EVENTS if options.json else "",
-            )
+            if self._request:
+                answer = exchange.open(self._request[0], {}, accept=self._request[1])
+            else:
+                answer = exchange.open(
+                    f"/api/v2/ai/{quote(self._peer)}/stream",
+                    {
+                        "content": content,
+                        **sender(),
+                        **message_fields(options),
+                        **({"execute": True} if runs else {}),
+                    },
+                    accept=RAW_EVENTS if options.json else "",
+                )
             self._read_headers(answer)
             return self._print_events(answer) if options.json else self._print_answer(answer)
         return exits.DONE

@@ -14,6 +14,7 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.domain.rules import Context, Forward, Hop, Purpose, Route, Terminal
+from rhetor.domain.schedule import Schedule
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.timestamps import timestamp
 
@@ -200,6 +201,28 @@ def terminal(terminal: Terminal, head: Position | None, attached: int) -> dict[s
 
 def route(route: Route) -> dict[str, Any]:
     return {"name": route.name, "hops": list(map(_hop, route.hops)), "created_at": timestamp(route.at)}
+
+
+def schedule(schedule: Schedule, run: tuple[str, str, int] | None) -> dict[str, Any]:
+    """Return a schedule. `run`: the turn, its state and the time of the last run; None if there was none."""
+    last = schedule.last
+    return {
+        "id": schedule.id,
+        "name": schedule.name,
+        "owner": schedule.owner,
+        "cron": schedule.cron,
+        "timezone": schedule.zone,
+        "line": schedule.line,
+        "overlap": schedule.overlap,
+        "state": "paused" if schedule.paused else "active",
+        "session": schedule.session,
+        "session_id": schedule.session_id,
+        "cwd": schedule.cwd,
+        "next_at": timestamp(schedule.due) if schedule.due is not None else None,
+        "last_due": {"due_at": timestamp(last.due), "skipped": last.skipped or None} if last else None,
+        "last_run": {"turn_id": run[0], "status": run[1], "at": timestamp(run[2])} if run else None,
+        "created_at": timestamp(schedule.at),
+    }
 
 
 def _hop(hop: Hop) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .audit import AuditEntry
 from .questions import Answers, Question
+from .schedule import Change
 from .snapshot import LeftOut
 
 Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
@@ -474,6 +475,36 @@ class NotificationFailed(Struct, frozen=True, gc=False):
     turn_id: str | UnsetType = UNSET
 
 
+class ScheduleChanged(Struct, frozen=True, gc=False):
+    """A schedule whose answers are in this session was changed. `by`: who changed it. `next_at`: the time of
+    its next run, in RFC 3339; None if it has none."""
+
+    type: ClassVar[str] = "schedule.changed"
+    name: str
+    change: Change
+    by: str
+    next_at: str | None = None
+
+
+class ScheduleDue(Struct, frozen=True, gc=False):
+    """A run of the schedule is due, and begins as soon as the session can run it. `due_at`: its time, in
+    RFC 3339. A run that was missed comes late, and only once for all missed times."""
+
+    type: ClassVar[str] = "schedule.due"
+    name: str
+    due_at: str
+
+
+class ScheduleSkipped(Struct, frozen=True, gc=False):
+    """A due run does not happen. `code`, `detail`: why."""
+
+    type: ClassVar[str] = "schedule.skipped"
+    name: str
+    due_at: str
+    code: str
+    detail: str
+
+
 class Folded(Struct, frozen=True, gc=False):
     """Replaces answer chunks of a finished turn: the events with the numbers `from_seq` to `to_seq`.
 
@@ -522,6 +553,9 @@ Payload = (
     | PlanEnded
     | NotificationSent
     | NotificationFailed
+    | ScheduleChanged
+    | ScheduleDue
+    | ScheduleSkipped
     | AuditEntry
     | Folded
 )

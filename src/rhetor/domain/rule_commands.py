@@ -8,6 +8,7 @@ from .budget import Budget
 from .inbox import Tray
 from .project import ProjectSettings
 from .rules import Hop
+from .schedule import Overlap
 from .tool_server import ToolServer
 
 
@@ -165,6 +166,48 @@ class RemoveBudget(Struct, frozen=True, gc=False):
     name: str
 
 
+class PutSchedule(Struct, frozen=True, gc=False):
+    """Run a line at set times. It replaces an earlier schedule of the same name, unless `new` is set.
+
+    `zone`: the name of a time zone; empty for the one of the hub's machine. `session`: the name of the
+    session for the answers; empty for that of the schedule. The other fields are as in `Schedule`.
+    """
+
+    name: str
+    cron: str
+    line: str
+    zone: str = ""
+    overlap: Overlap = "skip"
+    session: str = ""
+    cwd: str | None = None
+    new: bool = False
+
+
+class PauseSchedule(Struct, frozen=True, gc=False):
+    """Start no further runs of a schedule at its times."""
+
+    name: str
+
+
+class ResumeSchedule(Struct, frozen=True, gc=False):
+    """Start the runs of a paused schedule again, from the next time on."""
+
+    name: str
+
+
+class RemoveSchedule(Struct, frozen=True, gc=False):
+    """Remove a schedule."""
+
+    name: str
+
+
+class RunSchedule(Struct, frozen=True, gc=False):
+    """Run the line of a schedule now, besides its times. `command_id` is the idempotency key."""
+
+    name: str
+    command_id: str | None = None
+
+
 RuleCommand = (
     PutForward
     | RemoveForward
@@ -188,4 +231,9 @@ RuleCommand = (
     | ChangeProject
     | PutBudget
     | RemoveBudget
+    | PutSchedule
+    | PauseSchedule
+    | ResumeSchedule
+    | RemoveSchedule
+    | RunSchedule
 )

@@ -29,6 +29,7 @@ from .limits import (
     TooManyBytes,
     TooManyConnections,
     TooManyInvalid,
+    TooManySchedules,
     TooManyTokens,
     TooManyTurns,
     TooSlow,
@@ -55,6 +56,7 @@ from .peers import (
     UnknownTeam,
 )
 from .requests import (
+    CannotSchedule,
     EnvironmentDiffers,
     HeadTooLarge,
     KeyReused,
@@ -95,6 +97,7 @@ __all__ = [
     "LIMIT_REACHED",
     "BudgetConfigured",
     "BytesExceeded",
+    "CannotSchedule",
     "ContextOverflow",
     "EmptyAnswer",
     "EnvironmentDiffers",
@@ -157,6 +160,7 @@ __all__ = [
     "TooManyBytes",
     "TooManyConnections",
     "TooManyInvalid",
+    "TooManySchedules",
     "TooManyTokens",
     "TooManyTurns",
     "TooManyValues",

@@ -111,6 +111,16 @@ class TooManyTokens(RhetorError):
         super().__init__(f"{limit} tokens are valid; the hub issues no more", limit=limit)
 
 
+class TooManySchedules(RhetorError):
+    """The caller has as many schedules as allowed; `data["limit"]` has their number."""
+
+    code, status, rpc = "too_many_schedules", 429, LIMIT_REACHED
+    hint = "remove schedules that are not needed: aish schedule list, aish schedule remove NAME"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} schedules, which is the limit", limit=limit)
+
+
 class TooSlow(RhetorError):
     """The client reads too slowly, so that its unread output is no longer kept. It can reconnect and continue
     at its position."""

@@ -17,6 +17,16 @@ class Unprocessable(RhetorError):
     code, status, rpc = "unprocessable", 422, INVALID_PARAMS
 
 
+class CannotSchedule(Unprocessable):
+    """The line has something that the hub cannot run by itself."""
+
+    code = "cannot_schedule"
+    hint = "a schedule runs peers, broadcasts, joins, capabilities, teams and routes"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the line cannot be scheduled: {why}")
+
+
 class TooLarge(RhetorError):
     """A body, message or value is too large; `data["limit"]` is in bytes."""
 

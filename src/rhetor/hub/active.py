@@ -66,6 +66,11 @@ class RunningPlan(Protocol):
         ...
 
     @property
+    def unattended(self) -> bool:
+        """Whether nobody waits for it, so that it continues when its readers leave."""
+        ...
+
+    @property
     def active(self) -> int:
         """The number of its steps that have begun and not ended."""
         ...

@@ -1,8 +1,8 @@
 """Which commands have entries in the audit, and what the entries say about them.
 
-These are all that need the scope `approve` or `admin`, and those that start and end programs, share sessions
-and issue tokens. Messages have entries only if `audit.messages` is set. No entry has the content of a
-message, an answer to a question, or a secret.
+These are all that need the scope `approve` or `admin`, and those that start and end programs, share sessions,
+issue tokens and change schedules. Messages have entries only if `audit.messages` is set. No entry has the
+content of a message, an answer to a question, or a secret.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ def _settings(command: a.CreateProject | a.ChangeProject) -> str:
     return "; ".join(f"{verdict} {','.join(names)}" for verdict, names in said if names)
 
 
+def _times(command: a.PutSchedule) -> str:
+    return f"{command.cron} {command.zone}".rstrip()
+
+
 def _recipient(command: c.SendMessage) -> str:
     return command.target or command.session_id or ""
 
@@ -101,6 +105,11 @@ AUDITED: Mapping[type, Audited] = {
     a.ChangeProject: Audited("project.change", _named, _settings),
     a.PutBudget: Audited("budget.set", lambda command: str(command.budget.name), _budget),
     a.RemoveBudget: Audited("budget.remove", _named),
+    a.PutSchedule: Audited("schedule.set", _named, _times),
+    a.PauseSchedule: Audited("schedule.pause", _named),
+    a.ResumeSchedule: Audited("schedule.resume", _named),
+    a.RemoveSchedule: Audited("schedule.remove", _named),
+    a.RunSchedule: Audited("schedule.run", _named, lambda command: "now"),
     t.IssueToken: Audited("token.issue", lambda command: command.name or "", _grant),
     t.RevokeToken: Audited("token.revoke", _named),
     t.RotateSigningKey: Audited("signing_key.rotate", lambda command: ""),

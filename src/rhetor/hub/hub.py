@@ -16,6 +16,7 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
 from rhetor.domain.program_keys import ProgramKeys
+from rhetor.domain.schedule import SCHEDULE_DRIVER
 from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Sender, ToolServers, Transcripts
 from rhetor.errors import Forbidden, NotFound
@@ -44,7 +45,9 @@ from .plans import plans, teams
 from .plans.team_turn import TeamConversation
 from .programs import ownership
 from .programs.instances import detach, release, reports
-from .recovery import recover
+from .recovery import recover, was_restored
+from .schedules import scheduler
+from .schedules.run import ScheduledRun
 from .sessions import (
     automatic_checkpoints,
     blobs,
@@ -60,6 +63,7 @@ from .use_cases import USE_CASES
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
     "hub": HubPeer,
+    SCHEDULE_DRIVER: ScheduledRun,
 }
 EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
@@ -269,11 +273,13 @@ async def open_hub(
         await blobs.sweep(state)
         await state.routing_table.load(store)
         await state.shares.load(store)
+        await scheduler.load(state, restored=await was_restored(store))
         await recover(state)
         tasks = [
             background.start(_sweep(state), "expiry sweep"),
             background.start(relay(state), "outbox relay"),
             background.start(notifications.deliver(state), "notifications"),
+            background.start(scheduler.run_schedules(state), "schedules"),
         ]
         try:
             yield hub
@@ -292,7 +298,7 @@ def _on_left(state: State, stream: str) -> None:
 
 
 async def _abandon(state: State, stream: str) -> None:
-    if plan := state.plans.get(stream):
+    if (plan := state.plans.get(stream)) and not plan.unattended:
         plan.stop("the caller's disconnect")
     row = await until_accepted(lambda: state.store.get("session", stream), stream)
     runner = state.runners.get(stream)
@@ -307,6 +313,7 @@ async def _sweep(state: State) -> None:
     while True:
         await asyncio.sleep(EXPIRY_SECONDS)
         try:
+            await scheduler.check_clock(state)
             await states.expire_old(state)
             await checkpoint_limits.sweep(state)
             await retention.sweep(state)

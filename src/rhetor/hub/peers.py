@@ -8,6 +8,7 @@ from copy import copy
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.routing import THRESHOLD, Match, rank
+from rhetor.domain.schedule import SCHEDULE_DRIVER, SCHEDULE_PEER
 from rhetor.domain.socket import HUB_PEER, TEAM
 from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
 
@@ -190,6 +191,8 @@ class Peers:
     def _built_in(self, name: str) -> Peer:
         if name == HUB_PEER:
             return Peer(name, PeerKind.HUB, "hub", "the hub itself", display_name="Rhetor")
+        if name == SCHEDULE_PEER:
+            return Peer(name, PeerKind.HUB, SCHEDULE_DRIVER, "lines at set times", display_name="Schedule")
         if not name.startswith(TEAM):
             raise UnknownPeer(name)
         members = self.team(name.removeprefix(TEAM))

@@ -99,6 +99,11 @@ async def note_restore(store: Store, restore: Restore) -> None:
     await store.commit(HUB_STREAM, [], rows=[row], drop=drop)
 
 
+async def was_restored(store: Store) -> bool:
+    """Return whether the store was restored from a backup, and no hub has opened it since."""
+    return await store.get(*RESTORED) is not None
+
+
 async def _end_restored(state: State, restore: Restore) -> None:
     detail = f"at {timestamp(restore.at)}, of a backup of {timestamp(restore.backup_at)}"
     await state.audit.note(Principal(restore.by), "state.restore", detail=detail)

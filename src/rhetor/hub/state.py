@@ -30,6 +30,7 @@ from .catalog.notifications import Notifications
 from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
 from .catalog.routing_table import RoutingTable
+from .catalog.schedules import Schedules
 from .catalog.shares import Shares
 from .catalog.usage import Usage
 from .core.audit import Audit
@@ -158,6 +159,7 @@ class State:
     usage: Usage = field(default_factory=Usage)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     shares: Shares = field(default_factory=Shares)
+    schedules: Schedules = field(default_factory=Schedules)
     deliveries: Deliveries = field(default_factory=Deliveries)
     secrets: Secrets = field(default_factory=Secrets)
     tool_servers: ToolServers = field(default_factory=NoToolServers)

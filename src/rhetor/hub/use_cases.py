@@ -15,6 +15,7 @@ from .forwarding import aliases, context, forwards, inbox, terminals
 from .identity import grants, signing_keys
 from .plans import plans, routes, teams
 from .programs import lifecycle
+from .schedules import schedules
 from .sessions import (
     blobs,
     checkpoints,
@@ -74,6 +75,11 @@ USE_CASES: dict[type, UseCase] = {
     a.PutRoute: UseCase(SEND, routes.put),
     a.RemoveRoute: UseCase(SEND, routes.remove),
     a.SendRoute: UseCase(SEND, routes.send),
+    a.PutSchedule: UseCase(SEND, schedules.put),
+    a.PauseSchedule: UseCase(SEND, schedules.pause),
+    a.ResumeSchedule: UseCase(SEND, schedules.resume),
+    a.RemoveSchedule: UseCase(SEND, schedules.remove),
+    a.RunSchedule: UseCase(SEND, schedules.run),
     a.StageContext: UseCase(SEND, context.stage),
     a.PromoteContext: UseCase(SEND, context.promote),
     a.ClearContext: UseCase(SEND, context.clear),

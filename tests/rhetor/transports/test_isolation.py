@@ -54,6 +54,7 @@ UPSERTS = {
     ("PUT", "/api/v2/terminals/{name}"),
     ("PUT", "/api/v2/routes/{name}"),
     ("PUT", "/api/v2/aliases/{name}"),
+    ("PUT", "/api/v2/schedules/{name}"),
 }
 
 
@@ -88,6 +89,7 @@ async def belongings(home: Served, folder: Path) -> Ids:
     await ask("PUT", "/api/v2/purposes/apollo", {"text": CANARY})
     await ask("POST", "/api/v2/context/apollo/stage", {"text": CANARY})
     await ask("PUT", "/api/v2/aliases/ours", {"command": f"apollo {CANARY}"})
+    await ask("PUT", "/api/v2/schedules/daily", {"cron": "@yearly", "line": f"apollo {CANARY}"})
     await ask("POST", "/api/v2/inbox/apollo/new", {"text": CANARY})
     await ask("PUT", "/api/v2/budgets/caller.me", {"usd_per_day": "7"})
     [blob] = await _blob(home)
@@ -145,6 +147,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/ai/socket/groups/": {"name": "reviewers"},
         "/api/ai/socket/": {"id": ids["socket"]},
         "/api/v2/aliases/": {"name": "ours"},
+        "/api/v2/schedules/": {"name": "daily"},
         "/api/v2/inbox/": {"peer": "desk", "tray": "new"},
         "/api/v2/forwards/": {"source": "apollo"},
         "/api/v2/terminals/": {"name": "desk"},
@@ -191,6 +194,8 @@ def _body(row: Route, ids: Ids) -> Any:
         "TextBody": {"text": "mine"},
         "PurposeBody": {"text": "mine"},
         "AliasBody": {"command": "apollo hi"},
+        "NewScheduleBody": {"name": "mine", "cron": "@yearly", "line": "route chain hi"},
+        "ScheduleBody": {"cron": "@yearly", "line": "apollo hi"},
         "NoteBody": {"text": "mine"},
         "SocketBody": {"ai_name": "box"},
         "GroupBody": {"name": "mine", "members": ["apollo"]},
@@ -210,6 +215,7 @@ def _names_owned(row: Route) -> bool:
         "BulkBody",
         "NewForwardBody",
         "NewRouteBody",
+        "NewScheduleBody",
         "SocketBody",
     }
     return row.body is not None and row.body.__name__ in named

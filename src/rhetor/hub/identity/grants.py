@@ -161,6 +161,27 @@ async def sweep(state: State) -> None:
         await end(state, ended)
 
 
+def credential_of(state: State, principal: Principal) -> str:
+    """Return the credential with which the caller's rights end, as in `Grant.parent`; empty if they do not.
+
+    Raises:
+        Forbidden: only the caller's own issuer knows when they end.
+        Unauthenticated: the caller's token has ended meanwhile.
+    """
+    _require_own_credential(principal)
+    return _origin(state, principal, _parent(state, principal))
+
+
+def is_in_force(state: State, credential: str) -> bool:
+    """Return whether a credential that `credential_of` returned is still valid."""
+    if credential.startswith(HUB):
+        return credential == HUB + state.identities.hub_token()
+    grant = state.identities.grants.get(credential)
+    return not credential or (
+        grant is not None and state.identities.holds(credential) and grant.expires > state.ids.now()
+    )
+
+
 def new_refresh_token() -> str:
     return f"rr_{secrets.token_urlsafe(REFRESH_BYTES)}"
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from rhetor.domain.command import SendMessage, StartPlan
@@ -42,7 +42,7 @@ from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.send import send
-from rhetor.hub.turns.attribution import attributed, cause_of, nonce, passed_through, require_hops
+from rhetor.hub.turns.attribution import attributed, nonce, require_hops
 from rhetor.hub.turns.caller_limits import free_turns
 from rhetor.hub.turns.context import context_for, context_sent
 from rhetor.hub.turns.peer_call import call_peer, voice_for
@@ -57,6 +57,15 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class Origin(Struct, frozen=True, gc=False):
+    """What a plan follows from: the peers that its message has passed through, and the original, if the plan
+    is not the original itself. `unattended`: nobody waits for it, so it continues when its readers leave."""
+
+    via: tuple[str, ...] = ()
+    cause: Cause | None = None
+    unattended: bool = False
+
+
 class PlanRun:
     """One running plan.
 
@@ -65,7 +74,13 @@ class PlanRun:
     """
 
     def __init__(
-        self, state: State, principal: Principal, command: StartPlan, plan: Plan, row: PlanRow
+        self,
+        state: State,
+        principal: Principal,
+        command: StartPlan,
+        plan: Plan,
+        row: PlanRow,
+        origin: Origin,
     ) -> None:
         self._state = state
         self._principal = principal
@@ -75,8 +90,9 @@ class PlanRun:
         self._active: set[str] = set()
         self._runs: dict[str, TurnRun] = {}
         self._sessions: dict[str, str] = {}
-        self._initial_via = passed_through(state, principal)
-        self._initial_cause = cause_of(state, principal)
+        self._initial_via = origin.via
+        self._initial_cause = origin.cause
+        self.unattended = origin.unattended
         self._via: dict[str, tuple[str, ...]] = {}
         self._stopped_by: str | None = None
         self._end_is_logged = False

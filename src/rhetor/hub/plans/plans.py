@@ -23,7 +23,7 @@ from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.peer_call import require_voice
 from rhetor.store.base import Draft
 
-from .plan_run import PlanRun
+from .plan_run import Origin, PlanRun
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -40,8 +40,12 @@ class Planned(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-async def start(state: State, principal: Principal, command: StartPlan) -> Planned:
+async def start(
+    state: State, principal: Principal, command: StartPlan, origin: Origin | None = None
+) -> Planned:
     """Check the whole plan, then start it. If any step is invalid, none runs.
+
+    `origin`: what the plan follows from, if the caller does not send it now.
 
     Raises:
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a step does not exist.
@@ -55,14 +59,26 @@ async def start(state: State, principal: Principal, command: StartPlan) -> Plann
         StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
     state.require_open()
+    origin = origin or Origin(passed_through(state, principal), cause_of(state, principal))
+    plan = await checked(state, principal, command, len(origin.via))
+    require_turn(state, principal)
+    require_tokens(state, principal, origin.cause)
+    return await state.background.complete(_begin(state, principal, command, plan, origin), "plan")
+
+
+async def checked(state: State, principal: Principal, command: StartPlan, passed: int) -> Plan:
+    """Return the plan of a command, if it can run. `passed`: how many peers its message has passed through.
+
+    Raises:
+        UnknownPeer, NoCapablePeer, UnknownTeam, NotFound, Unprocessable, HopLimit, Malformed, TooLarge: as
+            `start`.
+    """
     steps = expanded(state, command.steps)
     plan = Plan(steps)
-    plan.check(state.limits.hops - len(passed_through(state, principal)))
+    plan.check(state.limits.hops - passed)
     for step in steps:
         await _check_step(state, principal, step, command.stdin)
-    require_turn(state, principal)
-    require_tokens(state, principal, cause_of(state, principal))
-    return await state.background.complete(_begin(state, principal, command, plan), "plan")
+    return plan
 
 
 async def stop(state: State, principal: Principal, command: StopPlan) -> None:
@@ -118,7 +134,9 @@ async def _check_step(state: State, principal: Principal, step: Step, stdin: str
         check_content(compose(step.template, (), "", stdin), state.limits.message_bytes)
 
 
-async def _begin(state: State, principal: Principal, command: StartPlan, plan: Plan) -> Planned:
+async def _begin(
+    state: State, principal: Principal, command: StartPlan, plan: Plan, origin: Origin
+) -> Planned:
     plan_id = state.ids.new("p")
     shown = tuple(_shown(step) for step in plan.steps)
     row = PlanRow(plan_id, principal.subject, "running", shown, state.ids.now())
@@ -127,7 +145,7 @@ async def _begin(state: State, principal: Principal, command: StartPlan, plan: P
     after = Position(committed.epoch, committed.first - 1)
     if committed.replayed:
         return Planned(msgspec.json.decode(committed.result), after, replayed=True)
-    run = PlanRun(state, principal, command, plan, row)
+    run = PlanRun(state, principal, command, plan, row, origin)
     state.plans[plan_id] = run
     run.task = state.background.start(run.run(), f"plan {plan_id}")
     return Planned(plan_id, after)

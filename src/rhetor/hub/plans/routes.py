@@ -87,11 +87,19 @@ async def send(state: State, principal: Principal, command: SendRoute) -> Planne
         KeyReused: the command id was used with another command.
         StoreRefused, ShuttingDown: nothing was started; the command may be sent again.
     """
+    return await start(state, principal, plan_of(state, principal, command))
+
+
+def plan_of(state: State, principal: Principal, command: SendRoute) -> StartPlan:
+    """Return the plan that sends a message along the route.
+
+    Raises:
+        NotFound, Unprocessable, Malformed, TooLarge: as `send`.
+    """
     route = route_of(state, principal, command.name)
     check_content(command.content, state.limits.message_bytes)
     steps = _steps(state, principal, route)
-    plan = StartPlan(steps, command.content, None, command.command_id, command.from_, command.cwd)
-    return await start(state, principal, plan)
+    return StartPlan(steps, command.content, None, command.command_id, command.from_, command.cwd)
 
 
 def route_of(state: State, principal: Principal, name: str) -> Route:

@@ -21,6 +21,7 @@ from rhetor.domain.event import (
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.routing import Match
+from rhetor.domain.schedule import SCHEDULE_DRIVER
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import (
@@ -83,6 +84,7 @@ async def send(
     cause: Cause | None = None,
     *,
     counts: bool = True,
+    is_scheduled: bool = False,
 ) -> Accepted:
     """Accept a message. When this returns, the message is durable, and its turn runs or waits.
 
@@ -90,13 +92,14 @@ async def send(
     original from which the message follows; the caller's limits do not apply then. None: the caller sends it
     now, and its cause is that of the question which the caller, a peer's program, is answering. `counts`: the
     turn counts among those that the caller has running. The steps of a plan do not: the plan counts them.
+    `is_scheduled`: it is the line of a schedule. The sessions of schedules accept no other messages.
 
     Raises:
         UnknownPeer, NoCapablePeer: there is no such peer.
         NotFound: the caller has no such session, or the row to drop is not in the catalog.
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
-        Unprocessable: the session belongs to a peer other than the one named; or the message sets a model or
-            a prompt, and the peer is not a specialist.
+        Unprocessable: the session belongs to a peer other than the one named, or to a schedule; or the
+            message sets a model or a prompt, and the peer is not a specialist.
         SessionOver: the session was stopped or has expired.
         TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
             in its session is accepted.
@@ -110,7 +113,7 @@ async def send(
     state.require_open()
     if not _presses_enter(command):
         check_content(command.content, state.limits.message_bytes)
-    work = _send(state, principal, command, fulfils, cause, counts)
+    work = _send(state, principal, command, fulfils, cause, counts, is_scheduled)
     return await state.background.complete(work, "send")
 
 
@@ -126,13 +129,15 @@ async def _send(
     fulfils: RowRef | None,
     cause: Cause | None,
     counts: bool,
+    is_scheduled: bool,
 ) -> Accepted:
     via = command.via or passed_through(state, principal)
     require_hops(via, state.limits.hops)
     origin = _without_own(cause or cause_of(state, principal), principal)
     if cause is None:
         require_tokens(state, principal, origin)
-    source = MessageSource(via, origin, principal.subject if counts else "", is_callers=cause is None)
+    counted = principal.subject if counts else ""
+    source = MessageSource(via, origin, counted, is_callers=cause is None, is_scheduled=is_scheduled)
     try:
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
@@ -162,6 +167,9 @@ async def _attempt(
     fulfils: RowRef | None,
 ) -> Accepted:
     session, peer, match = await _session_for(state, principal, command)
+    if peer.driver == SCHEDULE_DRIVER and not source.is_scheduled:
+        hint = "send it to a peer; aish schedule run NAME runs the line now"
+        raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
     require_voice(peer, command.model, command.system)
     content = command.content
     if not (_presses_enter(command) and peer.reads_plain):
@@ -321,12 +329,14 @@ def _replayed(committed: Committed, principal: Principal, peer: Peer, match: Mat
 class MessageSource(msgspec.Struct, frozen=True):
     """Where a message comes from: the peers that it passed through, and the original, if it follows from
     another message. `counted`: the caller among whose running turns its turn counts; empty if it does not.
-    `is_callers`: the caller sends it now; it is no consequence of an accepted one."""
+    `is_callers`: the caller sends it now; it is no consequence of an accepted one. `is_scheduled`: it is the
+    line of a schedule."""
 
     via: tuple[str, ...]
     cause: Cause | None
     counted: str
     is_callers: bool
+    is_scheduled: bool = False
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):

@@ -78,17 +78,22 @@ async def accept(call: Call, command: SendMessage) -> tuple[Accepted, dict[str, 
     if command.model:
         await call.node.providers.require_model(command.model)
     accepted: Accepted = await call.execute(command)
-    headers = {
-        "x-session-id": accepted.session_id,
-        "x-turn-id": accepted.turn_id,
-        "x-cursor": str(accepted.after),
-    }
+    headers = place_of(accepted)
     if accepted.match is not None:
         match = accepted.match
         headers["x-routed-to"] = f"{match.peer.name}; {match.capability.name}; {match.capability.score:g}"
     if call.hub.state.peers.get(accepted.peer).model is not None:
         headers |= await call.node.notices(call)
     return accepted, headers
+
+
+def place_of(accepted: Accepted) -> dict[str, str]:
+    """Return the headers that name the session, the turn and the cursor of a message."""
+    return {
+        "x-session-id": accepted.session_id,
+        "x-turn-id": accepted.turn_id,
+        "x-cursor": str(accepted.after),
+    }
 
 
 def as_sent(id: str, peer: str) -> str:

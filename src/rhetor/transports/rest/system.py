@@ -15,6 +15,7 @@ from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Misdirected
 from rhetor.hub.programs.ownership import peers_for
+from rhetor.hub.schedules import schedules
 from rhetor.hub.sessions import sessions
 from rhetor.hub.turns.caller_limits import turns_of
 from rhetor.transports.server.call import Call
@@ -98,7 +99,19 @@ async def _whole_status(call: Call) -> dict[str, Any]:
         "running": state.running,
         "provider": await providers.describe(),
         "models": findings,
+        "schedules": _schedules(call),
         "certificate": described(certificate.expires) if (certificate := call.node.certificate) else None,
+    }
+
+
+def _schedules(call: Call) -> dict[str, Any]:
+    own = schedules.schedules_of(call.hub.state, call.who)
+    dues = [schedule.due for schedule in own if schedule.due is not None]
+    return {
+        "active": len(dues),
+        "paused": len(own) - len(dues),
+        "next_at": timestamp(min(dues)) if dues else None,
+        "starts_again": not call.node.by_itself,
     }
 
 

@@ -31,6 +31,7 @@ from . import (
     projects,
     requests,
     routes,
+    schedules,
     sessions,
     sockets,
     specialists,
@@ -69,6 +70,18 @@ CURSOR: Errors = (*PLACE, e.MalformedCursor)
 CHANGED: Errors = (e.NotFound, e.SessionOver, e.StateConflict, *STORED)
 PLANNED: Errors = (*SENT, e.UnknownTeam, e.HopLimit)
 ROUTED: Errors = (*PEER, e.NotFound, e.UnknownTeam, e.HopLimit, e.Unprocessable, *BEGUN, *STORED)
+SCHEDULED: Errors = (
+    *PEER,
+    e.NotFound,
+    e.UnknownTeam,
+    e.HopLimit,
+    e.CannotSchedule,
+    e.Unprocessable,
+    e.NameTaken,
+    e.TooManySchedules,
+    e.UnknownModel,
+    *STORED,
+)
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
 PROGRAM: Errors = (e.ProgramMissing, e.ProgramRefused, e.HostSilent)
 ANSWER: Errors = (*SENT, *PROGRAM, e.NotRunning, e.TurnFailure, e.ProviderTimeout)
@@ -291,6 +304,17 @@ ROUTES = (
     Route("DELETE", "/api/v2/routes/{name}", SEND, routes.remove_route, None, a.Route, FOUND),
     Route("POST", "/api/v2/routes/{name}/send", SEND, routes.send_route, b.RouteMessageBody, None, PLANNED,
           **PLAN_STREAM),
+    Route("GET", "/api/v2/schedules", READ, schedules.list_schedules, answer=a.Schedules),
+    Route("POST", "/api/v2/schedules", SEND, schedules.new_schedule, b.NewScheduleBody, a.Schedule,
+          SCHEDULED),
+    Route("GET", "/api/v2/schedules/{name}", READ, schedules.one_schedule, None, a.Schedule, (e.NotFound,)),
+    Route("PUT", "/api/v2/schedules/{name}", SEND, schedules.put_schedule, b.ScheduleBody, a.Schedule,
+          SCHEDULED),
+    Route("DELETE", "/api/v2/schedules/{name}", SEND, schedules.remove_schedule, None, a.Schedule, FOUND),
+    Route("POST", "/api/v2/schedules/{name}/pause", SEND, schedules.pause, None, a.Schedule, FOUND),
+    Route("POST", "/api/v2/schedules/{name}/resume", SEND, schedules.resume, None, a.Schedule, FOUND),
+    Route("POST", "/api/v2/schedules/{name}/run", SEND, schedules.run, b.RunScheduleBody, a.Reply, ANSWER,
+          b.EventsQuery, ASKED, **MESSAGE),
     Route("GET", "/api/v2/context/{peer}", READ, routes.show_context, None, a.Staged, PEER),
     Route("POST", "/api/v2/context/{peer}/stage", SEND, routes.stage, b.TextBody, a.Staged, CONTEXT),
     Route("POST", "/api/v2/context/{peer}/promote", SEND, routes.promote, None, a.Staged, CONTEXT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rhetor.codec.incoming_json import MOST_VALUES, PIECE_BYTES, IncomingJson
-from rhetor.dialects.lines import steps_of_line
+from rhetor.domain.lines import steps_of_line
 from rhetor.domain.plan import Step
 
 LONG_LINE = 2000  # characters, which are parsed in about 5 ms

@@ -43,6 +43,7 @@ from .rules import (
     RouteMessageBody,
     TerminalBody,
 )
+from .schedules import NewScheduleBody, RunScheduleBody, ScheduleBody
 from .sessions import (
     CheckpointBody,
     ForkBody,
@@ -89,6 +90,7 @@ __all__ = [
     "NamedTokenBody",
     "NewForwardBody",
     "NewRouteBody",
+    "NewScheduleBody",
     "NoteBody",
     "NotifyTestBody",
     "OptionBody",
@@ -105,7 +107,9 @@ __all__ = [
     "RevokeBody",
     "RouteBody",
     "RouteMessageBody",
+    "RunScheduleBody",
     "SaveBody",
+    "ScheduleBody",
     "SearchQuery",
     "SessionBody",
     "SessionMessageBody",

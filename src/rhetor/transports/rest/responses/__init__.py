@@ -61,6 +61,7 @@ from .rules import (
     TrayCleared,
     Trays,
 )
+from .schedules import Schedule, Schedules
 from .sessions import (
     Checkpoint,
     Checkpoints,
@@ -152,6 +153,8 @@ __all__ = [
     "Results",
     "Route",
     "Routes",
+    "Schedule",
+    "Schedules",
     "Session",
     "Sessions",
     "Share",

@@ -49,6 +49,16 @@ class Certificate(Struct):
     detail: str | None
 
 
+class ScheduleCounts(Struct):
+    """The caller's schedules. `next_at`: the time of the next run. `starts_again`: the hub was not started by
+    a shell, so that whatever started it can start it again after a restart of the machine."""
+
+    active: int
+    paused: int
+    next_at: Time | None
+    starts_again: bool
+
+
 class HubStatus(Struct):
     """The status of the hub. Without the scope admin, `pid` and `home` are null, `sockets` and `models` are
     empty, and `running` counts the caller's own turns."""
@@ -64,6 +74,7 @@ class HubStatus(Struct):
     running: int
     provider: dict[str, Any]
     models: list[UnusableModel]
+    schedules: ScheduleCounts
     certificate: Certificate | None
 
 

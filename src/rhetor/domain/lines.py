@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from rhetor.domain.grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
-from rhetor.domain.plan import Step
 from rhetor.errors import Unprocessable
+
+from .grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
+from .plan import Step
 
 
 def steps_of_line(line: str) -> tuple[Step, ...]:
