@@ -82,8 +82,9 @@ def _send(peer: str, words: "list[str]", defaults: "Options | None") -> int:
     options, text = parse_options(words)
     options = options.over(defaults) if defaults else options
     hub = Hub()
-    if options.files or options.continues:
-        from aish.turns.prepared import prepared
+    from aish.turns.prepared import needs_preparing, prepared
+
+    if needs_preparing(options):
         from rhetor.domain.grammar import Call, Target
 
         call = prepared(hub, Call(Target(peer), text, options))

@@ -36,7 +36,7 @@ from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
 from rhetor.drivers.base import ProgramDriver
-from rhetor.drivers.models.documents import document
+from rhetor.drivers.models.documents import document, download
 from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
@@ -290,6 +290,8 @@ async def _hub(
             program_keys=keys,
             senders=made.senders,
             owner=user_name(),
+            inputs=made.access.inputs,
+            download=download,
         ) as hub:
             data_keys.background = hub.state.background
             hub.state.background.start(data_keys.resume(), "seal again")

@@ -194,6 +194,7 @@ def _limits(settings: Settings) -> Limits:
         turns_at_once=settings.limits.turns_at_once,
         tokens_per_hour=settings.limits.tokens_per_hour,
         audit_messages=settings.audit.messages,
+        blob_bytes=settings.limits.blob_bytes,
     )
 
 
@@ -255,4 +256,5 @@ def model_access(
         agents,
         dict(named_models(settings)),
         kept,
+        {ref: frozenset(takes) for ref, takes in models.takes.items()},
     )

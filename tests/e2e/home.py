@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
-from typing import Any
+from typing import IO, Any
 
 from rhetor.drivers.programs.host.folder import HostFolder, kill
 
@@ -53,6 +53,20 @@ class Machine:
             capture_output=True,
             text=True,
             timeout=timeout,
+            check=False,
+        )
+
+    def start_with(
+        self, stdin: IO[bytes], *arguments: str, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run `aish` with a file as its standard input."""
+        return subprocess.run(
+            [self.bin / "aish", *arguments],
+            stdin=stdin,
+            env=self.environment,
+            cwd=cwd,
+            capture_output=True,
+            timeout=SECONDS,
             check=False,
         )
 

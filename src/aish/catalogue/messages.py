@@ -7,7 +7,8 @@ MESSAGE = Page(
     "messages",
     "Send a message and piped input; print the answer.",
     'TARGET ["message"] [-s|--session [N|SESSION]] [--session-id SESSION] [-C|--continue] [-m|--model MODEL]'
-    " [-S|--system TEXT] [-f|--file FILE]… [-x|--execute[=DELIM]] [-d|--delimiter DELIM]"
+    " [-S|--system TEXT] [-f|--file FILE]… [-a|--attachment FILE]… [--schema FILE]"
+    " [-x|--execute[=DELIM]] [-d|--delimiter DELIM]"
     " [--if-idle|--queue|--interrupt] [--timeout S] [--json] [--no-stream] [--quiet] [--raw] [--usage]",
     options={
         "-s": "keep the conversation; the peer receives its last N messages (10); or continue a session",
@@ -16,6 +17,8 @@ MESSAGE = Page(
         "-m": "let this model answer: provider/model",
         "-S": "use this system prompt for the message",
         "-f": "send a text file after the message; can be repeated",
+        "-a": "send an image, PDF or audio file, or a URL of one, - for piped input; can be repeated",
+        "--schema": "ask for a JSON answer that matches this JSON Schema, a file or the JSON itself",
         "-x": "make a wrapped program run the text; DELIM may contain \\n \\r \\t \\0 \\xHH",
         "-d": "the same, with this delimiter",
         "--if-idle": "if the peer is busy: fail",

@@ -24,6 +24,14 @@ NO_HUB = "no_hub"  # the `problem` of a failure: no hub is running, and this cli
 _RETRY_PAUSE = 0.2  # seconds
 
 
+class Binary:
+    """The binary body of a request."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self.content = content
+        self.media_type = media_type
+
+
 class Hub:
     """The hub of this user. `deadline` (on `time.monotonic`) limits every wait; None means no limit."""
 
@@ -35,6 +43,7 @@ class Hub:
 
     def open(self, method: str, path: str, body: "Any" = None, *, accept: str = "") -> Response:
         """Send a request, and return the response when its head has arrived. Its status is below 400.
+        `body`: a JSON value, or `Binary` content.
 
         Raises:
             Failure: the hub cannot be reached, or rejects the request.
@@ -105,10 +114,12 @@ class Hub:
 
     def _send(self, method: str, path: str, body: "Any", accept: str) -> Response:
         connection = self.connect()
-        content = b"" if body is None else encode(body)
+        is_binary = isinstance(body, Binary)
+        content = body.content if is_binary else b"" if body is None else encode(body)
         head = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
         if content:
-            head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+            media_type = body.media_type if is_binary else "application/json"
+            head += [f"Content-Type: {media_type}", f"Content-Length: {len(content)}"]
         if accept:
             head.append(f"Accept: {accept}")
         if key := own_key():

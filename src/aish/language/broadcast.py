@@ -26,7 +26,7 @@ def run_broadcast(hub: "Hub", addressed: str, words: "list[str]", defaults: Opti
     targets = _targets(addressed)
     piped = read_input()
     calls = all_prepared(hub, targets, text, options)
-    if not join_message(calls[0].text, piped):
+    if not (join_message(calls[0].text, piped) or options.attachments):
         if addressed == TEAM_CHAT:
             raise Failure("team-chat requires a message", exits.USAGE)
         raise no_message(addressed, options.session_id)

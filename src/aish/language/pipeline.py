@@ -173,7 +173,8 @@ class PipelineRun:
     def _ask(self, peers: "list[Resolved]", text: str, out: Sink) -> int:
         stages = [part.calls for part in peers if isinstance(part, Peers)]
         for call in stages[0]:
-            if not join_message(call.text, text) and not call.options.execute:
+            options = call.options
+            if not (join_message(call.text, text) or options.execute or options.attachments):
                 raise no_message(str(call.target), call.options.session_id)
         (first, *others), *later = stages
         if not others and not later and is_single_peer(first):

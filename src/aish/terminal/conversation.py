@@ -68,8 +68,9 @@ def run_conversation(peer: str, options: Options) -> int:
     """
     found = Hub().ask("GET", f"/api/v2/ai/{quote(peer)}")
     peer = str(found["id"])
-    if options.files:
-        raise Failure("-f goes with one message: aish PEER -f FILE", exits.USAGE)
+    for option, given in (("-f", options.files), ("-a", options.attachments), ("--schema", options.schema)):
+        if given:
+            raise Failure(f"{option} goes with one message: aish PEER {option} FILE", exits.USAGE)
     if options.continues:
         from aish.turns.continuing import continued
 

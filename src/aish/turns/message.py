@@ -50,6 +50,8 @@ class NoOptions:
     model: str | None = None
     system: str | None = None
     files = ()
+    attachments: "tuple[str, ...]" = ()
+    schema: str | None = None
     continues = False
 
 
@@ -63,7 +65,7 @@ def send_message(hub: Hub, peer: str, text: str, options: "AnyOptions" = NoOptio
     piped = read_input()
     content = join_message(text, piped)
     try:
-        if not content and not options.execute:  # an empty message presses Enter
+        if not (content or options.execute or options.attachments):  # an empty message presses Enter
             hub.ask("GET", f"/api/v2/ai/{quote(peer)}")  # report an unknown peer first
             raise no_message(peer, options.session_id)
         return Turn(hub, peer, options).run(content, runs=bool(piped))
@@ -224,7 +226,8 @@ class Turn:
                         show_usage(self._peer, frame, frame.get("execution_time"))
                     return finish(self._peer, frame, quiet=self._options.quiet)
                 elif kind == "error":
-                    self._answer("".join(self._held))
+                    if self._options.schema is None:  # a broken JSON answer is of no use
+                        self._answer("".join(self._held))
                     raise turn_failure(self._peer, frame)
                 elif kind == "notice":
                     self._out.break_line()
@@ -258,7 +261,7 @@ class Turn:
             self._err.write(frame["data"])
         elif channel == "reasoning":
             self._think(frame["data"])
-        elif channel == "answer" and self._options.no_stream:
+        elif channel == "answer" and (self._options.no_stream or self._options.schema is not None):
             self._held.append(frame["data"])
         elif channel == "answer":
             self._answer(frame["data"])
@@ -354,7 +357,12 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
         "model": options.model,
         "system": options.system,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    fields = {name: value for name, value in asked.items() if value is not None}
+    if options.attachments or options.schema is not None:
+        from aish.turns.attached import part_fields
+
+        fields |= part_fields(options.attachments, options.schema)
+    return fields
 
 
 def join_message(text: str, piped: str) -> str:

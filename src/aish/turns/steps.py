@@ -68,6 +68,6 @@ def shared_options(calls: "Sequence[Call]") -> Options:
         json=any(one.json for one in options),
         quiet=any(one.quiet for one in options),
         raw=any(one.raw for one in options),
-        no_stream=any(one.no_stream for one in options),
+        no_stream=any(one.no_stream or one.schema is not None for one in options),
         usage=any(one.usage for one in options),
     )

@@ -29,6 +29,7 @@ from rhetor.domain.tool import MOST, Tool
 from rhetor.errors import RhetorError, TooLarge
 from rhetor.store.base import Record
 
+from .extras import Extras
 from .notices import TURN_ENDS, numbered, shared
 from .peer_socket import Delimiter, Id, Sender
 from .peer_socket import Subscribe as Subscribe
@@ -75,7 +76,7 @@ class _Start(msgspec.Struct, rename="camel"):
     command_id: Id | None = msgspec.field(default=None, name="command_id")
 
 
-class _Message(msgspec.Struct, rename={"session_id": "sessionId", "from_": "from"}):
+class _Message(Extras, frozen=True, rename={"session_id": "sessionId", "from_": "from"}):
     session_id: Id
     message: str
     execute: bool = False
@@ -190,13 +191,14 @@ def _after_prompt(options: _SessionParams) -> str:
 
 def _message(params: _Message) -> c.SendMessage:
     return c.SendMessage(
-        params.message,
+        params.whole(params.message),
         session_id=params.session_id,
         execute=params.execute,
         delimiter=params.delimiter,
         if_busy=params.if_busy,
         command_id=params.command_id,
         from_=params.from_,
+        **params.extras("params"),
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from rhetor.codec.websocket_frames import binary_frame
+from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender
 from rhetor.domain import event as ev
 from rhetor.domain.command import KeepBlob, SendMessage
@@ -203,7 +204,7 @@ def _frame(record: Record, prev: int, body: Mapping[str, Any]) -> bytes:
 _encode = msgspec.json.encode
 
 
-class _Write(msgspec.Struct, rename={"from_": "from"}):
+class _Write(Extras, frozen=True, rename={"from_": "from"}):
     """A write, which must have either `content`, or `media_type` and `bytes`. Older clients call its type
     `message`."""
 
@@ -220,13 +221,14 @@ class _Write(msgspec.Struct, rename={"from_": "from"}):
     def command(self, session_id: str) -> SendMessage | Announced | Malformed:
         if self.content is not None:
             return SendMessage(
-                self.content,
+                self.whole(self.content),
                 session_id=session_id,
                 execute=self.execute,
                 delimiter=self.delimiter,
                 if_busy=self.if_busy,
                 command_id=self.command_id,
                 from_=self.from_,
+                **self.extras("write"),
             )
         if self.media_type is None or self.bytes is None:
             return Malformed("a write needs `content`, or `media_type` and `bytes`")
@@ -289,9 +291,11 @@ class SocketInput:
         return TooLarge("binary content", MOST_BYTES) if announced.size > MOST_BYTES else None
 
 
-def _decoded(text: str, session_id: str) -> SendMessage | Announced | Malformed:
+def _decoded(text: str, session_id: str) -> SendMessage | Announced | RhetorError:
     try:
         return msgspec.json.decode(text, type=_Write).command(session_id)
+    except RhetorError as error:  # a part or a schema is invalid
+        return error
     except RecursionError:
         return Malformed("the JSON is nested too deeply")
     except msgspec.ValidationError as error:

@@ -17,6 +17,7 @@ from rhetor.store.base import Record
 
 from . import raw
 from .event_filter import Names, types_of
+from .extras import Extras
 from .notices import TURN_ENDS, numbered, shared
 
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
@@ -25,7 +26,7 @@ Delimiter = Annotated[str, Meta(max_length=100)]
 Window = Annotated[int, Meta(ge=0, le=10_000)]
 
 
-class _Message(msgspec.Struct, rename={"from_": "from"}):
+class _Message(Extras, frozen=True, rename={"from_": "from"}):
     message: str
     session_id: Id | None = None
     context_window: Window | None = None
@@ -37,7 +38,7 @@ class _Message(msgspec.Struct, rename={"from_": "from"}):
 
     def command(self, peer: str) -> SendMessage:
         return SendMessage(
-            self.message,
+            self.whole(self.message),
             peer,
             self.session_id,
             self.context_window,
@@ -46,6 +47,7 @@ class _Message(msgspec.Struct, rename={"from_": "from"}):
             self.if_busy,
             self.command_id,
             self.from_,
+            **self.extras("params"),
         )
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta, Raw
 
 from rhetor.codec.typed_json import decoded, items, kept, no_object, nothing, texts, unprocessable
 from rhetor.dialects.event_filter import types_of
+from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender
 from rhetor.domain.command import AnswerPermission, SendMessage
 from rhetor.domain.event import PAYLOADS
@@ -110,7 +111,7 @@ class Unsubscribe(msgspec.Struct, frozen=True):
     session_id: Id
 
 
-class _Send(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+class _Send(Extras, frozen=True, rename={"from_": "from"}):
     session_id: Id
     content: str
     execute: bool = False
@@ -121,13 +122,14 @@ class _Send(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 
     def command(self) -> SendMessage:
         return SendMessage(
-            self.content,
+            self.whole(self.content),
             session_id=self.session_id,
             execute=self.execute,
             delimiter=self.delimiter,
             if_busy=self.if_busy,
             command_id=self.command_id,
             from_=self.from_,
+            **self.extras("send"),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .event import ContextInjected
+from .parts import GivenPart
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
 from .questions import Answers
@@ -24,7 +25,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     idempotency key. `from_` is the sender as shown to readers; it grants no rights. `via`: the peers that the
     content passed through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`:
     texts that are sent before the message. `model` (`auto` or `provider/model`) and `system` (a prompt)
-    replace those of a specialist for this message.
+    replace those of a specialist for this message. `parts`: images, audio and files, after the content, which
+    may then be empty. `response_schema`: the JSON Schema of the answer.
     """
 
     content: str
@@ -41,6 +43,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     context: tuple[ContextInjected, ...] = ()
     model: str | UnsetType = UNSET
     system: str | UnsetType = UNSET
+    parts: tuple[GivenPart, ...] | UnsetType = UNSET
+    response_schema: dict[str, Any] | UnsetType = UNSET
 
 
 class StartSession(Struct, frozen=True, gc=False):
@@ -285,6 +289,17 @@ class KeepBlob(Struct, frozen=True, gc=False):
         return f"KeepBlob({self.session_id!r}, {self.media_type!r}, {len(self.content)} bytes)"
 
 
+class UploadBlob(Struct, frozen=True, gc=False):
+    """Store binary content for the parts of later messages. `media_type`: empty if it is unknown."""
+
+    media_type: str
+    content: bytes
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"UploadBlob({self.media_type!r}, {len(self.content)} bytes)"
+
+
 class MakeTeam(Struct, frozen=True, gc=False):
     """Define a team of peers, which is addressed as `team:<name>`."""
 
@@ -331,6 +346,7 @@ Command = (
     | OpenSocket
     | CloseSocket
     | KeepBlob
+    | UploadBlob
     | MakeTeam
     | ChangeTeam
     | DropTeam

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .audit import AuditEntry
+from .parts import Part
 from .questions import Answers, Question
 from .schedule import Change
 from .snapshot import LeftOut
@@ -39,7 +40,8 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     `role` is `user`. `from_`: the sender as shown to readers. `via`: the peers that the content passed
     through, oldest first. `execute` and `delimiter` matter to programs only. `cause`: the original, if
     the message follows from another one. `model` and `system`: the model that answers this message, and
-    the text that replaces the specialist's prompt for it.
+    the text that replaces the specialist's prompt for it. `parts`: what follows the content.
+    `response_schema`: the JSON Schema of the answer.
     """
 
     type: ClassVar[str] = "message.accepted"
@@ -53,6 +55,8 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     cause: Cause | UnsetType = UNSET
     model: str | UnsetType = UNSET
     system: str | UnsetType = UNSET
+    parts: tuple[Part, ...] | UnsetType = UNSET
+    response_schema: dict[str, Any] | UnsetType = UNSET
 
 
 class TurnQueued(Struct, frozen=True, gc=False):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from rhetor.errors import Unprocessable
 
 from .grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
+from .parts import GivenPart
 from .plan import Step
 
 
@@ -66,4 +70,24 @@ def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
         options.if_busy,
         model=options.model or UNSET,
         system=options.system or UNSET,
+        parts=tuple(map(_part, options.attachments)) or UNSET,
+        response_schema=_schema(options.schema),
     )
+
+
+def _part(place: str) -> GivenPart:
+    if not place.startswith(("http://", "https://")):
+        raise Unprocessable("-a takes only URLs here: the hub opens no files; send them as `parts`")
+    return GivenPart("file", url=place)
+
+
+def _schema(text: str | None) -> dict[str, Any] | UnsetType:
+    if text is None:
+        return UNSET
+    try:
+        found: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Unprocessable(
+            f"--schema takes only JSON here, because the hub opens no files: {error}"
+        ) from error
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -21,6 +21,7 @@ from .event import (
     TurnFailed,
     TurnInterrupted,
 )
+from .parts import GivenPart
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
 _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
@@ -30,8 +31,8 @@ class Step(Struct, frozen=True, gc=False):
     """One message of a plan.
 
     `target`: a peer's name, `@capability` or `team:<name>`. `template`: the step's own text. `needs`: the
-    steps whose answers it receives. `context`: texts that are sent before its message. `model` and
-    `system`: as in `SendMessage`.
+    steps whose answers it receives. `context`: texts that are sent before its message. `model`, `system`,
+    `parts` and `response_schema`: as in `SendMessage`.
     """
 
     id: str
@@ -46,6 +47,8 @@ class Step(Struct, frozen=True, gc=False):
     context: tuple[ContextInjected, ...] = ()
     model: str | UnsetType = UNSET
     system: str | UnsetType = UNSET
+    parts: tuple[GivenPart, ...] | UnsetType = UNSET
+    response_schema: dict[str, Any] | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True, gc=False):

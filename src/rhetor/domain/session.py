@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from .peer import Peer
@@ -72,7 +72,7 @@ class Session(Struct, frozen=True, gc=False):
     continues. `restore`: the number of the last restore of its files. `retold`: whenever its agent begins a
     new conversation, it is told the earlier one. `heard`: if several agents have answered in it, the last
     turn that each of them knows; its own agent is left out while it knows all. `folder`: the one that a fork
-    made for it and its files.
+    made for it and its files. `attached`: a message in it has had parts.
     """
 
     id: str
@@ -97,6 +97,7 @@ class Session(Struct, frozen=True, gc=False):
     heard: dict[str, str] = field(default_factory=dict)
     folder: str | None = None
     version: int = 0
+    attached: bool | UnsetType = UNSET
 
     @property
     def takes_messages(self) -> bool:

@@ -20,6 +20,7 @@ from rhetor.codec.patterns import pattern
 from rhetor.domain.event import ContextInjected
 from rhetor.domain.notification import NotDelivered, Notification, Recipient
 from rhetor.domain.output import Output, Spooled
+from rhetor.domain.parts import MOST_BYTES, Part, Take
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch, ProgramStatus
 from rhetor.domain.tool import Tool
@@ -27,11 +28,62 @@ from rhetor.domain.tool_server import ToolServer
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A part of a message, with its content."""
+
+    part: Part
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"Attachment({self.part!r})"
+
+
 class PastMessage(msgspec.Struct, frozen=True):
     """One earlier message of a conversation. Histories list the oldest message first."""
 
     role: Literal["user", "assistant"]
     content: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """What a peer takes besides text. `by`: who takes it, a model or an agent. `takes`: None if only the
+    running agent knows. `hint`: what to do if it does not take something. `most_bytes`: of all parts of a
+    message together."""
+
+    by: str
+    takes: frozenset[Take] | None
+    hint: str = ""
+    most_bytes: int = MOST_BYTES
+
+
+class PeerInputs(Protocol):
+    """Knows what peers take, before anything is sent to them."""
+
+    async def of(self, peer: Peer) -> Inputs:
+        """Return what the peer takes, with the model that it has now.
+
+        Raises:
+            UnknownModel: no provider knows its model.
+            ProviderFailed: the model cannot be called.
+        """
+        ...
+
+    def check_schema(self, schema: Mapping[str, Any]) -> None:
+        """Check that an answer can be compared with the schema.
+
+        Raises:
+            Unprocessable: it is no JSON Schema, or too large, or uses what is not supported.
+        """
+        ...
+
+
+class Download(msgspec.Struct, frozen=True):
+    """The content of a URL. `media_type`: as the server names it; it may be empty."""
+
+    content: bytes
+    media_type: str
+    name: str
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -52,7 +104,8 @@ class Prompt(msgspec.Struct, frozen=True):
     the newline, that submits it. `tools` are the client's own tools, which the client runs. `context` is set
     for programs whose protocol separates context from the message; for all others it is part of `content`.
     `origin` is set for the same programs. `turn`: the id of the turn in the log, for text that arrives after
-    its end.
+    its end. `parts`: what follows the content; before the prompt is sent, `attachments` has them with their
+    own contents. `schema`: the JSON Schema of the answer.
     """
 
     content: str
@@ -62,6 +115,9 @@ class Prompt(msgspec.Struct, frozen=True):
     context: tuple[ContextInjected, ...] = ()
     origin: Origin | None = None
     turn: str = ""
+    parts: tuple[Part, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    schema: dict[str, Any] | None = None
 
 
 class Conversation(Protocol):

@@ -20,6 +20,7 @@ from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
 from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
 from .limits import (
+    BlobsFull,
     BytesExceeded,
     FanoutLimit,
     HopLimit,
@@ -35,6 +36,7 @@ from .limits import (
     TooSlow,
 )
 from .peers import (
+    JSON_ANSWER,
     BudgetConfigured,
     ForkUnsupported,
     NameTaken,
@@ -54,6 +56,7 @@ from .peers import (
     UnknownModel,
     UnknownPeer,
     UnknownTeam,
+    Unsupported,
 )
 from .requests import (
     CannotSchedule,
@@ -75,6 +78,8 @@ from .turns import (
     ContextOverflow,
     EmptyAnswer,
     HostSilent,
+    InputUnsupported,
+    InvalidAnswer,
     ModelUnknown,
     NotEchoed,
     ProgramBlocked,
@@ -94,7 +99,9 @@ from .turns import (
 
 __all__ = [
     "INTERNAL_HINT",
+    "JSON_ANSWER",
     "LIMIT_REACHED",
+    "BlobsFull",
     "BudgetConfigured",
     "BytesExceeded",
     "CannotSchedule",
@@ -110,6 +117,8 @@ __all__ = [
     "HeadTooLarge",
     "HopLimit",
     "HostSilent",
+    "InputUnsupported",
+    "InvalidAnswer",
     "InvalidGrant",
     "InvalidSettings",
     "IssuerUnavailable",
@@ -176,6 +185,7 @@ __all__ = [
     "UnknownPeer",
     "UnknownTeam",
     "Unprocessable",
+    "Unsupported",
     "UnsupportedMedia",
     "one_line",
 ]

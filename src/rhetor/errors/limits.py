@@ -55,6 +55,18 @@ class TokensExceeded(RhetorError):
         super().__init__(detail, limit=limit, retry_after=retry_after)
 
 
+class BlobsFull(RhetorError):
+    """The caller has stored as much binary content as it may. `data["limit"]` is in bytes."""
+
+    code, status, rpc = "blobs_full", 413, LIMIT_REACHED
+    hint = "end sessions that are not needed and set retention, or raise limits.blob_bytes"
+
+    def __init__(self, caller: str, limit: int) -> None:
+        super().__init__(
+            f"{caller} has stored {limit} bytes of binary content, which is the limit", limit=limit
+        )
+
+
 class TooManyConnections(RhetorError):
     """One caller opened too many connections; `data["retry_after"]` is in seconds."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .base import INVALID_PARAMS, LIMIT_REACHED, TIMED_OUT, RhetorError
+
+JSON_ANSWER = "response_schema"  # what `Unsupported` names if the answer cannot be JSON
 
 
 class UnknownPeer(RhetorError):
@@ -101,6 +104,21 @@ class TextOnly(RhetorError):
 
     def __init__(self, peer: str) -> None:
         super().__init__(f"{peer} accepts text only, not binary content", peer=peer)
+
+
+class Unsupported(RhetorError):
+    """The peer, or its model, does not take a part of the message, or cannot give the answer that the message
+    asks for. Nothing was sent. `data["unsupported"]` names it; `data["takes"]` lists what it takes."""
+
+    code, status, rpc = "unsupported", 422, INVALID_PARAMS
+    hint = "aish models shows what each model takes"
+
+    def __init__(
+        self, peer: str, by: str, unsupported: str, shown: str, takes: Sequence[str], hint: str = ""
+    ) -> None:
+        data = {"peer": peer, "by": by, "unsupported": unsupported, "takes": list(takes)}
+        who = peer if by == peer else f"{by}, the model of {peer},"
+        super().__init__(f"{who} {shown}", **data, **({"hint": hint} if hint else {}))
 
 
 class PeerBusy(RhetorError):

@@ -41,6 +41,18 @@ class EmptyAnswer(ProviderFailed):
     code = "empty_answer"
 
 
+class InputUnsupported(ProviderFailed):
+    """The model or the agent does not take a part of the message. The message was not sent to it."""
+
+    code, status = "unsupported", 422
+
+
+class InvalidAnswer(ProviderFailed):
+    """The answer is not JSON, was cut off, or does not match the schema that the message asked for."""
+
+    code = "invalid_answer"
+
+
 class ProviderDenied(ProviderFailed):
     """The key is invalid or missing, or does not give access to the model (401, 403)."""
 

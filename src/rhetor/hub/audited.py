@@ -116,6 +116,7 @@ AUDITED: Mapping[type, Audited] = {
     c.SendMessage: Audited("message.send", _recipient, is_message=True),
     c.StartPlan: Audited("plan.start", _recipients, is_message=True),
     c.KeepBlob: Audited("blob.send", _session, is_message=True),
+    c.UploadBlob: Audited("blob.upload", lambda command: str(command.media_type), is_message=True),
     a.SendRoute: Audited("route.send", _named, is_message=True),
 }
 

@@ -18,7 +18,15 @@ from rhetor.domain.program import Launch
 from rhetor.domain.program_keys import ProgramKeys
 from rhetor.domain.schedule import SCHEDULE_DRIVER
 from rhetor.domain.secrets import Secrets
-from rhetor.drivers.base import Conversation, Driver, ProgramDriver, Sender, ToolServers, Transcripts
+from rhetor.drivers.base import (
+    Conversation,
+    Driver,
+    PeerInputs,
+    ProgramDriver,
+    Sender,
+    ToolServers,
+    Transcripts,
+)
 from rhetor.errors import Forbidden, NotFound
 from rhetor.hub.core.limits import Limits
 from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
@@ -54,9 +62,19 @@ from .sessions import (
     checkpoint_limits,
     interrupts,
     states,
+    uploads,
 )
 from .sessions.send import Accepted
-from .state import NoBlobs, NoFiles, NoToolServers, State, no_launches
+from .state import (
+    NoBlobs,
+    NoFiles,
+    NoToolServers,
+    ReadUrl,
+    State,
+    TextOnlyPeers,
+    no_download,
+    no_launches,
+)
 from .turns.pauses import leave_paused
 from .use_cases import USE_CASES
 
@@ -215,6 +233,8 @@ async def open_hub(
     program_keys: ProgramKeys | None = None,
     senders: Iterable[Sender] = (),
     owner: str = "",
+    inputs: PeerInputs | None = None,
+    download: ReadUrl = no_download,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
@@ -222,6 +242,7 @@ async def open_hub(
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
     files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
     `senders`: of notifications about the sessions of `owner`.
+    `inputs`: what peers take besides text. `download` reads the URLs of parts.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -253,6 +274,8 @@ async def open_hub(
             configured_budgets=budgets,
             program_keys=program_keys or ProgramKeys(secrets),
             owner=owner,
+            inputs=inputs or TextOnlyPeers(),
+            download=download,
         )
         state.notifications.person = partial(ownership.person_behind, state)
         state.notifications.configure(senders)
@@ -317,6 +340,7 @@ async def _sweep(state: State) -> None:
             await states.expire_old(state)
             await checkpoint_limits.sweep(state)
             await retention.sweep(state)
+            await uploads.collect(state)
             await state.usage.recent.sweep(state.store, state.ids.now())
             await state.audit.sum_up()
         except Exception:  # a bug or the store; the next sweep retries

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
 from rhetor.domain.identity import Identities
+from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit, Launch
 from rhetor.domain.program_keys import ProgramKeys
@@ -19,8 +20,23 @@ from rhetor.domain.secrets import Secrets
 from rhetor.domain.session import Session
 from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
-from rhetor.drivers.base import Driver, ProgramDriver, ToolServers, Transcripts
-from rhetor.errors import NotFound, NotRunning, ShuttingDown, StoreRefused, ToolServerFailed
+from rhetor.drivers.base import (
+    Download,
+    Driver,
+    Inputs,
+    PeerInputs,
+    ProgramDriver,
+    ToolServers,
+    Transcripts,
+)
+from rhetor.errors import (
+    NotFound,
+    NotRunning,
+    ShuttingDown,
+    StoreRefused,
+    ToolServerFailed,
+    Unprocessable,
+)
 from rhetor.store.base import Blobs, Store
 from rhetor.store.files.base import Files, Journal, OpenFiles
 
@@ -64,6 +80,16 @@ async def do_nothing(session: Session, turn_id: str, at: Position, content: str)
     """Prepare nothing."""
 
 
+class ReadUrl(Protocol):
+    """Reads the content of a URL. `loopback`: it may be on this machine.
+
+    Raises:
+        Unprocessable: the URL may not be read, or does not answer with content that is small enough.
+    """
+
+    async def __call__(self, url: str, *, loopback: bool) -> Download: ...
+
+
 class NoBlobs:
     """The blob store of a hub that has no folder for binary content: it stores nothing."""
 
@@ -75,6 +101,22 @@ class NoBlobs:
 
     async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
         return 0
+
+    async def remove(self, id: str) -> None: ...
+
+
+class TextOnlyPeers:
+    """The inputs of a hub whose peers take only text."""
+
+    async def of(self, peer: Peer) -> Inputs:
+        return Inputs(peer.name, TEXT_ONLY)
+
+    def check_schema(self, schema: Mapping[str, Any]) -> None: ...
+
+
+async def no_download(url: str, *, loopback: bool) -> Download:
+    """Reject all URLs: the hub has no way to read them."""
+    raise Unprocessable("this hub does not read URLs; send the content itself")
 
 
 class NoFiles:
@@ -122,11 +164,12 @@ class State:
     when the messages in a tray change; `activity` fires with both, and when a turn begins or ends.
     `launches`: how a configured program is started. `transcripts`: the agents' own records of conversations,
     by driver. `built_in`: opens conversations with teams and with the hub itself, by driver. `leases`:
-    sessions that end if no client is connected. `files`: the files of checkpoints. `secrets`: masked in
-    everything that is logged. `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is
-    called before a turn, if checkpoints are made automatically. `budgets`: false without any. `identities`:
-    the valid grants and signing keys. `audit`: who did what from where. `program_keys`: with which running
-    programs call the hub. `notifications`: false without recipients.
+    sessions that end if no client is connected. `inputs`: what peers take besides text. `download` reads the
+    URLs of parts. `files`: the files of checkpoints. `secrets`: masked in everything that is logged.
+    `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a turn, if
+    checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants and
+    signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
+    `notifications`: false without recipients.
     """
 
     store: Store
@@ -147,6 +190,8 @@ class State:
     instances: dict[str, ProgramInstance] = field(default_factory=dict)
     gone: dict[str, tuple[Exit, int]] = field(default_factory=dict)
     blobs: Blobs = field(default_factory=NoBlobs)
+    inputs: PeerInputs = field(default_factory=TextOnlyPeers)
+    download: ReadUrl = no_download
     files: OpenFiles = field(default_factory=NoFiles)
     built_in: Mapping[str, BuiltInPeer] = field(default_factory=dict)
     read_marks: ReadMarks = field(default_factory=ReadMarks)

@@ -28,6 +28,7 @@ from .sessions import (
     sessions,
     shares,
     sockets,
+    uploads,
 )
 from .state import State
 from .turns import answers
@@ -65,6 +66,7 @@ USE_CASES: dict[type, UseCase] = {
     c.OpenSocket: UseCase(SEND, sockets.open_socket),
     c.CloseSocket: UseCase(SEND, sockets.close),
     c.KeepBlob: UseCase(SEND, blobs.keep),
+    c.UploadBlob: UseCase(SEND, uploads.upload),
     c.MakeTeam: UseCase(ADMIN, teams.make),
     c.ChangeTeam: UseCase(ADMIN, teams.change),
     c.DropTeam: UseCase(ADMIN, teams.drop),

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from rhetor.domain.budget import NAME
+from rhetor.domain.parts import Take
 from rhetor.domain.principal import AGENT
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -153,13 +154,15 @@ class ModelSettings(Section, frozen=True):
 
     `agents`: coding agents that `auto` may use if there is no provider, once they are logged in. `fallbacks`:
     models that are tried in this order if a peer's own model fails before its answer begins. `prices`: by
-    `provider/model`; they take precedence over known prices.
+    `provider/model`; they take precedence over known prices. `takes`: what models take besides text, by
+    `provider/model`; it takes precedence over what is known of them.
     """
 
     default: str = "auto"
     agents: tuple[PeerName, ...] = ("claude-code", "codex", "gemini", "opencode")
     fallbacks: tuple[ModelRef, ...] = ()
     prices: dict[ModelRef, PriceSettings] = {}
+    takes: dict[ModelRef, tuple[Take, ...]] = {}
 
 
 class PermissionSettings(Section, frozen=True):
@@ -366,7 +369,8 @@ class LimitSettings(Section, frozen=True):
     WebSockets and event streams. `messages_per_second` applies per API; `messages_burst` may be sent at once.
     `bytes_per_second`: of bodies and messages. `attempts_per_minute`: invalid credentials from one address
     that are answered with 401. `turns_at_once`: running turns. `tokens_per_hour`: of input and
-    output together, within any 60 minutes; without it, there is no limit.
+    output together, within any 60 minutes; without it, there is no limit. `blob_bytes`: of all stored binary
+    content.
     `body_bytes_at_once`: of the bodies of all requests, and the messages on all WebSockets."""
 
     message_bytes: Count = 1_048_576
@@ -381,6 +385,7 @@ class LimitSettings(Section, frozen=True):
     body_bytes_at_once: Count = 134_217_728
     turns_at_once: Count = 200
     tokens_per_hour: Count | None = None
+    blob_bytes: Count | None = 1_073_741_824
 
 
 class Settings(Section, frozen=True):

@@ -525,6 +525,14 @@ class Blobs(Protocol):
         """
         ...
 
+    async def remove(self, id: str) -> None:
+        """Remove a blob, if it exists. It must not run at the same time as `keep`.
+
+        Raises:
+            StoreRefused: it cannot be removed.
+        """
+        ...
+
 
 def random_epoch() -> str:
     """Return a random epoch, which no other incarnation has."""

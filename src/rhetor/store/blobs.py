@@ -49,6 +49,14 @@ class FileBlobs:
                 gone += 1
         return gone
 
+    async def remove(self, id: str) -> None:
+        if not _NAME.fullmatch(id):
+            return
+        try:
+            await asyncio.to_thread(self._remove, id)
+        except OSError as error:
+            raise StoreRefused(f"binary content could not be removed: {error.strerror}") from error
+
     def _keep(self, content: bytes) -> str:
         id = hashlib.sha256(content).hexdigest()
         if self._sealing is not None:

@@ -59,7 +59,7 @@ def offered(line: str) -> list[str]:
         ("-i ", "apollo athena box"),
         ("-s=work -m", "-m"),
         ("-s work --in", "--interrupt"),
-        ("apollo --s", "--session --session-id --system"),
+        ("apollo --s", "--session --session-id --system --schema"),
         ("apollo -s ", "work|my talk"),
         ("apollo --session=w", "--session=work"),
         ("apollo -m ", "openai/gpt-5"),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, plan, says, spoken
+from aish.client.hub import Hub
+from aish.exits import Failure
+from aish.turns import attached
+from rhetor.domain.grammar import Options
+from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, plan, says, spoken, stream
 
 EXCHANGE = {"ai": "apollo", "stream": "s_9", "message": "why?", "response": "because"}
 HISTORY = "GET /api/v2/history?limit=1000"
@@ -92,3 +98,75 @@ def test_without_a_conversation_nothing_is_sent(aish: Shell, hub: ScriptedHub) -
         "aish: -C continues the conversation with one peer, not with @code-analysis\n"
     )
     assert not hub.bodies(APOLLO)
+
+
+BLOBS = "POST /api/v2/blobs?name=x.png"
+
+
+def test_attachments_are_uploaded_once_and_go_with_every_message(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("POST /api/v2/plans", plan(*spoken("apollo", "apollo", "x"), steps=[]))
+    hub.on(BLOBS, answer({"blob_id": "b1"}))
+    hub.on("POST /api/v2/blobs", answer({"blob_id": "b2"}))
+    (aish.folder / "x.png").write_bytes(b"{}")
+    parts = [{"type": "file", "blob_id": "b1"}, {"type": "file", "url": "https://a.example/y.pdf"}]
+    assert aish("apollo", "-a", "x.png", "-a", "https://a.example/y.pdf").code == 0
+    assert hub.bodies(APOLLO) == [{"content": "", "parts": parts}]
+    assert aish("apollo", "what", "-a", "-", given="{}").code == 0
+    assert hub.bodies(APOLLO)[1] == {"content": "what", "parts": [{"type": "file", "blob_id": "b2"}]}
+    assert aish("apollo,athena", "what", "--attachment=x.png").code == 0
+    assert [step["parts"] for step in hub.bodies("POST /api/v2/plans")[0]["steps"]] == [parts[:1]] * 2
+    assert [request.method for request in hub.requests if "name=x.png" in request.path] == ["POST"] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("-a", "nosuch.png"), 1, "cannot read nosuch.png: No such file or directory"),
+        (("-a", "."), 1, "cannot read .: Is a directory"),
+        (("-a", "empty.png"), 2, "empty.png is empty"),
+        (("-a", "big.png"), 2, "big.png is larger than 16 MiB"),
+        (("-a",), 2, "-a needs a value"),
+        (("--schema", "empty.png"), 2, "empty.png is not valid JSON"),
+        (("--schema", "{"), 2, "the schema is not valid JSON"),
+        (("--schema", "list.json"), 2, "list.json is not a JSON Schema: it must be an object"),
+        (("-i", "-a", "x"), 2, "unknown option -i"),
+    ],
+)
+def test_what_cannot_be_attached_is_not_sent(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...], code: int, says: str
+) -> None:
+    (aish.folder / "empty.png").write_bytes(b"")
+    (aish.folder / "list.json").write_text("[]")
+    with (aish.folder / "big.png").open("wb") as big:
+        big.truncate((16 << 20) + 1)
+    ran = aish("apollo", "look", *words)
+    assert (ran.code, ran.out, ran.err.startswith(f"aish: {says}")) == (code, "", True), ran.err
+    assert not hub.bodies(APOLLO)
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.png"
+    file.write_bytes(b"one")
+    real = os.fstat
+    seen: list[int] = []
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        if not seen:
+            file.write_bytes(b"longer")
+        seen.append(descriptor)
+        return found
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    with pytest.raises(Failure, match="changed while it was read"):
+        attached.with_contents(Hub(str(tmp_path)), Options(attachments=(str(file),)))
+
+
+def test_only_a_whole_json_answer_is_printed(aish: Shell, hub: ScriptedHub) -> None:
+    broken = {"type": "error", "code": "invalid_answer", "detail": "the answer does not match"}
+    hub.replace(APOLLO, stream({"type": "content", "data": '{"a": '}, broken))
+    ran = aish("apollo", "--schema", '{"type": "object"}', "who?")
+    assert ran == Ran(1, "", "aish: apollo failed: the answer does not match\n")
+    assert hub.bodies(APOLLO) == [{"content": "who?", "response_schema": {"type": "object"}}]

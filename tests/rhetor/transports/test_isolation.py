@@ -252,7 +252,8 @@ async def test_on_every_route_what_belongs_to_another_does_not_exist(
                 continue
             path, body = _path(row, ids), _body(row, ids)
             query = f"?q={CANARY}" if row.path == "/api/v2/search" else ""
-            answer = await home.ask_tcp(row.method, path + query, guest, json=body)
+            sending: dict[str, Any] = {"data": b"theirs"} if row.takes_bytes else {"json": body}
+            answer = await home.ask_tcp(row.method, path + query, guest, **sending)
             sent = f"{path} {json.dumps(body)}"
             leaks = [secret for secret in _secrets(ids) if secret in answer.text and secret not in sent]
             if answer.status not in _expected(row, scopes) or leaks:
@@ -284,6 +285,21 @@ async def test_names_of_sessions_shells_and_projects_of_others_are_unknown(tmp_p
         for tray in ("", "/new", "/keep"):
             told = await home.ask_tcp("GET", f"/api/v2/inbox/apollo{tray}", guest)
             assert (tray, told.status, CANARY in told.text) == (tray, 200, False)
+
+
+async def test_content_of_another_caller_goes_with_no_message(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        guest = await caller(home)
+        mine = json.loads((await home.ask("POST", "/api/v2/blobs", data=CANARY.encode())).text)["blob_id"]
+        body = {"content": "hi", "parts": [{"type": "file", "blob_id": mine}]}
+        refused = await home.ask_tcp("POST", "/api/v2/ai/apollo/message", guest, json=body)
+        assert (refused.status, refused.json["code"], refused.json["kind"]) == (404, "not_found", "blob")
+        own = await home.ask("POST", "/api/v2/ai/apollo/message", body)
+        assert (own.status, own.json["code"]) == (422, "unsupported")
+        # the same content from another caller is that caller's own, and stays when the first one's is gone
+        theirs = await home.ask_tcp("POST", "/api/v2/blobs", guest, data=CANARY.encode())
+        assert theirs.json["blob_id"] == mine
+        assert (await home.ask_tcp("GET", f"/api/v2/blobs/{mine}", guest)).text == CANARY
 
 
 async def test_an_idempotency_key_of_another_caller_replays_nothing(tmp_path: Path) -> None:

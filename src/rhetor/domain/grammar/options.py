@@ -31,8 +31,15 @@ _FLAGS: "dict[str, _Changes]" = {
     "--continue": {"continues": True},
 }
 _OPTIONAL = ("-s", "--session", "-x", "--execute")  # their value can be missing
-_TEXTS = {"-m": "model", "--model": "model", "-S": "system", "--system": "system"}
-_FILES = ("-f", "--file")  # can be repeated
+_TEXTS = {
+    "-m": "model",
+    "--model": "model",
+    "-S": "system",
+    "--system": "system",
+    "--schema": "schema",
+}
+# can be repeated
+_FILES = {"-f": "files", "--file": "files", "-a": "attachments", "--attachment": "attachments"}
 _VALUED = ("--session-id", "--timeout", "-d", "--delimiter", *_TEXTS, *_FILES, *_OPTIONAL)
 _NO_LOG = "everything is in the log, from which answers, search and history are read; there is no --no-log"
 _IF_BUSY_FLAGS = {"refuse": "--if-idle", "queue": "--queue", "interrupt": "--interrupt"}
@@ -46,11 +53,13 @@ class Options(Value):
     `context_window`: keep the conversation, and send this many earlier messages with each one; None keeps
     none. `delimiter`: the characters to send after the text to a wrapped program, None for the peer's own; a
     delimiter implies `execute`. `timeout`: seconds, more than 0. `model` and `system`: the model and the
-    system prompt for this message. `files`: paths of text files that follow the message. `continues`: the
-    call continues the last conversation with the peer.
+    system prompt for this message. `files`: paths of text files that follow the message. `attachments`: paths
+    and URLs of images, PDF and audio files. `schema`: the JSON Schema of the answer, or the path of its file.
+    `continues`: the call continues the last conversation with the peer.
     """
 
     __slots__ = (
+        "attachments",
         "context_window",
         "continues",
         "delimiter",
@@ -62,6 +71,7 @@ class Options(Value):
         "no_stream",
         "quiet",
         "raw",
+        "schema",
         "session_id",
         "system",
         "timeout",
@@ -81,6 +91,8 @@ class Options(Value):
     model: str | None
     system: str | None
     files: tuple[str, ...]
+    attachments: tuple[str, ...]
+    schema: str | None
     continues: bool
 
     def __init__(
@@ -100,6 +112,8 @@ class Options(Value):
         model: str | None = None,
         system: str | None = None,
         files: "Sequence[str]" = (),
+        attachments: "Sequence[str]" = (),
+        schema: str | None = None,
         continues: bool = False,
     ) -> None:
         self._fill(
@@ -117,6 +131,8 @@ class Options(Value):
             model=model,
             system=system,
             files=tuple(files),
+            attachments=tuple(attachments),
+            schema=schema,
             continues=continues,
         )
 
@@ -155,6 +171,9 @@ class Options(Value):
             f"{name}={quoted(text)}" for name, text in (("-m", self.model), ("-S", self.system)) if text
         ]
         words += [f"-f={quoted(path)}" for path in self.files]
+        words += [f"-a={quoted(place)}" for place in self.attachments]
+        if self.schema is not None:
+            words.append(f"--schema={quoted(self.schema)}")
         if self.timeout is not None:
             words.append(f"--timeout={self.timeout!r}")
         flags = {
@@ -241,8 +260,9 @@ def _leading(words: "Sequence[Token]") -> "tuple[_Changes, int]":
 
 def _add(changes: "_Changes", changed: "_Changes") -> None:
     """Add what an option changes. A later option replaces an earlier one, but files are collected."""
-    if "files" in changed and "files" in changes:
-        changed = {"files": (*changes["files"], *changed["files"])}  # type: ignore[misc]
+    for name in ("files", "attachments"):
+        if name in changed and name in changes:
+            changed = {name: (*changes[name], *changed[name])}  # type: ignore[misc]
     changes |= changed
 
 
@@ -306,7 +326,7 @@ def _read_valued(
     if name in _TEXTS:
         return {_TEXTS[name]: value}, width
     if name in _FILES:
-        return {"files": (value,)}, width
+        return {_FILES[name]: (value,)}, width
     if name == "--timeout":
         return {"timeout": _seconds(value, word)}, width
     return {"execute": True, "delimiter": _delimiter(value, word)}, width

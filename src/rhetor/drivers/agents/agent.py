@@ -109,9 +109,10 @@ class AgentProgram(HostedProgram):
 
     async def run_turn(self, message: Prompt) -> AsyncGenerator[Spooled | Plain, None]:
         await self._introduce()
+        prompt = self._protocol.prompt(message.content, message.attachments)
         self._at_rest.clear()
         self._protocol.turn = message.turn
-        await self._write(self._protocol.prompt(message.content))
+        await self._write(prompt)
         async with aclosing(self.rest_of_turn()) as said:
             async for output in said:
                 yield output

@@ -8,13 +8,14 @@ memory, and manages sessions and turns.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 
 from rhetor.domain.output import Plain
 from rhetor.domain.questions import Answers
+from rhetor.drivers.base import Attachment
 from rhetor.errors import TurnFailure
 
 from .records import text
@@ -127,8 +128,12 @@ class AgentProtocol(ABC):
         by its id."""
 
     @abstractmethod
-    def prompt(self, content: str) -> tuple[bytes, ...]:
-        """Return the lines that begin a turn. If the agent is not ready yet, `decode` returns them later."""
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
+        """Return the lines that begin a turn. If the agent is not ready yet, `decode` returns them later.
+
+        Raises:
+            InputUnsupported: the agent does not take one of the attachments; nothing has changed.
+        """
 
     @abstractmethod
     def decode(self, line: bytes) -> Decoded:

@@ -15,6 +15,7 @@ from rhetor.drivers.model_tools.toolbox import Servers, collect
 from rhetor.drivers.model_tools.turn import ToolTurn
 from rhetor.drivers.models.deadline import Interrupted
 from rhetor.drivers.models.driver import ChatConversation, ChatDriver
+from rhetor.drivers.models.json_answer import checked
 from rhetor.drivers.models.offline import OfflineConversation
 from rhetor.drivers.models.turn import Question, TurnResources
 
@@ -65,7 +66,9 @@ class ToolingConversation:
         toolbox = await collect(self._peer, message.tools, self._servers)
         self._turn = ToolTurn(self._resources, question, toolbox, self._servers, self._answers)
         try:
-            async with aclosing(self._turn.outputs()) as outputs:
+            asked = self._turn.outputs()
+            checking = asked if message.schema is None else checked(asked, message.schema)
+            async with aclosing(checking) as outputs:
                 async for output in outputs:
                     yield output
         except Interrupted:

@@ -17,17 +17,19 @@ import msgspec
 
 from rhetor.domain.output import Done, Output, Text, Usage
 from rhetor.domain.tool import Tool
-from rhetor.drivers.base import PastMessage
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
 from rhetor.drivers.models.deadline import DeadlineExceeded
 from rhetor.drivers.models.exchange import Call
+from rhetor.drivers.models.json_answer import anthropic_fields, openai_fields
 from rhetor.drivers.models.target import Target
 from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
     from pydantic_ai.models import Model, StreamedResponse
+    from pydantic_ai.settings import ModelSettings
     from pydantic_ai.usage import RequestUsage
 
 ARGUMENT_BYTES = 1 << 20  # the arguments of all calls in one answer
@@ -44,17 +46,19 @@ def _load() -> None:
     import pydantic_ai.models.openai  # noqa: F401
 
 
-def opening(system: str, history: Sequence[PastMessage], message: str) -> list[ModelMessage]:
+def opening(system: str, history: Sequence[PastMessage], message: Prompt) -> list[ModelMessage]:
     """Return the messages for the first call of a turn."""
     from pydantic_ai import messages as m
 
     # few providers accept an empty message, or a history that begins with an answer, as a truncated one may
-    earlier = dropwhile(lambda said: said.role != "user", (said for said in history if said.content))
+    kept = (said for said in history if said.content or said.attachments)
+    earlier = dropwhile(lambda said: said.role != "user", kept)
+    own = PastMessage("user", message.content, message.attachments)
     found: list[ModelMessage] = [
-        m.ModelRequest(parts=[m.UserPromptPart(said.content)])
+        m.ModelRequest(parts=[m.UserPromptPart(_content(said))])
         if said.role == "user"
         else m.ModelResponse(parts=[m.TextPart(said.content)])
-        for said in (*earlier, PastMessage("user", message))
+        for said in (*earlier, own)
     ]
     first = found[0]
     if system and isinstance(first, m.ModelRequest):
@@ -62,15 +66,31 @@ def opening(system: str, history: Sequence[PastMessage], message: str) -> list[M
     return found
 
 
+def _content(said: PastMessage) -> Any:
+    from pydantic_ai import messages as m
+
+    if not said.attachments:
+        return said.content
+    parts = [m.BinaryContent(each.content, media_type=each.part.media_type) for each in said.attachments]
+    return [*([said.content] if said.content else []), *parts]
+
+
 class ToolExchange:
     """An `Exchange` through pydantic-ai. `response` is the answer once it is complete."""
 
-    def __init__(self, call: Call, messages: list[ModelMessage], tools: Sequence[Tool]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        messages: list[ModelMessage],
+        tools: Sequence[Tool],
+        schema: dict[str, Any] | None = None,
+    ) -> None:
         self.cache_written = 0
         self.response: ModelResponse | None = None
         self._call = call
         self._messages = messages
         self._tools = tools
+        self._schema = schema
         self._begun = False
         self._argument_bytes = 0
         self._outputs = self._answer()
@@ -107,7 +127,7 @@ class ToolExchange:
         request = model_request_stream(
             _model(self._call),
             self._messages,
-            model_settings={"max_tokens": MAX_TOKENS} if self._call.client.anthropic else None,
+            model_settings=self._settings(),
             model_request_parameters=_parameters(self._tools),
         )
         with self._typed():
@@ -120,6 +140,13 @@ class ToolExchange:
                 yield output
         finally:
             await request.__aexit__(None, None, None)
+
+    def _settings(self) -> ModelSettings | None:
+        if self._call.client.anthropic is not None:
+            more = anthropic_fields(self._schema)
+            return {"max_tokens": MAX_TOKENS, **({"extra_body": more} if more else {})}
+        more = openai_fields(self._schema)
+        return {"extra_body": more} if more else None
 
     async def _events(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:
         events, deadline = aiter(stream), self._call.deadline

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rhetor.domain.output import Done, Output, Text, ToolResult
+from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.tool import Tool
+from rhetor.drivers.base import PastMessage
 from rhetor.drivers.model_tools import model_call
 from rhetor.drivers.model_tools.calls import Answers, InvalidCall, RequestedCall, ToolCalls, decoded
 from rhetor.drivers.model_tools.model_call import ToolExchange
@@ -22,6 +24,8 @@ from rhetor.drivers.model_tools.toolbox import Servers, Toolbox
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.deadline import Interrupted
 from rhetor.drivers.models.exchange import Call, Exchange
+from rhetor.drivers.models.parts import readable
+from rhetor.drivers.models.target import Target
 from rhetor.drivers.models.turn import ModelTurn, Question, TurnResources
 from rhetor.errors import ToolCallRefused
 
@@ -64,7 +68,7 @@ class ToolAwareTurn(ModelTurn):
             raise errors.empty(self._last.target, done.finish_reason, "", has_calls=False)
 
     def _exchange(self, call: Call) -> Exchange:
-        self._last = ToolExchange(call, self._messages, self._tools)
+        self._last = ToolExchange(call, self._messages, self._tools, self._question.message.schema)
         return self._last
 
 
@@ -98,7 +102,7 @@ class ToolTurn:
         """
         await model_call.load()
         peer, message, history = self._question.peer, self._question.message, self._question.history
-        messages = model_call.opening(peer.prompt, history, message.content)
+        messages = model_call.opening(peer.prompt, await self._readable(history), message)
         for _ in range(MODEL_CALLS):
             done = Done()
             turn = self._turn = ToolAwareTurn(self._resources, self._question, messages, self._tools)
@@ -121,6 +125,15 @@ class ToolTurn:
             self._check(calls, len(requested))
             messages += [_repeatable(response), _returned(requested, calls.results)]
         raise ToolCallRefused(f"the model still calls tools after {MODEL_CALLS} answers")
+
+    async def _readable(self, history: Sequence[PastMessage]) -> Sequence[PastMessage]:
+        """Return the earlier messages with the parts that the peer's own model takes."""
+        if not any(past.attachments for past in history):
+            return history
+        models, inputs = self._resources.models, self._resources.inputs
+        target = await models.resolve(self._question.peer.model)
+        takes = await inputs.of(target) if inputs is not None and isinstance(target, Target) else TEXT_ONLY
+        return readable(history, takes)
 
     def interrupt(self) -> None:
         """End the turn, even while it waits for a model, a tool, a client or a person."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from rhetor.domain.parts import Take
 from rhetor.domain.provider_variables import MODEL, fingerprint, provider_variables
 from rhetor.drivers.base import Driver
 from rhetor.errors import TurnFailure
@@ -18,6 +19,7 @@ from .clients import Clients
 from .deadline import Timeouts
 from .driver import ChatDriver
 from .given_models import Finding, GivenModels
+from .inputs import KnownInputs, ModelInputs
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, KeptKeys, Models, ProviderEntry, no_kept_keys
 from .target import AgentTarget
@@ -32,6 +34,7 @@ class ModelAccess:
     `fallbacks`: references of the models to try, in this order, if a peer's own model fails. `prices`: the
     user's prices by reference, which have priority. `agents`: the agents that may answer as models. `named`:
     the models that the settings name, by the keys of the setting. `kept` returns the stored keys.
+    `takes`: what models take besides text, by reference, which has priority.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ModelAccess:
         agents: AgentModels | None = None,
         named: Mapping[tuple[str | int, ...], str] = MappingProxyType({}),
         kept: KeptKeys = no_kept_keys,
+        takes: Mapping[str, frozenset[Take]] = MappingProxyType({}),
     ) -> None:
         self._named = named
         self._by_variable = default == AUTO  # whether RHETOR_MODEL decides which model answers
@@ -62,6 +66,9 @@ class ModelAccess:
         )
         self._given = GivenModels(self._models, self._clients)
         self._prices = Prices(prices)
+        self._taken = ModelInputs(self._clients.list_takes, takes)
+        self.inputs = KnownInputs(self._models, self._taken, agents.drivers if agents else {})
+        """What all peers take besides text."""
         self._chat = ChatDriver(
             self._models,
             self._clients,
@@ -69,6 +76,7 @@ class ModelAccess:
             fallbacks=fallbacks,
             prices=self._prices,
             agents=agents,
+            inputs=self._taken,
         )
 
     @property
@@ -97,6 +105,7 @@ class ModelAccess:
         """Forget which models answer: the variables or the stored keys are others now."""
         self._models.reset(self._environment)
         self._given.forget()
+        self._taken.forget()
         self._findings = ()
 
     @property

@@ -16,14 +16,17 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import Done, Output, Permission, Plain, Spooled, Text, Usage
+from rhetor.domain.parts import TEXT_ONLY, Take
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Launch, Program
 from rhetor.domain.program_keys import ProgramKeys
 from rhetor.drivers.agents.agent import AgentProgram
 from rhetor.drivers.agents.driver import Agents
+from rhetor.drivers.agents.inputs import agent_inputs
 from rhetor.drivers.agents.logins import Login, login_of
 from rhetor.drivers.agents.protocol import AgentProtocol, Opening
 from rhetor.drivers.base import PastMessage, Prompt
+from rhetor.drivers.models.parts import readable
 from rhetor.drivers.models.target import AgentTarget
 from rhetor.drivers.programs.driver import executable
 from rhetor.drivers.programs.host.failures import HostLost, HostSilent, ProgramAlive
@@ -108,6 +111,15 @@ class AgentModels:
                 return AgentTarget(Path(self._entries[peer].program.argv[0]).name, peer)
         return None
 
+    def takes(self, target: AgentTarget) -> frozenset[Take]:
+        """Return what an agent takes besides text when it answers as a model."""
+        return agent_inputs(target.ref, self._entries[target.peer].driver).takes or TEXT_ONLY
+
+    @property
+    def drivers(self) -> Mapping[str, str]:
+        """The drivers of the agents, by their names."""
+        return {name: entry.driver for name, entry in self._entries.items()}
+
     async def outputs(
         self, target: AgentTarget, peer: Peer, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
@@ -120,7 +132,8 @@ class AgentModels:
         try:
             running = await self._start(target, peer.prompt, key.variables)
             try:
-                async with aclosing(_plain(running, with_history(message.content, history))) as said:
+                asked = Prompt(with_history(message.content, history), attachments=message.attachments)
+                async with aclosing(_plain(running, asked)) as said:
                     async for output in said:
                         yield _named(output, target)
             finally:
@@ -192,14 +205,15 @@ def with_history(message: str, history: Sequence[PastMessage]) -> str:
         return message
     fence = f"--- {secrets.token_hex(8)} ---"
     speakers = {"assistant": "You", "user": "User"}
-    earlier = "\n\n".join(f"[{speakers[said.role]}]\n{said.content}" for said in history)
+    told = readable(history, TEXT_ONLY)
+    earlier = "\n\n".join(f"[{speakers[said.role]}]\n{said.content}" for said in told)
     head = "The conversation so far, oldest first:"
     return f"{head}\n{fence}\n{earlier}\n{fence}\n\nThe new message:\n{message}"
 
 
-async def _plain(running: AgentProgram, text: str) -> AsyncGenerator[Plain, None]:
+async def _plain(running: AgentProgram, asked: Prompt) -> AsyncGenerator[Plain, None]:
     """Yield the outputs that a model would have too. Permission requests are denied."""
-    async with aclosing(running.conversation().send(Prompt(text), ())) as said:
+    async with aclosing(running.conversation().send(asked, ())) as said:
         async for output in said:
             for each in output.outputs if isinstance(output, Spooled) else (output,):
                 match each:

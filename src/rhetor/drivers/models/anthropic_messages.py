@@ -10,11 +10,13 @@ import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Output, Usage
-from rhetor.drivers.base import PastMessage
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.answer import Answer
 from rhetor.drivers.models.anthropic_repair import Repair
 from rhetor.drivers.models.client import Request
+from rhetor.drivers.models.json_answer import anthropic_fields
 from rhetor.drivers.models.lenient import finish_reason
+from rhetor.drivers.models.parts import anthropic_content
 from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
@@ -34,7 +36,7 @@ class _Event(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Event).decode
 
 
-def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
+def request(target: Target, system: str, history: Sequence[PastMessage], message: Prompt) -> Request:
     """Return the request for a streamed answer."""
     prompt = {"system": system} if system else {}
     body = {
@@ -43,16 +45,18 @@ def request(target: Target, system: str, history: Sequence[PastMessage], message
         "messages": _messages(history, message),
         "stream": True,
         **prompt,
+        **anthropic_fields(message.schema),
     }
     return Request("/v1/messages", msgspec.json.encode(body))
 
 
-def _messages(history: Sequence[PastMessage], message: str) -> Any:
+def _messages(history: Sequence[PastMessage], message: Prompt) -> Any:
     # the API rejects empty text, and an answer before the first question (the context window may begin there)
-    said = dropwhile(lambda earlier: earlier.role != "user", (each for each in history if each.content))
+    kept = (each for each in history if each.content or each.attachments)
+    said = dropwhile(lambda earlier: earlier.role != "user", kept)
     return [
-        *({"role": each.role, "content": each.content} for each in said),
-        {"role": "user", "content": message},
+        *({"role": each.role, "content": anthropic_content(each.content, each.attachments)} for each in said),
+        {"role": "user", "content": anthropic_content(message.content, message.attachments)},
     ]
 
 

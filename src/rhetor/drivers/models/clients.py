@@ -12,8 +12,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from rhetor.domain.parts import Take
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.client import Client, is_success, whole
+from rhetor.drivers.models.listed_takes import listed_takes
 from rhetor.drivers.models.local_models import ModelList
 from rhetor.drivers.models.network import ProxyUnsupported, certificates, proxy_for
 from rhetor.drivers.models.target import Provider, Target
@@ -53,6 +55,28 @@ class Clients:
         Raises:
             ProviderFailed: the provider could not be reached, or refused the request.
         """
+        try:
+            return msgspec.json.decode(await self._listing(provider), type=ModelList).names
+        except msgspec.DecodeError:
+            return []
+
+    async def list_takes(self, provider: Provider) -> dict[str, frozenset[Take]]:
+        """Return what each of the provider's models takes, as far as the provider says it.
+
+        Raises:
+            ProviderFailed: the provider could not be reached, or refused the request.
+        """
+        try:
+            return listed_takes(msgspec.json.decode(await self._listing(provider)))
+        except msgspec.DecodeError:
+            return {}
+
+    async def _listing(self, provider: Provider) -> bytes:
+        """Return the provider's list of its models; empty if it has none.
+
+        Raises:
+            ProviderFailed: the provider could not be reached, or refused the request.
+        """
         client, target = await self.get(provider), Target(provider, "*")
         try:
             path = "/v1/models" if provider.kind == "anthropic" else "/models"
@@ -63,13 +87,10 @@ class Clients:
         except client.failures as error:
             raise errors.of_call(target, error, self._connect_timeout, time.time()) from error
         if answer.status in (404, 405):
-            return []
+            return b""
         if not is_success(answer.status):
             raise errors.refused(target, answer.status, body, answer.headers, time.time())
-        try:
-            return msgspec.json.decode(body, type=ModelList).names
-        except msgspec.DecodeError:
-            return []
+        return body
 
     async def has_model(self, provider: Provider, model: str) -> bool:
         """Return whether the provider knows a model by this name. If it does not say, return True.

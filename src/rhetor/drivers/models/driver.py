@@ -17,6 +17,8 @@ from rhetor.drivers.models.agent_models import AgentModels
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Backoff, Cooldowns
 from rhetor.drivers.models.deadline import Timeouts
+from rhetor.drivers.models.inputs import ModelInputs
+from rhetor.drivers.models.json_answer import checked
 from rhetor.drivers.models.offline import OfflineConversation
 from rhetor.drivers.models.prices import Prices
 from rhetor.drivers.models.resolve import Models
@@ -28,6 +30,7 @@ class ChatDriver:
     """Opens conversations with models. The HTTP clients are shared by all of them and closed with the driver.
 
     `fallbacks`: references of the models to try if the peer's own model fails. `clock` returns Unix time.
+    `inputs`: what models take besides text.
     """
 
     sessions: Literal["many", "one"] = "many"
@@ -44,10 +47,11 @@ class ChatDriver:
         cooldowns: Cooldowns | None = None,
         prices: Prices | None = None,
         agents: AgentModels | None = None,
+        inputs: ModelInputs | None = None,
     ) -> None:
         cooldowns, prices = cooldowns or Cooldowns(), prices or Prices(clock=clock)
         self.resources = TurnResources(
-            models, clients, timeouts, clock, tuple(fallbacks), backoff, cooldowns, prices, agents
+            models, clients, timeouts, clock, tuple(fallbacks), backoff, cooldowns, prices, agents, inputs
         )
 
     async def open(self, peer: Peer, resume: str | None = None) -> ChatConversation:
@@ -80,7 +84,8 @@ class ChatConversation:
     def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         question = Question(self._peer, message, history, self._offline)
         self._turn = ModelTurn(self._resources, question)
-        return self._turn.outputs()
+        outputs = self._turn.outputs()
+        return outputs if message.schema is None else checked(outputs, message.schema)
 
     async def answer(self, id: str, value: Any) -> None:
         """Do nothing: a turn without tools has no requests to answer."""

@@ -14,12 +14,14 @@ import msgspec
 
 from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Output, Usage
-from rhetor.drivers.base import PastMessage
+from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.answer import Answer
 from rhetor.drivers.models.answer_body import WHOLE
 from rhetor.drivers.models.client import Request
+from rhetor.drivers.models.json_answer import openai_fields
 from rhetor.drivers.models.lenient import finish_reason
 from rhetor.drivers.models.openai_repair import Repair, is_piece
+from rhetor.drivers.models.parts import openai_content
 from rhetor.drivers.models.stream_values import is_end, values
 from rhetor.drivers.models.target import Target
 
@@ -113,21 +115,27 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 _decode_quiet = msgspec.json.Decoder(_QuietChunk).decode
 
 
-def request(target: Target, system: str, history: Sequence[PastMessage], message: str) -> Request:
+def request(target: Target, system: str, history: Sequence[PastMessage], message: Prompt) -> Request:
     """Return the request for a streamed answer."""
     body = {
         "model": target.model,
         "messages": _messages(system, history, message),
         "stream": True,
         "stream_options": {"include_usage": True},
+        **openai_fields(message.schema),
     }
     return Request("/chat/completions", msgspec.json.encode(body))
 
 
-def _messages(system: str, history: Sequence[PastMessage], message: str) -> Any:
-    said = [{"role": earlier.role, "content": earlier.content} for earlier in history if earlier.content]
+def _messages(system: str, history: Sequence[PastMessage], message: Prompt) -> Any:
+    said = [
+        {"role": earlier.role, "content": openai_content(earlier.content, earlier.attachments)}
+        for earlier in history
+        if earlier.content or earlier.attachments
+    ]
     prompt = [{"role": "system", "content": system}] if system else []
-    return [*prompt, *said, {"role": "user", "content": message}]
+    own = openai_content(message.content, message.attachments)
+    return [*prompt, *said, {"role": "user", "content": own}]
 
 
 class Completion:

@@ -14,7 +14,9 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from rhetor.domain.output import Began, Done, Output, Text, Usage
+from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.peer import Peer
+from rhetor.drivers.agents.inputs import AGENT_HINT
 from rhetor.drivers.base import Conversation, PastMessage, Prompt
 from rhetor.drivers.models import anthropic_messages, errors, openai_chat
 from rhetor.drivers.models.agent_models import AgentModels, empty, too_late
@@ -22,8 +24,10 @@ from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Admission, Backoff, Cooldowns
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Interrupted, Timeouts
 from rhetor.drivers.models.exchange import Call, Exchange, StreamedExchange
+from rhetor.drivers.models.inputs import ModelInputs, hint_for
+from rhetor.drivers.models.parts import readable, require_taken
 from rhetor.drivers.models.prices import Prices
-from rhetor.drivers.models.resolve import AUTO, Models
+from rhetor.drivers.models.resolve import AUTO, OFFLINE, Models
 from rhetor.drivers.models.target import AgentTarget, Provider, Target
 from rhetor.drivers.models.verdicts import is_elsewhere_better
 from rhetor.errors import ProviderFailed
@@ -34,7 +38,8 @@ log = logging.getLogger(__name__)
 
 class TurnResources(NamedTuple):
     """What all turns share. `fallbacks`: the models to try, in this order, if the peer's own model fails.
-    `clock` returns Unix time, for a Retry-After header that gives a date."""
+    `clock` returns Unix time, for a Retry-After header that gives a date. `inputs`: what models take; without
+    it, each is expected to take everything."""
 
     models: Models
     clients: Clients
@@ -45,6 +50,7 @@ class TurnResources(NamedTuple):
     cooldowns: Cooldowns
     prices: Prices
     agents: AgentModels | None = None
+    inputs: ModelInputs | None = None
 
 
 class Question(NamedTuple):
@@ -64,6 +70,7 @@ class ModelTurn:
         """Whether the outputs ended because of `interrupt`."""
         self._resources = resources
         self._question = question
+        self._history = question.history  # as the model that is called now can read it
         self._deadline = Deadline(resources.timeouts)
         self._begun = False
         self._ref = ""  # of the model that is called now
@@ -120,6 +127,8 @@ class ModelTurn:
         """Return the outputs of one model."""
         question = self._question
         if target is None:
+            hint = "add a provider with a model that takes it"
+            require_taken(question.message, TEXT_ONLY, OFFLINE, hint)
             return question.offline.send(question.message, question.history)
         if isinstance(target, AgentTarget):
             return self._through_agent(target)
@@ -127,6 +136,7 @@ class ModelTurn:
 
     async def _online(self, target: Target) -> AsyncGenerator[Output, None]:
         self._ref = target.ref
+        await self._require_taken(target)
         with self._resources.cooldowns.admit(target, self._blamed) as admission:
             yield Began(target.ref)
             self._resources.prices.prepare(target)
@@ -145,11 +155,27 @@ class ModelTurn:
             finally:
                 await exchange.aclose()
 
+    async def _require_taken(self, target: Target) -> None:
+        """Check that the model takes what the message carries besides its text, and leave out of the history
+        what it does not take.
+
+        Raises:
+            InputUnsupported: it does not take it.
+        """
+        inputs, message, history = self._resources.inputs, self._question.message, self._question.history
+        asks = message.attachments or message.schema is not None
+        if inputs is None or not (asks or any(past.attachments for past in history)):
+            return
+        takes = await inputs.of(target)
+        require_taken(message, takes, target.ref, hint_for(target.ref))
+        self._history = readable(history, takes)
+
     async def _through_agent(self, target: AgentTarget) -> AsyncGenerator[Output, None]:
         """Yield the outputs of a coding agent, which retries by itself. It gets no tools."""
         agents, (peer, message, history, _) = self._resources.agents, self._question
         assert agents is not None  # it resolved the reference
         self._ref = target.ref
+        require_taken(message, agents.takes(target), target.ref, AGENT_HINT)
         yield Began(target.ref)
         has_text = False
         await self._in_time(target, self._deadline.pause(agents.places.acquire()))
@@ -212,7 +238,7 @@ class ModelTurn:
     def _exchange(self, call: Call) -> Exchange:
         """Return the call in the format of the provider's API. Subclasses make other calls."""
         target, question = call.target, self._question
-        asked = (question.peer.prompt, question.history, question.message.content)
+        asked = (question.peer.prompt, self._history, question.message)
         if target.provider.kind == "anthropic":
             request = anthropic_messages.request(target, *asked)
             return StreamedExchange(call, request, anthropic_messages.Message(target))

@@ -41,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True):
     `project_roots`: the folders in which projects may be. `on_pause`: what follows if a peer's usage limit is
     reached. `checkpoints`: which are made and kept. `retention`: which events are kept. `turns_at_once` and
     `tokens_per_hour`: of one caller. `audit_messages`: the audit has an entry for each message.
+    `blob_bytes`: of all binary content of one caller.
     """
 
     session_ttl: float = 3600.0
@@ -59,6 +60,7 @@ class Limits(msgspec.Struct, frozen=True):
     turns_at_once: int = 200
     tokens_per_hour: int | None = None
     audit_messages: bool = False
+    blob_bytes: int | None = 1 << 30
 
 
 class Upkeep(msgspec.Struct):

@@ -14,6 +14,7 @@ from rhetor.hub.catalog import checkpoints, pauses, shares
 from rhetor.hub.catalog.requests import KINDS as REQUESTS
 from rhetor.hub.catalog.sessions import ANSWERED
 from rhetor.hub.sessions import blobs, import_conversation, sockets
+from rhetor.hub.turns.attachments import ATTACHED
 from rhetor.store.base import Row
 
 from .team_turn import MEMBER
@@ -29,7 +30,7 @@ OVER = {
 BELONGING = (
     *("turn", "standing", *REQUESTS, MEMBER),
     *(checkpoints.KIND, pauses.KIND, shares.KIND),
-    *(blobs.IN_SESSION, sockets.READ_MARK, import_conversation.KIND),
+    *(blobs.IN_SESSION, ATTACHED, sockets.READ_MARK, import_conversation.KIND),
 )
 MANY = 100_000
 Place = tuple[str, str]
@@ -61,13 +62,15 @@ async def _remove(state: State, row: Row) -> bool:
     made = [checkpoints.checkpoint_of(each) for each in belonging if each.kind == checkpoints.KIND]
     if any(checkpoint.is_named for checkpoint in made):
         return False
-    others = [*await _of_blobs(state, belonging), *await _sockets(state, row.id)]
-    drop: list[Place] = [(each.kind, each.id) for each in (row, *belonging, *others)]
+    others, kept = await _sockets(state, row.id), await _of_blobs(state, belonging)
+    drop: list[Place] = [(each.kind, each.id) for each in (row, *belonging, *others, *kept)]
+    expects = [row.unchanged, *(each.unchanged for each in kept)]
     try:
-        removed = await state.store.forget(row.id, drop=drop, expects=[row.unchanged])
+        removed = await state.store.forget(row.id, drop=drop, expects=expects)
     except (StateConflict, NotFound):
         return False  # it was changed meanwhile
     if removed:
+        await _discard(state, kept)
         for share in state.shares.of_session(row.id):
             state.shares.remove(row.id, share.subject)
         state.upkeep.removed = state.upkeep.removed or any(each.files for each in made)
@@ -88,10 +91,17 @@ async def _sockets(state: State, session_id: str) -> Sequence[Row]:
 
 
 async def _of_blobs(state: State, belonging: Sequence[Row]) -> list[Row]:
-    """Return the rows of the owner's blobs that are in no other session. The next start deletes the files."""
+    """Return the rows of the owners' blobs that are in no other session."""
     places = [row for row in belonging if row.kind == blobs.IN_SESSION]
     lost = [place for place in places if not await blobs.is_elsewhere(state, place)]
     found = [
         await state.store.get(blobs.KIND, f"{place.owner}/{place.id.rpartition('/')[2]}") for place in lost
     ]
     return [row for row in found if row is not None]
+
+
+async def _discard(state: State, removed: Sequence[Row]) -> None:
+    """Remove the contents that nobody has any more."""
+    for row in removed:
+        async with state.exclusively(blobs.LOCK):
+            await blobs.discard(state, row.parent)

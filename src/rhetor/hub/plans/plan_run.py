@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import UNSET, Struct
@@ -25,6 +26,7 @@ from rhetor.domain.event import (
     StepStarted,
     TurnEnd,
 )
+from rhetor.domain.parts import Part, given_again
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
 from rhetor.domain.principal import Principal
@@ -70,7 +72,8 @@ class PlanRun:
     """One running plan.
 
     Steps without a session write to the plan's stream, so that one cursor follows the whole plan. Steps in a
-    session write to the session's stream, and the plan's stream has only their start and their end.
+    session write to the session's stream, and the plan's stream has only their start and their end. `parts`:
+    those of the steps' messages, by the step's id.
     """
 
     def __init__(
@@ -81,12 +84,14 @@ class PlanRun:
         plan: Plan,
         row: PlanRow,
         origin: Origin,
+        parts: Mapping[str, tuple[Part, ...]] = MappingProxyType({}),
     ) -> None:
         self._state = state
         self._principal = principal
         self._command = command
         self._progress = Progress(plan)
         self._row = row
+        self._parts = parts
         self._active: set[str] = set()
         self._runs: dict[str, TurnRun] = {}
         self._sessions: dict[str, str] = {}
@@ -168,7 +173,8 @@ class PlanRun:
         """Run one step to its end. An error fails this step only."""
         try:
             message = self._message(step)
-            check_content(message, self._state.limits.message_bytes)
+            if message or step.id not in self._parts:
+                check_content(message, self._state.limits.message_bytes)
             require_hops(self._passed_through(step), self._state.limits.hops)
             if step.session_id or step.context_window is not None:
                 await self._in_session(step, message)
@@ -193,6 +199,8 @@ class PlanRun:
         stdin = "" if inputs else self._command.stdin
         peer = peers_for(self._state, self._principal).resolve(step.target)[0]
         message = compose(step.template, inputs, nonce(), stdin, plain=peer.reads_plain)
+        if not message:  # it has only parts
+            return ""
         has_own_text = step.template or not inputs
         return attributed(self._state, self._principal, message, peer) if has_own_text else message
 
@@ -225,6 +233,8 @@ class PlanRun:
             self._cause(turn.message_id) or UNSET,
             step.model or UNSET,
             step.system or UNSET,
+            self._parts.get(step.id) or UNSET,
+            step.response_schema or UNSET,
         )
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
@@ -251,7 +261,13 @@ class PlanRun:
             self.stop(self._stopped_by)
         try:
             prompt = Prompt(
-                message, self._runs_input(step), step.delimiter, context=context, turn=turn.turn_id
+                message,
+                self._runs_input(step),
+                step.delimiter,
+                context=context,
+                turn=turn.turn_id,
+                parts=accepted.parts or (),
+                schema=accepted.response_schema or None,
             )
             await run.run(call_peer(state, peer.name, prompt, pending, voice_for(accepted)))
             notify_relay(state.routing_table, row)
@@ -340,6 +356,8 @@ class PlanRun:
             context=step.context,
             model=step.model,
             system=step.system,
+            parts=given_again(self._parts[step.id]) if step.id in self._parts else UNSET,
+            response_schema=step.response_schema,
         )
         cause = self._cause() or Cause(self._row.id)
         given = self._state, self._principal, command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,10 +17,11 @@ from rhetor.hub.catalog.turns import PlanRow
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key
 from rhetor.hub.programs.ownership import peers_for
+from rhetor.hub.sessions import uploads
 from rhetor.hub.sessions.states import sendable_session
 from rhetor.hub.turns.attribution import cause_of, passed_through
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
-from rhetor.hub.turns.peer_call import require_voice
+from rhetor.hub.turns.peer_call import require_voice, voice_of
 from rhetor.store.base import Draft
 
 from .plan_run import Origin, PlanRun
@@ -50,7 +51,9 @@ async def start(
     Raises:
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a step does not exist.
         NotFound: a step names a session that the caller does not have.
-        Unprocessable: the steps have a cycle, an unknown dependency or a duplicate id.
+        Unprocessable: the steps have a cycle, an unknown dependency or a duplicate id; or a part or the
+            schema of an answer is invalid.
+        Unsupported: a peer does not take a part of its message, or gives no JSON answers.
         HopLimit: a message would pass through more peers than allowed.
         Malformed, TooLarge: the message of a first step is empty, not valid Unicode, or too large.
         TooManyTurns: as many of the caller's turns are running as may run at once.
@@ -60,25 +63,31 @@ async def start(
     """
     state.require_open()
     origin = origin or Origin(passed_through(state, principal), cause_of(state, principal))
-    plan = await checked(state, principal, command, len(origin.via))
+    plan, parts = await checked(state, principal, command, len(origin.via))
     require_turn(state, principal)
     require_tokens(state, principal, origin.cause)
-    return await state.background.complete(_begin(state, principal, command, plan, origin), "plan")
+    return await state.background.complete(_begin(state, principal, command, plan, origin, parts), "plan")
 
 
-async def checked(state: State, principal: Principal, command: StartPlan, passed: int) -> Plan:
-    """Return the plan of a command, if it can run. `passed`: how many peers its message has passed through.
+async def checked(
+    state: State, principal: Principal, command: StartPlan, passed: int
+) -> tuple[Plan, Mapping[str, uploads.Parts]]:
+    """Return the plan of a command, if it can run, and the parts of its messages, by step. `passed`: how many
+    peers its message has passed through.
 
     Raises:
-        UnknownPeer, NoCapablePeer, UnknownTeam, NotFound, Unprocessable, HopLimit, Malformed, TooLarge: as
-            `start`.
+        UnknownPeer, NoCapablePeer, UnknownTeam, NotFound, Unprocessable, Unsupported, HopLimit, Malformed,
+            TooLarge: as `start`.
     """
     steps = expanded(state, command.steps)
     plan = Plan(steps)
     plan.check(state.limits.hops - passed)
+    parts: dict[str, uploads.Parts] = {}
     for step in steps:
-        await _check_step(state, principal, step, command.stdin)
-    return plan
+        if step.parts:
+            parts[step.id] = await uploads.parts_of(state, principal, step.parts)
+        await _check_step(state, principal, step, command.stdin, parts.get(step.id, ()))
+    return plan, parts
 
 
 async def stop(state: State, principal: Principal, command: StopPlan) -> None:
@@ -126,26 +135,43 @@ def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
     )
 
 
-async def _check_step(state: State, principal: Principal, step: Step, stdin: str) -> None:
-    require_voice(peers_for(state, principal).resolve(step.target)[0], step.model, step.system)
+async def _check_step(
+    state: State, principal: Principal, step: Step, stdin: str, parts: uploads.Parts
+) -> None:
+    peer = peers_for(state, principal).resolve(step.target)[0]
+    require_voice(peer, step.model, step.system)
+    voice = None
     if step.session_id:
-        await sendable_session(state, principal, step.session_id)
-    if not step.needs:
-        check_content(compose(step.template, (), "", stdin), state.limits.message_bytes)
+        voice = (await sendable_session(state, principal, step.session_id)).voice
+    if parts or step.response_schema:
+        answering = voice_of(peer, voice, step.model)
+        await uploads.require_taken(state, answering, parts, step.response_schema)
+    message = compose(step.template, (), "", stdin)
+    if not step.needs and (message or not parts):
+        check_content(message, state.limits.message_bytes)
 
 
 async def _begin(
-    state: State, principal: Principal, command: StartPlan, plan: Plan, origin: Origin
+    state: State,
+    principal: Principal,
+    command: StartPlan,
+    plan: Plan,
+    origin: Origin,
+    parts: Mapping[str, uploads.Parts],
 ) -> Planned:
     plan_id = state.ids.new("p")
     shown = tuple(_shown(step) for step in plan.steps)
     row = PlanRow(plan_id, principal.subject, "running", shown, state.ids.now())
     key = command_key(principal, command, plan_id)
-    committed = await state.store.commit(plan_id, [Draft(PlanStarted(shown))], key=key, rows=[row.row()])
+    all_parts = tuple(part for each in parts.values() for part in each)
+    kept, needed = uploads.rows_for(state, principal.subject, plan_id, all_parts) if parts else ([], [])
+    committed = await state.store.commit(
+        plan_id, [Draft(PlanStarted(shown))], key=key, rows=[row.row(), *kept], expects=needed
+    )
     after = Position(committed.epoch, committed.first - 1)
     if committed.replayed:
         return Planned(msgspec.json.decode(committed.result), after, replayed=True)
-    run = PlanRun(state, principal, command, plan, row, origin)
+    run = PlanRun(state, principal, command, plan, row, origin, parts)
     state.plans[plan_id] = run
     run.task = state.background.start(run.run(), f"plan {plan_id}")
     return Planned(plan_id, after)

@@ -12,9 +12,12 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Cause, SessionStateChanged, StepDone, StepFailed, StepStarted
 from rhetor.domain.output import Done, Output, Shared, Text
+from rhetor.domain.parts import given_again
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import fenced, step_outcome
 from rhetor.domain.principal import Principal
@@ -130,6 +133,8 @@ class TeamConversation:
             execute=message.execute,
             delimiter=message.delimiter,
             via=self._via,
+            parts=given_again(message.parts) if message.parts else UNSET,
+            response_schema=UNSET if message.schema is None else message.schema,
         )
         return await send(state, self._principal, command, cause=cause)
 

@@ -1,4 +1,5 @@
-"""Binary content sent to a shared socket: stored beside the log, announced by an event, read by its owner."""
+"""Binary content, stored beside the log and read by its owner: how it is sent to a shared socket, who may
+read it, and when it is removed."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from rhetor.domain.event import BlobKept
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import TAKES_MESSAGES
 from rhetor.domain.socket import MOST_BYTES, is_shared
-from rhetor.errors import NotFound, SessionOver, StateConflict, TextOnly, TooLarge
+from rhetor.errors import BlobsFull, NotFound, SessionOver, StateConflict, TextOnly, TooLarge
 from rhetor.store.base import Draft, Expect, Key, Row
 
 from .states import owned_session
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND = "blob"
+KEPT = "kept"  # the state of the rows of blobs that belong to a session or a plan
+LOCK = "blobs"  # held while content is stored and its row is committed, and while content is removed
 MANY = 100_000
 IN_SESSION = "session-blob"  # of the rows that say in which session a blob is, for those it is shared with
 
@@ -29,6 +32,15 @@ IN_SESSION = "session-blob"  # of the rows that say in which session a blob is, 
 class Blob(msgspec.Struct, frozen=True):
     media_type: str
     content: bytes
+    name: str = ""
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The document of a blob's row."""
+
+    media_type: str
+    bytes: int
+    name: str = ""
 
 
 async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
@@ -38,6 +50,7 @@ async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
         NotFound: the caller has no such session.
         TextOnly: the session's peer accepts text only.
         TooLarge: the content is larger than `MOST_BYTES`.
+        BlobsFull: the caller has stored as much as it may.
         SessionOver: the session was stopped or has expired.
         KeyReused: the command id was used with another command.
         StoreRefused: the store cannot write the content or the event; the command may be sent again.
@@ -52,29 +65,51 @@ async def keep(state: State, principal: Principal, command: KeepBlob) -> str:
 
 
 async def _keep(state: State, principal: Principal, command: KeepBlob) -> str:
+    async with state.exclusively(LOCK):
+        await require_room(state, principal.subject, len(command.content))
+        return await _keep_alone(state, principal, command)
+
+
+async def _keep_alone(state: State, principal: Principal, command: KeepBlob) -> str:
     session_id = command.session_id
     blob_id = await state.blobs.keep(command.content)
     size = len(command.content)
     sender = command.from_ or principal.subject
     announcement = Draft(BlobKept(blob_id, command.media_type, size, sender))
-    doc = msgspec.json.encode({"media_type": command.media_type, "bytes": size})
-    row = Row(
-        KIND,
-        f"{principal.subject}/{blob_id}",
-        "kept",
-        doc,
-        owner=principal.subject,
-        parent=blob_id,
-        at=state.ids.now(),
-    )
-    place = replace(row, kind=IN_SESSION, id=f"{session_id}/{blob_id}", parent=session_id)
+    row = row_of(state, principal.subject, blob_id, Described(command.media_type, size), KEPT)
     key = _key(principal, command, blob_id)
     expect = Expect("session", session_id, frozenset(TAKES_MESSAGES))
+    rows = [row, place_of(row, session_id)]
     try:
-        await state.store.commit(session_id, [announcement], key=key, expects=[expect], rows=[row, place])
+        await state.store.commit(session_id, [announcement], key=key, expects=[expect], rows=rows)
     except StateConflict as conflict:
         raise SessionOver(session_id, str(conflict.data["state"])) from None
     return blob_id
+
+
+def row_of(state: State, owner: str, blob_id: str, about: Described, row_state: str) -> Row:
+    """Return the row of a blob that an owner has."""
+    doc = msgspec.json.encode(about)
+    return Row(KIND, f"{owner}/{blob_id}", row_state, doc, owner=owner, parent=blob_id, at=state.ids.now())
+
+
+def place_of(row: Row, stream: str) -> Row:
+    """Return the row that says that a blob is in a session or a plan."""
+    return replace(row, kind=IN_SESSION, id=f"{stream}/{row.parent}", state=KEPT, parent=stream)
+
+
+async def require_room(state: State, owner: str, more: int) -> None:
+    """Check that an owner may store `more` bytes of binary content.
+
+    Raises:
+        BlobsFull: the owner may not.
+    """
+    limit = state.limits.blob_bytes
+    if limit is None:
+        return
+    stored = await state.store.documents(KIND, owner=owner)
+    if more + sum(_described(doc).bytes for _, doc in stored) > limit:
+        raise BlobsFull(owner, limit)
 
 
 async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
@@ -88,7 +123,29 @@ async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
         row = row or await state.store.get(IN_SESSION, f"{share.session_id}/{blob_id}")
     if row is None:
         raise NotFound(KIND, blob_id)
-    return Blob(msgspec.json.decode(row.doc)["media_type"], await state.blobs.read(blob_id))
+    about = _described(row.doc)
+    return Blob(about.media_type, await state.blobs.read(blob_id), about.name)
+
+
+_described = msgspec.json.Decoder(Described).decode
+
+
+async def described(state: State, owner: str, blob_id: str) -> Described:
+    """Return what is known of an owner's blob.
+
+    Raises:
+        NotFound: the owner has no such blob.
+    """
+    row = await state.store.get(KIND, f"{owner}/{blob_id}")
+    if row is None:
+        raise NotFound(KIND, blob_id)
+    return _described(row.doc)
+
+
+async def discard(state: State, blob_id: str) -> None:
+    """Remove the content of a blob that nobody has any more. The caller holds `LOCK`."""
+    if not await state.store.find(KIND, parent=blob_id, limit=1):
+        await state.blobs.remove(blob_id)
 
 
 async def is_elsewhere(state: State, place: Row) -> bool:

@@ -18,6 +18,7 @@ from rhetor.domain.event import (
     TurnQueued,
     TurnStarted,
 )
+from rhetor.domain.parts import Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.routing import Match
@@ -43,10 +44,11 @@ from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
-from rhetor.hub.turns.peer_call import require_voice
+from rhetor.hub.turns.peer_call import require_voice, voice_of
 from rhetor.hub.turns.runner import SessionRunner, wake
-from rhetor.store.base import Committed, Draft, Expect
+from rhetor.store.base import Committed, Draft, Expect, Row
 
+from . import uploads
 from .states import sendable_session
 
 if TYPE_CHECKING:
@@ -99,7 +101,10 @@ async def send(
         NotFound: the caller has no such session, or the row to drop is not in the catalog.
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
         Unprocessable: the session belongs to a peer other than the one named, or to a schedule; or the
-            message sets a model or a prompt, and the peer is not a specialist.
+            message sets a model or a prompt, and the peer is not a specialist; or a part or the schema of the
+            answer is invalid.
+        Unsupported: the peer does not take a part of the message, or gives no JSON answers.
+        BlobsFull: the caller has stored as much binary content as it may.
         SessionOver: the session was stopped or has expired.
         TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
             in its session is accepted.
@@ -111,7 +116,7 @@ async def send(
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
-    if not _presses_enter(command):
+    if not (_presses_enter(command) or _has_only_parts(command)):
         check_content(command.content, state.limits.message_bytes)
     work = _send(state, principal, command, fulfils, cause, counts, is_scheduled)
     return await state.background.complete(work, "send")
@@ -120,6 +125,10 @@ async def send(
 def _presses_enter(command: SendMessage) -> bool:
     """Return whether the message is empty and only makes a program run what was typed before."""
     return command.execute and not command.content
+
+
+def _has_only_parts(command: SendMessage) -> bool:
+    return bool(command.parts) and not command.content
 
 
 async def _send(
@@ -136,8 +145,9 @@ async def _send(
     origin = _without_own(cause or cause_of(state, principal), principal)
     if cause is None:
         require_tokens(state, principal, origin)
+    parts = await uploads.parts_of(state, principal, command.parts) if command.parts else ()
     counted = principal.subject if counts else ""
-    source = MessageSource(via, origin, counted, is_callers=cause is None, is_scheduled=is_scheduled)
+    source = MessageSource(via, origin, counted, cause is None, is_scheduled, parts)
     try:
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
@@ -171,8 +181,13 @@ async def _attempt(
         hint = "send it to a peer; aish schedule run NAME runs the line now"
         raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
     require_voice(peer, command.model, command.system)
+    parts, schema = source.parts, command.response_schema
+    if parts or schema:
+        answering = voice_of(peer, session.voice, command.model)
+        await uploads.require_taken(state, answering, parts, schema)
+        session = replace(session, attached=True) if parts else session
     content = command.content
-    if not (_presses_enter(command) and peer.reads_plain):
+    if not (_presses_enter(command) and peer.reads_plain) and not _has_only_parts(command):
         content = content if command.via else attributed(state, principal, content, peer)
         check_content(content, state.limits.message_bytes)
     id, is_guest = state.ids.new("m"), session.owner != principal.subject
@@ -187,6 +202,8 @@ async def _attempt(
         (_cause_of_guest(source.cause, id, principal) if is_guest else source.cause) or UNSET,
         command.model or UNSET,
         command.system or UNSET,
+        parts or UNSET,
+        schema or UNSET,
     )
     sender = "" if command.via else command.from_
     taken = await context_for(state, principal.subject, peer, sender, command.context)
@@ -263,6 +280,7 @@ async def _accept(
         state.runners[session.id] = own_runner  # before the commit, so that later messages are queued
     try:
         turn, drafts = await drafts_of(state, principal, command, prepared, direct)
+        kept, needed = prepared.blobs(state, principal, turn.id)
         committed = await state.store.commit(
             session.id,
             drafts,
@@ -271,8 +289,8 @@ async def _accept(
                 command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
-            expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due],
-            rows=[session_row(session), turn.row(), *taken.rows],
+            expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due, *needed],
+            rows=[session_row(session), turn.row(), *taken.rows, *kept],
             drop=prepared.dropped,
         )
     except BaseException:  # also if the caller is cancelled
@@ -330,13 +348,14 @@ class MessageSource(msgspec.Struct, frozen=True):
     """Where a message comes from: the peers that it passed through, and the original, if it follows from
     another message. `counted`: the caller among whose running turns its turn counts; empty if it does not.
     `is_callers`: the caller sends it now; it is no consequence of an accepted one. `is_scheduled`: it is the
-    line of a schedule."""
+    line of a schedule. `parts`: what follows its content."""
 
     via: tuple[str, ...]
     cause: Cause | None
     counted: str
     is_callers: bool
     is_scheduled: bool = False
+    parts: tuple[Part, ...] = ()
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):
@@ -357,6 +376,14 @@ class PreparedMessage(msgspec.Struct, frozen=True):
             return []
         kind, id, state = self.fulfils
         return [Expect(kind, id, frozenset({state}))]
+
+    def blobs(self, state: State, principal: Principal, turn_id: str) -> tuple[list[Row], list[Expect]]:
+        """Return what to commit so that the contents of the parts are kept with the session."""
+        if not (parts := self.source.parts):
+            return [], []
+        rows, expects = uploads.rows_for(state, principal.subject, self.session.id, parts)
+        rows.append(uploads.attached_row(state, self.session.id, turn_id, principal.subject, parts))
+        return rows, expects
 
     @property
     def dropped(self) -> list[tuple[str, str]]:

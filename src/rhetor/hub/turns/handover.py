@@ -20,6 +20,7 @@ from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
 
+from .attachments import with_attachments
 from .attribution import Retelling, most_recent
 from .pauses import turn_row
 from .pending import PendingRequests
@@ -79,6 +80,8 @@ async def past_for(
         known = session.heard[peer.name]
         spoken = [one for one in spoken if one.turn_id > known]  # ids sort in the order of the turns
     past = [_past_message(one) for one in spoken]
+    if session.attached:
+        past = await with_attachments(state, spoken, past, whole=not peer.remembers)
     return most_recent(past) if is_guest else past
 
 

@@ -29,6 +29,7 @@ from rhetor.errors import (
 from rhetor.hub.catalog.pauses import Question
 from rhetor.hub.catalog.sessions import standing_session
 from rhetor.hub.programs.lifecycle import instance_for
+from rhetor.hub.turns.attachments import contents_of
 from rhetor.hub.turns.attribution import continuing, retelling, with_context
 from rhetor.hub.turns.budgets import BudgetedCall
 from rhetor.hub.turns.handover import pass_on
@@ -51,6 +52,12 @@ def voice_for(message: MessageAccepted, voice: Voice | None = None) -> Voice | N
     if system is None and model is None:
         return voice
     return (voice or Voice()).with_own(system, model)
+
+
+def voice_of(peer: Peer, voice: Voice | None, model: str | UnsetType = UNSET) -> Peer:
+    """Return the peer with the model that answers a message: the message's own, or that of its session."""
+    voice = (voice or Voice()).with_own(None, model) if model else voice
+    return voice.of(peer) if voice else peer
 
 
 def require_voice(peer: Peer, model: str | UnsetType = UNSET, system: str | UnsetType = UNSET) -> None:
@@ -95,6 +102,8 @@ async def call_peer(
         peer = call.peer if voice is None else call.with_voice(voice)
         past = await history(peer) if history else ()
         asked = call.prompt(peer, prompt, past)
+        if asked.parts:
+            asked = replace(asked, attachments=await contents_of(state, asked.parts))
         if past and pending.retells == "restored":
             yield Text(RETOLD.format(peer.name), "stderr")
         conversation = pending.conversation = await _conversation(state, peer, pending)

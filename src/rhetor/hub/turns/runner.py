@@ -284,6 +284,8 @@ class SessionRunner:
             session.tools,
             received.context,
             turn=pending.turn_id,
+            parts=message.parts or (),
+            schema=message.response_schema or None,
         )
         history = self._history(session, pending)
         voice = voice_for(message, session.voice)

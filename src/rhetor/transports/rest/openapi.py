@@ -99,6 +99,9 @@ def _operation(row: Route, schemas: _Schemas) -> Schema:
         content = {JSON: {"schema": schemas.of(row.body)}}
         required = row.needs_body or bool(getattr(row.body, "constraints", None))
         operation["requestBody"] = {"content": content, "required": required}
+    if row.takes_bytes:
+        content = {ANY: {"schema": {"type": "string", "format": "binary", "minLength": 1}}}
+        operation["requestBody"] = {"content": content, "required": True}
     return operation
 
 
@@ -162,6 +165,8 @@ def _errors(row: Route, schemas: _Schemas) -> Schema:
         errors.append(e.Unprocessable)
     if row.body is not None:
         errors += [e.UnsupportedMedia, e.TooManyValues, e.TooManyBytes, e.BytesExceeded]
+    if row.takes_bytes:
+        errors += [e.TooManyBytes, e.BytesExceeded]
     if row.streams is not Streams.NEVER:
         errors.append(e.TooManyConnections)
     codes: dict[int, list[str]] = {}

@@ -68,6 +68,8 @@ async def bulk(call: Call, body: BulkBody) -> Response:
     """
     call.node.check_environment(call)
     call.node.charge_steps(call.who, len(body.operations))
+    for model in {one.model for one in body.operations if one.model}:
+        await call.node.providers.require_model(model)
     planned: Planned = await call.execute(body.command(call.node.max_parallel, call.key))
     headers = {"x-plan-id": planned.plan_id, "x-cursor": str(planned.after), **await call.node.notices(call)}
     sent = {one.id: one.ai for one in body.operations if not one.ai.startswith("@")}

@@ -1,16 +1,13 @@
-"""Named sockets and groups: `/api/ai/socket`; and their binary content: `/api/v2/blobs`."""
+"""Named sockets and groups: `/api/ai/socket`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import Response
-
 from rhetor.domain import command as c
 from rhetor.domain.socket import HUB, HUB_PEER, Socket, is_shared, standing_peer
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Unprocessable
-from rhetor.hub.sessions import blobs
 from rhetor.hub.sessions.sockets import Active, active_sockets, found_socket
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
@@ -71,18 +68,6 @@ async def close(call: Call, id: str) -> dict[str, Any]:
     """Close the socket and end its session. Its messages are kept."""
     await call.execute(c.CloseSocket(id))
     return {"socket_id": id, "status": "closed"}
-
-
-async def read_blob(call: Call, id: str) -> Response:
-    """Return binary content, as a download."""
-    blob = await blobs.owned_blob(call.hub.state, call.who, id)
-    headers = {
-        "content-disposition": f'attachment; filename="{id}"',
-        "content-security-policy": "sandbox; default-src 'none'",
-        "cache-control": "private, no-store",
-        "content-type": blob.media_type,
-    }
-    return Response(blob.content, headers=headers)
 
 
 def _shape(node: Node, socket: Active) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from . import (
     aliases,
     analytics,
     audit,
+    blobs,
     budgets,
     checkpoints,
     configuration,
@@ -51,6 +52,7 @@ STORED: Errors = (e.StoreRefused, e.ShuttingDown)
 SEALED: Errors = (e.SealBroken, e.KeysUnavailable)
 PEER: Errors = (e.UnknownPeer, e.NoCapablePeer)
 BEGUN: Errors = (e.TooManyTurns, e.TokensExceeded)
+GIVEN: Errors = (e.Unprocessable, e.Unsupported, e.UnknownModel, e.ProviderFailed, e.BlobsFull, e.TooLarge)
 SENT: Errors = (
     *PEER,
     e.NotFound,
@@ -59,7 +61,7 @@ SENT: Errors = (
     e.KeyReused,
     e.EnvironmentDiffers,
     *BEGUN,
-    e.Unprocessable,
+    *GIVEN,
     *STORED,
 )
 CONFIGURED: Errors = (e.InvalidSettings, e.StateConflict, *STORED)
@@ -190,7 +192,9 @@ ROUTES = (
     Route("GET", "/api/v2/history", READ, history.recent, None, a.History, LOOKED_FOR,
           b.HistoryQuery),
     Route("GET", "/api/v2/search", READ, history.search, None, a.Hits, LOOKED_FOR, b.SearchQuery),
-    Route("GET", "/api/v2/blobs/{id}", READ, sockets.read_blob, answer=bytes, errors=(e.NotFound,)),
+    Route("POST", "/api/v2/blobs", SEND, blobs.upload, None, a.Blob,
+          (e.Malformed, e.Unprocessable, e.BlobsFull, *STORED), b.BlobQuery, takes_bytes=True),
+    Route("GET", "/api/v2/blobs/{id}", READ, blobs.read_blob, answer=bytes, errors=(e.NotFound,)),
 
     Route("POST", "/api/v2/sessions", SEND, sessions.start, b.SessionBody, a.Session,
           (*PEER, e.NameTaken, e.KeyReused, *STORED)),

@@ -13,7 +13,7 @@ from rhetor.auth.credentials import Credential
 from rhetor.domain.principal import Principal
 from rhetor.errors import RequestTimeout, TooLarge
 
-from .flow import BODY_BYTES, EXTENSION
+from .flow import BODY_BYTES, EXTENSION, LARGER_BODIES
 from .headers import with_policy
 from .held_bytes import Share
 from .rates import ByteRates
@@ -27,10 +27,14 @@ BODY_SECONDS = 60.0
 
 
 def refuse_large(scope: Scope) -> None:
-    """Reject a body whose stated length is more than `BODY_BYTES`, before it is read."""
+    """Reject a body whose stated length is more than it may have, before it is read."""
     length = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
-    if length.isdigit() and int(length) > BODY_BYTES:
-        raise TooLarge("the body", BODY_BYTES)
+    if length.isdigit() and int(length) > BODY_BYTES and int(length) > (most := _most_bytes(scope)):
+        raise TooLarge("the body", most)
+
+
+def _most_bytes(scope: Scope) -> int:
+    return LARGER_BODIES.get(scope["path"], BODY_BYTES)
 
 
 def bodiless(send: Send) -> Send:
@@ -64,15 +68,16 @@ def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
 
 def bounded(
     receive: Receive,
-    state: MutableMapping[str, Any],
+    scope: Scope,
     share: Share,
     is_here: Callable[[], bool],
     rates: ByteRates,
 ) -> Receive:
-    """Return a `receive` that limits a body to `BODY_BYTES`, even if it does not state its length, the time
-    for the whole body to `BODY_SECONDS`, all bodies together to what `share` is a part of, and those of the
-    caller to `rates`. `is_here`: whether the rest of the body has already arrived. If not, the credential may
-    end before it does."""
+    """Return a `receive` that limits a body to what it may have, even if it does not state its length, the
+    time for the whole body to `BODY_SECONDS`, all bodies together to what `share` is a part of, and those of
+    the caller to `rates`. `is_here`: whether the rest of the body has already arrived. If not, the credential
+    may end before it does."""
+    state, most = scope["state"], _most_bytes(scope)
     who: Principal | None = state["principal"]
     credential: Credential | None = state["credential"]
     limited = who.subject if who is not None and who.is_limited else None
@@ -98,8 +103,8 @@ def bounded(
             rates.note(limited, size, now)
         taken += size
         share.grow(size)
-        if taken > BODY_BYTES:
-            raise TooLarge("the body", BODY_BYTES)
+        if taken > most:
+            raise TooLarge("the body", most)
         whole = not message.get("more_body", False)
         return message
 

@@ -10,6 +10,7 @@ from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
 BODY_BYTES = 8 << 20  # of a request, if its route has no lower limit
+LARGER_BODIES = {"/api/v2/blobs": 16 << 20}  # of requests to these paths
 EXTENSION = "rhetor.connection"  # in an ASGI scope: the server's protocol object
 
 

@@ -148,7 +148,7 @@ class Gate:
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
                 scope, send = {**scope, "method": "GET"}, bodiless(send)
-            await self._app(scope, bounded(receive, state, share, is_here, self._rates), send)
+            await self._app(scope, bounded(receive, scope, share, is_here, self._rates), send)
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory

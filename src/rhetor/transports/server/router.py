@@ -58,7 +58,8 @@ class Route(Struct, frozen=True):
     content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
     errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
     `action`: what the audit calls what the handler does, if it executes no command that has entries there.
-    `takes_rest`: the last name in the path may contain `/`.
+    `takes_rest`: the last name in the path may contain `/`. `takes_bytes`: the body is binary content, with
+    which the handler is called as `content`.
     """
 
     method: str
@@ -77,6 +78,7 @@ class Route(Struct, frozen=True):
     csv: bool = False
     action: str = ""
     takes_rest: bool = False
+    takes_bytes: bool = False
 
     @property
     def needs_body(self) -> bool:
@@ -245,6 +247,8 @@ async def _respond(route: Route, names: dict[str, str], call: Call, send: Send) 
         given["query"] = _query(route.query, dict(call.query_params))
     if route.body is not None:
         given["body"] = await _body(route, route.body, call)
+    elif route.takes_bytes:
+        given["content"] = bytes(await _read(call.receive))
     else:
         await _read(call.receive)  # reading stops at a body that nobody reads, and a lost client goes unseen
     found = await (_audited(route, names, call, given) if route.action else route.handler(call, **given))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket
 
 from rhetor.codec.websocket_frames import binary_frame, text_frame
-from rhetor.domain.command import Command
+from rhetor.domain.command import Command, SendMessage
 from rhetor.domain.event import Position
 from rhetor.domain.principal import Principal
 from rhetor.errors import Forbidden, RhetorError, TooManyAtOnce, TooManyInvalid
@@ -89,6 +89,8 @@ class SocketConnection:
 
     async def execute(self, command: Command) -> Any:
         """Do the same as `Hub.execute`, for the client."""
+        if isinstance(command, SendMessage) and command.model:
+            await self.node.providers.require_model(command.model)
         return await self.hub.execute(self.who, command, self.api)
 
     def charge(self, content: str | bytes, messages: float = 1) -> None:

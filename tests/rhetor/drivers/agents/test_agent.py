@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.failures import Interrupted
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import object_of, record_of
-from rhetor.drivers.base import Prompt, RunningProgram, SavedState
+from rhetor.drivers.base import Attachment, Prompt, RunningProgram, SavedState
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import ProgramEnded, TurnFailure
 from rhetor.hub.core.limits import Limits
@@ -113,7 +113,7 @@ class Words(AgentProtocol):
     def resume(self, in_turn: bool, asked: dict[str, Any]) -> None:
         self.asked = asked
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
         self.stopped = False
         return (encode({"say": content}),)
 

@@ -45,6 +45,7 @@ def test_the_parameters_of_a_handler_match_its_route() -> None:
         types = inspect.get_annotations(row.handler, eval_str=True)
         if isinstance(row, Route):
             expected |= {name for name in ("body", "query") if getattr(row, name) is not None}
+            expected |= {"content"} if row.takes_bytes else set()
             assert (row.path, types.get("body"), types.get("query")) == (row.path, row.body, row.query)
         assert (row.path, types.keys() - {"return"}) == (row.path, expected)
 

@@ -14,16 +14,20 @@ does not change files. An interrupt ends its process. Conversations cannot be fo
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rhetor.domain.output import Plain, Text, ToolResult, ToolUse
+from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.failures import Interrupted, failed
+from rhetor.drivers.agents.parts import require_taken
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
+from rhetor.drivers.base import Attachment
 from rhetor.errors import TurnFailure
 
 AGENT = "cursor"
@@ -72,7 +76,8 @@ class Cursor(AgentProtocol):
         # the earlier text is unknown, and `result` repeats it: leave it out rather than output it twice
         self._said = in_turn
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
+        require_taken(attachments, TEXT_ONLY, AGENT)
         self._in_turn, self._stopping, self._said = True, False, False
         self._turn = self.memory["turns"] = count(self.memory, "turns") + 1
         return (msgspec.json.encode({"turn": self._turn, "arguments": self.turn_arguments(content)}),)

@@ -16,6 +16,7 @@ permission after it was interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import time
 from typing import Any, Literal
 
@@ -23,14 +24,17 @@ import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.output import Permission, Plain, Withdrawn
+from rhetor.domain.parts import TAKES, Take
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.jsonrpc import Outgoing
+from rhetor.drivers.agents.parts import acp_part, require_taken, texts
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import object_of, record_of, rows, table, text
+from rhetor.drivers.base import Attachment
 from rhetor.drivers.resets import named_in
-from rhetor.errors import TurnFailure
+from rhetor.errors import InputUnsupported, TurnFailure
 
 from . import permissions, updates
 from .messages import Messages
@@ -57,8 +61,9 @@ class Acp(AgentProtocol):
     """A conversation with an ACP agent.
 
     `memory` has `session_id`; `prompts`, the number of prompts so far; `open`, whether this process has
-    opened the conversation; `forks`, whether the agent can continue a copy; `model`; `cost`, the cost of
-    the whole conversation in USD; and `answered`, the number of the last prompt that was answered.
+    opened the conversation; `takes`, what the agent takes besides text; `forks`, whether it can continue a
+    copy; `model`; `cost`, the cost of the whole conversation in USD; and `answered`, the number of the last
+    prompt that was answered.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -71,7 +76,7 @@ class Acp(AgentProtocol):
         self._step = _initialize()  # the request that was sent last to open the conversation
         self._steps: list[bytes] = []  # the requests to send after it
         self._repeats = True  # whether the agent repeats the history while it opens the conversation
-        self._waiting: str | None = None
+        self._waiting: tuple[str, Sequence[Attachment]] | None = None
         self._in_turn = False
         self._stopping = False
         self._asked: dict[str, int | str] = {}
@@ -102,13 +107,15 @@ class Acp(AgentProtocol):
             self.settle_after = TAIL_SECONDS
         self._asked = {id: own for id in asked if (own := permissions.agents_id(id)) is not None}
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
+        if self._state == "ready":
+            require_taken(attachments, self._takes, self._agent)
         self._in_turn, self._stopping = True, False
         if self.opening.persona is not None:  # the protocol has no field for it
             content = f"{self.opening.persona}\n\n{content}"
         if self._state == "ready":
-            return (self._prompt(content),)
-        self._waiting = content
+            return (self._prompt(content, attachments),)
+        self._waiting = content, attachments
         if self._state == "opening":
             return ()
         self._state = "opening"
@@ -273,6 +280,7 @@ class Acp(AgentProtocol):
     def _initialized(self, result: dict[str, Any], record: Plain) -> Decoded:
         self._can = table(result, "agentCapabilities")
         self.memory["forks"] = isinstance(table(self._can, "sessionCapabilities").get("fork"), dict)
+        self._note_takes(table(self._can, "promptCapabilities"))
         self._agent = text(table(result, "agentInfo"), "name") or self._agent
         self._ways_in = [text(way, "name") or text(way, "id") for way in rows(result, "authMethods")]
         if result.get("protocolVersion") != VERSION:
@@ -334,7 +342,11 @@ class Acp(AgentProtocol):
                 "the hub stopped before the message was delivered; send it again", retryable=True
             )
             return Decoded((record,), self._at_rest(), ended=True, failure=failure)
-        return Decoded((record,), (self._prompt(self._waiting),))
+        try:
+            require_taken(self._waiting[1], self._takes, self._agent)
+        except InputUnsupported as failure:
+            return Decoded((record,), self._at_rest(), ended=True, failure=failure)
+        return Decoded((record,), (self._prompt(*self._waiting),))
 
     def _send_step(self, step: bytes) -> tuple[bytes, ...]:
         self._step = step
@@ -354,6 +366,17 @@ class Acp(AgentProtocol):
             return Decoded((record,))
         return Decoded((record,), self._at_rest(), ended=True, failure=failure)
 
+    def _note_takes(self, can: dict[str, Any]) -> None:
+        if takes := [kind for kind in ("image", "audio") if can.get(kind) is True]:
+            self.memory["takes"] = takes
+        else:
+            self.memory.pop("takes", None)
+
+    @property
+    def _takes(self) -> frozenset[Take]:
+        found = self.memory.get("takes")
+        return frozenset(take for take in TAKES if isinstance(found, list) and take in found)
+
     def _note_model(self, result: dict[str, Any]) -> None:
         if model := updates.model_of(result):
             self.memory["model"] = model
@@ -365,11 +388,11 @@ class Acp(AgentProtocol):
         prompts = self.memory.get("prompts")
         return prompts if isinstance(prompts, int) else 0
 
-    def _prompt(self, content: str) -> bytes:
+    def _prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> bytes:
         self._waiting = None
         self._calls.over()  # those that the agent began by itself, between the turns
         self.memory["prompts"] = self._prompts + 1
-        params = {"sessionId": self._session_id, "prompt": [{"type": "text", "text": content}]}
+        params = {"sessionId": self._session_id, "prompt": [*map(acp_part, attachments), *texts(content)]}
         return _request(f"prompt-{self._prompts}", "session/prompt", params)
 
     def _failure(self, error: Any) -> TurnFailure:

@@ -16,6 +16,7 @@ an assistant's. A copy in another folder is told the new one; 2.1.332 finds the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,8 +26,10 @@ from rhetor.domain.output import Late, Plain, Text, ToolUse, Withdrawn
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import is_of_lost_conversation
+from rhetor.drivers.agents.parts import anthropic_part, texts, without_contents
 from rhetor.drivers.agents.protocol import Decoded, Opening, RewindingProtocol
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
+from rhetor.drivers.base import Attachment
 
 from . import lines
 from .blocks import CHANNELS, Spoken, StreamedBlocks
@@ -90,7 +93,7 @@ class ClaudeCode(RewindingProtocol):
         self._catching_up = self._spoke = in_turn and not self._await_replay
         self._is_over = not in_turn
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
         self._rest_up()
         self._last = ""
         self.memory.pop("last", None)
@@ -99,7 +102,8 @@ class ClaudeCode(RewindingProtocol):
             content = f"\n{content}"  # otherwise the program would run it as a command
         if not content.startswith("/") and ("replays" in self.memory or self._is_resumed):
             self._await_replay = self.memory["awaits"] = True
-        message = {"role": "user", "content": [{"type": "text", "text": content}]}
+        blocks = [*map(anthropic_part, attachments), *texts(content)]
+        message = {"role": "user", "content": blocks}
         return (msgspec.json.encode({"type": "user", "message": message}),)
 
     def decode(self, line: bytes) -> Decoded:
@@ -127,7 +131,8 @@ class ClaudeCode(RewindingProtocol):
             case "user":
                 self._note_last(found)
                 if found.get("isReplay") is True:
-                    return Decoded((record, *self._replay()))
+                    replayed = {**found, "message": without_contents(table(found, "message"))}
+                    return Decoded((record_of(line, replayed), *self._replay()))
                 return Decoded((record, *lines.results_in(found)))
             case "assistant" if is_limit(found):
                 self._resets_at = reset_of(table(found, "api_error_params")) or self._resets_at

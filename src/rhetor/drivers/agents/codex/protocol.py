@@ -13,6 +13,7 @@ its turns; with `lastTurnId` (0.171), it ends with that turn. In another folder,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,8 +25,10 @@ from rhetor.domain.questions import Answers
 from rhetor.drivers.agents import reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
+from rhetor.drivers.agents.parts import data_url, texts
 from rhetor.drivers.agents.protocol import Decoded, Opening, RewindingProtocol
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
+from rhetor.drivers.base import Attachment
 
 from .failures import AGENT, failure_of, not_started, reset_of
 from .items import Items
@@ -79,7 +82,7 @@ class Codex(RewindingProtocol):
         super().__init__(opening)
         self._out = Outgoing(tagged=False)
         self._is_ready = False
-        self._waiting: str | None = None  # a message that waits for the thread
+        self._waiting: list[dict[str, Any]] | None = None  # a message that waits for the thread
         self._stopped = False
         self._items = Items()
         self._servers: list[str] = []
@@ -111,12 +114,14 @@ class Codex(RewindingProtocol):
         self._items.catching_up = in_turn
         self._own = (text(self.memory, "turn") or None) if in_turn else ""
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
         self._stopped, self._own = False, None
         self.memory.pop("last", None)
+        images = [{"type": "image", "url": data_url(each)} for each in attachments]
+        given = [*images, *texts(content)]
         if self._is_ready:
-            return (self._turn(content),)
-        self._waiting = content
+            return (self._turn(given),)
+        self._waiting = given
         opens = any(self._out.awaits(step) for step in ("config", "thread", "last"))
         return () if opens else (self._thread(),)
 
@@ -178,8 +183,8 @@ class Codex(RewindingProtocol):
         params = {"threadId": thread, "limit": 1, "itemsView": "notLoaded"}
         return self._out.request("thread/turns/list", params, "last")
 
-    def _turn(self, content: str) -> bytes:
-        params = {"threadId": self.memory["session_id"], "input": [{"type": "text", "text": content}]}
+    def _turn(self, given: list[dict[str, Any]]) -> bytes:
+        params = {"threadId": self.memory["session_id"], "input": given}
         return self._out.request("turn/start", params, "turn")
 
     def _end_turn(self) -> bytes:

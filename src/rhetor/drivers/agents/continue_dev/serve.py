@@ -17,7 +17,7 @@ servers. Conversations cannot be forked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ import msgspec
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Late, Permission, Plain, Record, Text, Withdrawn
+from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.questions import Answers
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
+from rhetor.drivers.agents.parts import require_taken
 from rhetor.drivers.agents.protocol import AgentProtocol, Decoded, Opening
 from rhetor.drivers.agents.records import count, object_of, record_of, rows, table, text
+from rhetor.drivers.base import Attachment
 from rhetor.errors import TurnFailure
 
 from . import entries
@@ -94,7 +97,8 @@ class ContinueServe(AgentProtocol):
         self._in_turn = in_turn
         self._asked = next(iter(asked), None)
 
-    def prompt(self, content: str) -> tuple[bytes, ...]:
+    def prompt(self, content: str, attachments: Sequence[Attachment] = ()) -> tuple[bytes, ...]:
+        require_taken(attachments, TEXT_ONLY, AGENT)
         self._in_turn, self._stopping = True, False
         self.memory["turns"] = count(self.memory, "turns") + 1
         self.memory["begun"] = False

@@ -13,6 +13,7 @@ from .management import (
     ToolServerBody,
 )
 from .messages import (
+    BlobQuery,
     CapableQuery,
     HistoryQuery,
     MessageBody,
@@ -65,6 +66,7 @@ __all__ = [
     "AnalyticsQuery",
     "AuditNoteBody",
     "AuditQuery",
+    "BlobQuery",
     "BudgetBody",
     "BudgetName",
     "BulkBody",

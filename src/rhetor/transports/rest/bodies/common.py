@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from rhetor.codec.typed_json import PLAIN
 from rhetor.dialects.event_filter import PATTERN
+from rhetor.dialects.extras import Model as Model
 from rhetor.dialects.peer_socket import Id
 from rhetor.errors import Malformed
 from rhetor.hub.core.checks import NAME
@@ -24,7 +24,6 @@ NewName = Annotated[
 ]
 Name = Id
 Purpose = Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": f"^$|{NOT_BLANK}"})]
-Model = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
 Time = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 

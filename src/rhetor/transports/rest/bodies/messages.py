@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, field
+from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import Object, decoded, kept, no_object, tool_result
+from rhetor.codec.typed_json import PLAIN, Object, decoded, kept, no_object, tool_result
+from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import AnswerPermission, AnswerTool, SendMessage
 from rhetor.domain.plan import IfBusy
@@ -14,19 +15,19 @@ from rhetor.domain.questions import Answers
 from rhetor.errors import Unprocessable
 from rhetor.hub.sessions.history import Wanted
 
-from .common import Body, Folder, Limit, Model, Query, Text, Time, milliseconds, one_of
+from .common import Body, Folder, Limit, Query, Text, Time, milliseconds, one_of
 
 
-class HowToSend(Body, frozen=True, kw_only=True):
+class HowToSend(Extras, Body, frozen=True, kw_only=True):
     """The members that every body with a message has. `model` (`auto` or `provider/model`) and `system` (a
-    prompt) replace those of a specialist for this message."""
+    prompt) replace those of a specialist for this message. `parts`: images, audio and files for peers that
+    take them; text parts follow the content. `response_schema`: the JSON Schema of the answer."""
 
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
     command_id: Id | None = None
     from_: Sender = field(name="from", default="")
-    model: Model | None = None
     system: Text | None = None
 
 
@@ -41,7 +42,7 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
 
     def command(self, target: str, key: str | None) -> SendMessage:
         return SendMessage(
-            self.content,
+            self.whole(self.content),
             target,
             self.session_id,
             self.context_window,
@@ -51,8 +52,7 @@ class MessageBody(HowToSend, frozen=True, kw_only=True):
             key or self.command_id,
             self.from_,
             cwd=self.cwd,
-            model=self.model or UNSET,
-            system=self.system or UNSET,
+            **self.extras(),
         )
 
 
@@ -61,7 +61,7 @@ class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
 
     def command(self, session_id: str, key: str | None) -> SendMessage:
         return SendMessage(
-            self.message,
+            self.whole(self.message),
             None,
             session_id,
             None,
@@ -70,8 +70,7 @@ class SessionMessageBody(HowToSend, frozen=True, kw_only=True):
             self.if_busy,
             key or self.command_id,
             self.from_,
-            model=self.model or UNSET,
-            system=self.system or UNSET,
+            **self.extras(),
         )
 
 
@@ -106,6 +105,12 @@ class OptionBody(Body, frozen=True, kw_only=True):
         if self.option_id is None and not answers:
             raise Unprocessable("body: option_id or answers is required")
         return AnswerPermission(stream, request_id, self.option_id, key or self.command_id, answers or None)
+
+
+class BlobQuery(Query, frozen=True, kw_only=True):
+    """`name`: of the file, for readers."""
+
+    name: Annotated[str, Meta(max_length=200, pattern=PLAIN)] | None = None
 
 
 class WaitBody(Body, frozen=True, kw_only=True):

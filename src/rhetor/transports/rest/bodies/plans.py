@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, field
+from msgspec import Meta, Raw, field
 
 from rhetor.codec.typed_json import PLAIN, decoded, no_list
+from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import StartPlan
 from rhetor.domain.plan import IfBusy, Step
 from rhetor.errors import Unprocessable
 
-from .common import Body, Folder, Model, Text, one_of
+from .common import Body, Folder, Text, one_of
 
 MOST_STEPS, MOST_NEEDS = 1000, 10_000
 
@@ -50,7 +51,7 @@ def _needs(steps: Sequence[StepBody | OperationBody], name: str) -> list[tuple[s
     return [tuple(dict.fromkeys(needs)) for needs in found]
 
 
-class StepBody(Body, frozen=True, kw_only=True):
+class StepBody(Extras, Body, frozen=True, kw_only=True):
     id: StepId
     ai: Id
     message: str = ""
@@ -60,22 +61,20 @@ class StepBody(Body, frozen=True, kw_only=True):
     execute: bool = False
     delimiter: Delimiter | None = None
     if_busy: IfBusy = "queue"
-    model: Model | None = None
     system: Text | None = None
 
     def step(self, needs: tuple[str, ...]) -> Step:
         return Step(
             self.id,
             self.ai,
-            self.message,
+            self.whole(self.message),
             needs,
             self.session_id,
             self.context_window,
             self.execute,
             self.delimiter,
             self.if_busy,
-            model=self.model or UNSET,
-            system=self.system or UNSET,
+            **self.extras(f"body.steps.{self.id}"),
         )
 
 
@@ -99,7 +98,7 @@ class PlanBody(Body, frozen=True, kw_only=True):
         return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_, self.cwd)
 
 
-class OperationBody(Body, frozen=True, kw_only=True):
+class OperationBody(Extras, Body, frozen=True, kw_only=True):
     """An operation. `ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` stands for the answer
     of the operation with that id."""
 
@@ -110,7 +109,8 @@ class OperationBody(Body, frozen=True, kw_only=True):
     session_id: Id | None = None
 
     def step(self, needs: tuple[str, ...]) -> Step:
-        return Step(self.id, self.ai, self.message, needs, self.session_id)
+        extras = self.extras(f"body.operations.{self.id}")
+        return Step(self.id, self.ai, self.whole(self.message), needs, self.session_id, **extras)
 
 
 class BulkBody(Body, frozen=True, kw_only=True):

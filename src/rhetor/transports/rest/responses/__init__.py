@@ -63,6 +63,7 @@ from .rules import (
 )
 from .schedules import Schedule, Schedules
 from .sessions import (
+    Blob,
     Checkpoint,
     Checkpoints,
     Diff,
@@ -90,6 +91,7 @@ __all__ = [
     "Aliases",
     "Analytics",
     "Audit",
+    "Blob",
     "Budget",
     "BudgetRemoved",
     "Budgets",

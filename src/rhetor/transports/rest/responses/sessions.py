@@ -26,6 +26,14 @@ class Summary(Struct):
     cost_is_complete: bool
 
 
+class Blob(Struct):
+    """Binary content that was stored. `media_type`: what the content shows, or what its sender said."""
+
+    blob_id: str
+    media_type: str
+    bytes: int
+
+
 class Session(Struct):
     """A session. `started`: whether it has had a message. `ttl`: seconds without use until it expires; null
     if it does not expire."""
