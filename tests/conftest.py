@@ -12,7 +12,7 @@ from hypothesis import settings
 from tests.scale import scaled
 
 # the default number of Hypothesis examples; there is no deadline, because machines are busy
-settings.register_profile("here", max_examples=scaled(100, 30), deadline=None)
+settings.register_profile("here", max_examples=scaled(100, 20), deadline=None)
 settings.load_profile("here")
 
 pytest_plugins = ["tests.importing", "tests.summary", "tests.workers"]

@@ -19,6 +19,8 @@ AGENTS = "tests/interop/"  # each test starts coding agents
 WITH_SDK = (
     "tests/provider/",
     "tests/rhetor/drivers/model_tools/",
+    "tests/rhetor/drivers/models/test_client.py",
+    "tests/rhetor/test_errors.py",
     "tests/rhetor/transports/mcp/",
     "tests/rhetor/transports/rest/test_management.py",
     "tests/rhetor/transports/rest/test_requests.py",

@@ -89,6 +89,7 @@ async def test_a_client_prints_the_whole_answer_once_while_it_is_cut(
         assert home.driver.heard == [("apollo", "Hello")]
 
 
+@pytest.mark.long
 @CLIENTS
 async def test_a_client_fails_if_the_turn_fails(tmp_path: Path, name: str, command: Command) -> None:
     argv = command(name, tmp_path)

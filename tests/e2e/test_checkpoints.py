@@ -23,6 +23,7 @@ def site(machine: Machine, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_session_goes_back_to_a_checkpoint_with_its_files(machine: Machine, site: Path) -> None:
     (site / "a").write_text("one")
     run_ok(machine, "apollo", "hello", "-s=work")

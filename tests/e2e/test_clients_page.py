@@ -50,6 +50,7 @@ def test_the_client_loses_no_event_when_the_hub_is_killed_or_stopped(machine: Ma
     hub_process.end()
 
 
+@pytest.mark.long
 def test_a_lost_cursor_raises_lost(machine: Machine) -> None:
     names: dict[str, Any] = {}
     exec(PROGRAM, names)

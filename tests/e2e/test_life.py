@@ -122,6 +122,7 @@ def test_a_signal_stops_the_hub_cleanly_and_interrupts_the_answer(
     assert not (machine.folder / "hub.db-wal").exists()
 
 
+@pytest.mark.long
 def test_a_second_hub_in_the_same_home_is_rejected(machine: Machine) -> None:
     hub = running(machine, "--port", "0")
     second = serve(machine, "--port", "0")
@@ -131,6 +132,7 @@ def test_a_second_hub_in_the_same_home_is_rejected(machine: Machine) -> None:
     assert ended(hub) == 0
 
 
+@pytest.mark.long
 def test_a_second_hub_keeps_the_socket_of_the_first_even_without_lock_files(
     machine: Machine,
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_second_hub_keeps_the_socket_of_the_first_even_without_lock_files(
     assert ended(hub) == 0
 
 
+@pytest.mark.long
 def test_a_hub_whose_home_was_deleted_keeps_the_socket_of_the_next_one(machine: Machine) -> None:
     first = running(machine, "--port", "0")
     while machine.folder.exists():  # the hub may write a file meanwhile
@@ -257,6 +260,7 @@ def bearer(machine: Machine, *flags: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {said.stdout.strip()}"}
 
 
+@pytest.mark.long
 def test_the_token_works_over_tcp_until_it_is_rotated(machine: Machine) -> None:
     import urllib.error
     import urllib.request

@@ -60,6 +60,7 @@ async def test_kills_neither_lose_nor_repeat_events(machine: Machine, home_with_
         assert len(seen) == len(logged)
 
 
+@pytest.mark.long
 async def test_concurrent_clients_each_get_their_own_answers(
     home_with_model: str, provider: ProviderProcess
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Failure, Script
@@ -92,6 +93,7 @@ def test_a_cut_answer_shows_its_partial_text_and_fails(machine: Machine, provide
     assert failed.stderr.splitlines()[-1].startswith("send the message again")
 
 
+@pytest.mark.long
 def test_keys_are_never_stored(machine: Machine, provider: ProviderProcess) -> None:
     provider.script(default=Script(chunks=("ok",)))
     machine.run("apollo", "hi")

@@ -73,6 +73,7 @@ def test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn(
         assert terminal.wait_for_end() == 0
 
 
+@pytest.mark.long
 def test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan(
     aish: Shell, machine: Machine, provider: ProviderProcess, gate: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
@@ -74,6 +75,7 @@ def test_an_unnamed_conversation_can_be_saved_under_a_name(
     assert machine.run("session", "save", "other", "--tool", "apollo").returncode == 3
 
 
+@pytest.mark.long
 def test_each_failure_of_a_session_command_has_its_exit_code(machine: Machine) -> None:
     machine.environment |= {"RHETOR_MODELS__DEFAULT": "offline"}
     run_ok(machine, "session", "create", "work", "--tool", "apollo")

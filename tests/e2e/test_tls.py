@@ -51,6 +51,7 @@ def get(url: str, trust: ssl.SSLContext, path: str, **headers: str) -> tuple[int
         connection.close()
 
 
+@pytest.mark.long
 def test_a_hub_that_other_machines_can_reach_has_tls_and_accepts_only_its_own_names(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.long
 @pytest.mark.alone
 async def test_a_thousand_half_open_connections_delay_no_other_and_are_closed(
     tmp_path: Path, many_descriptors: None, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,7 @@ def until_refused(hub: RunningHub, taken: list[str]) -> requests.Response:
     raise AssertionError("the disk did not fill up")
 
 
+@pytest.mark.long
 @pytest.mark.alone
 def test_a_full_disk_rejects_messages_and_loses_nothing_until_there_is_space(
     tmp_path: Path,

@@ -68,6 +68,7 @@ def test_a_damaged_or_missing_key_of_the_ca_is_named(tmp_path: Path) -> None:
         create(files, ["box.local"])
 
 
+@pytest.mark.long
 def test_the_command_replaces_nothing_without_saying_so(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "home")
     files = Files(machine.folder / "tls")

@@ -84,6 +84,7 @@ def test_a_new_session_is_in_the_current_folder_by_default(aish: Shell, hub: Scr
     assert hub.bodies("POST /api/v2/sessions") == [plain, {**plain, "context_window": 3, "cwd": "/"}]
 
 
+@pytest.mark.long
 def test_resume_at_a_terminal_opens_a_conversation(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("POST /api/v2/sessions/s_1/resume", answer(WORK))
     hub.on("POST /api/v2/ai/apollo/message", problem(409, "peer_busy", "apollo is busy"))

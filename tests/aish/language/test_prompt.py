@@ -102,6 +102,7 @@ def test_the_prompt_runs_lines_until_exit(aish: Shell) -> None:
         assert terminal.wait_for_end() == 4
 
 
+@pytest.mark.long
 def test_comments_and_continued_lines_work_at_the_prompt(aish: Shell) -> None:
     with at_terminal(aish) as terminal:
         terminal.wait_for("aish> ")
@@ -128,6 +129,7 @@ def test_ctrl_c_at_the_prompt_clears_the_line_and_keeps_the_shell(aish: Shell) -
         assert "\nhalf" not in terminal.screen
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_a_paste_without_an_end_marker(aish: Shell) -> None:
     with at_terminal(aish, term="xterm-256color") as terminal:
         terminal.wait_for("aish>")
@@ -142,6 +144,7 @@ def test_ctrl_c_ends_a_paste_without_an_end_marker(aish: Shell) -> None:
         assert "lost" not in terminal.screen
 
 
+@pytest.mark.long
 def test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell(aish: Shell) -> None:
     with at_terminal(aish, echo=True) as terminal:
         terminal.wait_for("aish> ")

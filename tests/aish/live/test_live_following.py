@@ -97,6 +97,7 @@ async def test_a_stalled_reader_is_buffered_up_to_a_limit_and_delays_no_other(tm
         assert await follow_until(stalled, "turn.completed") == everything[1:]
 
 
+@pytest.mark.long
 async def test_one_connection_follows_more_turns_than_its_limit_of_subscriptions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def run_at_terminal(aish: Shell, *words: str) -> Terminal:
     return terminal
 
 
+@pytest.mark.long
 async def test_answers_are_rendered_on_a_terminal_only_and_not_with_raw(aish: Shell, home: Path) -> None:
     script = [Text("# Ti"), Text("tle\n- *one*\n- `two`"), Done()]
     async with served(home, *[script] * 4, seconds=60):

@@ -253,6 +253,7 @@ def test_a_closed_pipe_ends_the_view_even_without_further_output(aish: Shell, hu
         assert (process.wait(20), process.stderr.read()) == (0, b"")
 
 
+@pytest.mark.long
 def test_the_prompt_still_gets_new_window_sizes_after_a_program(aish: Shell, hub: ScriptedHub) -> None:
     box = Attachable(hub)
     with window(aish) as shown:

@@ -75,6 +75,7 @@ class Stream:
         self._over.set()
 
 
+@pytest.mark.long
 def test_a_forwarded_message_is_shown_above_the_input_line(aish: Shell, hub: ScriptedHub) -> None:
     stream = Stream()
     hub.on(EVENTS, stream.serve)
@@ -93,6 +94,7 @@ def test_a_forwarded_message_is_shown_above_the_input_line(aish: Shell, hub: Scr
     stream.cut()
 
 
+@pytest.mark.long
 def test_after_a_lost_connection_messages_continue_from_the_last_cursor(
     aish: Shell, hub: ScriptedHub
 ) -> None:

@@ -74,6 +74,7 @@ async def test_a_permission_request_rings_once_above_the_input_line(aish: Shell,
         assert terminal.bells == 1
 
 
+@pytest.mark.long
 async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell, home: Path) -> None:
     long = "echo " + "x" * 100 + "y"
     async with at_prompt(aish, home, permission_script()) as (hub, terminal):
@@ -87,6 +88,7 @@ async def test_a_wrapped_input_line_and_its_cursor_survive_a_notice(aish: Shell,
         await wait_for_rows_of(terminal, said[:80], said[80:], "aish>")
 
 
+@pytest.mark.long
 async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script(), permission_script("77aa", "rm")) as (hub, terminal):
         session = await ask(hub)
@@ -99,6 +101,7 @@ async def test_a_request_answered_here_is_not_reported_as_answered_elsewhere(ais
         assert "permission.answered" in [event.type for event in await hub.log(session)]
 
 
+@pytest.mark.long
 async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script(), permission_script("77aa", "rm")) as (hub, terminal):
         terminal.type("/bin/sh -c 'echo ready; cat'\r")
@@ -114,6 +117,7 @@ async def test_a_notice_during_a_line_waits_for_the_prompt(aish: Shell, home: Pa
         await wait_for_rows_of(terminal, ASKS, "⏸ apollo asks: Bash(rm) — aish approve 77aa", "aish>")
 
 
+@pytest.mark.long
 async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script(), words=("-i", "apollo")) as (hub, terminal):
         session = await ask(hub)
@@ -124,6 +128,7 @@ async def test_a_conversation_shows_requests_and_their_withdrawal(aish: Shell, h
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
 
+@pytest.mark.long
 async def test_a_request_cannot_write_escape_sequences_to_the_terminal(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script(command="ls\x1b]0;title\x07\x1b[2J\n-l")) as (
         hub,
@@ -134,6 +139,7 @@ async def test_a_request_cannot_write_escape_sequences_to_the_terminal(aish: She
         assert (terminal.bells, terminal.screen.count("\x1b]0")) == (1, 0)
 
 
+@pytest.mark.long
 async def test_a_dumb_terminal_shows_notices_below_and_the_input_again(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script(), term="dumb") as (hub, terminal):
         terminal.type("echo half")
@@ -145,6 +151,7 @@ async def test_a_dumb_terminal_shows_notices_below_and_the_input_again(aish: She
         assert terminal.bells == 1
 
 
+@pytest.mark.long
 async def test_the_prompt_works_without_a_hub_and_finds_one_that_starts_later(
     aish: Shell, home: Path
 ) -> None:
@@ -171,6 +178,7 @@ async def test_the_prompt_edits_recalls_and_completes(aish: Shell, home: Path) -
         await wait_for_rows_of(terminal, "apollo heard: one", "apollo heard: two", "aish>")
 
 
+@pytest.mark.long
 async def test_the_next_shell_recalls_lines_that_did_not_begin_with_a_space(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish, term=XTERM, echo=True) as terminal:
@@ -188,6 +196,7 @@ async def test_the_next_shell_recalls_lines_that_did_not_begin_with_a_space(aish
             await wait_for_rows_of(terminal, "aish> echo kept")
 
 
+@pytest.mark.long
 async def test_pasted_lines_are_one_message_in_a_conversation(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, words=("-i", "apollo")) as (hub, terminal):
         terminal.type("\x1b[200~one\n\ntwo\x1b[201~\r")
@@ -195,6 +204,7 @@ async def test_pasted_lines_are_one_message_in_a_conversation(aish: Shell, home:
         assert [text for _, text in hub.driver.heard] == ["one\n\ntwo"]
 
 
+@pytest.mark.long
 async def test_a_short_id_is_unique_among_the_pending_requests(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home, permission_script("req_00aabbcc1122")) as (hub, terminal):
         session = await ask(hub)
@@ -202,6 +212,7 @@ async def test_a_short_id_is_unique_among_the_pending_requests(aish: Shell, home
         await answer(hub, session, "req_00aabbcc1122")
 
 
+@pytest.mark.long
 async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, home: Path) -> None:
     async with at_prompt(aish, home) as (_, terminal):
         terminal.type("echo half")
@@ -217,6 +228,7 @@ async def test_ctrl_c_clears_the_line_and_ctrl_d_ends_the_prompt(aish: Shell, ho
         assert await asyncio.to_thread(terminal.wait_for_end) == 0
 
 
+@pytest.mark.long
 async def test_a_paused_turn_is_reported_with_its_reason_and_its_outcome(aish: Shell, home: Path) -> None:
     limit = RateLimited("no more today", retryable=True, resets_at=reset_time(time() + 3600))
     async with at_prompt(aish, home, [limit], [Done()]) as (hub, terminal):

@@ -70,6 +70,7 @@ LINES = (
 HEADINGS = {"apollo hi | athena": "[From Athena]\n"}  # at the prompt, the last answer of a pipeline has one
 
 
+@pytest.mark.long
 async def test_a_line_prints_the_same_at_the_prompt_and_with_dash_c_but_for_the_last_heading(
     aish: Shell, home: Path
 ) -> None:
@@ -94,6 +95,7 @@ def timeless(screen: str) -> list[str]:
     return sorted(re.sub(r"[0-9.]+ s$|--- [0-9a-f]{16} ---", "", line) for line in screen.splitlines())
 
 
+@pytest.mark.long
 async def test_failures_and_permission_requests_print_the_same_at_the_prompt(aish: Shell, home: Path) -> None:
     def scripts() -> list[list[Any]]:
         return [[Text("so"), ProviderFailed("it is down")]]
@@ -110,6 +112,7 @@ async def test_failures_and_permission_requests_print_the_same_at_the_prompt(ais
             await leave(terminal)
 
 
+@pytest.mark.long
 async def test_the_raw_events_are_those_of_the_rest_stream(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60):
         with at_terminal(aish) as terminal:
@@ -131,6 +134,7 @@ def events(lines: str) -> list[tuple[str, list[str]]]:
     return sorted((event["type"], list(event)) for event in found)
 
 
+@pytest.mark.long
 async def test_a_permission_request_of_a_line_is_shown_with_it(aish: Shell, home: Path) -> None:
     asks = [Permission("r_1", "Bash", {"command": "ls"}, ALLOW), Text("never"), asyncio.Event(), Done()]
     async with served(home, asks, seconds=60):
@@ -145,6 +149,7 @@ async def test_a_permission_request_of_a_line_is_shown_with_it(aish: Shell, home
             await leave(terminal)
 
 
+@pytest.mark.long
 async def test_a_line_times_out(aish: Shell, home: Path) -> None:
     async with served(home, [Text("so"), asyncio.Event(), Done()], seconds=60) as hub:
         with at_terminal(aish) as terminal:
@@ -155,6 +160,7 @@ async def test_a_line_times_out(aish: Shell, home: Path) -> None:
         assert hub.driver.heard == [("apollo", "hi")]
 
 
+@pytest.mark.long
 async def test_team_chat_sends_the_message_to_all_specialists(aish: Shell, home: Path) -> None:
     async with served(home, seconds=60) as hub:
         ran = await asyncio.to_thread(lambda: aish("team-chat", "hi", given="all"))
@@ -164,6 +170,7 @@ async def test_team_chat_sends_the_message_to_all_specialists(aish: Shell, home:
         assert sorted(hub.driver.heard) == [(name, "hi\n\nall") for name in names]
 
 
+@pytest.mark.long
 async def test_an_invalid_response_of_the_hub_is_reported_once_and_the_prompt_works(
     aish: Shell, hub: ScriptedHub
 ) -> None:

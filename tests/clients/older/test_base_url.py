@@ -39,6 +39,7 @@ async def test_a_netrc_file_with_the_token_as_password_is_enough(
             assert response.status == 200
 
 
+@pytest.mark.long
 async def test_every_api_takes_the_token_as_the_password_of_any_user() -> None:
     async with with_programs() as home, terminal(home):
         for api in APIS:

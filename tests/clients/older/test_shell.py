@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Ran, Shell
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
@@ -18,6 +19,7 @@ def listed(aish: Shell, kind: str) -> dict[str, Any]:
     return {each["name"]: each for each in json.loads(aish("list", "type", kind, "json").out)}
 
 
+@pytest.mark.long
 def test_the_output_of_a_tool_is_forwarded_to_a_named_shell(aish: Shell) -> None:
     assert aish("ci-tool", "-n", "box", "--", *PYTHON, ECHOES).code == 0
     with at_terminal(aish, "--name", "jill") as terminal:
@@ -37,6 +39,7 @@ def test_the_output_of_a_tool_is_forwarded_to_a_named_shell(aish: Shell) -> None
     assert listed(aish, "terminal")["jill"]["status"] == "gone"
 
 
+@pytest.mark.long
 def test_each_answer_of_a_pipeline_at_the_prompt_has_a_heading(aish: Shell) -> None:
     with at_terminal(aish) as terminal:
         terminal.wait_for("aish> ")
@@ -61,6 +64,7 @@ def test_each_answer_of_a_pipeline_at_the_prompt_has_a_heading(aish: Shell) -> N
         assert terminal.screen.count("[From Apollo]\n") == 3
 
 
+@pytest.mark.long
 def test_a_conversation_says_that_it_is_connected_and_how_to_leave(aish: Shell) -> None:
     with at_terminal(aish, "-i", "apollo") as terminal:
         terminal.wait_for("Connected to apollo. Type 'exit' to end session.\napollo> ")

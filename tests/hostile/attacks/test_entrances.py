@@ -210,6 +210,7 @@ async def test_a_token_in_the_url_gives_no_access(tmp_path: Path) -> None:
                 assert (entrance.name, name, (await knock(home, asked)).status) == (entrance.name, name, 401)
 
 
+@pytest.mark.long
 async def test_every_response_has_the_security_headers(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         replies = [await knock(home, entrance, BEARER) for entrance in ENTRANCES]

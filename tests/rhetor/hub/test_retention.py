@@ -235,6 +235,7 @@ async def test_a_session_with_a_fork_or_a_named_checkpoint_is_kept() -> None:
         assert await gone(home, forked.session.id) and await gone(home, original)
 
 
+@pytest.mark.long
 async def test_a_database_that_is_too_large_loses_its_oldest_ended_sessions(tmp_path: Path) -> None:
     clock = Clock()
     store = await SqliteStore.open(tmp_path / "hub.db", clock=clock)

@@ -80,6 +80,7 @@ def everything(home: Path) -> tuple[list[int], int, int]:
     return sorted(int(data.split(b'"')[3].split()[0]) for data in texts), int(row), offset
 
 
+@pytest.mark.long
 async def test_a_backup_under_1000_appends_a_second_is_whole_up_to_one_position(tmp_path: Path) -> None:
     home = tmp_path / "home"
     numbers = itertools.count(1)

@@ -50,6 +50,7 @@ def export(home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, env={**os.environ, "TZ": "UTC"}, capture_output=True, check=False)
 
 
+@pytest.mark.long
 async def test_events_are_exported_with_their_stored_bytes(tmp_path: Path) -> None:
     home = tmp_path / "home"
     lines, others = await filled(home)
@@ -82,6 +83,7 @@ async def test_events_of_a_time_or_a_stream_are_exported_alone(tmp_path: Path) -
     assert (wrong.returncode, b"write it as 2026-01-31" in wrong.stderr) == (2, True)
 
 
+@pytest.mark.long
 async def test_a_running_hub_is_exported(tmp_path: Path) -> None:
     async with opened(tmp_path / "home") as store:
         await store.commit("s_1", [Draft(OutputDelta("x"), "t_1")])

@@ -39,6 +39,7 @@ def with_schema(home: Path, number: int) -> None:
         database.commit()
 
 
+@pytest.mark.long
 async def test_an_older_database_gets_the_newest_schema_and_keeps_its_log(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with_schema(home, 2)
@@ -66,6 +67,7 @@ def test_a_newer_database_is_rejected_and_not_changed(tmp_path: Path) -> None:
     assert (home / "hub.db").read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_running_hub_and_a_missing_database_exit_with_2(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert (migrate(home).returncode, "has no hub.db" in migrate(home).stderr) == (2, True)

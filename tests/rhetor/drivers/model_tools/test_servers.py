@@ -75,6 +75,7 @@ def test_a_server_program_sees_only_allowed_variables() -> None:
     assert allowed(own, ("OPENAI_API_KEY",), {"PATH": "/own"})["OPENAI_API_KEY"] == "sk-1"
 
 
+@pytest.mark.long
 def test_no_heavy_module_is_imported_before_a_turn_needs_it() -> None:
     heavy = "{'pydantic_ai', 'mcp', 'openai', 'anthropic'}"
     code = f"import sys, rhetor.app; print(sorted({heavy} & set(sys.modules)))"

@@ -259,6 +259,7 @@ print(sorted({"openai", "anthropic", "httpx2", "pydantic_ai"} & set(sys.modules)
 """
 
 
+@pytest.mark.long
 def test_turns_without_tools_import_no_sdk() -> None:
     command = [sys.executable, "-c", PLAIN_TURN]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)

@@ -17,6 +17,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "db"
 
 
+@pytest.mark.long
 def test_the_log_of_a_writer_that_never_pauses_stays_bounded(path: Path) -> None:
     checkpoints = Checkpoints(path, every=0.001, large_pages=256)
     checkpoints.start()

@@ -142,6 +142,7 @@ async def test_all_tokens_of_one_subject_share_a_limit_and_those_of_others_do_no
         assert [answer.status for answer in answers] == [200, 200, 429, 200]
 
 
+@pytest.mark.long
 @pytest.mark.anyio
 async def test_a_flood_over_tcp_does_not_delay_the_owner_on_the_unix_socket(tmp_path: Path) -> None:
     async with served(tmp_path) as home:

@@ -24,6 +24,7 @@ MESSAGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("api", SOCKETS)
 async def test_ten_thousand_messages_at_once_close_with_4013(api: str) -> None:
     async with with_programs(seconds=60) as home, terminal(home):

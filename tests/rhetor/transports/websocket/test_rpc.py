@@ -244,6 +244,7 @@ async def test_a_rejected_upgrade_is_answered_with_a_problem(
         assert refused.value.response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.long
 async def test_a_client_that_reads_nothing_is_closed_and_delays_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ async def test_a_shell_inside_su_marks_its_commands() -> None:
         assert await answer(home, "echo ok") == "ok\n"
 
 
+@pytest.mark.long
 async def test_long_output_of_a_shell_that_marks_only_its_prompts_is_complete() -> None:
     async with with_programs() as home:
         await home.announce("p", "dash", kind="terminal")
