@@ -103,7 +103,7 @@ class Reloading:
                     await prepared.discard()
                     await asyncio.sleep(_PAUSE)
                     continue
-                except BaseException:
+                except BaseException:  # also if the caller leaves
                     await prepared.discard()
                     raise
                 return self._apply(prepared)

@@ -99,7 +99,7 @@ def _write(place: Path, text: str) -> None:
             os.fsync(fd)
         fresh.replace(place)
         _sync(place.parent)
-    except BaseException:
+    except BaseException:  # nothing is left behind
         fresh.unlink(missing_ok=True)
         raise
 
