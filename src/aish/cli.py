@@ -28,7 +28,9 @@ def main(argv: "Sequence[str] | None" = None) -> int:
             return run_flags(words)
         return run_words(words)
     except Failure as failure:
-        say(failure.shown)
+        from aish.client.failures import say_failure
+
+        say_failure(failure)
         return failure.code
     except BrokenPipeError:
         return exits.DONE

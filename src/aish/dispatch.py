@@ -1,7 +1,7 @@
 """Chooses the part of the shell that runs the words of a command line."""
 
 from aish.commands import COMMANDS, run_command
-from aish.exits import INVALID_OPTION
+from aish.exits import INVALID_OPTION, WORD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def run_words(words: "list[str]", defaults: "Options | None" = None) -> int:
         # no alias has the name of a peer, so only what is no message to a peer is worth a second request
         is_none = failure.problem in ("unknown_peer", INVALID_OPTION)
         if not is_none or (code := _run_alias(first, words[1:], defaults)) is None:
+            failure.unknown = (WORD, first) if failure.problem == "unknown_peer" else failure.unknown
             raise
         return code
 

@@ -9,6 +9,8 @@ UNREACHABLE = 5
 SILENT = 6
 TIMED_OUT = 124
 INTERRUPTED = 130
+# what kind of name is unknown: one of those of `aish.catalogue.completion.Names`, or the first word of a line
+PEER, WORD = "PEER", "WORD"
 INVALID_OPTION = "invalid_option"  # the problem of words that the grammar rejects
 
 _UNKNOWN_CODES = ("unknown_peer", "no_capable_peer", "unknown_team", "not_found")
@@ -30,11 +32,19 @@ class Failure(Exception):
     """The error with which a line or a command ends.
 
     `message` says what is wrong, `hint` what to do about it, `code` is the exit code. If the hub rejected a
-    request, `status` is the HTTP status and `problem` the hub's error code.
+    request, `status` is the HTTP status and `problem` the hub's error code. If a name is unknown, `unknown`
+    is its kind and the name.
     """
 
     def __init__(
-        self, message: str, code: int = FAILED, *, status: int = 0, problem: str = "", hint: str = ""
+        self,
+        message: str,
+        code: int = FAILED,
+        *,
+        status: int = 0,
+        problem: str = "",
+        hint: str = "",
+        unknown: tuple[str, str] = ("", ""),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -42,6 +52,7 @@ class Failure(Exception):
         self.status = status
         self.problem = problem
         self.hint = hint
+        self.unknown = unknown
 
     @property
     def line(self) -> str:
@@ -58,7 +69,7 @@ class Failure(Exception):
 
 def unknown(word: str) -> Failure:
     """Return the failure for a word that is neither a command nor a peer. Users' scripts read its message."""
-    return Failure(f"Error: Unknown CI or command: {word}", UNKNOWN)
+    return Failure(f"Error: Unknown CI or command: {word}", UNKNOWN, unknown=(WORD, word))
 
 
 def exit_code(problem: str, status: int = 0) -> int:

@@ -6,6 +6,7 @@ usage errors.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
     from aish.catalogue.page import Page
@@ -48,6 +49,17 @@ def pages_of(name: str) -> "list[Page]":
     words = name.split()
     name = " ".join([SAME_COMMANDS.get(words[0], words[0]), *words[1:]])
     return [page for page in pages().values() if page.name == name or page.name.startswith(f"{name} ")]
+
+
+def pages_for(words: "Sequence[str]") -> "list[Page]":
+    """Return the page of the subcommand with which a command line begins; or all pages of its command; or
+    none, if the first word is no command."""
+    known = pages()
+    command = SAME_COMMANDS.get(words[0], words[0])
+    subcommand = " ".join([command, *words[1:2]])
+    if len(words) > 1 and subcommand in known:
+        return [known[subcommand]]
+    return [page for name, page in known.items() if name.split()[0] == command]
 
 
 def usage_lines(name: str) -> "list[str]":

@@ -3,7 +3,7 @@
 It does no I/O. A provider of names tells which peers, sessions and so on there are.
 """
 
-from aish.catalogue import SAME_COMMANDS, pages
+from aish.catalogue import SAME_COMMANDS, pages, pages_for
 from aish.catalogue.messages import MESSAGE, SHELL
 from aish.catalogue.notation import Form, Split, is_literal
 from aish.catalogue.topics import TOPICS
@@ -98,7 +98,7 @@ class _Completer:
         count = _count_leading(words)
         leading, words = words[:count], words[count:]
         if words:
-            found = _pages_of(words) if not leading else [MESSAGE]
+            found = ([] if leading else pages_for(words)) or [MESSAGE]
             self._complete_at([*_places(found, words, leading)], offers_help=found != [MESSAGE])
             return
         places = [_Place(page, form, Split(leading, form.options)) for page, form in _leading_forms()]
@@ -181,7 +181,7 @@ class _Completer:
         if kind == "COMMAND":
             return [(name, page.purpose) for name, page in pages().items() if " " not in name]
         if kind == "SUBCOMMAND":
-            found = [page for page in _pages_of(plain[1:2]) if " " in page.name]
+            found = [page for page in pages_for(plain[1:2]) if " " in page.name]
             return [(page.name.partition(" ")[2], page.purpose) for page in found]
         if kind == "TOPIC":
             return [(name, title) for name, (title, _) in TOPICS.items()]
@@ -203,16 +203,6 @@ def _places(found: "list[Page]", words: "list[str]", leading: "list[str]") -> "I
             split = Split([*leading, *words], form.options)
             if not split.unknown and form.accepts(split.plain):
                 yield _Place(page, form, split)
-
-
-def _pages_of(words: "list[str]") -> "list[Page]":
-    """Return the page of a subcommand; or all pages of a command; or that of a message, if there is none."""
-    known = pages()
-    command = SAME_COMMANDS.get(words[0], words[0])
-    subcommand = " ".join([command, *words[1:2]])
-    if len(words) > 1 and subcommand in known:
-        return [known[subcommand]]
-    return [page for name, page in known.items() if name.split()[0] == command] or [MESSAGE]
 
 
 def _leading_forms() -> "Iterator[tuple[Page, Form]]":

@@ -2,7 +2,7 @@
 
 from textwrap import wrap
 
-from aish.catalogue import SAME_COMMANDS, chapters, pages, pages_of
+from aish.catalogue import chapters, pages_of
 from aish.catalogue.messages import MESSAGE
 from aish.catalogue.notation import Form
 from aish.catalogue.topics import TOPICS
@@ -50,14 +50,6 @@ def message_options() -> str:
     options = _options(MESSAGE) | {"--": "end the options; what follows is text"}
     rows = _rows(options, _OPTION_WIDTH)
     return f"Options of a message, before or after its text:\n{rows}\n\n{TOPICS['exit-codes'][1]}"
-
-
-def page_name(words: "list[str]") -> str:
-    """Return the name of the page of these words: `sessions fork` for `session fork cache`, `wait` for
-    `wait apollo`. The first word is a command."""
-    command = SAME_COMMANDS.get(words[0], words[0])
-    subcommand = " ".join([command, *words[1:2]])
-    return subcommand if subcommand in pages() else command
 
 
 def page_text(name: str) -> str:

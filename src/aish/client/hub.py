@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NO_HUB = "no_hub"  # the `problem` of a failure: no hub is running, and this client must not start one
 _RETRY_PAUSE = 0.2  # seconds
+_UNKNOWN = {"unknown_peer": exits.PEER, "unknown_team": "TEAM", "no_capable_peer": "CAPABILITY"}
+_KINDS = {"MCP server": "SERVER", "permission request": "PERMISSION"}
 
 
 class Binary:
@@ -168,12 +170,20 @@ def _fingerprint() -> str:
 def problem_failure(problem: "dict[str, Any]", status: int) -> Failure:
     """Return the failure for a problem that the hub reports, with its exit code and its hint."""
     code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
-    hint = str(problem.get("hint") or "")
+    hint, unknown = str(problem.get("hint") or ""), _unknown(code, problem)
     if code == "unknown_peer" and "peer" in problem:
-        failure = exits.unknown(str(problem["peer"]))
-        failure.status, failure.problem, failure.hint = status, code, hint
-        return failure
-    return Failure(detail, exits.exit_code(code, status), status=status, problem=code, hint=hint)
+        detail = exits.unknown(unknown[1]).message
+    exit_code = exits.exit_code(code, status)
+    return Failure(detail, exit_code, status=status, problem=code, hint=hint, unknown=unknown)
+
+
+def _unknown(code: str, problem: "dict[str, Any]") -> tuple[str, str]:
+    """Return the kind of the name that the hub does not know, and the name."""
+    if code == "not_found":
+        kind = str(problem.get("kind"))
+        return _KINDS.get(kind, kind.upper()), str(problem.get("id"))
+    kind = _UNKNOWN.get(code, "")
+    return (kind, str(problem.get(kind.lower(), ""))) if kind else ("", "")
 
 
 def response_failure(response: Response) -> Failure:

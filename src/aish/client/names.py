@@ -40,22 +40,22 @@ class HubNames:
         if path not in self._lists:
             try:
                 self._lists[path] = list(self._hub.ask("GET", path)[key])
-            except Failure:
+            except (Failure, KeyError):
                 self._lists[path] = []
         return self._lists[path]
 
 
 def _peers(names: HubNames, words: "Sequence[str]") -> "Named":
     for peer in names.listed(_PEERS, "peers"):
-        if peer["kind"] != "team" and peer["websocket_supported"]:
-            yield peer["id"], peer["description"] or ""
+        if peer.get("kind") != "team" and peer.get("websocket_supported", True):
+            yield peer["id"], peer.get("description") or ""
 
 
 def _of_kind(*kinds: str) -> "Callable[[HubNames, Sequence[str]], Named]":
     def find(names: HubNames, words: "Sequence[str]") -> "Named":
         for peer in names.listed(_PEERS, "peers"):
-            if peer["kind"] in kinds and peer["websocket_supported"]:
-                yield peer["id"], peer["description"] or ""
+            if peer.get("kind") in kinds and peer.get("websocket_supported", True):
+                yield peer["id"], peer.get("description") or ""
 
     return find
 
@@ -63,7 +63,7 @@ def _of_kind(*kinds: str) -> "Callable[[HubNames, Sequence[str]], Named]":
 def _capabilities(names: HubNames, words: "Sequence[str]") -> "Named":
     best: dict[str, tuple[float, str]] = {}
     for peer in names.listed(_PEERS, "peers"):
-        for name, score in peer["capabilities"]["scores"].items():
+        for name, score in (peer.get("capabilities") or {}).get("scores", {}).items():
             best[name] = max(best.get(name, (0.0, "")), (score, peer["id"]))
     for name, (score, peer_id) in sorted(best.items()):
         yield name, f"{peer_id}, {score:g}"
@@ -71,8 +71,8 @@ def _capabilities(names: HubNames, words: "Sequence[str]") -> "Named":
 
 def _teams(names: HubNames, words: "Sequence[str]") -> "Named":
     for peer in names.listed(_PEERS, "peers"):
-        if peer["kind"] == "team":
-            yield peer["id"].removeprefix("team:"), peer["description"] or ""
+        if peer.get("kind") == "team":
+            yield peer["id"].removeprefix("team:"), peer.get("description") or ""
 
 
 def _terminals(names: HubNames, words: "Sequence[str]") -> "Named":
@@ -87,7 +87,7 @@ def _sessions(names: HubNames, words: "Sequence[str]") -> "Named":
         for state in _OPEN_STATES
         for session in names.listed(f"/api/v2/sessions?state={state}", "sessions")
     ]
-    found.sort(key=lambda session: str(session["used_at"]), reverse=True)
+    found.sort(key=lambda session: str(session.get("used_at")), reverse=True)
     for session in sorted(found, key=lambda session: not session["name"]):
         yield session["name"] or session["id"], f"a session with {session['specialist_id']}"
 
@@ -120,7 +120,7 @@ def _named(path: str, key: str, about: str) -> "Callable[[HubNames, Sequence[str
 
     def find(names: HubNames, words: "Sequence[str]") -> "Named":
         for each in names.listed(path, key):
-            yield each["name"], str(each[about] or "")
+            yield each["name"], str(each.get(about) or "")
 
     return find
 

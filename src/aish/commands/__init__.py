@@ -3,6 +3,8 @@
 The usage lines, options and examples of each command are in `aish.catalogue`.
 """
 
+from aish.exits import USAGE, Failure
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +41,7 @@ _MODULES = {
 COMMANDS = frozenset(_MODULES)
 JSON_WORDS = ("json", "--json")
 _HELP_WORDS = ("--help", "-h")
+_USAGE = "usage: "
 
 
 def run_command(words: "list[str]") -> int:
@@ -50,7 +53,23 @@ def run_command(words: "list[str]") -> int:
     dashes = words.index("--") if "--" in words else len(words)
     if any(word in _HELP_WORDS for word in words[1:dashes]):
         words = ["help", *(word for word in words[:dashes] if word not in _HELP_WORDS)]
-    return find_command(words[0])(words[1:])
+    try:
+        return find_command(words[0])(words[1:])
+    except Failure as failure:
+        if failure.code == USAGE and failure.message.startswith(_USAGE):
+            _explain(failure, words)
+        raise
+
+
+def _explain(failure: Failure, words: "list[str]") -> None:
+    """Show the usage of the subcommand instead of the command's, and the word that was probably meant."""
+    from aish.catalogue import pages_for
+    from aish.catalogue.nearest import usage_hint
+
+    first, *others = pages_for(words)
+    if not others and first.forms:
+        failure.message = _usage(first.forms)
+    failure.hint = failure.hint or usage_hint(words)
 
 
 def find_command(name: str) -> "Callable[[list[str]], int]":
@@ -118,13 +137,14 @@ def usage_error(page: str) -> Exception:
     """Return the failure for a command whose words are invalid. It shows the usage lines of a page of the
     catalogue: `sessions` has those of all its subcommands, `sessions fork` only its own."""
     from aish.catalogue import usage_lines
-    from aish.exits import USAGE, Failure
 
-    return Failure(f"usage: {' | '.join(f'aish {line}' for line in usage_lines(page))}", USAGE)
+    return Failure(_usage(usage_lines(page)), USAGE)
+
+
+def _usage(forms: "Sequence[str]") -> str:
+    return _USAGE + " | ".join(f"aish {form}" for form in forms)
 
 
 def subcommand_error(command: str, subcommands: "Mapping[str, object]") -> Exception:
     """Return the failure for a subcommand that is missing or unknown. It lists the known ones."""
-    from aish.exits import USAGE, Failure
-
-    return Failure(f"usage: aish {command} {'|'.join(subcommands)} … (aish {command} --help)", USAGE)
+    return Failure(f"{_USAGE}aish {command} {'|'.join(subcommands)} … (aish {command} --help)", USAGE)

@@ -48,7 +48,10 @@ def _show(words: "list[str]") -> int:
     found = Hub().ask("GET", _CONFIG)
     values = [each for each in found["config"] if not wanted or any(_is_in(each["key"], w) for w in wanted)]
     if wanted and not values:
-        raise Failure(f"there is no setting {', '.join(wanted)}", exits.UNKNOWN)
+        from aish.catalogue.nearest import did_you_mean
+
+        hint = did_you_mean(wanted[0], [each["key"] for each in found["config"]])
+        raise Failure(f"there is no setting {', '.join(wanted)}", exits.UNKNOWN, hint=hint)
     if len(wanted) < len(words):
         return print_json(values)
     import json
@@ -124,7 +127,9 @@ def _edit(words: "list[str]") -> int:
 
 
 def _not_written(failure: Failure, draft: str) -> Failure:
-    return Failure(failure.message, failure.code, hint=f"nothing was changed; your text is in {draft}")
+    kept = f"nothing was changed; your text is in {draft}"
+    hint = f"{failure.hint}\n{kept}" if failure.hint else kept
+    return Failure(failure.message, failure.code, hint=hint)
 
 
 def _replace(text: str, digest: str) -> "dict[str, Any]":

@@ -14,9 +14,10 @@ def show_help(words: "list[str]") -> int:
     """Show the overview, a topic, or a command: its syntax, its options and two examples.
 
     Raises:
-        Failure: there is no such command or topic.
+        Failure: there is no such command, subcommand or topic.
     """
-    from aish.catalogue import text
+    from aish.catalogue import pages_for, text
+    from aish.catalogue.nearest import did_you_mean
     from aish.catalogue.topics import TOPICS
 
     if not words:
@@ -25,8 +26,13 @@ def show_help(words: "list[str]") -> int:
         if len(words) == 1 and words[0] in TOPICS:
             return print_line(text.topic_text(words[0]).rstrip())
         raise unknown(words[0])
-    name = text.page_name(words)
-    return print_line(text.page_text(name))
+    page, *subcommands = pages_for(words)
+    if subcommands and not page.forms and len(words) > 1:
+        failure = unknown(" ".join(words[:2]))
+        failure.unknown = ("", "")
+        failure.hint = did_you_mean(words[1], [each.name.split()[1] for each in subcommands])
+        raise failure
+    return print_line(text.page_text(page.name))
 
 
 def show_peer_help(hub: Hub, target: str) -> int:

@@ -189,8 +189,12 @@ def checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
     if len(found) > 1:
         raise Failure(f"several checkpoints have the name {name!r}: {', '.join(found)}", exits.USAGE)
     if not found:
+        from aish.catalogue.nearest import did_you_mean
+
+        names = [key for each in made for key in (each["name"], each["checkpoint_id"]) if key]
         hint = f"aish sessions timeline {session['name'] or session['id']} shows names and ids"
-        raise Failure(f"no checkpoint has the name or id {name!r} ({hint})", exits.UNKNOWN)
+        hint = did_you_mean(name, names) or hint
+        raise Failure(f"no checkpoint has the name or id {name!r}", exits.UNKNOWN, hint=hint)
     return str(found[0])
 
 

@@ -56,8 +56,10 @@ def find_session(hub: Hub, name: str) -> "Session":
     except Failure as failure:
         if failure.status != 404:
             raise
+        message = f"no session has the name or id {name!r}"
         hint = "aish sessions list --all shows names and ids"
-        raise Failure(f"no session has the name or id {name!r} ({hint})", exits.UNKNOWN) from None
+        unknown = ("SESSION", name)
+        raise Failure(message, exits.UNKNOWN, hint=hint, unknown=unknown) from None
 
 
 def path_of(session: "Session") -> str:

@@ -5,6 +5,7 @@ import sys
 from itertools import pairwise
 
 from aish import exits
+from aish.client.failures import say_failure
 from aish.client.hub import Hub
 from aish.commands import COMMANDS, run_command
 from aish.commands.help import show_peer_help
@@ -91,7 +92,7 @@ class Shell:
             self._code = exits.USAGE
             return self._code
         except Failure as failure:
-            say(failure.shown)
+            say_failure(failure)
             self._code = failure.code
             return self._code
         for line in lines:
@@ -125,7 +126,7 @@ class Shell:
             say(f"aish: {where}{error}")
             return exits.USAGE
         except Failure as failure:
-            say(failure.shown)
+            say_failure(failure)
             return failure.code
         except (BrokenPipeError, Exit):
             raise

@@ -35,6 +35,14 @@ class HubError(Exception):
         self.retryable = retryable
         self.data = dict(data or {})
 
+    @property
+    def hint(self) -> str:
+        """What to do next, if the hub says it and `detail` does not."""
+        return str(self.data.get("hint") or "")
+
+    def __str__(self) -> str:
+        return f"{self.detail}; {self.hint}" if self.hint and self.hint not in self.detail else self.detail
+
 
 class HubUnreachable(HubError):
     """No hub is running, it does not start, or it did not come back within `reconnect_timeout` seconds."""

@@ -3,6 +3,7 @@
 import os
 
 from aish import exits
+from aish.client.failures import say_failure
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
 from aish.output import STDOUT, say, write
@@ -49,7 +50,7 @@ class Talk:
             else:
                 _RUN[command[0]](self, command[1])
         except Failure as failure:
-            say(failure.shown)
+            say_failure(failure)
         except KeyboardInterrupt:
             write(STDOUT, b"\n")
         return True

@@ -231,7 +231,8 @@ class Turn:
                     raise turn_failure(self._peer, frame)
                 elif kind == "notice":
                     self._out.break_line()
-                    say(f"aish: {frame.get('detail')}")
+                    hint = str(frame.get("hint") or "")
+                    say(Failure(str(frame.get("detail")), hint=hint).shown)
                 elif kind == "permission":
                     self._ask(frame)
                     self._is_paused = frame.get("tool") in ("quota", "budget")

@@ -57,7 +57,8 @@ def find_request(hub: Hub, id: str) -> "dict[str, Any]":
         return same[0]
     if same:
         raise Failure(f"{len(same)} request ids begin with {id!r}; give more of the id", exits.USAGE)
-    raise Failure(f"no pending request {id!r} (aish approve lists the pending requests)", exits.UNKNOWN)
+    hint = "aish approve lists the pending requests"
+    raise Failure(f"no pending request {id!r}", exits.UNKNOWN, hint=hint, unknown=("PERMISSION", id))
 
 
 def answer_request(hub: Hub, request: "dict[str, Any]", option: "dict[str, Any]") -> str:

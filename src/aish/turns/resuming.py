@@ -164,7 +164,8 @@ class ResumingStream:
         elif event.type == "turn.started" and data.get("instead_of"):
             yield {"type": "passed_on", "from": data["instead_of"], "to": data["peer"]}
         elif event.type == "checkpoint.failed":
-            yield {"type": "notice", "detail": f"no checkpoint of this turn: {data['detail']}"}
+            told = f"no checkpoint of this turn: {data['detail']}"
+            yield {"type": "notice", "detail": told, "hint": data.get("hint")}
         elif event.type == "checkpoint.removed":
             detail = f"removed the checkpoint {data['name']!r}, and from now on older ones ({data['limit']})"
             yield {"type": "notice", "detail": detail}

@@ -94,13 +94,9 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
             return {"type": "quota_paused", **source, **ev.data_of(payload)}
         case ev.TurnStarted(peer, instead_of=str(before)):
             return {"type": "passed_on", **source, "from": before, "to": peer}
-        case ev.CheckpointFailed(code, detail):
-            return {
-                "type": "notice",
-                **source,
-                "code": code,
-                "detail": f"no checkpoint of this turn: {detail}",
-            }
+        case ev.CheckpointFailed(code, detail, hint):
+            told = {"code": code, "detail": f"no checkpoint of this turn: {detail}"}
+            return {"type": "notice", **source, **told, **({"hint": hint} if hint else {})}
         case ev.CheckpointRemoved(name=name, limit=limit):
             detail = f"removed the checkpoint {name!r}, and from now on older ones ({limit})"
             return {"type": "notice", **source, "code": "checkpoint_removed", "detail": detail}

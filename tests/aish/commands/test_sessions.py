@@ -113,7 +113,7 @@ def test_an_unknown_session_exits_with_3(aish: Shell, hub: ScriptedHub) -> None:
         ran = aish("session", *words)
         assert (ran.code, ran.err) == (
             3,
-            "aish: no session has the name or id 'none' (aish sessions list --all shows names and ids)\n",
+            "aish: no session has the name or id 'none'\naish sessions list --all shows names and ids\n",
         )
 
 

@@ -505,7 +505,8 @@ def test_piped_input_goes_to_the_first_peers_of_a_line(aish: Shell, hub: Scripte
 def test_an_unknown_name_is_reported_even_without_a_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai/sesions", problem(404, "unknown_peer", "nobody", peer="sesions"))
     hub.on("GET /api/v2/ai/apollo", answer({"id": "apollo"}))
-    assert aish("sesions", given="") == Ran(3, "", "Error: Unknown CI or command: sesions\n")
+    expected = "Error: Unknown CI or command: sesions\nDid you mean sessions?\n"
+    assert aish("sesions", given="") == Ran(3, "", expected)
     assert aish("apollo", given="").code == 2
 
 
