@@ -14,8 +14,11 @@ from rhetor.domain.event import (
     Event,
     MessageAccepted,
     OutputDelta,
+    PermissionAnswered,
+    PermissionAsked,
     Position,
     TurnEnd,
+    TurnStarted,
     UsageReported,
 )
 from rhetor.domain.output import Usage
@@ -86,23 +89,46 @@ async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | Tu
 
 class SoFar(msgspec.Struct, frozen=True):
     """What the log has of a turn that has started: the part of its answer, the usage of its model calls, and
-    what is known of its usage for the sums. `cause`: of its message; None if that is an original."""
+    what is known of its usage for the sums. `cause`: of its message; None if that is an original.
+    `started`: when it started, 0 if the log no longer has that; `paused`: how long it was paused in all, and
+    `paused_since`: since when it is, if it is; in milliseconds, and as Unix times in milliseconds."""
 
     text: str
     calls: Sequence[Usage]
     usage: TurnUsage
     cause: Cause | None = None
+    started: int = 0
+    paused: int = 0
+    paused_since: int | None = None
+
+    def seconds(self, now: int) -> float:
+        """Return for how long the turn has been working until `now`, Unix time in milliseconds."""
+        until = now if self.paused_since is None else self.paused_since
+        return max(0, until - self.started - self.paused) / 1000 if self.started else 0.0
 
 
 async def so_far(log: Log, turn: TurnRow) -> SoFar:
     """Return what is in the log now of a turn that has started."""
-    payloads = [event.payload async for event in turn_events(log, turn)]
+    events = [event async for event in turn_events(log, turn)]
+    payloads = [event.payload for event in events]
     text = "".join(p.text for p in payloads if isinstance(p, OutputDelta) and p.channel == "answer")
     reported = (p for p in payloads if isinstance(p, UsageReported))
     calls = [Usage(u.model, u.input_tokens, u.output_tokens, u.cached_tokens, u.cost) for u in reported]
     usage = count(Source("", ""), TurnUsage(started=True), payloads, "").turn
     causes = (p.cause for p in payloads if isinstance(p, MessageAccepted) and p.cause)
-    return SoFar(text, calls, usage or TurnUsage(started=True), next(causes, None))
+    return SoFar(text, calls, usage or TurnUsage(started=True), next(causes, None), *_times(events))
+
+
+def _times(events: Sequence[Event]) -> tuple[int, int, int | None]:
+    """Return when a turn started, how long it was paused, and since when it is paused."""
+    started, paused = next((event.at for event in events if isinstance(event.payload, TurnStarted)), 0), 0
+    pauses: dict[str, int] = {}
+    for event in events:
+        if isinstance(event.payload, PermissionAsked) and event.payload.expires_at is None:  # of a pause
+            pauses[event.payload.request_id] = event.at
+        elif isinstance(event.payload, PermissionAnswered):
+            paused += event.at - pauses.pop(event.payload.request_id, event.at)
+    return started, paused, next(iter(pauses.values()), None)
 
 
 async def turn_end(log: Log, stream: str, turn_id: str, after: Position) -> tuple[TurnEnd, str]:

@@ -193,7 +193,8 @@ class SessionRunner:
             pending = self._pending(session, turn, message)
             pending.restore(requests)
             following = outputs(pending)
-            self.current = self._turn_run(session, row, turn, pending)
+            worked = logged.seconds(self._state.ids.now())
+            self.current = self._turn_run(session, row, turn, pending, worked)
             await self.current.run(following)
             notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # whatever it is, the turn must not stay running, or paused
@@ -254,7 +255,9 @@ class SessionRunner:
         pending.project = session.project_id or pending.cause.project or ""
         return pending
 
-    def _turn_run(self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests) -> TurnRun:
+    def _turn_run(
+        self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests, worked: float = 0.0
+    ) -> TurnRun:
         state = self._state
         return TurnRun(
             state.store,
@@ -267,6 +270,7 @@ class SessionRunner:
             _meter(state, session, turn.turn_id, pending),
             partial(acknowledge, state),
             partial(state.presence.wants_each_event, session.id),
+            worked=worked,
         )
 
     def _outputs(

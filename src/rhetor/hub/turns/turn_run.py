@@ -52,7 +52,8 @@ class TurnRun:
     output is read from the peer, and what was read is kept until it is stored.
 
     `closing` receives the turn's end and final state. `meter` counts what the turn uses. `stored` is called
-    after each commit with the spool offsets that it stored.
+    after each commit with the spool offsets that it stored. `worked`: the seconds for which the turn has been
+    working under an earlier hub.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class TurnRun:
         meter: Meter,
         stored: Callable[[Sequence[SourceOffset]], None] = lambda sources: None,
         immediate: Callable[[], bool] = lambda: True,
+        worked: float = 0.0,
     ) -> None:
         self._store = store
         self._background = background
@@ -77,6 +79,7 @@ class TurnRun:
         self._meter = meter
         self._stored = stored
         self._immediate = immediate
+        self._worked = worked
         self.turn = turn
         self._buffer: list[Payload] = []
         self._buffered_bytes = 0
@@ -168,7 +171,7 @@ class TurnRun:
 
     async def _read_outputs(self, outputs: AsyncGenerator[Output, None]) -> tuple[Payload, ...]:
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = loop.time() - self._worked
         async with aclosing(outputs) as stream:
             async for whole in stream:
                 if self._masks is not self._pending.masks:  # another peer answers from here on

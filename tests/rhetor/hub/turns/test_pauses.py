@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -31,11 +32,15 @@ from rhetor.domain.turn import TurnState
 from rhetor.drivers.base import PastMessage
 from rhetor.errors import RateLimited, StateConflict
 from rhetor.hub.catalog.requests import Request, commit_answer
+from rhetor.hub.catalog.turn_log import so_far
+from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.catalog.usage import amounts_of
+from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.programs.status import pauses_of, status_of
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.answers import open_permissions
+from rhetor.store.base import Draft
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 
@@ -389,3 +394,39 @@ async def test_a_paused_turn_whose_peer_is_gone_fails_when_it_would_continue() -
         end = await home.end_of(accepted)
         assert isinstance(end, ev.TurnFailed) and end.detail == "no peer is called 'apollo'"
         assert await home.store.find("pause", state="paused") == []
+
+
+async def test_the_seconds_of_a_turn_count_what_it_worked_under_an_earlier_hub_and_no_pause() -> None:
+    now = 1_700_000_000_000
+    store, working = MemoryStore(clock=lambda: now), asyncio.Event()
+    limited = RateLimited(REASON, retryable=True, resets_at=reset_time(now / 1000 + 4 * HOUR))
+    async with house([working, limited], store=store, ids=Ids(lambda: now)) as home:
+        accepted = await home.send(target="apollo", content="hi", context_window=4)
+        await home.until(accepted.session_id, accepted.after, ev.TurnStarted)
+        now += 90_000
+        working.set()
+        await paused(home, accepted)
+        now += 30_000
+    now += 3_600_000
+    async with house(ANSWER, store=store, ids=Ids(lambda: now)) as home:
+        await choose(home, (await open_permissions(home.hub.state, ME))[0], "now")
+        end = await home.end_of(accepted)
+    assert isinstance(end, ev.TurnCompleted)
+    assert 90 <= end.seconds < 100
+
+
+async def test_the_working_time_of_a_turn_is_read_from_the_log() -> None:
+    store = MemoryStore(clock=lambda: 0)
+    turn = TurnRow("t_1", "s_1", "apollo", TurnState.RUNNING, "me", "m_1", 0)
+    asked = partial(ev.PermissionAsked, tool="Bash", detail={}, options=())
+    drafts: list[tuple[int, ev.Payload]] = [
+        (1_000, ev.TurnStarted("apollo")),
+        (2_000, asked("r1", expires_at="2026-01-01T00:00:00Z")),  # the turn works on its answer
+        (4_000, ev.PermissionAnswered("r1", "yes", "me")),
+        (5_000, asked("q1")),
+        (9_000, ev.PermissionAnswered("q1", "now", "me")),
+    ]
+    await store.commit("s_1", [Draft(payload, "t_1", at=at) for at, payload in drafts])
+    assert (await so_far(store, turn)).seconds(20_000) == 15
+    await store.commit("s_1", [Draft(asked("q2"), "t_1", at=12_000)])
+    assert (await so_far(store, turn)).seconds(20_000) == 7
