@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 # uv from the PATH where there is one, else a copy of our own under .tools
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
+MAN := $(VENV)/share/man/man1/aish.1
 # Tests write bytecode, for each of the workers would otherwise compile all of them anew
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q
 # Forks of the process that has collected the tests; more than there are cores, for many wait for a program
@@ -19,7 +20,7 @@ NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and
 
 .PHONY: setup demo test test-slow test-failed test-fast test-long test-browser interop check bench dist lock clean
 
-setup: $(STAMP)
+setup: $(STAMP) $(MAN)
 
 .tools/bin/uv: requirements/uv.txt
 	python3 -m venv .tools
@@ -32,6 +33,10 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@$(PY) -m compileall -q src  # so that the first run is as fast as the second
 	@touch $(STAMP)
+
+# man -M .venv/share/man aish
+$(MAN): $(STAMP) $(wildcard src/aish/catalogue/*.py)
+	@$(PY) -m aish.catalogue.man_page $(VENV)/share/man
 
 # The main job, on a fresh machine: a message goes through two peers, the last one's answer streams. It has a
 # home of its own, and asks no coding agent that may be logged in here.

@@ -56,7 +56,7 @@ SHELL = Page(
         "--help": "show all commands",
         "--version": "show the version",
     },
-    details="FILE is a script of such lines; its name ends in .aish or contains a /.",
+    details="FILE is a script of lines of the grammar; its name ends in .aish or contains a /.",
     examples={
         "aish -c 'echo \"Design a cache\" | athena | apollo'": "a pipeline in one process",
         "aish review.aish src": "a script with an argument",

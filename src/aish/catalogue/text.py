@@ -5,7 +5,7 @@ from textwrap import wrap
 from aish.catalogue import chapters, pages_of
 from aish.catalogue.messages import MESSAGE
 from aish.catalogue.notation import Form
-from aish.catalogue.topics import TOPICS
+from aish.catalogue.topics import EXIT_CODES, TOPICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ def message_options() -> str:
     """Return the options of a message, and the exit codes."""
     options = _options(MESSAGE) | {"--": "end the options; what follows is text"}
     rows = _rows(options, _OPTION_WIDTH)
-    return f"Options of a message, before or after its text:\n{rows}\n\n{TOPICS['exit-codes'][1]}"
+    return f"Options of a message, before or after its text:\n{rows}\n\n{exit_codes()}"
+
+
+def exit_codes() -> str:
+    codes = ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+    return "\n".join(wrap(f"Exit codes: {codes}", _WIDTH)) + "\n"
 
 
 def page_text(name: str) -> str:
@@ -65,6 +70,8 @@ def page_text(name: str) -> str:
 
 def topic_text(name: str) -> str:
     """Return the text of a topic."""
+    if name == "exit-codes":
+        return exit_codes()
     if name != "messages":
         return TOPICS[name][1]
     usage = 'usage: aish TARGET ["message"] [options]'

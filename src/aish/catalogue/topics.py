@@ -1,10 +1,16 @@
 """The topics of help: what there is to know beside the commands. Each has a title and a text."""
 
-_EXIT_CODES = """\
-Exit codes: 0 done, 1 the peer failed, 2 wrong usage, 3 unknown peer, command,
-session or the like, 4 no permission, 5 hub unreachable, 6 the answer of a
-terminal program ended only by silence, 124 timed out, 130 interrupted
-"""
+EXIT_CODES = {
+    "0": "done",
+    "1": "the peer failed",
+    "2": "wrong usage",
+    "3": "unknown peer, command, session or the like",
+    "4": "no permission",
+    "5": "hub unreachable",
+    "6": "the answer of a terminal program ended only by silence",
+    "124": "timed out",
+    "130": "interrupted",
+}
 _GRAMMAR = """\
 script     := line ((newline | ";" | "&&" | "||") line)*
 line       := pipeline | broadcast
@@ -48,5 +54,5 @@ TOPICS = {
     "messages": ("the options of a message", ""),
     "grammar": ("pipelines, broadcasts, scripts, quotes and variables", _GRAMMAR),
     "prompt": ("keys of the interactive shell, and permission requests", _PROMPT),
-    "exit-codes": ("what the exit code says", _EXIT_CODES),
+    "exit-codes": ("what the exit code says", ""),
 }
