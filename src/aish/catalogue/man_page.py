@@ -1,4 +1,4 @@
-"""The manual page aish(1), in the man macros of roff: `python -m aish.catalogue.man_page FOLDER` writes it."""
+"""The manual page aish(1), in the man macros of roff: `python -m aish.catalogue.man_page FOLDER`."""
 
 import sys
 from pathlib import Path
