@@ -36,7 +36,7 @@ PAGES = (
     Page(
         "wait",
         "Wait until peers are idle, and print those that are.",
-        "wait [--any|--all] PEER… [--timeout S]",
+        "wait [--any|--all] PEER… [--timeout S] [--json]",
         options={
             "--any": "wait until one of the peers is idle",
             "--all": "wait until all of them are idle (the default)",

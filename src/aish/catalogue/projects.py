@@ -125,7 +125,7 @@ PAGES = (
     Page(
         "mcp test",
         "Connect to an MCP server, and list its tools.",
-        "mcp test SERVER",
+        "mcp test SERVER [json]",
         details="Takes at most 10 s, and exits with 1 if the server cannot be used.",
         examples={
             "aish mcp test time": "the tools of the server time",

@@ -1,8 +1,9 @@
 """`aish mcp`: the MCP servers whose tools specialists may have, and the hub as a server of an agent."""
 
+from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import show_list, subcommand_error, take_value, usage_error, wants_json
-from aish.output import print_line
+from aish.output import print_json, print_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,9 +86,14 @@ def _remove(words: "list[str]") -> int:
 
 def _test(words: "list[str]") -> int:
     """Print the tools of a server, or fail with the reason why it cannot be used."""
-    if len(words) != 1 or words[0][:1] == "-":
+    name, *others = words or ["-"]
+    if name[:1] == "-":
         raise usage_error("mcp test")
-    tested = Hub().ask("POST", f"{_PATH}/{quote(words[0])}/test")
+    as_json = wants_json(others, "mcp test")
+    tested = Hub().ask("POST", f"{_PATH}/{quote(name)}/test")
+    if as_json:
+        print_json(tested)
+        return exits.DONE if tested["ok"] else exits.FAILED
     if not tested["ok"]:
         from aish.exits import Failure
 
@@ -95,7 +101,7 @@ def _test(words: "list[str]") -> int:
     from aish.render import cleaned
 
     count = len(tested["tools"])
-    lines = [f"✓ {words[0]} has {count} tool{'s' if count != 1 else ''} ({tested['seconds']:.1f} s)"]
+    lines = [f"✓ {name} has {count} tool{'s' if count != 1 else ''} ({tested['seconds']:.1f} s)"]
     return print_line("\n".join([*lines, *(f"  {cleaned(tool)}" for tool in tested["tools"])]))
 
 

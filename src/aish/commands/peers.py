@@ -147,14 +147,18 @@ def wait(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid, a peer is unknown, or the hub cannot be reached.
     """
-    mode, timeout, peers = _wait_options(words)
+    as_json = "--json" in words
+    mode, timeout, peers = _wait_options([word for word in words if word != "--json"])
     hub = Hub()
     body: dict[str, object] = {"peers": peers, "mode": mode}
     if timeout is not None:
         body["timeout"] = timeout
         hub.deadline = monotonic() + timeout + _GRACE_SECONDS
     found = hub.ask("POST", "/api/v2/wait", body)
-    print_text("".join(f"{name}\n" for name in found["idle"]))
+    if as_json:
+        print_json(found)
+    else:
+        print_text("".join(f"{name}\n" for name in found["idle"]))
     return exits.TIMED_OUT if found["timed_out"] else exits.DONE
 
 
