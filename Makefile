@@ -50,9 +50,9 @@ demo: setup
 test: setup
 	$(PYTEST) $(PARALLEL) -m "not browser and not long"
 
-# The tests that `make test` leaves to `make test-long`, at small size
+# The tests that `make test` leaves to `make test-long`, at small size; most of them wait for programs
 test-slow: setup
-	$(PYTEST) $(PARALLEL) -m "long and not browser"
+	$(PYTEST) --workers 6 -m "long and not browser"
 
 # What failed in the last run, one test after the other
 test-failed: setup

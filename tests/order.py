@@ -1,9 +1,9 @@
 """The units in which workers take the tests, and their order.
 
 The tests that run alone come first, while no other test runs. Then come the long ones, so that no worker runs
-one while the others have nothing left to do; then the modules whose tests take seconds, most of which start
-hubs; and then the others. The modules that use an SDK are one unit, because each worker that runs one of them
-imports it for seconds.
+one while the others have nothing left to do; and then the others. Those that wait for hubs and programs come
+first among each. The modules that use an SDK are one unit, because each worker that runs one of them imports
+it for seconds.
 """
 
 from __future__ import annotations
@@ -34,12 +34,25 @@ def units_of(items: Iterable[pytest.Item]) -> tuple[list[Unit], list[Unit]]:
     marked: dict[str | None, list[pytest.Item]] = {"alone": [], "long": [], None: []}
     for item in items:
         marked[_mark(item)].append(item)
-    others = marked[None]
-    with_sdk = [item for item in others if item.nodeid.startswith(WITH_SDK)]
-    modules = list(_modules(item for item in others if not item.nodeid.startswith(WITH_SDK)))
-    slow, quick = ([unit for unit in modules if _is_slow(unit) == wanted] for wanted in (True, False))
-    long = [unit for module in _modules(marked["long"]) for unit in _divided(module)]
-    return [[item] for item in marked["alone"]], [*long, *([with_sdk] if with_sdk else []), *slow, *quick]
+    with_sdk, long = _split(marked["long"], WITH_SDK)
+    each = [unit for module in _modules(long) for unit in _divided(module)]
+    others_with_sdk, others = _split(marked[None], WITH_SDK)
+    units = [with_sdk, *_slow_first(each), others_with_sdk, *_slow_first(_modules(others))]
+    return [[item] for item in marked["alone"]], [unit for unit in units if unit]
+
+
+def _split(
+    items: Iterable[pytest.Item], prefixes: tuple[str, ...]
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Return the tests at these paths, and the others."""
+    found: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        found[item.nodeid.startswith(prefixes)].append(item)
+    return found[True], found[False]
+
+
+def _slow_first(units: Iterable[Unit]) -> list[Unit]:
+    return sorted(units, key=lambda unit: not unit[0].nodeid.startswith(SLOW))
 
 
 def _mark(item: pytest.Item) -> str | None:
@@ -61,7 +74,3 @@ def _divided(module: list[pytest.Item]) -> list[list[pytest.Item]]:
 def _shares(item: pytest.Item) -> bool:
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
     return any(each[-1].scope not in ("function", "session") for each in fixtures)
-
-
-def _is_slow(unit: Unit) -> bool:
-    return unit[0].nodeid.startswith(SLOW)
