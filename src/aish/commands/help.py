@@ -3,7 +3,7 @@
 from aish.client.hub import Hub, quote
 from aish.commands import COMMANDS as COMMAND_NAMES
 from aish.exits import unknown
-from aish.output import print_line, print_text
+from aish.terminal.pager import page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ def show_help(words: "list[str]") -> int:
     from aish.catalogue.topics import TOPICS
 
     if not words:
-        return print_text(text.overview())
+        return page(text.overview())
     if words[0] not in COMMAND_NAMES:
         if len(words) == 1 and words[0] in TOPICS:
-            return print_line(text.topic_text(words[0]).rstrip())
+            return page(text.topic_text(words[0]))
         raise unknown(words[0])
-    page, *subcommands = pages_for(words)
-    if subcommands and not page.forms and len(words) > 1:
+    found, *subcommands = pages_for(words)
+    if subcommands and not found.forms and len(words) > 1:
         failure = unknown(" ".join(words[:2]))
         failure.unknown = ("", "")
         failure.hint = did_you_mean(words[1], [each.name.split()[1] for each in subcommands])
         raise failure
-    return print_line(text.page_text(page.name))
+    return page(text.page_text(found.name))
 
 
 def show_peer_help(hub: Hub, target: str) -> int:
@@ -46,7 +46,7 @@ def show_peer_help(hub: Hub, target: str) -> int:
     about = ""
     if target != "team-chat" and not target.startswith("@") and "," not in target:
         about = _about_peer(hub.ask("GET", f"/api/v2/ai/{quote(target)}"))
-    return print_line(f'usage: aish {target} ["message"] [options]\n{about}\n{message_options()}'.rstrip())
+    return page(f'usage: aish {target} ["message"] [options]\n{about}\n{message_options()}')
 
 
 def _about_peer(peer: "dict[str, Any]") -> str:
