@@ -38,10 +38,18 @@ A program after a peer receives the answer as it arrives. A peer after a program
 waits until the program exits with 0. If a stage fails, no later one is called.
 """
 _PROMPT = """\
-Tab          complete commands, peers, options and names
-Up, Down     move in the history
-Ctrl-C       interrupt the answer, not the shell
-Ctrl-D       leave the shell, as exit and quit do
+Tab             complete the word; again, or Down: choose from the menu.
+                Enter takes the choice, Esc closes the menu
+Up, Down        move in the history; with some text, among the lines that
+                begin with it
+Ctrl-R          search the history
+Alt-Enter       begin a new line
+Ctrl-X Ctrl-E   write the line in $VISUAL or $EDITOR, and run it
+Ctrl-C          interrupt the answer, not the shell
+Ctrl-D          leave the shell, as exit and quit do
+
+The line below the input shows how many turns of yours run, how many messages
+are unread in the inbox of this terminal, and how many permission requests wait.
 
 Several pasted lines run one after the other; in a conversation, they are one
 message. A line that begins with a space is not kept in the history.

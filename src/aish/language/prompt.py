@@ -1,12 +1,15 @@
 """The interactive shell: lines of the grammar at the prompt `aish> `."""
 
+import os
+
 from aish import exits
-from aish.commands import COMMANDS
 from aish.language.builtins import Exit
 from aish.language.shell import Shell, is_unfinished, joined
-from aish.output import STDOUT, write
+from aish.output import STDOUT, say, write
 from aish.terminal.conversation import open_prompt
 from aish.terminal.editor import Editor
+from aish.terminal.line_completion import LineCompletion
+from aish.turns.message import TERMINAL_NAME
 from rhetor.domain.grammar import Options
 
 _PROMPT, _CONTINUATION_PROMPT = "aish> ", "> "
@@ -14,7 +17,9 @@ _PROMPT, _CONTINUATION_PROMPT = "aish> ", "> "
 
 def run_prompt(defaults: Options | None = None) -> int:
     """Read and run lines until `exit` or the end of the input. Ctrl-C stops the line, not the shell."""
-    with open_prompt(COMMANDS) as (editor, hub):
+    with open_prompt(lambda names: LineCompletion(names).complete) as (editor, hub):
+        if editor.is_interactive and not (defaults and defaults.quiet):
+            say(_greeting())
         shell = Shell(hub, defaults, at_prompt=True)
         while True:
             try:
@@ -25,11 +30,20 @@ def run_prompt(defaults: Options | None = None) -> int:
                 return exits.DONE
             try:
                 if line.strip() and shell.run(line) == exits.INTERRUPTED:
-                    write(STDOUT, b"\n")  # after the ^C that the terminal has shown
+                    raise KeyboardInterrupt
             except KeyboardInterrupt:
-                write(STDOUT, b"\n")
+                write(STDOUT, b"\n")  # after the ^C that the terminal has shown
+                editor.drop_pasted()
             except Exit as request:
                 return request.code
+
+
+def _greeting() -> str:
+    from importlib.metadata import version
+
+    name = os.environ.get(TERMINAL_NAME)
+    terminal = f" · {name}" if name else ""
+    return f"aish {version('tekton-aish')}{terminal} · Tab completes · type help"
 
 
 def _read_line(editor: Editor) -> str:

@@ -12,7 +12,10 @@ from rhetor.domain.grammar import DEFAULT_WINDOW, Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from aish.catalogue.completion import Names
+    from aish.terminal.candidates import Complete
 
 _PROGRAMS = ("terminal", "tool")  # kinds of peers
 _WRAPPED = ("terminal", "stdio")  # drivers
@@ -20,32 +23,39 @@ _WRAPPED = ("terminal", "stdio")  # drivers
 
 @contextmanager
 def open_prompt(
-    words: "frozenset[str]" = frozenset(), *, follows: "tuple[str, str] | None" = None
+    complete: "Callable[[Names], Complete]", *, follows: "tuple[str, str] | None" = None
 ) -> "Iterator[tuple[Editor, Hub]]":
     """Open a prompt: yield an editor for the user's lines and a hub for their messages.
 
     On a terminal, permission requests of all peers are shown above the input line, and what a program prints
-    unasked in the session `follows`, after a cursor. Tab completes `words` and the names of peers, and
-    answers survive a restart of the hub.
+    unasked in the session `follows`, after a cursor. `complete` returns what Tab completes, from the names
+    that the hub knows. Answers survive a restart of the hub.
     """
     editor = make_editor()
     if not editor.is_interactive:
         yield editor, Hub()
         return
+    from aish.terminal.hub_feed import HubFeed
     from aish.terminal.permission_notices import PermissionNotices
     from aish.turns.background import Background
     from aish.turns.resuming import ResumingHub
 
     with Background() as background:
         hub = ResumingHub(background)
-        notices = PermissionNotices(background, hub.home)
+        feed = HubFeed(background, hub.home)
+        PermissionNotices(feed)
         if follows:
             from aish.terminal.unasked_notices import UnaskedNotices
 
-            UnaskedNotices(background, hub.home, *follows)
+            UnaskedNotices(feed, *follows)
             hub.unasked_after = int(follows[1].rpartition(":")[2])
         if isinstance(editor, LineEditor):
-            editor.words = lambda: words | notices.names()
+            from aish.terminal.bottom_line import BottomLine
+            from aish.terminal.names import PromptNames
+
+            BottomLine(feed, editor.show_bottom)
+            names = PromptNames(feed)
+            editor.complete, editor.on_prompt = complete(names), names.refresh
         yield editor, hub
 
 
@@ -80,7 +90,7 @@ def run_conversation(peer: str, options: Options) -> int:
         options = Options(context_window=DEFAULT_WINDOW).over(options)
     if not options.quiet:
         say(f"Connected to {peer}. Type 'exit' to end session.")
-    with open_prompt(follows=session) as (editor, hub):
+    with open_prompt(_complete, follows=session) as (editor, hub):
         talk = Talk(hub, found, options, editor.read if editor.is_interactive else None)
         while True:
             try:
@@ -91,3 +101,9 @@ def run_conversation(peer: str, options: Options) -> int:
                 return exits.DONE
             if line.strip() and not talk.take(line):
                 return exits.DONE
+
+
+def _complete(names: "Names") -> "Complete":
+    from aish.terminal.line_completion import complete_message
+
+    return lambda text: complete_message(text, names)

@@ -5,22 +5,24 @@ being typed. On other terminals, notices appear below the input, which is then s
 """
 
 import os
-import sys
+from time import monotonic
 
 from aish.client.home import state_home
 from aish.output import STDOUT, write
 from aish.terminal.notices import NOTICES, Notices
-from aish.terminal.tty import window_size
 from aish.turns.input import STDIN, read_piece
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.data_structures import Size
 
+    from aish.terminal.candidates import Complete
+    from aish.terminal.prompt_session import Styled
+
+_SETTLE_SECONDS = 0.3
 MAX_HISTORY_BYTES, KEPT_HISTORY_BYTES = 1 << 20, 1 << 19
 
 
@@ -45,6 +47,9 @@ class Editor:
         if not line and b"\n" not in pieces[-1]:
             raise EOFError
         return line.decode("utf-8", "replace").rstrip("\r")
+
+    def drop_pasted(self) -> None:
+        """Forget the pasted lines that were not returned yet."""
 
 
 class PlainEditor(Editor):
@@ -75,21 +80,27 @@ class PlainEditor(Editor):
 class LineEditor(Editor):
     """Reads lines from a terminal with prompt_toolkit.
 
-    `words` returns the words that Tab completes. `history` is the path of a file. Lines that begin with a
-    space are not recorded.
+    `complete` returns what Tab completes, `on_prompt` is called before each prompt. `history` is the path of
+    a file. Lines that begin with a space are not recorded.
     """
 
     is_interactive = True
 
     def __init__(self, notices: Notices = NOTICES, history: str | None = None) -> None:
-        self.words: Callable[[], Iterable[str]] = frozenset
+        self.complete: Complete = lambda text: ()
+        self.on_prompt: Callable[[], None] = lambda: None
         self._notices = notices
-        self._session = _session(lambda: self.words(), history)
+        self._bottom: Styled = []
+        self._settled_at = 0.0
+        self._session = _session(self, history)
         self._pasted: list[str] = []
 
     def read(self, prompt: str, *, whole: bool = False) -> str:
         if self._pasted:
             return self._pasted.pop(0)
+        self._settled_at = monotonic() + _SETTLE_SECONDS
+        self.on_prompt()
+        self._session.tempfile_suffix = ".md" if whole else ".aish"
         try:
             text = self._session.prompt(prompt, pre_run=self._begin)
         finally:
@@ -99,12 +110,25 @@ class LineEditor(Editor):
         first, *self._pasted = text.split("\n")  # pasted lines are returned one after the other
         return first
 
+    def drop_pasted(self) -> None:
+        self._pasted = []
+
+    def show_bottom(self, line: "Styled") -> None:
+        """Show a line below the input from now on; none if it is empty. Any thread may call this."""
+        self._bottom = line
+        self._session.app.invalidate()
+
+    def bottom(self) -> "Styled":
+        """Return the line to show now: at first none, because the turn of the last line may just have ended,
+        and the hub has not said so yet."""
+        return self._bottom if monotonic() >= self._settled_at else []
+
     def _begin(self) -> None:
         """Write notices above the prompt from now on. The prompt calls this when it is shown, on its loop."""
-        from prompt_toolkit.application import get_app
-
-        loop = get_app().loop
-        assert loop is not None
+        app = self._session.app
+        assert app.loop is not None
+        loop = app.loop
+        loop.call_later(_SETTLE_SECONDS, app.invalidate)
         self._notices.set_wakeup(lambda: _soon(loop, self._show))
 
     def _show(self) -> None:
@@ -143,48 +167,10 @@ def _show(*texts: str) -> None:
     write(STDOUT, "".join(texts).encode("utf-8", "replace"))
 
 
-def _session(words: "Callable[[], Iterable[str]]", history: str | None) -> "PromptSession[str]":
-    import re
+def _session(editor: LineEditor, history: str | None) -> "PromptSession[str]":
+    from aish.terminal.prompt_session import make_session
 
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.input.vt100 import Vt100Input
-    from prompt_toolkit.input.vt100_parser import Vt100Parser
-    from prompt_toolkit.output.vt100 import Vt100_Output
-    from prompt_toolkit.shortcuts import CompleteStyle
-
-    from aish.terminal.history import PromptHistory
-
-    class Parser(Vt100Parser):
-        """Drops a bracketed paste whose end was lost on the way if Ctrl-C or Ctrl-D is pressed. A key that a
-        person presses arrives alone; within a pasted text, these characters mean nothing."""
-
-        def feed(self, data: str) -> None:
-            if self._in_bracketed_paste and data and not data.strip("\x03\x04"):
-                self.reset()
-            super().feed(data)
-
-    class Input(Vt100Input):
-        def __init__(self) -> None:
-            super().__init__(sys.stdin)
-            self.vt100_parser = Parser(lambda key: self._buffer.append(key))
-
-    return PromptSession(
-        input=Input(),
-        history=PromptHistory(history) if history else None,
-        # the terminal could report its cursor position late, when a program already reads the keys
-        output=Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False),
-        completer=WordCompleter(lambda: sorted(words()), pattern=re.compile(r"[\w@:.-]+")),
-        complete_while_typing=False,
-        complete_style=CompleteStyle.READLINE_LIKE,
-        enable_suspend=True,
-    )
-
-
-def _size() -> "Size":
-    from prompt_toolkit.data_structures import Size
-
-    return Size(*window_size(STDOUT))
+    return make_session(lambda text: editor.complete(text), history, editor.bottom)
 
 
 def _soon(loop: "asyncio.AbstractEventLoop", work: "Callable[[], None]") -> None:

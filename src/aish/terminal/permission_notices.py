@@ -1,67 +1,29 @@
-"""Provides a prompt with notices of permission requests, and with the names of the peers.
-
-They arrive over one connection to the hub, which stays open as long as the prompt is shown. It never starts a
-hub. If there is no hub, or if the hub sends something unexpected, the prompt works without them.
-"""
-
-import asyncio
+"""Provides a prompt with notices of permission requests and of their outcomes."""
 
 from aish.questions import describe_answers
 from aish.render import one_line, revealed
-from aish.terminal.notices import NOTICES, Notices
 from aish.turns import permissions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
     from aish.live import Hub, Permission, PermissionChange
-    from aish.turns.background import Background
+    from aish.terminal.hub_feed import HubFeed
 
 _MIN_ID = 6  # characters after a common prefix: an agent may begin all its ids with the same word
 _EXPIRED, _RESET = "expiry", "reset"
 
 
 class PermissionNotices:
-    """While `background` runs, adds a notice for each permission request and for its outcome."""
+    """Adds a notice for each permission request and for its outcome."""
 
-    def __init__(self, background: "Background", home: str, notices: Notices = NOTICES) -> None:
-        self._background = background
-        self._home = home
-        self._notices = notices
+    def __init__(self, feed: "HubFeed") -> None:
+        self._notices = feed.notices
         self._pending: dict[tuple[str, str], Permission] = {}
-        self._wanted = asyncio.Event()
-        self._names: frozenset[str] = frozenset()
-        self._failed = False
-        background.start(self._guard(self._watch()), "permission notices")
+        feed.start(self._watch, "permission requests are not shown")
 
-    def names(self) -> frozenset[str]:
-        """Return the names of the peers as of the last call, and fetch them again. Any thread may call it."""
-        self._background.loop.call_soon_threadsafe(self._wanted.set)
-        return self._names
-
-    async def _guard(self, work: "Coroutine[Any, Any, None]") -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001  # the shell continues even if the hub sends invalid data
-            if not self._failed:
-                self._failed = True
-                self._notices.add(f"aish: permission requests are not shown at this prompt: {error}")
-
-    async def _watch(self) -> None:
-        from aish.live import connect  # imported in this thread, so that the prompt does not wait
-
-        hub = await self._background.enter(connect(self._home, start=False, reconnect_timeout=None))
-        self._background.start(self._guard(self._fetch_names(hub)), "peer names")
+    async def _watch(self, hub: "Hub") -> None:
         async for change in hub.watch_permissions():
             self._take(change)
-
-    async def _fetch_names(self, hub: "Hub") -> None:
-        while True:
-            self._names = frozenset(peer.id for peer in await hub.peers())
-            self._wanted.clear()
-            await self._wanted.wait()
 
     def _take(self, change: "PermissionChange") -> None:
         request = change.request
