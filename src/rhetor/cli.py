@@ -349,7 +349,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     found = asyncio.run(ConfiguredPrograms(tools, os.environ).checked(peers))
     certificate = found_at(settings.hub.tls_cert, settings.hub.tls_key)
     if arguments.json:
-        sys.stdout.write(json.dumps({"tools": found, "certificate": certificate}) + "\n")
+        checked = {"tools": found, "certificate": certificate, "providers": list(settings.providers)}
+        sys.stdout.write(json.dumps(checked) + "\n")
         return 0
     if certificate is not None:
         sys.stdout.write(f"certificate: {_about(certificate)}\n")

@@ -131,6 +131,7 @@ def test_doctor_checks_agents_without_a_hub(machine: Machine, tmp_path: Path) ->
     program.chmod(0o755)
     variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "CLAUDE_CODE_OAUTH_TOKEN": "t"}
     ran = machine.run("doctor", variables=variables)
+    assert "– variables   none set\n" in ran.stdout  # the agent answers
     login = "logged in: yes (CLAUDE_CODE_OAUTH_TOKEN is set)"
     assert f"✓ claude-code 9.8.7; {program}; {login}\n" in ran.stdout
     assert "– codex       not installed; install it with: npm install -g @openai/codex\n" in ran.stdout

@@ -24,11 +24,11 @@ PAGES = (
     Page(
         "doctor",
         "Show what works, what is missing, and how to get it.",
-        "doctor",
+        "doctor [json]",
         details="Exits with 1 if a check fails. It changes nothing and starts nothing.",
         examples={
             "aish doctor": "check the hub, the provider, the coding agents and the certificate",
-            "RHETOR_HOME=/srv/rhetor aish doctor": "check the hub of another state folder",
+            "aish doctor --json": "the same, for a program",
         },
     ),
     Page(

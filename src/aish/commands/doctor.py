@@ -9,13 +9,13 @@ from time import monotonic
 from aish import exits
 from aish.client.home import socket_path, state_home
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import usage_error
+from aish.commands import wants_json
 from aish.commands.budgets import PATH
 from aish.commands.notify import PATH as NOTIFY
 from aish.commands.notify import state
-from aish.commands.system import model_line, provider_line, schedules_line, waiting_schedules
+from aish.commands.system import NO_PROVIDER, model_line, provider_line, schedules_line, waiting_schedules
 from aish.exits import Failure
-from aish.output import print_line
+from aish.output import print_json, print_line
 from aish.turns.budgets import described
 from rhetor.domain.provider_variables import provider_variables
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Finding: TypeAlias = tuple[str, str, str]
 
 _GOOD, _BAD, _NOTE = "✓", "✗", "–"
+_STATES = {_GOOD: "ok", _BAD: "failed", _NOTE: "note"}
+_ANSWERING_AGENTS = ("claude-code", "codex", "gemini")  # if one is logged in, its models answer
 TIMEOUT = 1.9  # seconds for what the hub answers; it checks the programs at once, each within 1.2 seconds
 CHECK_TIMEOUT = 10.0  # seconds for `rhetor doctor`, which has the same limit and must start on a busy machine
 HUB_TIMEOUT = 0.9  # seconds for the status of the hub
@@ -35,8 +37,8 @@ _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
 _HOW_TO_RENEW = "to renew it, run: rhetor cert create"
 _HOW_TO_ADD = (
-    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run a local model server, or add a provider"
-    " to `providers:` in config.yaml"
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run aish keys set PROVIDER, log in with"
+    " claude, codex or gemini, run a local model server, or add a provider to `providers:` in config.yaml"
 )
 
 
@@ -46,16 +48,21 @@ def doctor(words: "list[str]") -> int:
     Raises:
         Failure: the words are invalid.
     """
-    if words:
-        raise usage_error("doctor")
+    as_json = wants_json(words, "doctor")
+    findings = list(_findings())
+    status = exits.FAILED if any(mark == _BAD for mark, _, _ in findings) else exits.DONE
+    if as_json:
+        print_json(
+            [{"check": name, "state": _STATES[mark], "detail": result} for mark, name, result in findings]
+        )
+        return status
     from aish.render import cleaned
 
-    findings = list(_findings())
     width = max(10, *(len(subject) for _, subject, _ in findings))
     print_line(
         "\n".join(f"{mark} {subject:<{width}} {cleaned(result)}" for mark, subject, result in findings)
     )
-    return exits.FAILED if any(mark == _BAD for mark, _, _ in findings) else exits.DONE
+    return status
 
 
 def _findings() -> "Iterator[Finding]":
@@ -65,10 +72,21 @@ def _findings() -> "Iterator[Finding]":
     yield _home(Path(home))
     socket = Path(socket_path(home))
     yield (_GOOD if socket.exists() else _NOTE), "socket", str(socket)
-    yield from _hub(home)
-    yield from _agents(home, deadline)
-    variables = ", ".join(provider_variables())
-    yield (_GOOD, "variables", variables) if variables else (_NOTE, "variables", f"none set; {_HOW_TO_ADD}")
+    hub, agents = list(_hub(home)), list(_agents(home, deadline))
+    yield from (*hub, *agents)
+    if variables := ", ".join(provider_variables()):
+        yield _GOOD, "variables", variables
+    else:
+        is_answered = _is_answered([*hub, *agents])
+        yield _NOTE, "variables", "none set" if is_answered else f"none set; {_HOW_TO_ADD}"
+
+
+def _is_answered(findings: "list[Finding]") -> bool:
+    """Whether something else than the embedded model answers, or would answer if it did not fail."""
+    provider = [result for _, subject, result in findings if subject == "provider"]
+    if provider:
+        return provider != [NO_PROVIDER]
+    return any(mark == _GOOD and subject in _ANSWERING_AGENTS for mark, subject, _ in findings)
 
 
 def _python() -> "Finding":
@@ -190,6 +208,8 @@ def _agents(home: str, deadline: float) -> "Iterator[Finding]":
         found, fault = _check_without_hub(home)
         tools = found.get("tools", ())
         yield from _certificate(found.get("certificate"))
+        if providers := found.get("providers"):
+            yield _GOOD, "provider", f"configured: {', '.join(providers)}"
         if fault:
             yield _BAD, "agents", fault
     for tool in tools:

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+NO_PROVIDER = "none: the embedded offline model answers"
 STATUS_TIMEOUT = 10.0  # seconds
 _SHUTDOWN_TIMEOUT = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
@@ -50,7 +51,7 @@ def provider_line(status: "dict[str, Any]") -> str:
     """Return a line about the provider: `openai gpt-x at https://…`, or that the embedded model answers."""
     provider = status.get("provider")
     if not isinstance(provider, dict) or provider.get("name") == "offline":
-        return "none: the embedded offline model answers"
+        return NO_PROVIDER
     if provider.get("error"):
         hint = f"; {provider['hint']}" if provider.get("hint") else ""
         return f"none: {provider['error']}{hint}"

@@ -137,6 +137,26 @@ def test_doctor_names_variables_and_never_their_values(aish: Shell, hub: Scripte
     assert "✓ provider   local m" in ran.out
 
 
+def test_doctor_says_how_to_get_a_provider_only_if_none_answers(aish: Shell, hub: ScriptedHub) -> None:
+    offline = {"name": "offline", "model": None}
+    hub.on("GET /api/v2/status", answer(STATUS), answer({**STATUS, "provider": offline}))
+    hub.on("GET /api/v2/tools?check=true", answer({"tools": []}))
+    assert aish("doctor").out.endswith("\n– variables  none set\n")
+    assert "– variables  none set; set OPENAI_API_KEY" in aish("doctor").out
+
+
+def test_doctor_prints_json(aish: Shell, hub: ScriptedHub) -> None:
+    failed = {"name": "unknown", "model": None, "error": "box is down", "hint": "start it"}
+    hub.on("GET /api/v2/status", answer({**STATUS, "provider": failed}))
+    hub.on("GET /api/v2/tools?check=true", problem(403, "forbidden", "not you", hint="ask ann"))
+    ran = aish("doctor", "--json")
+    assert (ran.code, ran.err) == (1, "")
+    found = {each.pop("check"): each for each in json.loads(ran.out)}
+    assert found["provider"] == {"state": "note", "detail": "none: box is down; start it"}
+    assert found["agents"] == {"state": "failed", "detail": "not you; ask ann"}
+    assert found["python"]["state"] == "ok"
+
+
 def test_doctor_and_status_show_the_hint_of_a_provider_that_fails(aish: Shell, hub: ScriptedHub) -> None:
     failed = {"name": "unknown", "model": None, "error": "box is down", "hint": "start it"}
     hub.on("GET /api/v2/status", answer({**STATUS, "provider": failed}))
