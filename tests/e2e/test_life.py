@@ -96,7 +96,14 @@ def test_a_hub_that_a_shell_started_stops_when_idle(machine: Machine) -> None:
     finally:
         os.close(fd)
     assert not (machine.folder / "hub.sock").exists()
-    assert machine.run("apollo", "hi").returncode == 0
+    assert machine.run("schedule", "add", "daily", "@daily", "apollo hi").returncode == 0
+    fd = os.pidfd_open(machine.hub_pid())
+    try:
+        assert not select.select([fd], [], [], 1.5)[0], "the hub ended although a schedule waits"
+        machine.run("schedule", "pause", "daily")
+        assert select.select([fd], [], [], SECONDS)[0], "the hub did not end"
+    finally:
+        os.close(fd)
 
 
 @pytest.mark.long

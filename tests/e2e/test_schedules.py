@@ -51,9 +51,9 @@ def test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell(
     votes = aish("schedule", "add", "votes", "@daily", "--zone", "Asia/Tokyo", "apollo,athena << vote")
     assert votes.returncode == 0, votes.stderr
     listed = aish("schedule", "list").stdout.splitlines()
-    assert listed[0].split() == ["NAME", "NEXT", "TIMES", "ZONE", "LAST", "LINE"]
-    assert re.fullmatch(rf"morning +{NEXT} +0 8 \* \* 1-5 +UTC +- +{re.escape(LINE)} *", listed[1])
-    assert re.fullmatch(rf"votes +{NEXT} +@daily +Asia/Tokyo +- +apollo,athena << vote *", listed[2])
+    assert listed[0].split() == ["NAME", "NEXT", "LAST", "TIMES", "LINE"]
+    assert re.fullmatch(rf"morning +{NEXT} +- +0 8 \* \* 1-5  UTC +{re.escape(LINE)} *", listed[1])
+    assert re.fullmatch(rf"votes +{NEXT} +- +@daily  Asia/Tokyo +apollo,athena << vote *", listed[2])
     ran = aish("schedule", "run", "votes")
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"\A\[From (Apollo|Athena)\]\n.*vote", ran.stdout)

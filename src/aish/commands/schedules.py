@@ -6,7 +6,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import JSON_WORDS, show_list, subcommand_error, take_value, usage_error, wants_json
 from aish.exits import Failure
-from aish.output import print_json, print_line, say
+from aish.output import STDOUT, print_json, print_line, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     Schedule = dict[str, Any]
 
 _PATH = "/api/v2/schedules"
-_LINE_SHOWN = 40  # characters of a line in a list
+_HEADING = ("NAME", "NEXT", "LAST", "TIMES", "LINE")
+_LINE_SHOWN = 30  # characters of a line in a list
 _OPTIONS = {"--zone": "timezone", "--overlap": "overlap", "--session": "session"}
 _ROUTE = "route"
 _FEWEST = 3  # words after the options: the name, the times and the line
@@ -153,8 +154,29 @@ def _explained(hub: Hub, failure: Failure, line: str) -> Failure:
 def _list(words: "list[str]") -> int:
     as_json = wants_json(words, "schedule list")
     found = Hub().ask("GET", _PATH)["schedules"]
-    heading = ("NAME", "NEXT", "TIMES", "ZONE", "LAST", "LINE")
-    return show_list(found, heading, _row, "No schedules", as_json=as_json)
+    rows = [_row(each) for each in found]
+    if not as_json and rows and not _fits([_HEADING, *rows]):
+        return print_line("\n".join(map(_block, rows)))
+    return show_list(found, _HEADING, _row, "No schedules", as_json=as_json)
+
+
+def _fits(rows: "list[tuple[str, ...]]") -> bool:
+    """Whether a table with these rows fits on the terminal, if it goes to one."""
+    try:
+        columns = os.get_terminal_size(STDOUT).columns
+    except OSError:  # it is no terminal
+        return True
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
+    return sum(widths) + 2 * (len(widths) - 1) <= columns
+
+
+def _block(row: "tuple[str, ...]") -> str:
+    """Return a row as lines that fit on a narrow terminal."""
+    from aish.render import cleaned
+
+    name, *cells = map(cleaned, row)
+    named = zip(_HEADING[1:], cells, strict=True)
+    return "\n".join([name, *(f"  {heading.lower():<5} {cell}" for heading, cell in named)])
 
 
 def _row(schedule: "Schedule") -> "tuple[str, ...]":
@@ -162,9 +184,8 @@ def _row(schedule: "Schedule") -> "tuple[str, ...]":
     return (
         schedule["name"],
         _next(schedule),
-        schedule["cron"],
-        schedule["timezone"],
         _last(schedule),
+        f"{schedule['cron']}  {schedule['timezone']}",
         line if len(line) <= _LINE_SHOWN else f"{line[: _LINE_SHOWN - 1]}…",
     )
 
@@ -236,8 +257,14 @@ def _last(schedule: "Schedule") -> str:
     """Return what became of the last run or, if it was later, of the last time that had none."""
     due, run = schedule["last_due"], schedule["last_run"]
     if due and due["skipped"] and not (run and run["at"] > due["due_at"]):
-        return f"{zoned_time(due['due_at'])}  skipped ({due['skipped']})"
-    return f"{zoned_time(run['at'])}  {run['status']}" if run else "-"
+        return f"{_short_time(due['due_at'])} skipped: {due['skipped']}"
+    return f"{_short_time(run['at'])} {run['status']}" if run else "-"
+
+
+def _short_time(at: str) -> str:
+    from aish.render import local_time
+
+    return local_time(at, seconds=False)
 
 
 def zoned_time(at: str) -> str:

@@ -35,7 +35,7 @@ from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.ids import JUMP
 from rhetor.store.base import Draft, Row
 
-from .runs import Opening, deliver, session_for
+from .runs import Opening, deliver, refresh, session_for
 from .timetable import last_time, next_time
 
 if TYPE_CHECKING:
@@ -144,9 +144,12 @@ async def _begin(state: State, id: str) -> Row | None:
         if schedule is None or schedule.due is None or schedule.due > now:
             return None
         attempt = _Attempt(state, schedule, now)
-        while True:
-            with suppress(StateConflict):  # its session was changed at the same time
-                return await until_accepted(attempt.commit, id, lambda: state.closing)
+        try:
+            return await until_accepted(attempt.commit, id, lambda: state.closing)
+        except StateConflict:  # another writer changed it or opened its session; it is tried again
+            await refresh(state, id)
+            state.schedules.queue(id)
+            return None
 
 
 class _Attempt:

@@ -18,10 +18,16 @@ from rhetor.domain.rule_commands import (
 )
 from rhetor.domain.schedule import MOST_OF_AGENT, MOST_OF_CALLER, OVERLAPS, Change, Schedule
 from rhetor.domain.timestamps import timestamp
-from rhetor.errors import NameTaken, NotFound, SessionOver, TooManySchedules, Unprocessable
+from rhetor.errors import (
+    NameTaken,
+    NotFound,
+    SessionOver,
+    StateConflict,
+    TooManySchedules,
+    Unprocessable,
+)
 from rhetor.hub.catalog.schedules import DUE_RUN, KIND, row_of, unchanged
 from rhetor.hub.core.checks import require_name
-from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.plans.plans import checked
 from rhetor.hub.programs.ownership import is_own
 from rhetor.hub.sessions.send import Accepted
@@ -29,7 +35,7 @@ from rhetor.store.base import Draft
 
 from .lines import plan_of
 from .rights import rights_of
-from .runs import send_now, session_for
+from .runs import refresh, send_now, session_for
 from .timetable import machine_zone, next_time
 
 if TYPE_CHECKING:
@@ -164,19 +170,19 @@ async def _put(state: State, principal: Principal, new: Schedule, command: PutSc
         known = state.schedules.named(principal.subject, new.name)
         if known is None:
             _require_room(state, principal)
-            return await until_unchanged(lambda: _store(state, principal, None, new, "added"))
+            return await _store(state, principal, None, new, "added")
         if command.new:
             raise NameTaken(KIND, new.name)
         async with state.exclusively(f"schedule {known.id}"):
             known = state.schedules.get(known.id)
             if known is None:
-                return await until_unchanged(lambda: _store(state, principal, None, new, "added"))
+                return await _store(state, principal, None, new, "added")
             session = command.session or known.session
             kept = replace(new, id=known.id, at=known.at, session=session, paused=known.paused)
             if session == known.session:
                 kept = replace(kept, session_id=known.session_id)
             kept = replace(kept, due=None if known.paused else new.due, last=known.last)
-            return await until_unchanged(lambda: _store(state, principal, known, kept, "replaced"))
+            return await _store(state, principal, known, kept, "replaced")
 
 
 def _require_room(state: State, principal: Principal) -> None:
@@ -194,7 +200,7 @@ async def _change(
         id = schedule_of(state, principal, name).id
         async with state.exclusively(f"schedule {id}"):
             known = schedule_of(state, principal, name)
-            return await until_unchanged(lambda: _store(state, principal, known, how(state, known), change))
+            return await _store(state, principal, known, how(state, known), change)
 
     return await state.background.complete(attempt(), "schedule")
 
@@ -202,17 +208,25 @@ async def _change(
 async def _store(
     state: State, principal: Principal, known: Schedule | None, new: Schedule, change: Change
 ) -> Schedule:
-    """Commit a schedule, with its session if that is new."""
+    """Commit a schedule, with its session if that is new.
+
+    Raises:
+        StateConflict: another writer changed the schedule or opened the session; nothing was stored.
+    """
     session, opened = await session_for(state, new.owner, new.session, new.session_id)
     _require_own_session(state, new, session.id)
     new = replace(new, session_id=session.id)
     row = row_of(new)
-    committed = await state.store.commit(
-        session.id,
-        [*opened.drafts, Draft(_changed(new, change, principal))],
-        expects=[*opened.expects, unchanged(known) if known else row.unchanged],
-        rows=[*opened.rows, row],
-    )
+    try:
+        committed = await state.store.commit(
+            session.id,
+            [*opened.drafts, Draft(_changed(new, change, principal))],
+            expects=[*opened.expects, unchanged(known) if known else row.unchanged],
+            rows=[*opened.rows, row],
+        )
+    except StateConflict:
+        await refresh(state, new.id)
+        raise
     stored = replace(new, version=committed.version)
     state.schedules.put(stored)
     return stored

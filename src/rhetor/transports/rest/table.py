@@ -82,6 +82,7 @@ SCHEDULED: Errors = (
     e.NameTaken,
     e.TooManySchedules,
     e.UnknownModel,
+    e.StateConflict,
     *STORED,
 )
 ANSWERED: Errors = (e.NotFound, e.StateConflict, e.KeyReused, e.Unprocessable, *STORED)
@@ -315,8 +316,10 @@ ROUTES = (
     Route("PUT", "/api/v2/schedules/{name}", SEND, schedules.put_schedule, b.ScheduleBody, a.Schedule,
           SCHEDULED),
     Route("DELETE", "/api/v2/schedules/{name}", SEND, schedules.remove_schedule, None, a.Schedule, FOUND),
-    Route("POST", "/api/v2/schedules/{name}/pause", SEND, schedules.pause, None, a.Schedule, FOUND),
-    Route("POST", "/api/v2/schedules/{name}/resume", SEND, schedules.resume, None, a.Schedule, FOUND),
+    Route("POST", "/api/v2/schedules/{name}/pause", SEND, schedules.pause, None, a.Schedule,
+          (*FOUND, e.StateConflict)),
+    Route("POST", "/api/v2/schedules/{name}/resume", SEND, schedules.resume, None, a.Schedule,
+          (*FOUND, e.StateConflict)),
     Route("POST", "/api/v2/schedules/{name}/run", SEND, schedules.run, b.RunScheduleBody, a.Reply, ANSWER,
           b.EventsQuery, ASKED, **MESSAGE),
     Route("GET", "/api/v2/context/{peer}", READ, routes.show_context, None, a.Staged, PEER),

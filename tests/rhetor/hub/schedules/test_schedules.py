@@ -39,12 +39,14 @@ from rhetor.errors import (
     PeerBusy,
     ProviderCut,
     RhetorError,
+    StateConflict,
     TooLarge,
     TooManySchedules,
     UnknownPeer,
     UnknownTeam,
     Unprocessable,
 )
+from rhetor.hub.catalog.schedules import row_of
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.schedules import schedules
 from rhetor.hub.sessions.send import Accepted
@@ -185,6 +187,19 @@ async def test_edits_at_the_same_time_leave_one_of_them_whole() -> None:
             *(hub.add("apollo hi", name="new", new=True) for _ in range(5)), return_exceptions=True
         )
         assert sum(isinstance(each, Schedule) for each in added) == 1
+
+
+async def test_a_change_by_another_writer_is_a_conflict_once_and_then_seen() -> None:
+    async with planned() as hub:
+        known = await hub.add("apollo hi")
+        other = replace(known, line="athena hi")
+        await hub.home.store.commit(known.session_id, [], rows=[row_of(other)])
+        with pytest.raises(StateConflict):
+            await hub.home.execute(PauseSchedule("morning"))
+        assert hub.of().line == "athena hi"
+        await hub.home.store.commit(known.session_id, [], rows=[row_of(replace(other, line="apollo ho"))])
+        await hub.set("2026-11-30T08:00:00")
+        assert answers(await hub.until(known.session_id, ev.TurnCompleted)) == ["apollo heard: ho"]
 
 
 async def test_schedules_survive_a_restart() -> None:
