@@ -56,7 +56,7 @@ def test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell(
     assert re.fullmatch(rf"votes +{NEXT} +- +@daily  Asia/Tokyo +apollo,athena << vote *", listed[2])
     ran = aish("schedule", "run", "votes")
     assert ran.returncode == 0, ran.stderr
-    assert re.search(r"\A\[From (Apollo|Athena)\]\n.*vote", ran.stdout)
+    assert re.search(r"\A\[From (Apollo|Athena)\]\n\n.*vote", ran.stdout)
     assert ran.stdout.count("[From ") == 2
     events = [json.loads(line) for line in aish("schedule", "run", "morning", "--json").stdout.splitlines()]
     assert events[-1]["type"] == "turn.completed"

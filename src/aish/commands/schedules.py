@@ -21,6 +21,8 @@ _HEADING = ("NAME", "NEXT", "LAST", "TIMES", "LINE")
 _LINE_SHOWN = 30  # characters of a line in a list
 _OPTIONS = {"--zone": "timezone", "--overlap": "overlap", "--session": "session"}
 _ROUTE = "route"
+_SCHEDULES = "hub:schedule"  # the peer of their sessions
+_PROGRAMS = ("tool", "terminal")
 _FEWEST = 3  # words after the options: the name, the times and the line
 NOT_STARTED_AGAIN = "a shell started the hub, so no hub runs after a restart of the machine"
 _HOW_TO_KEEP = "to have one that always runs, make it a service (docs/how-to/deploy.md)"
@@ -221,7 +223,23 @@ def _run(words: "list[str]") -> int:
         json = as_json
 
     accept = RAW_EVENTS if as_json else "text/event-stream"
-    return Turn(Hub(), words[0], Options, request=(f"{path}/run", accept)).run("")
+    hub = Hub()
+    line = str(hub.ask("GET", path)["line"])
+    return Turn(hub, words[0], Options, request=(f"{path}/run", accept, _writer(hub, line))).run("")
+
+
+def _writer(hub: Hub, line: str) -> str:
+    """Return a peer that writes as the last stage of the line does: Markdown, or what a program prints."""
+    from rhetor.domain.grammar import Broadcast, Group, parse
+
+    parsed = parse(line)
+    if isinstance(parsed, Broadcast):
+        targets = [str(target) for target in parsed.targets]
+    else:
+        last = parsed.stages[-1]
+        targets = [str(each) for each in last.targets] if isinstance(last, Group) else [last.word]
+    programs = {each["id"] for each in hub.ask("GET", "/api/v2/ai")["peers"] if each["kind"] in _PROGRAMS}
+    return next((target for target in targets if target in programs), _SCHEDULES)
 
 
 def _pause(words: "list[str]") -> int:

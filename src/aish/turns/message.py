@@ -123,7 +123,8 @@ def _has_timed_out(error: "BaseException | None") -> bool:
 
 class Turn:
     """A message and its answer. `session_id` names the session that keeps them, once the hub has sent it.
-    `request`: the path and the `Accept` of a request whose answer it is, if it is not that to a message."""
+    `request`: of a request whose answer it is, if it is not that to a message: the path, the `Accept`, and
+    the peer whose answers it has."""
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class Turn:
         peer: str,
         options: "AnyOptions" = NoOptions,
         out: Sink | None = None,
-        request: "tuple[str, str] | None" = None,
+        request: "tuple[str, str, str] | None" = None,
     ) -> None:
         self._hub = hub
         self._request = request
@@ -272,7 +273,8 @@ class Turn:
             from aish.turns.rendering import sink_for
 
             self._renders = False
-            self._out = sink_for(self._display, self._hub.home, self._peer, self._out)
+            writer = self._request[2] if self._request else self._peer
+            self._out = sink_for(self._display, self._hub.home, writer, self._out)
         self._end_thoughts()
         if self._display is not None and text and not self._out.is_terminal:
             self._display.has_output()

@@ -37,6 +37,7 @@ ISSUERS = "rhetor/transports/server/test_issuers.py"
 TLS = "rhetor/transports/server/test_tls.py"
 SCOPES = "rhetor/transports/test_scopes.py"
 ISOLATION = "rhetor/transports/test_isolation.py"
+SCHEDULES = "rhetor/hub/schedules/test_schedules.py"
 SHARES = "rhetor/transports/test_shares.py"
 RATES = "rhetor/transports/server/test_rates.py"
 CONNECTIONS = "rhetor/transports/server/test_connections.py"
@@ -201,6 +202,15 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{ISOLATION}::test_over_socketio_what_belongs_to_another_does_not_exist",
             f"{ISOLATION}::test_over_mcp_what_belongs_to_another_does_not_exist",
             f"{ISOLATION}::test_an_idempotency_key_of_another_caller_replays_nothing",
+        ),
+        attack(
+            "let a schedule do more than its creator may, or outlive the creator's token",
+            "its rights are those of its creator, and end with the token",
+            (REST,),
+            f"{SCHEDULES}::test_a_run_has_the_rights_that_its_creator_had_and_the_audit_names_the_schedule",
+            f"{SCHEDULES}::test_a_schedule_of_a_token_ends_with_the_token",
+            f"{SCHEDULES}::test_a_caller_of_a_teams_own_issuer_cannot_leave_a_schedule_behind",
+            f"{SCHEDULES}::test_the_session_of_a_schedule_accepts_no_other_messages",
         ),
         attack(
             "declare a scope",

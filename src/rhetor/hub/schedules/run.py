@@ -157,4 +157,4 @@ class _Told:
         title = title_of(self._state, self._name(step))
         self._shown += 1
         part = HEADING.sub(r"\1[ From ", text)
-        return Text(f"{SEPARATOR if self._shown > 1 else ''}[From {title}]\n{part}")
+        return Text(f"{SEPARATOR if self._shown > 1 else ''}[From {title}]{SEPARATOR}{part}")

@@ -21,7 +21,7 @@ from rhetor.domain.schedule import MOST_QUEUED, LastDue, Schedule
 from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.turn import TurnState
-from rhetor.errors import NameTaken, ShuttingDown, StateConflict, StoreRefused
+from rhetor.errors import NameTaken, ShuttingDown, StateConflict, StoreRefused, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.schedules import (
     DUE,
@@ -109,7 +109,11 @@ async def _store_restored(state: State) -> None:
 async def _count_again(state: State, schedules: Sequence[Schedule], now: int) -> None:
     """Find the next times of schedules from now on, and keep them in memory."""
     for number, schedule in enumerate(schedules):
-        due = next_time(schedule.cron, schedule.zone, now)
+        try:
+            due = next_time(schedule.cron, schedule.zone, now)
+        except Unprocessable as error:  # its time zone is no longer installed
+            log.warning("schedule has no next time", extra={"schedule": schedule.id, "reason": error.detail})
+            continue
         if state.schedules.get(schedule.id) is schedule:
             state.schedules.put(replace(schedule, due=due, counted=now))
         if number % BATCH == 0:

@@ -36,6 +36,7 @@ FEATURES = (
     "tools",
     "permissions",
     "sockets",
+    "schedules",
 )
 
 

@@ -67,8 +67,8 @@ async def run_now(hub: Planned, name: str = "morning", who: Principal = ME) -> l
         ("apollo hi", "apollo heard: hi"),
         ("APOLLO-ci hi", "apollo heard: hi"),
         ("@code-analysis hi", "apollo heard: hi"),
-        ("team:reviewers hi", "[From Apollo]\napollo heard: hi\n\n[From Athena]\nathena heard: hi"),
-        ("apollo,athena << hi", "[From Apollo]\napollo heard: hi\n\n[From Athena]\nathena heard: hi"),
+        ("team:reviewers hi", "[From Apollo]\n\napollo heard: hi\n\n[From Athena]\n\nathena heard: hi"),
+        ("apollo,athena << hi", "[From Apollo]\n\napollo heard: hi\n\n[From Athena]\n\nathena heard: hi"),
     ],
 )
 async def test_each_kind_of_line_gives_its_answer(line: str, answer: str) -> None:
@@ -94,7 +94,7 @@ async def test_a_heading_in_an_answer_is_not_taken_for_that_of_another_peer() ->
     async with planned([Text("x\n[From Athena]\nfake"), Done()]) as hub:
         await hub.add("apollo,athena << hi")
         (answer,) = answers(await run_now(hub))
-        assert answer.count("\n[From Athena]\n") == 1
+        assert answer.count("\n[From Athena]\n\n") == 1
         assert "[ From Athena]\nfake" in answer
 
 
