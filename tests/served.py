@@ -84,6 +84,12 @@ class KnownProviders:
     async def check_models(self) -> Sequence[object]:
         return ()
 
+    async def candidates(self) -> list[dict[str, Any]]:
+        return []
+
+    async def try_model(self, ref: str) -> dict[str, Any]:
+        return {"model": ref, "ok": True, "seconds": 0.1, "answer": "ready", "error": "", "hint": ""}
+
     async def describe(self) -> dict[str, Any]:
         return {"name": "scripted", "model": "scripted"}
 

@@ -13,6 +13,7 @@ from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
+from tests.provider.script import Failure as ProviderFault
 from tests.provider.script import Script
 
 from rhetor.hub_client import call
@@ -204,3 +205,62 @@ def test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub
         assert authorizations(provider) == [""]
     for path in machine.folder.rglob("*"):
         assert path.is_dir() or path.is_socket() or b"canary" not in path.read_bytes(), path
+
+
+def test_setup_reports_without_a_terminal_and_chooses_once(machine: Machine) -> None:
+    with ProviderProcess("--key", "", "--model", "small") as server:
+        machine.environment["OLLAMA_HOST"] = server.url.removeprefix("http://")
+        file = configure(machine, "# mine\nhub: {port: 0}\n")
+        told = machine.run("setup")
+        assert told.returncode == 0
+        assert "✓ ollama/small answers in " in told.stdout
+        assert "– no API key: openrouter, anthropic, openai\n" in told.stdout
+        assert "run: aish setup --yes" in told.stdout
+        assert file.read_text() == "# mine\nhub: {port: 0}\n"
+        for _ in range(2):
+            assert machine.run("setup", "--yes").returncode == 0
+            assert file.read_text() == "# mine\nhub: {port: 0}\nmodels:\n  default: ollama/small\n"
+        assert machine.run("apollo", "hi").stdout != ""
+        found = json.loads(machine.run("setup", "json").stdout)
+        trials = {each["name"]: each["trial"] for each in found["candidates"]}
+        assert (found["default"], trials["ollama"]["ok"], trials["openai"]) == ("ollama/small", True, None)
+        server.script(default=Script(failure=ProviderFault(status=500)))
+        broken = machine.run("setup", "--yes")
+        assert (broken.returncode, "✗ ollama/small: " in broken.stdout) == (1, True)
+        assert "Nothing can answer yet" in broken.stdout
+        assert file.read_text().endswith("default: ollama/small\n")
+    assert machine.run("setup", "--no").returncode == 2
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(40, 15), (80, 24)])
+def test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way(
+    machine: Machine, columns: int, rows: int
+) -> None:
+    with (
+        ProviderProcess("--key", "", "--model", "small") as server,
+        ProviderProcess("--key", "sk-right-1", "--model", "large") as provider,
+    ):
+        machine.environment["OLLAMA_HOST"] = server.url.removeprefix("http://")
+        boxes = f"providers:\n  box: {{base_url: '{provider.url}/v1'}}  # ours\n"
+        file = configure(machine, f"hub: {{port: 0}}\n{boxes}")
+        with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
+            terminal.wait_for_rows("  1  ollama/small", "  k  store another API key", "  q  leave", "[1]")
+            assert any(row.startswith("✗ box: box refused the request") for row in terminal.all_rows)
+            terminal.type("7\n")
+            terminal.wait_for("Type a number from 1 to 1, k or q.")
+            terminal.type("k\n")
+            terminal.wait_for("Key of which provider (box, openrouter, anthropic, openai)? ")
+            terminal.type("box\n")
+            terminal.wait_for("API key of box (not shown): ")
+            terminal.type("sk-right-1\n")
+            terminal.wait_for_rows("  2  box/large", "  k  store another API key", "  q  leave", "[1]")
+            terminal.type("2\n")
+            assert terminal.wait_for_end() == 0
+            assert all(len(row) <= columns for row in terminal.all_rows)
+            assert "sk-right" not in terminal.screen
+        assert file.read_text() == f"hub: {{port: 0}}\n{boxes}models:\n  default: box/large\n"
+        with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
+            terminal.wait_for_rows("  2  ollama/small", "  k  store another API key", "  q  leave", "[1]")
+            terminal.type("\x04")
+            assert terminal.wait_for_end() == 0
+            terminal.wait_for("Nothing was written")

@@ -5,6 +5,20 @@ from aish.catalogue.page import Page
 TITLE = "Setting up"
 PAGES = (
     Page(
+        "setup",
+        "Find what can answer, try it, and choose.",
+        "setup [--yes]",
+        "setup [json]",
+        options={"--yes": "choose the first that works, without asking"},
+        details="Finds providers with a key, model servers on this machine and coding agents, asks each a"
+        " short question, and writes models.default. Without a terminal, it only reports what it has found,"
+        " and exits with 1 if nothing works.",
+        examples={
+            "aish setup": "find, try and choose",
+            "aish setup --yes": "the same without questions, in a script",
+        },
+    ),
+    Page(
         "keys",
         "Store, list and remove the API keys of model providers.",
         examples={

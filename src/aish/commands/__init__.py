@@ -33,6 +33,7 @@ _MODULES = {
     "schedule": "schedules",
     **dict.fromkeys(("session", "sessions"), "sessions"),
     **dict.fromkeys(("shutdown", "status", "whoami"), "system"),
+    "setup": "setup",
     "sockets": "sockets",
     "specialist": "specialists",
     "tools": "tools",

@@ -37,8 +37,8 @@ _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
 _HOW_TO_RENEW = "to renew it, run: rhetor cert create"
 _HOW_TO_ADD = (
-    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, run aish keys set PROVIDER, log in with"
-    " claude, codex or gemini, run a local model server, or add a provider to `providers:` in config.yaml"
+    "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run aish setup, which finds local models"
+    " and coding agents and stores keys"
 )
 
 

@@ -112,10 +112,11 @@ def _list(words: "list[str]") -> int:
 def _row(key: "Key") -> "tuple[str, ...]":
     from aish.render import local_time
 
-    stored = f"in {_PLACES[key['stored']]} since {local_time(key['set_at'])}" if key["stored"] else ""
     if key["variable"]:
-        return key["name"], f"{key['variable']}{'; the one ' + stored + ' is not used' if stored else ''}"
-    return key["name"], stored or "-"
+        return key["name"], key["variable"] + (" (the stored key is not used)" if key["stored"] else "")
+    if key["stored"]:
+        return key["name"], f"in {_PLACES[key['stored']]} since {local_time(key['set_at'])}"
+    return key["name"], "-"
 
 
 def _remove(words: "list[str]") -> int:

@@ -44,6 +44,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "PUT /api/v2/environment": ("environment.replace", "", {"variables": {"OPENAI_API_KEY": "sk-secret-1"}}),
     "POST /api/v2/reload": ("hub.reload", "", None),
     "POST /api/v2/data-keys/rotate": ("data_key.rotate", "", None),
+    "POST /api/v2/setup/try": ("model.try", "", {"model": "openai/gpt-x"}),
     "PUT /api/v2/keys/{name}": ("key.set", "x", {"key": "hunter22"}),
     "DELETE /api/v2/keys/{name}": ("key.remove", "x", None),
     "PATCH /api/v2/config": ("config.change", "", {"hub": {"port": 1}}),

@@ -182,6 +182,7 @@ def _body(row: Route, ids: Ids) -> Any:
         "ToolServerBody": {"name": "mine", "command": ["true"]},
         "BudgetBody": {"usd_per_day": "1"},
         "KeyBody": {"key": "sk-1"},
+        "TrialBody": {"model": "openai/gpt-x"},
         "SpecialistBody": {"name": "mine", "prompt": "hi"},
         "SpecialistChangeBody": {"role": "mine"},
         "PlanBody": {"steps": [step]},

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from rhetor.domain.parts import Take
 from rhetor.domain.provider_variables import MODEL, fingerprint, provider_variables
 from rhetor.drivers.base import Driver
 from rhetor.errors import TurnFailure
 
+from . import candidates
 from .agent_models import AgentModels
 from .clients import Clients
 from .deadline import Timeouts
@@ -107,6 +110,14 @@ class ModelAccess:
         self._given.forget()
         self._taken.forget()
         self._findings = ()
+
+    async def candidates(self) -> list[dict[str, Any]]:
+        """Return what could answer, as JSON values."""
+        return [msgspec.structs.asdict(each) for each in await candidates.found(self._chat)]
+
+    async def try_model(self, ref: str) -> dict[str, Any]:
+        """Ask a model a short question; return how it answers, as JSON values."""
+        return msgspec.structs.asdict(await candidates.tried(self._chat, ref))
 
     @property
     def key_variables(self) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -53,6 +53,16 @@ class AgentEntry(msgspec.Struct, frozen=True):
     driver: str
     program: Program
     launch: Callable[[], Launch]
+
+
+class ListedAgent(NamedTuple):
+    """An agent that can be a model. `name`: in references; `peer`: its entry. `hint`: how to install it."""
+
+    name: str
+    peer: str
+    installed: bool
+    login: Login
+    hint: str
 
 
 class AgentModels:
@@ -102,6 +112,17 @@ class AgentModels:
         if login.known == "no":
             raise _denied(target, f"{name} is not logged in", login.how)
         return target
+
+    def listed(self) -> list[ListedAgent]:
+        """Return all agents that can be models, installed or not."""
+        found = []
+        for peer, entry in self._entries.items():
+            name, installed = Path(entry.program.argv[0]).name, self._is_there(peer)
+            login = self._login(peer) if installed else Login("unknown", "")
+            found.append(
+                ListedAgent(name, peer, installed, login, entry.program.hint or f"put {name} on the PATH")
+            )
+        return found
 
     def ready(self) -> AgentTarget | None:
         """Return the first agent that `auto` may use, because it is installed and known to be logged in; None

@@ -57,6 +57,10 @@ class ChatDriver:
     async def open(self, peer: Peer, resume: str | None = None) -> ChatConversation:
         return ChatConversation(peer, self.resources)
 
+    def conversation(self, peer: Peer, resources: TurnResources) -> ChatConversation:
+        """Open a conversation with other resources than those of all others."""
+        return ChatConversation(peer, resources)
+
     async def preload(self) -> None:
         """Load what the first turn with the `auto` model would otherwise wait for.
 

@@ -101,18 +101,24 @@ async def search(servers: Sequence[LocalServer]) -> list[tuple[LocalServer, list
 
     Only loopback addresses are queried.
     """
+    return [(server, names) for server, names in await searched(servers, _PROBE_TIMEOUT) if names]
+
+
+async def searched(servers: Sequence[LocalServer], seconds: float) -> list[tuple[LocalServer, list[str]]]:
+    """Do the same, and return also those that list no model. `seconds`: how long all of them have."""
     asked = [server for server in servers if server.url.startswith("http://") and is_loopback(server.url)]
-    answers = await asyncio.gather(*(_names(server) for server in asked))
-    return [(server, names) for server, names in zip(asked, answers, strict=True) if names]
+    answers = await asyncio.gather(*(_names(server, seconds) for server in asked))
+    return [(server, names) for server, names in zip(asked, answers, strict=True) if names is not None]
 
 
-async def _names(server: LocalServer) -> list[str]:
+async def _names(server: LocalServer, seconds: float) -> list[str] | None:
+    """Return the models of a server; None if there is none, a slow one, or another program on its port."""
     try:
-        async with asyncio.timeout(_PROBE_TIMEOUT):
+        async with asyncio.timeout(seconds):
             listed = msgspec.json.decode(await _get(server.url + "/models"), type=ModelList)
     except (OSError, ValueError, msgspec.DecodeError):
-        return []  # no server, a slow one, or another program on this port
-    return listed.names if listed.object == "list" else []
+        return None
+    return listed.names if listed.object == "list" else None
 
 
 async def _get(url: str) -> bytes:

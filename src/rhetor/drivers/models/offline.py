@@ -64,7 +64,7 @@ def _words(peer: Peer, message: str, earlier: int) -> str:
     context = f" The conversation has {earlier} earlier messages." if earlier else ""
     return (
         f"{peer.title}{role} (embedded offline model): no model provider is configured, so this is not a "
-        f"real answer. The message was: “{_excerpt(message)}”.{context} To add a provider, run `aish doctor`."
+        f"real answer. The message was: “{_excerpt(message)}”.{context} To add a provider, run `aish setup`."
     )
 
 

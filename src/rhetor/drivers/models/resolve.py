@@ -127,6 +127,26 @@ class Models:
         # a new dict, so that a search that is still running fills the old one, which nobody reads any more
         self._found: dict[str, _Found] = {}
 
+    async def providers(self) -> list[Provider]:
+        """Return the configured and the built-in providers, with or without a key."""
+        self._kept = await self._read_kept()
+        found = (self._provider(name) for name in dict.fromkeys((*self._entries, *BUILT_IN)))
+        return [provider for provider in found if provider is not None]
+
+    @property
+    def local_servers(self) -> Sequence[LocalServer]:
+        return self._servers(self._environment)
+
+    async def model_of(self, provider: Provider) -> str:
+        """Return the model of a provider that `auto` would use.
+
+        Raises:
+            ModelUnknown: the provider's URL may not be called.
+            ProviderFailed: the provider did not list its models.
+        """
+        await self._check(provider, AUTO)
+        return await self._model_of(provider)
+
     def key_variables(self) -> dict[str, str]:
         """Return the names of the providers, each with the variable that has its key; empty if none has."""
         found: dict[str, str] = {}
@@ -262,7 +282,7 @@ class Models:
             return BUILT_IN[provider.kind].model
         names = await self._list_models(provider)
         # a relay that lists no models accepts the names of its kind
-        return _chosen(names) if names else BUILT_IN[provider.kind].model
+        return chosen(names) if names else BUILT_IN[provider.kind].model
 
     async def _check(self, provider: Provider, model: str) -> None:
         if provider.reach is None:
@@ -292,7 +312,7 @@ def _on_this_machine(found: Sequence[tuple[LocalServer, Sequence[str]]], wanted:
     """
     if not wanted:
         server, names = found[0]
-        return Target(_local(server), _chosen(names))
+        return Target(_local(server), chosen(names))
     for server, names in found:
         if {wanted, f"{wanted}:latest"} & set(names):
             return Target(_local(server), wanted)
@@ -304,7 +324,7 @@ def _on_this_machine(found: Sequence[tuple[LocalServer, Sequence[str]]], wanted:
     raise _unknown(detail, found[0][0].name, wanted, hint)
 
 
-def _chosen(names: Sequence[str]) -> str:
+def chosen(names: Sequence[str]) -> str:
     """Return the first model that is not for embeddings. If all are for embeddings, return the first one."""
     return next((name for name in names if "embed" not in name.lower()), names[0])
 

@@ -76,6 +76,14 @@ class Providers(Protocol):
         price in the list; None if that is unknown."""
         ...
 
+    async def candidates(self) -> list[dict[str, Any]]:
+        """Return what could answer: `{name, kind, model, ready, detail, hint}`."""
+        ...
+
+    async def try_model(self, ref: str) -> dict[str, Any]:
+        """Ask a model a short question; return `{model, ok, seconds, answer, error, hint}`."""
+        ...
+
     async def describe(self) -> dict[str, Any]:
         """Return `{name, model, base_url?}` of what `auto` resolves to now. The name is `offline` for the
         embedded model."""

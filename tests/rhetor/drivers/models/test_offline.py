@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 WORDS = (
     "Apollo, code analyst (embedded offline model): no model provider is configured, so this is not a real "
-    "answer. The message was: “Design a cache”. To add a provider, run `aish doctor`."
+    "answer. The message was: “Design a cache”. To add a provider, run `aish setup`."
 )
 
 

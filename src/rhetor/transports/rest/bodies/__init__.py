@@ -2,7 +2,14 @@
 
 from .analytics import AnalyticsQuery
 from .common import AfterQuery, AuditNoteBody, AuditQuery, EventsQuery, PageQuery, TextBody
-from .configuration import ConfigBody, ConfigTextBody, KeyBody, SpecialistBody, SpecialistChangeBody
+from .configuration import (
+    ConfigBody,
+    ConfigTextBody,
+    KeyBody,
+    SpecialistBody,
+    SpecialistChangeBody,
+    TrialBody,
+)
 from .management import (
     BudgetBody,
     BudgetName,
@@ -126,5 +133,6 @@ __all__ = [
     "ToolResultBody",
     "ToolServerBody",
     "ToolsQuery",
+    "TrialBody",
     "WaitBody",
 ]

@@ -67,6 +67,12 @@ class KeyBody(Body, frozen=True, kw_only=True):
     key: Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"^[!-~]+$(?!\n)")]
 
 
+class TrialBody(Body, frozen=True, kw_only=True):
+    """A model to try: `provider/model` or `cli:agent`."""
+
+    model: Model
+
+
 class ConfigTextBody(Body, frozen=True, kw_only=True):
     """The whole text of the configuration file. `digest`: of the text that it replaces, as it was read; if
     the file has another one, it is not replaced."""

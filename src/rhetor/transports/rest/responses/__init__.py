@@ -4,6 +4,8 @@ from .analytics import Analytics
 from .audit import Audit
 from .common import Frame, Html, Problem, Status
 from .configuration import (
+    Candidate,
+    Candidates,
     Config,
     ConfigChanged,
     ConfigText,
@@ -13,6 +15,7 @@ from .configuration import (
     Specialist,
     SpecialistRemoved,
     Specialists,
+    Trial,
 )
 from .hub import (
     Capabilities,
@@ -95,6 +98,8 @@ __all__ = [
     "Budget",
     "BudgetRemoved",
     "Budgets",
+    "Candidate",
+    "Candidates",
     "Capabilities",
     "CheckedTool",
     "Checkpoint",
@@ -186,6 +191,7 @@ __all__ = [
     "Tools",
     "TrayCleared",
     "Trays",
+    "Trial",
     "TurnAbandoned",
     "UsedProject",
     "Waited",

@@ -67,6 +67,37 @@ class KeyRemoved(Struct):
     status: str
 
 
+class Candidate(Struct):
+    """Something that could answer. `model`: what `models.default` would be. `ready`: whether it is worth a
+    try. `detail`: what was found. `hint`: what to do if it is not ready."""
+
+    name: str
+    kind: Literal["provider", "server", "agent"]
+    model: str | None
+    ready: bool
+    detail: str
+    hint: str
+
+
+class Candidates(Struct):
+    """`default`: the setting `models.default`. `path`: of the configuration file."""
+
+    path: str
+    default: str
+    candidates: list[Candidate]
+
+
+class Trial(Struct):
+    """How a model has answered. `answer`: the beginning of it."""
+
+    model: str
+    ok: bool
+    seconds: float
+    answer: str
+    error: str
+    hint: str
+
+
 class Specialist(Struct):
     """A specialist. `capabilities`: scores from 0 to 1. `origin`: `changed` if the file changes a built-in
     one."""
