@@ -23,9 +23,9 @@ if TYPE_CHECKING:
             """Return the names of a kind, each with a description of one line.
 
             The kinds are `PEER`, `CAPABILITY`, `TEAM`, `TERMINAL`, `ALIAS`, `SESSION`, `CHECKPOINT`, `ROUTE`,
-            `PROJECT`, `SERVER`, `TOOL`, `PERMISSION`, `OPTION`, `MODEL`, `PROVIDER`, `SPECIALIST` and
-            `SCHEDULE`; others have no names. `words` precede the name, without options: the checkpoints after
-            `sessions diff work` are those of the session `work`.
+            `PROJECT`, `SERVER`, `TOOL`, `PERMISSION`, `OPTION`, `MODEL`, `PROVIDER`, `SPECIALIST`,
+            `SCHEDULE`, `RECIPIENT` and `SETTING`; others have no names. `words` precede the name, without
+            options: the checkpoints after `sessions diff work` are those of the session `work`.
             """
             ...
 

@@ -70,7 +70,7 @@ PAGES = (
     Page(
         "notify test",
         "Send a test to one recipient of notifications, or to all.",
-        "notify test [NAME] [json]",
+        "notify test [RECIPIENT] [json]",
         details="Exits with 1 if one of them cannot be reached. A test is not repeated.",
         examples={
             "aish notify test": "try all of them",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Found: TypeAlias = dict[str, Any]
     Named: TypeAlias = Iterator[tuple[str, str]]
 
-TIMEOUT = 0.3  # seconds for all requests: Tab must not hang
+TIMEOUT = 1.0  # seconds for all requests: Tab must not hang
 _OPEN_STATES = ("active", "paused", "waiting")
 _PROGRAMS = ("terminal", "tool")
 _PEERS = "/api/v2/ai"
@@ -125,6 +125,22 @@ def _named(path: str, key: str, about: str) -> "Callable[[HubNames, Sequence[str
     return find
 
 
+def _models(names: HubNames, words: "Sequence[str]") -> "Named":
+    """Yield the models that peers use, and those that the providers list in time."""
+    for peer in names.listed(_PEERS, "peers"):
+        if "/" in str(peer.get("model")):
+            yield peer["model"], f"used by {peer['id']}"
+    for model in names.listed("/api/v2/models", "models"):
+        yield model["model"], ", ".join(model.get("takes") or ())
+
+
+def _settings(names: HubNames, words: "Sequence[str]") -> "Named":
+    """Yield the settings and their sections."""
+    found = names.listed("/api/v2/config", "config")
+    yield from ((section, "") for section in sorted({each["key"].partition(".")[0] for each in found}))
+    yield from ((each["key"], str(each.get("origin") or "")) for each in found)
+
+
 def _routes(names: HubNames, words: "Sequence[str]") -> "Named":
     for route in names.listed("/api/v2/routes", "routes"):
         yield route["name"], " → ".join(hop["ai"] for hop in route["hops"])
@@ -134,14 +150,18 @@ _KINDS: "dict[str, Callable[[HubNames, Sequence[str]], Named]]" = {
     "ALIAS": _named("/api/v2/aliases", "aliases", "command"),
     "CAPABILITY": _capabilities,
     "CHECKPOINT": _checkpoints,
+    "MODEL": _models,
     "OPTION": _options,
     "PEER": _peers,
     "PERMISSION": _permissions,
     "PROJECT": _named("/api/projects", "projects", "path"),
+    "PROVIDER": _named("/api/v2/keys", "keys", "source"),
+    "RECIPIENT": _named("/api/v2/notify", "notify", "kind"),
     "ROUTE": _routes,
     "SCHEDULE": _named("/api/v2/schedules", "schedules", "line"),
     "SERVER": _named("/api/mcp-servers", "mcp_servers", "transport"),
     "SESSION": _sessions,
+    "SETTING": _settings,
     "SPECIALIST": _of_kind("specialist"),
     "TEAM": _teams,
     "TERMINAL": _terminals,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from aish.client.hub import Hub
+from aish.client.names import HubNames
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
 from tests.needs import needs
@@ -28,6 +30,10 @@ def session(name: str | None, id: str, used_at: str) -> dict[str, Any]:
     return {"id": id, "name": name, "specialist_id": "apollo", "used_at": used_at}
 
 
+KINDS = (
+    *("MODEL", "OPTION", "PERMISSION", "PROJECT", "PROVIDER", "RECIPIENT", "ROUTE", "SCHEDULE", "SERVER"),
+    *("SETTING", "SPECIALIST", "TERMINAL"),
+)
 PEERS = [peer("apollo", code_analysis=0.95), peer("athena", code_analysis=0.5), peer("team:red", "team")]
 SESSIONS = [session(None, "s_3", "3"), session("work", "s_1", "1"), session("my talk", "s_2", "2")]
 
@@ -141,3 +147,35 @@ def test_tab_completes_in_a_real_shell(aish: Shell, known: ScriptedHub, shell: s
             terminal.wait_for_screen(lambda rows, end=completed: rows[-1:] == [f"$ {end}"])  # type: ignore[misc]
             terminal.type("\x15")  # Ctrl-U
             terminal.wait_for_last(r"\$")
+
+
+def test_names_of_every_kind_come_from_the_hub(hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{**peer("apollo"), "model": "openai/gpt-5"}]}))
+    hub.on("GET /api/v2/models", answer({"models": [{"model": "local/qwen", "takes": ["text"]}]}))
+    hub.on("GET /api/v2/config", answer({"config": [{"key": "hub.port", "origin": "built in"}]}))
+    hub.on("GET /api/v2/keys", answer({"keys": [{"name": "openai", "source": None}]}))
+    hub.on("GET /api/v2/notify", answer({"notify": [{"name": "phone", "kind": "ntfy"}]}))
+    hub.on("GET /api/projects", answer({"projects": [{"name": "app", "path": "/src/app"}]}))
+    hub.on("GET /api/mcp-servers", answer({"mcp_servers": [{"name": "time", "transport": "stdio"}]}))
+    hub.on("GET /api/v2/routes", answer({"routes": [{"name": "check", "hops": [{"ai": "apollo"}]}]}))
+    hub.on("GET /api/v2/schedules", answer({"schedules": [{"name": "daily", "line": "apollo hi"}]}))
+    hub.on("GET /api/v2/terminals", answer({"terminals": [{"name": "jill"}]}))
+    asked = {"request_id": "perm_1", "peer": "codex", "tool": "Bash"}
+    options = [{"option_id": "allow_once", "name": "Allow once"}]
+    hub.on("GET /api/v2/permissions", answer({"permissions": [{**asked, "options": options}]}))
+    names = HubNames(Hub(str(hub.home), may_start=False))
+    found = {kind: names.names(kind, ["approve", "perm_1"]) for kind in KINDS}
+    assert found == {
+        "MODEL": [("openai/gpt-5", "used by apollo"), ("local/qwen", "text")],
+        "OPTION": [("allow_once", "Allow once")],
+        "PERMISSION": [("perm_1", "codex: Bash")],
+        "PROJECT": [("app", "/src/app")],
+        "PROVIDER": [("openai", "")],
+        "RECIPIENT": [("phone", "ntfy")],
+        "ROUTE": [("check", "apollo")],
+        "SCHEDULE": [("daily", "apollo hi")],
+        "SERVER": [("time", "stdio")],
+        "SETTING": [("hub", ""), ("hub.port", "built in")],
+        "SPECIALIST": [("apollo", "apollo: works")],
+        "TERMINAL": [("jill", "a terminal")],
+    }
