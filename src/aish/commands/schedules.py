@@ -178,7 +178,7 @@ def _block(row: "tuple[str, ...]") -> str:
 
     name, *cells = map(cleaned, row)
     named = zip(_HEADING[1:], cells, strict=True)
-    return "\n".join([name, *(f"  {heading.lower():<5} {cell}" for heading, cell in named)])
+    return "\n".join([name, *(f"  {heading.lower()[:4]} {cell}" for heading, cell in named)])
 
 
 def _row(schedule: "Schedule") -> "tuple[str, ...]":
