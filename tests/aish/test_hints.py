@@ -112,3 +112,10 @@ def test_the_name_that_was_probably_meant_follows_on_a_line_of_its_own(
     hub.on("GET /api/v2/sessions?state=active", answer({"sessions": [session]}))
     ran = aish(*words.split())
     assert (ran.code, ran.err.splitlines()) == (3, lines)
+
+
+def test_the_hint_of_a_recipient_that_is_not_reached_is_in_the_list(aish: Shell, hub: ScriptedHub) -> None:
+    failing = {"ok": False, "detail": "no program notify-send", "hint": "install libnotify", "waiting": 1}
+    recipient = {"name": "desktop", "kind": "desktop", "on": ["budget"], "after": 0.0, **failing}
+    hub.on("GET /api/v2/notify", answer({"notify": [recipient]}))
+    assert "failing: no program notify-send; install libnotify" in aish("notify", "list").out

@@ -40,7 +40,9 @@ def _list(words: "list[str]") -> int:
 
 def _row(recipient: "Recipient") -> "tuple[str, ...]":
     on = [_type(recipient, each) for each in recipient["on"]]
-    return recipient["name"], recipient["kind"], ", ".join(on), str(recipient["waiting"]), state(recipient)
+    hint = "" if recipient["ok"] or not recipient["hint"] else f"; {recipient['hint']}"
+    waiting, reached = str(recipient["waiting"]), state(recipient) + hint
+    return recipient["name"], recipient["kind"], ", ".join(on), waiting, reached
 
 
 def _type(recipient: "Recipient", name: str) -> str:
