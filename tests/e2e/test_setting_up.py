@@ -93,6 +93,9 @@ def test_an_edited_configuration_is_checked_before_it_replaces_the_file(machine:
         True,
     )
     assert file.read_text() == FILE
+    file.write_text(FILE.replace("default:", "dflt:"))
+    assert machine.run("apollo", "hi").stderr.endswith("correct the configuration with: aish config edit\n")
+    assert edit(machine, "s/dflt:/default:/").returncode == 0
     assert edit(machine, "s/mine/ours/").stdout == f"✓ Wrote {file}\n"
     assert machine.run("status").returncode == 5
     shown = machine.run("config", "show", "models.default", "hub.port").stdout.splitlines()
@@ -113,6 +116,24 @@ def test_an_edited_configuration_is_checked_before_it_replaces_the_file(machine:
     assert restart.stdout.endswith("in effect when the hub starts again: hub.port\n")
     conflict = edit(machine, f"-e s/ours/x/ -e '1w {file}'")  # somebody else writes while the editor is open
     assert (conflict.returncode, "was changed at the same time" in conflict.stderr) == (1, True)
+
+
+def test_an_invalid_configuration_can_be_edited_again_on_a_terminal(machine: Machine) -> None:
+    file = configure(machine, FILE)
+    # the first time, the editor makes a mistake; the second time, it corrects it
+    machine.environment["EDITOR"] = "sed -i -e s/dflt:/default:/ -e t -e s/default:/dflt:/"
+    with at_terminal(shell(machine), "config", "edit", echo=True, term="xterm") as terminal:
+        terminal.wait_for("line 4: models.dflt: there is no such setting; did you mean default?")
+        terminal.wait_for("Edit it again? [Y/n] ")
+        terminal.type("\n")
+        terminal.wait_for("No changes")
+        assert terminal.wait_for_end() == 0
+    with at_terminal(shell(machine), "config", "edit", echo=True, term="xterm") as terminal:
+        terminal.wait_for("Edit it again? [Y/n] ")
+        terminal.type("n\n")
+        terminal.wait_for("nothing was changed; your text is in ")
+        assert terminal.wait_for_end() == 2
+    assert file.read_text() == FILE
 
 
 def test_values_are_patched_by_many_at_once_and_an_invalid_patch_changes_nothing(machine: Machine) -> None:

@@ -172,7 +172,8 @@ VALUES = st.recursive(
 TREES = st.dictionaries(KEYS, VALUES, max_size=4)
 
 
-@settings(max_examples=scaled(500, 40))
+@pytest.mark.long
+@settings(max_examples=scaled(500, 100), deadline=None)
 @given(TREES, TREES, st.booleans(), st.booleans(), st.sampled_from([2, 4]))
 def test_any_patch_gives_the_patched_values_or_is_rejected(
     before: dict[str, Any], patch: dict[str, Any], flow: bool, comments: bool, indent: int

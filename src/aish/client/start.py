@@ -70,7 +70,8 @@ def _start(home: str) -> "socket":
     connection = _running(home) if listens else None
     if connection is None:
         end = _log_end(log_path, log_begin)
-        raise Failure(f"the hub did not start; see {log_path}\n{end}".rstrip(), UNREACHABLE)
+        hint = "correct the configuration with: aish config edit" if "/config.yaml: " in end else ""
+        raise Failure(f"the hub did not start; see {log_path}\n{end}".rstrip(), UNREACHABLE, hint=hint)
     _show_notices(log_path, log_begin)
     return connection
 

@@ -114,14 +114,14 @@ def _agents(driver: ChatDriver) -> list[Candidate]:
     ]
 
 
-async def tried(driver: ChatDriver, model: str) -> Trial:
-    """Ask a model a short question, and return how it has answered."""
+async def tried(driver: ChatDriver, model: str, seconds: float = TRY_SECONDS) -> Trial:
+    """Ask a model a short question, and return how it has answered within so many seconds."""
     began, answer = time.monotonic(), ""
     resources = driver.resources._replace(fallbacks=(), cooldowns=Cooldowns())
     turn = driver.conversation(msgspec.structs.replace(_PERSON, model=model), resources)
     try:
         async with (
-            asyncio.timeout(TRY_SECONDS),
+            asyncio.timeout(seconds),
             aclosing(turn.send(_QUESTION, ())) as outputs,
         ):
             async for output in outputs:
@@ -131,6 +131,6 @@ async def tried(driver: ChatDriver, model: str) -> Trial:
         hint = failure.data.get("hint") or ""
         return Trial(model, False, time.monotonic() - began, error=failure.detail, hint=hint)
     except TimeoutError:
-        error = f"no answer within {TRY_SECONDS:g} s"
+        error = f"no answer within {seconds:g} s"
         return Trial(model, False, time.monotonic() - began, error=error)
     return Trial(model, True, time.monotonic() - began, answer[:SHOWN].strip())

@@ -26,6 +26,7 @@ from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.servers import ToolServers
 from rhetor.drivers.models.access import ModelAccess
 from rhetor.drivers.models.agent_models import AT_ONCE, AgentEntry, AgentModels, with_history
+from rhetor.drivers.models.candidates import found, tried
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.deadline import Timeouts
 from rhetor.drivers.models.driver import ChatDriver
@@ -370,3 +371,36 @@ async def test_concurrent_agents_are_limited_and_further_ones_wait() -> None:
         assert await rest == Text("I heard ")
         await outputs.aclose()
         assert not agents.places.locked()
+
+
+@pytest.mark.long
+async def test_candidates_are_found_and_tried_without_fallbacks() -> None:
+    async with ProviderServer(models=("small",), key="") as server:
+        there = LocalServer("lmstudio", f"{server.url}/v1")
+        empty = {"box": ProviderEntry("openai", "http://127.0.0.1:9/v1")}
+        async with machine(servers=(there,), providers=empty, fallbacks=("lmstudio/small",)) as here:
+            kinds = {each.name: each for each in await found(here.driver)}
+            assert (kinds["claude-code"].ready, kinds["claude-code"].hint) == (False, "install it so")
+            assert (kinds["openai"].detail, kinds["openai"].hint) == (
+                "no API key",
+                "run: aish keys set openai",
+            )
+            assert (kinds["lmstudio"].model, kinds["lmstudio"].ready) == ("lmstudio/small", True)
+            assert (kinds["box"].ready, "box cannot be reached" in kinds["box"].detail) == (False, True)
+            here.install()
+            assert [c.ready for c in await found(here.driver) if c.kind == "agent"] == [
+                False
+            ]  # not logged in
+            here.log_in()
+            [agent] = [each for each in await found(here.driver) if each.kind == "agent"]
+            assert (agent.model, agent.ready, agent.detail) == ("cli:claude", True, "logged in: yes")
+
+            trial = await tried(here.driver, "cli:claude")
+            assert (trial.ok, trial.answer) == (True, "I heard Reply with the word: ready")
+            assert (await tried(here.driver, "lmstudio/small")).ok
+            failed = await tried(here.driver, "box/x")
+            assert (failed.ok, failed.answer) == (False, "")
+            assert "box cannot be reached" in failed.error and "is running" in failed.hint
+            server.default = lambda asked: Script(first_delay=60.0)
+            slow = await tried(here.driver, "lmstudio/small", seconds=0.2)
+            assert (slow.ok, slow.error) == (False, "no answer within 0.2 s")
