@@ -89,7 +89,9 @@ def _sessions(names: HubNames, words: "Sequence[str]") -> "Named":
     ]
     found.sort(key=lambda session: str(session.get("used_at")), reverse=True)
     for session in sorted(found, key=lambda session: not session["name"]):
-        yield session["name"] or session["id"], f"a session with {session['specialist_id']}"
+        hub, is_hubs, part = str(session["specialist_id"]).partition(":")  # `hub:schedule` keeps its answers
+        about = f"a session of a {part}" if is_hubs else f"a session with {hub}"
+        yield session["name"] or session["id"], about
 
 
 def _checkpoints(names: HubNames, words: "Sequence[str]") -> "Named":
