@@ -116,6 +116,16 @@ def test_an_edited_configuration_is_checked_before_it_replaces_the_file(machine:
     assert restart.stdout.endswith("in effect when the hub starts again: hub.port\n")
     conflict = edit(machine, f"-e s/ours/x/ -e '1w {file}'")  # somebody else writes while the editor is open
     assert (conflict.returncode, "was changed at the same time" in conflict.stderr) == (1, True)
+    for text, code in (("models: {default: offline}\n", 0), ("models: {dflt: 1}\n", 2)):
+        replaced = subprocess.run(
+            [machine.bin / "rhetor", "config", "replace"],
+            input=text,
+            env=machine.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (replaced.returncode, file.read_text()) == (code, "models: {default: offline}\n")
 
 
 def test_an_invalid_configuration_can_be_edited_again_on_a_terminal(machine: Machine) -> None:

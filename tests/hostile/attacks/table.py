@@ -355,6 +355,19 @@ TABLE: dict[str, tuple[Attack, ...]] = {
     ),
     "redaction": (
         attack(
+            "a stored API key is looked for in lists, files, arguments and on the screen",
+            "it is in none of them; as an argument it is exit 2",
+            (REST, UNIX, CLI),
+            "e2e/test_setting_up.py::test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub",
+            "rhetor/store/test_api_keys.py::test_a_key_is_sealed_in_a_private_file_and_only_values_returns_it",
+        ),
+        attack(
+            "a variable of a repository names another host for a provider whose key is stored",
+            "the stored key is not sent there",
+            (CLI,),
+            "rhetor/drivers/models/test_resolve.py::test_a_stored_key_is_not_sent_to_a_host_that_a_variable_names",
+        ),
+        attack(
             "have a peer of any kind say a key, cut at any character",
             "it is in no log, export, error, answer or spool",
             (REST, CLI),
