@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from aish.terminal.hub_feed import HubFeed
 
 # what is known before the first Tab
-_FIRST_KINDS = ("PEER", "ALIAS", "SESSION", "ROUTE", "PROJECT", "SERVER", "TERMINAL", "PERMISSION")
+_FIRST_KINDS = (
+    *("PEER", "ALIAS", "SESSION", "ROUTE", "PROJECT", "SERVER", "TERMINAL", "PERMISSION", "SCHEDULE"),
+    *("RECIPIENT", "PROVIDER", "SETTING"),
+)
+_SLOW = "/api/v2/models"  # asks the providers: nothing else waits for it, and no line changes it
 _WHAT = "names are not completed"
 
 
@@ -24,13 +28,13 @@ class PromptNames(HubNames):
         self._feed = feed
         self._known: dict[str, list[dict[str, Any]]] = {}
         self._used: dict[str, str] = {}
-        self._wanted: dict[str, str] = {}
-        self._has_wishes = asyncio.Event()
+        self._fetcher, self._slow = _Fetcher(self._known), _Fetcher(self._known)
         self._failed = False
         for kind in _FIRST_KINDS:
             self.names(kind, ())
         self._used.clear()
-        feed.start(self._fetch, _WHAT)
+        feed.start(self._fetcher.run, _WHAT)
+        feed.start(self._slow.run, _WHAT)
 
     def names(self, kind: str, words: "Sequence[str]") -> "list[tuple[str, str]]":
         try:
@@ -50,20 +54,31 @@ class PromptNames(HubNames):
     def refresh(self) -> None:
         """Fetch again what was completed once, because the last line may have changed it."""
         for path, key in self._used.items():
-            self._want(path, key)
+            if path != _SLOW:
+                self._want(path, key)
 
     def _want(self, path: str, key: str) -> None:
-        self._wanted[path] = key
-        self._feed.soon(self._has_wishes.set)
+        fetcher = self._slow if path == _SLOW else self._fetcher
+        fetcher.wanted[path] = key
+        self._feed.soon(fetcher.has_wishes.set)
 
-    async def _fetch(self, hub: "Hub") -> None:
+
+class _Fetcher:
+    """Fetches the lists that are wanted, one after the other, and keeps them in `known`."""
+
+    def __init__(self, known: "dict[str, list[dict[str, Any]]]") -> None:
+        self.wanted: dict[str, str] = {}
+        self.has_wishes = asyncio.Event()
+        self._known = known
+
+    async def run(self, hub: "Hub") -> None:
         from aish.live import HubError
 
         while True:
-            await self._has_wishes.wait()
-            self._has_wishes.clear()
-            for path, key in list(self._wanted.items()):
-                del self._wanted[path]
+            await self.has_wishes.wait()
+            self.has_wishes.clear()
+            for path, key in list(self.wanted.items()):
+                del self.wanted[path]
                 try:
                     self._known[path] = list((await hub.request("GET", path))[key])
                 except HubError:

@@ -174,7 +174,7 @@ async def test_team_chat_sends_the_message_to_all_specialists(aish: Shell, home:
 async def test_an_invalid_response_of_the_hub_is_reported_once_and_the_prompt_works(
     aish: Shell, hub: ScriptedHub
 ) -> None:
-    strange = {"id": "apollo", "kind": 7}
+    strange = {"name": "apollo"}  # without an id
     hub.on("GET /api/v2/ai", answer({"peers": [strange]}))
     said = "aish: names are not completed at this prompt: "
     with at_terminal(aish, echo=True, term="xterm-256color") as terminal:
