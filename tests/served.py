@@ -78,6 +78,9 @@ class KnownProviders:
     findings: Sequence[dict[str, Any]] = ()
     is_checking = False
 
+    async def models(self, used: Mapping[str, str | None]) -> dict[str, Any]:
+        return {"models": [], "silent": []}
+
     async def price_list(self) -> dict[str, Any]:
         return {"source": "genai-prices", "version": "1", "date": "2026-09-28"}
 

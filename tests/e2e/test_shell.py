@@ -311,9 +311,9 @@ def test_usage_is_shown_on_request(served: Machine, model: ProviderProcess) -> N
     model.script(Script(chunks=("ok",), usage=Usage(120, 45, cached=30)))
     ran = served.run("apollo", "hi", "--usage")
     assert ran.stdout == "ok\n"
-    told = r"apollo: 120 tokens in \(30 cached\), 45 out, cost unknown, \d+\.\d s\n"
+    told = r"apollo \(openai/[\w.-]+\): 120 tokens in \(30 cached\), 45 out, cost unknown, \d+\.\d s\n"
     assert re.fullmatch(told, ran.stderr)
     model.script(Script(chunks=("one",)), Script(chunks=("two",)))
     ran = served.run("-c", "apollo hi | athena --usage")
     assert ran.stdout == "two\n"
-    assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["apollo", "athena"]
+    assert [line.split(" (")[0] for line in ran.stderr.splitlines()] == ["apollo", "athena"]

@@ -140,6 +140,19 @@ PAGES = (
         },
     ),
     Page(
+        "models",
+        "Show which models exist, what they cost, and who uses them.",
+        "models [WORD] [json]",
+        details=(
+            "WORD is a part of a model's name, or a peer. A provider that does not answer is named on stderr."
+            " Unknown prices are shown as unknown."
+        ),
+        examples={
+            "aish models": "all models of the providers that can be called",
+            "aish models apollo json": "the model that apollo uses, for a program",
+        },
+    ),
+    Page(
         "help",
         "Show the commands, one command, or a topic.",
         "help [COMMAND [SUBCOMMAND]]",

@@ -27,6 +27,7 @@ _MODULES = {
     "keys": "keys",
     "mcp": "mcp",
     "notify": "notify",
+    "models": "models",
     "project": "projects",
     "purpose": "purposes",
     "route": "routes",

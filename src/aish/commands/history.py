@@ -102,7 +102,8 @@ def _exchanges(exchanges: "list[dict[str, str]]") -> str:
     lines = []
     for one in exchanges:
         message, response = _short(one["message"]), _short(one["response"]) or "(no answer)"
-        lines.append(f"{local_time(one['at'])}  {one['ai']}\n  > {message}\n  {response}\n")
+        model = f" ({one['model']})" if one.get("model") else ""
+        lines.append(f"{local_time(one['at'])}  {one['ai']}{model}\n  > {message}\n  {response}\n")
     return cleaned("\n".join(lines)) if lines else "No messages yet\n"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
 _SILENT = "its host process does not answer"  # the hub's evidence for such a program
+_MODEL = 3  # the column
 _GRACE_SECONDS = 5.0  # the hub counts the timeout of `wait`; if it stops answering, give up a little later
 
 
@@ -54,7 +55,7 @@ def _list_options(words: "list[str]") -> tuple[str | None, bool]:
 
 
 def _json_object(peer: "Peer") -> "Peer":
-    kept = ("description", "status", "port", "pid", "capabilities", "sessions", "forwards")
+    kept = ("description", "status", "model", "port", "pid", "capabilities", "sessions", "forwards")
     first = {"name": peer["id"], "type": _TYPES.get(peer["kind"], peer["kind"])}
     return {**first, **{name: peer.get(name) for name in kept}}
 
@@ -64,7 +65,7 @@ def _table(peers: "list[Peer]") -> str:
 
     if not peers:
         return "No peers"
-    rows = [("NAME", "TYPE", "STATUS", "AT", "DESCRIPTION")]
+    rows: list[tuple[str, ...]] = [("NAME", "TYPE", "STATUS", "MODEL", "AT", "DESCRIPTION")]
     for peer in peers:
         place = (
             f"pid {peer['pid']}" if peer.get("pid") else f"port {peer['port']}" if peer.get("port") else ""
@@ -72,7 +73,10 @@ def _table(peers: "list[Peer]") -> str:
         forwards = "".join(f" → {name}" for name in peer.get("forwards") or ())
         kind = _TYPES.get(peer["kind"], peer["kind"])
         description = f"{peer.get('description') or ''}{forwards}"
-        rows.append((str(peer["id"]), str(kind), status(peer), place, description))
+        model = str(peer.get("model") or "")
+        rows.append((str(peer["id"]), str(kind), status(peer), model, place, description))
+    if not any(row[_MODEL] for row in rows[1:]):  # programs, which have none
+        rows = [row[:_MODEL] + row[_MODEL + 1 :] for row in rows]
     return table([[cleaned(cell) for cell in row] for row in rows])
 
 
@@ -112,6 +116,8 @@ def _facts(status: "Status") -> "list[tuple[str, str]]":
         ("status", f"{status_word(status)}{since}"),
         ("evidence", str(status.get("evidence") or "none")),
     ]
+    if status.get("model"):
+        facts.append(("model", str(status["model"])))
     reasons = [one for one in status.get("reasons") or () if one != status.get("evidence")]
     facts += [("" if number else "reason", one) for number, one in enumerate(reasons)]
     facts += [_paused(one) for one in status.get("paused") or ()]

@@ -224,7 +224,8 @@ class Turn:
                     self._answer("".join(self._held))
                     self._out.end()
                     if self._options.usage:
-                        show_usage(self._peer, frame, frame.get("execution_time"))
+                        used = {**frame, "model": self._model()}
+                        show_usage(self._peer, used, frame.get("execution_time"))
                     return finish(self._peer, frame, quiet=self._options.quiet)
                 elif kind == "error":
                     if self._options.schema is None:  # a broken JSON answer is of no use
@@ -256,6 +257,15 @@ class Turn:
             self._err.end()
             self._out.end()
         raise incomplete_answer()
+
+    def _model(self) -> "str | None":
+        """Return the model that has answered, as the log has it; None if it is not known."""
+        try:
+            path = f"/api/v2/history?limit=1&session={quote(self.session_id or '')}"
+            found = self._hub.ask("GET", path)["history"]
+        except Failure:
+            return None
+        return next((one.get("model") for one in found if one.get("turn_id") == self._turn_id), None)
 
     def _show(self, frame: "dict[str, Any]") -> None:
         channel = frame.get("channel", "answer")
@@ -441,10 +451,11 @@ def finish(peer: str, data: "dict[str, Any]", *, quiet: bool = False) -> int:
 
 
 def show_usage(peer: str, data: "dict[str, Any]", seconds: "float | None") -> None:
-    """Print the usage of an answer: `apollo: 120 tokens in (30 cached), 45 out, $0.0012, 1.3 s`.
+    """Print the usage of an answer: `apollo (openai/gpt-5): 120 tokens in (30 cached), 45 out, $0.01, 1.3 s`.
 
     An unknown price is shown as unknown, not as zero.
     """
+    peer = f"{peer} ({data['model']})" if data.get("model") else peer
     usage = data.get("usage") or {}
     tokens = "tokens unknown"
     if usage:

@@ -69,6 +69,7 @@ class PlanRun:
         self._peers: dict[str, str] = {}
         self._streamed: set[str] = set()
         self._completed: dict[str, dict[str, Any]] = {}
+        self._models: dict[str, str | None] = {}
         self._ends: dict[str, dict[str, Any]] = {}
         self._shown = 0
         self._failures: list[Failure] = []
@@ -150,8 +151,10 @@ class PlanRun:
                 self._progress.break_line()
                 self._out.break_line()
                 say(f"aish: {data['peer']} answers instead of {data['instead_of']}")
+            case "usage.reported":
+                self._models[step] = data.get("model")
             case "turn.completed":
-                self._completed[step] = data
+                self._completed[step] = {**data, "model": self._models.get(step)}
             case "tool.called" if self._display is not None:
                 self._display.tool_called(self._peers[step], data)
             case "tool.returned" if self._display is not None:

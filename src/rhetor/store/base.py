@@ -238,7 +238,8 @@ class Hit(Struct, frozen=True, gc=False):
 
 class Exchange(Struct, frozen=True, gc=False):
     """A question and its answer, whole or partial; `answer` is empty if there is none yet. `at`: Unix time in
-    milliseconds. `peer`: of the row of its turn; empty if there is none."""
+    milliseconds. `peer`: of the row of its turn; empty if there is none. `model`: as in `Among`; None if no
+    event names one."""
 
     stream: str
     turn_id: str
@@ -246,6 +247,7 @@ class Exchange(Struct, frozen=True, gc=False):
     question: str
     answer: str
     peer: str = ""
+    model: str | None = None
 
 
 class Among(Struct, frozen=True, gc=False):

@@ -255,7 +255,13 @@ class MemoryStore:
             asked = asked[places[0] :] if places and ("turn", before) in self._rows else []
         return [
             Exchange(
-                i.stream, q.turn_id, q.at, q.content, i.answers().get(q.turn_id, ""), self._peer(q.turn_id)[1]
+                i.stream,
+                q.turn_id,
+                q.at,
+                q.content,
+                i.answers().get(q.turn_id, ""),
+                self._peer(q.turn_id)[1],
+                i.model_of(q.turn_id),
             )
             for q, i in asked
             if self._is_among(among, i, q)

@@ -85,6 +85,7 @@ def test_list_prints_json(aish: Shell, hub: ScriptedHub) -> None:
         "type": "terminal",
         "description": "shell does",
         "status": "idle",
+        "model": None,
         "port": None,
         "pid": 42,
         "capabilities": {"scores": {}},

@@ -23,6 +23,7 @@ from .deadline import Timeouts
 from .driver import ChatDriver
 from .given_models import Finding, GivenModels
 from .inputs import KnownInputs, ModelInputs
+from .listing import Sources, listed_models
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, KeptKeys, Models, ProviderEntry, no_kept_keys
 from .target import AgentTarget
@@ -58,6 +59,7 @@ class ModelAccess:
         self._findings: Sequence[Finding] = ()
         self._checking = asyncio.Lock()
         self._environment = dict(environment)
+        self._agents = agents
         self._clients = Clients(timeouts.connect)
         self._models = Models(
             self._environment,
@@ -156,6 +158,13 @@ class ModelAccess:
     @property
     def findings(self) -> list[dict[str, Any]]:
         return [finding.shown() for finding in self._findings]
+
+    async def models(self, used: Mapping[str, str | None]) -> dict[str, Any]:
+        """Return `{models, silent}`: which models exist, what they take and cost, and which of the
+        specialists in `used` (their references, by name) use them; and the providers that did not list
+        theirs."""
+        sources = Sources(self._models, self._clients, self._taken, self._prices, self._agents)
+        return await listed_models(sources, used)
 
     async def price_list(self) -> dict[str, Any]:
         """Return where known prices come from: `{source, version, date}`."""

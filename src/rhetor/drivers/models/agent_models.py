@@ -132,6 +132,14 @@ class AgentModels:
                 return AgentTarget(Path(self._entries[peer].program.argv[0]).name, peer)
         return None
 
+    def usable(self) -> list[AgentTarget]:
+        """Return the agents that are installed and known to be logged in."""
+        return [
+            AgentTarget(Path(entry.program.argv[0]).name, peer)
+            for peer, entry in self._entries.items()
+            if self._is_there(peer) and self._login(peer).known == "yes"
+        ]
+
     def takes(self, target: AgentTarget) -> frozenset[Take]:
         """Return what an agent takes besides text when it answers as a model."""
         return agent_inputs(target.ref, self._entries[target.peer].driver).takes or TEXT_ONLY

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
 _MILLION = 1_000_000
+_SAMPLE = 1000  # tokens whose cost shows the price of a million
 PACKAGE = "genai-prices"
 KNOWN_VERSION, KNOWN_DATE = "0.2.3", "2026-11-09"  # the pinned version, and its newest price
 
@@ -76,6 +77,27 @@ class Prices:
         table = loading.result() if loading.done() else await asyncio.shield(loading)
         found = _in_table(table, target, usage, cache_written, datetime.fromtimestamp(self._clock(), UTC))
         return None if found is None else _text(found)
+
+    async def per_million(self, targets: Sequence[Target]) -> list[Price | None]:
+        """Return the prices of models, None for those that are unknown. Prices that depend on the length of
+        the input are those of a short one."""
+        if all(target.ref in self._own or is_loopback(target.provider.base_url) for target in targets):
+            return [self._own.get(target.ref) for target in targets]
+        table = await asyncio.shield(self._loading())
+        at = datetime.fromtimestamp(self._clock(), UTC)
+        return await asyncio.to_thread(lambda: [self._listed(table, target, at) for target in targets])
+
+    def _listed(self, table: DataSnapshot, target: Target, at: datetime) -> Price | None:
+        if target.ref in self._own or is_loopback(target.provider.base_url):
+            return self._own.get(target.ref)
+        counts = ((_SAMPLE, 0, 0), (0, _SAMPLE, 0), (_SAMPLE, 0, _SAMPLE))
+        usages = (Usage(target.ref, given, said, cached or None) for given, said, cached in counts)
+        found = [_in_table(table, target, usage, 0, at) for usage in usages]
+        if found[0] is None or found[1] is None:
+            return None
+        scale = _MILLION // _SAMPLE
+        cached = None if found[2] is None or found[2] == found[0] else found[2] * scale
+        return Price(found[0] * scale, found[1] * scale, cached)
 
     async def describe(self) -> dict[str, str | None]:
         """Return what the table is: `{source, version, date}`. `date`: of the newest price in it; None if

@@ -158,6 +158,17 @@ class Models:
             found[name] = next((each for each in names if self._environment.get(each, "").strip()), "")
         return found
 
+    def callable(self) -> list[Provider]:
+        """Return the providers that are configured, and the built-in ones that have a key."""
+        names = dict.fromkeys((*self._entries, *(provider.name for provider in self._with_keys())))
+        return [provider for name in names if (provider := self._provider(name)) is not None]
+
+    async def local(self) -> list[Target]:
+        """Return the models of the servers on this machine that need no configuration."""
+        servers = [one for one in self._servers(self._environment) if one.name not in self._entries]
+        found = await search(servers)
+        return [Target(_local(server), name) for server, names in found for name in names]
+
     async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
         """Return the target of `ref` (None means `auto`); None for the offline model.
 

@@ -52,13 +52,14 @@ class Chooser:
         among = self._among
         if among.peer is not None and not self._compares_in_sql and among.peer != self.peer(turn_id, doc):
             return False
-        return among.model is None or is_model(self._model(inc, origin, turn_id), among.model)
+        return among.model is None or is_model(self.model(inc, origin, turn_id), among.model)
 
     def peer(self, turn_id: str, doc: bytes | None) -> str:
         """Return the peer in the document of a turn's row; empty if there is none."""
         return "" if doc is None else peer_of(self._sealing.opened_doc("turn", turn_id, doc))
 
-    def _model(self, inc: int, origin: str, turn_id: str) -> str | None:
+    def model(self, inc: int, origin: str, turn_id: str) -> str | None:
+        """Return the model that answered a turn; None if no event names one."""
         query = "SELECT min(seq), max(seq), count(*) FROM texts WHERE inc = ? AND turn_id = ?"
         first, last, messages = self._connection.execute(query, (inc, turn_id)).fetchone()
         last = last if messages > 1 else last + _LATER

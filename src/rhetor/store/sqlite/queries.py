@@ -257,7 +257,8 @@ def recent(
             break
         if chooser.wants(inc, origin, turn_id, doc):
             said = _exchange(connection, sealing, id, inc, turn_id, origin)
-            found.append(Exchange(stream, turn_id, at, *said, chooser.peer(turn_id, doc)))
+            by = chooser.peer(turn_id, doc), chooser.model(inc, origin, turn_id)
+            found.append(Exchange(stream, turn_id, at, *said, *by))
     cursor.close()
     return found
 

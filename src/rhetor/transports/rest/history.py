@@ -21,6 +21,7 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
             {
                 "at": timestamp(exchange.at),
                 "ai": exchange.peer,
+                "model": exchange.model,
                 "stream": exchange.stream,
                 "turn_id": exchange.turn_id,
                 "message": exchange.question,

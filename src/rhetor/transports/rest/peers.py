@@ -45,6 +45,13 @@ async def one_peer(call: Call, id: str) -> dict[str, Any]:
     return await shape(call, peers_for(call.hub.state, call.who).get(id))
 
 
+async def list_models(call: Call) -> dict[str, Any]:
+    """List the models that exist, with what they take and cost, and the specialists that use each; and the
+    providers that did not list theirs within 1.5 seconds."""
+    peers = peers_for(call.hub.state, call.who)
+    return await call.node.providers.models({peer.name: peer.model for peer in peers if peer.has_voice})
+
+
 async def message(call: Call, id: str, body: MessageBody) -> Response:
     """Send a message, and wait for the complete answer."""
     accepted, headers = await accept(call, body.command(id, call.key))
@@ -159,11 +166,18 @@ async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, 
         running=running_turns(state, peer),
         sessions=await sessions.of_tool(state, who, peer) if peer.kind is PeerKind.TOOL else count,
         stats=state.peer_statistics.of(peer.name),
-        model=peer.model,
+        model=model_of(call, peer),
         instance_view=instance_view(node, who, peer) if peer.program or pauses_of(state, peer) else None,
         forward=state.routing_table.forward_of(who.subject, peer.name),
         address=node.address,
     )
+
+
+def model_of(call: Caller, peer: Peer) -> str | None:
+    """Return the reference of a specialist's model, or the model that the caller's agent has reported."""
+    own = own_instances(call.hub.state, call.who, peer.name)
+    reported = own[0].running.details.get("model") if own else None
+    return peer.model or (str(reported) if reported else None)
 
 
 def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceView:

@@ -30,7 +30,7 @@ from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call, Caller
 
 from .bodies import EndQuery, LaunchBody, ProgramBody, ToolsQuery, WaitBody
-from .peers import instance_view, peer_status, shape
+from .peers import instance_view, model_of, peer_status, shape
 
 # a wrapped program was found by its owner's shell, whose variables the hub does not keep
 WRAPPED = {
@@ -69,7 +69,7 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
     shown = resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
     pauses = [pause for pause in pauses_of(state, peer) if pause.owner == call.who.subject]
-    return {**shown, "paused": [_paused(pause) for pause in pauses]}
+    return {**shown, "model": model_of(call, peer), "paused": [_paused(pause) for pause in pauses]}
 
 
 def _paused(pause: Pause) -> dict[str, Any]:

@@ -191,6 +191,7 @@ ROUTES = (
     Route("POST", "/api/v2/ai/{id}/message", SEND, peers.message, b.MessageBody, a.Reply, ANSWER, **MESSAGE),
     Route("POST", "/api/v2/ai/{id}/stream", SEND, peers.stream, b.MessageBody, None, SENT, b.EventsQuery,
           **STREAM),
+    Route("GET", "/api/v2/models", READ, peers.list_models, answer=a.Models),
     Route("GET", "/api/v2/ai/{id}/status", READ, programs.status, answer=a.ProgramStatus, errors=PEER),
     Route("POST", "/api/v2/wait", READ, programs.wait, b.WaitBody, a.Waited, (e.UnknownPeer,)),
     Route("GET", "/api/v2/capabilities/{name}", READ, peers.capable, None, list[a.Match], (),

@@ -71,6 +71,11 @@ class Providers(Protocol):
         """What is wrong with these models: `[{setting, model, detail, hint, unknown}]`."""
         ...
 
+    async def models(self, used: Mapping[str, str | None]) -> dict[str, Any]:
+        """Return `{models, silent}`: which models exist, and which of the specialists in `used` (their
+        references, by name) use them; and the providers that did not list theirs."""
+        ...
+
     async def price_list(self) -> dict[str, Any]:
         """Return where known prices come from: `{source, version, date}`. The date is that of the newest
         price in the list; None if that is unknown."""

@@ -43,7 +43,7 @@ from .management import (
     ToolServerTested,
     UsedProject,
 )
-from .peers import Accepted, History, Hits, Match, Peer, Peers, Reply, Waited
+from .peers import Accepted, History, Hits, Match, Models, Peer, Peers, Reply, Waited
 from .plans import Plan, PlanStarted, PlanStopped, Results
 from .programs import CheckedTool, Ended, ProgramStatus, Tool, ToolCapabilities, Tools
 from .rules import (
@@ -130,6 +130,7 @@ __all__ = [
     "KeyRemoved",
     "Keys",
     "Match",
+    "Models",
     "NamedToken",
     "NamedTokens",
     "Note",

@@ -86,6 +86,43 @@ class Accepted(Struct):
     cursor: Cursor
 
 
+class ModelPrice(Struct):
+    """In USD per million tokens. `cached_per_1m`: null if it is that of other input."""
+
+    input_per_1m: str
+    output_per_1m: str
+    cached_per_1m: str | None
+
+
+class Model(Struct):
+    """A model. `takes`: `text`, and `image`, `pdf` and `audio` if it takes them; null if only the running
+    agent knows. `json`: it gives answers by a schema. `price`: null if it is unknown. `peers`: the
+    specialists that use it. `is_default`: `auto` means it now. `error`: why it cannot be used; null if it
+    can."""
+
+    model: str
+    provider: str
+    takes: list[str] | None
+    json: bool
+    price: ModelPrice | None
+    peers: list[str]
+    is_default: bool
+    error: str | None
+
+
+class SilentProvider(Struct):
+    """A provider that did not list its models, and why."""
+
+    provider: str
+    detail: str
+    hint: str
+
+
+class Models(Struct):
+    models: list[Model]
+    silent: list[SilentProvider]
+
+
 class Waited(Struct):
     idle: list[str]
     waiting: list[str]
@@ -93,8 +130,11 @@ class Waited(Struct):
 
 
 class Exchange(Struct):
+    """A message and its answer. `model`: the one that answered, null if it is not known."""
+
     at: Time
     ai: str
+    model: str | None
     stream: str
     turn_id: str
     message: str

@@ -33,11 +33,12 @@ class PausedTurn(Struct):
 class ProgramStatus(Struct):
     """The status of a peer, and the evidence for it. `screen`: the lines of its terminal, if it has one.
     `session_id`: your session in which the output of its program between turns is logged. `paused`: your
-    turns with it that are paused."""
+    turns with it that are paused. `model`: of a specialist, or the one that a coding agent has reported."""
 
     name: str
     kind: str
     driver: str
+    model: str | None
     status: str
     evidence: str
     since: Time
