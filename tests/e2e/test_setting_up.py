@@ -15,6 +15,7 @@ from tests.e2e.home import Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Failure as ProviderFault
 from tests.provider.script import Script
+from tests.scale import sampled
 
 from rhetor.hub_client import call
 
@@ -263,7 +264,7 @@ def test_setup_reports_without_a_terminal_and_chooses_once(machine: Machine) -> 
     assert machine.run("setup", "--no").returncode == 2
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(40, 15), (80, 24)])
+@pytest.mark.parametrize(("columns", "rows"), sampled([(40, 15), (80, 24), (200, 50)], 3))
 def test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way(
     machine: Machine, columns: int, rows: int
 ) -> None:
