@@ -65,7 +65,8 @@ class View:
         assert came, f"{len(self.keys)} keys {self.keys[-100:]!r}, said {self.said}, closed {self.closed}"
 
     def wait_for_size(self, rows: int, columns: int) -> None:
-        self.wait(lambda view: {"type": "size", "rows": rows, "cols": columns} in view.said)
+        """Wait for the size of a terminal whose last row is the status line."""
+        self.wait(lambda view: {"type": "size", "rows": rows - 1, "cols": columns} in view.said)
 
     def serve(self) -> None:
         """Serve until the connection ends."""

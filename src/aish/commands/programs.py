@@ -42,6 +42,10 @@ def ci_terminal(words: "list[str]") -> int:
     runs_in_background = "detach" in options or not _has_terminal()
     options.pop("detach", None)
     rows, columns = window_size(STDOUT)
+    if not runs_in_background:
+        from aish.terminal.status_line import rows_above
+
+        rows = rows_above(rows)
     hub, name = Hub(), options["name"]
     peer = _register(hub, "terminal", options, program, rows=rows, cols=columns)
     if runs_in_background:

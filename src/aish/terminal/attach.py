@@ -17,7 +17,9 @@ from aish.client.websocket import WebSocket, open_websocket
 from aish.client.websocket_frames import ABNORMAL, BINARY, FORBIDDEN, GOING_AWAY, RESTARTING, TOO_SLOW, Closed
 from aish.exits import Failure
 from aish.output import STDOUT, say, write
+from aish.render import cleaned
 from aish.terminal.overlay import Overlay
+from aish.terminal.status_line import StatusLine, rows_above
 from aish.terminal.tty import PLAIN, RawTerminal, window_size
 
 TYPE_CHECKING = False
@@ -38,6 +40,7 @@ _RECONNECT_TIMEOUT = 10.0  # seconds
 _RETRY_PAUSE, _TRY_TIMEOUT = 0.1, 2.0  # seconds
 _MAX_KEPT_BYTES = 4096
 _MAX_UNSENT_KEYS = 65536
+_RESIZE_SECONDS = 0.2  # in which a program gets its new size, and redraws its screen
 _RECONNECT_CODES = (ABNORMAL, GOING_AWAY, RESTARTING, TOO_SLOW)
 _CTRL_C, _BELL, _CLEAR = b"\x03", b"\x07", b"\x1b[H\x1b[2J"
 
@@ -113,6 +116,8 @@ class Attachment:
         self._kept = bytearray()
         self._has_exited = False
         self._ended: ProgramExit | None = None
+        self._status: StatusLine | None = None
+        self._redraw_at: float | None = None
         self._pipe = [STDOUT] if stat.S_ISFIFO(os.fstat(STDOUT).st_mode) else []
 
     @property
@@ -132,11 +137,15 @@ class Attachment:
         """
         self._terminal = terminal
         if terminal is not None:
-            self._draw(_scroll_screen())
+            keys = "Ctrl-] detach" if self._mode == "rw" else "Ctrl-] detach  read-only"
+            self._status = StatusLine(f" {cleaned(self._name)}  {keys} ", *window_size(STDOUT))
+            self._draw(_scroll_screen() + self._status.begin())
         self._send_size()
         self._receive()
         while not (self._has_exited or self._keys.has_detached):
             self._wait()
+        if self._status is not None:
+            self._draw(self._status.erased())
         return self._ended
 
     def _wait(self) -> None:
@@ -159,6 +168,7 @@ class Attachment:
         if terminal is not None and terminal.wakeup in readable:
             terminal.handle_wakeup()
             self._send_size()
+            self._take_size()
         if STDIN in readable:
             self._read_keys()
         elif self._keys.held and monotonic() >= self._release_at:
@@ -173,6 +183,8 @@ class Attachment:
             due.append(self._next_try)
         if self._overlay.due is not None and self._terminal is not None:
             due.append(self._overlay.due)
+        if self._redraw_at is not None:
+            due.append(self._redraw_at)
         return max(min(due) - monotonic(), 0.0) if due else None
 
     def _read_keys(self) -> None:
@@ -210,6 +222,8 @@ class Attachment:
         if self._socket is None or not os.isatty(STDOUT):
             return
         rows, columns = window_size(STDOUT)
+        if self._status is not None:
+            rows = rows_above(rows)
         self._socket.send(encode({"type": "size", "rows": rows, "cols": columns}).decode())
 
     def _receive(self) -> None:
@@ -222,7 +236,7 @@ class Attachment:
             for kind, data in self._socket.messages():
                 if kind == BINARY:
                     self._overlay.program_wrote(monotonic())
-                    self._draw(data)
+                    self._draw(data if self._status is None else self._status.passed(data))
                 else:
                     self._handle(data)
         except Closed as closed:
@@ -237,6 +251,8 @@ class Attachment:
             raise Failure("the hub sent an invalid message", exits.UNREACHABLE) from None
         if kind == "exited":
             self._has_exited, self._ended = True, ProgramExit(message.get("exit_code"), message.get("signal"))
+        elif kind in ("attached", "size") and self._status is not None:
+            self._fit(int(message["rows"]), int(message["cols"]))
         elif kind == "notice":
             self._overlay.add(message, monotonic())
         elif kind == "lost":
@@ -250,7 +266,39 @@ class Attachment:
         now = monotonic()
         if line := self._overlay.draw(now, *window_size(STDOUT)):
             self._draw(line)
-        if self._overlay.is_over(now) and self._socket is not None:
+        if self._overlay.is_over(now):
+            if self._status is not None and self._status.is_shown:
+                self._draw(self._status.drawn())  # the message has covered it
+            else:
+                self._redraw_at = now
+        self._redraw_if_due(now)
+
+    def _take_size(self) -> None:
+        """Fit the status line to the terminal's new size. What the terminal has kept of the screen is redrawn
+        as soon as the program has its new size, too."""
+        if self._status is not None:
+            was_shown = self._status.is_shown
+            self._status.resize(*window_size(STDOUT))
+            if was_shown or self._status.is_shown:
+                self._redraw_at = monotonic() + _RESIZE_SECONDS
+
+    def _fit(self, rows: int, columns: int) -> None:
+        """Note the size of the program's terminal. If it was larger than this one, redraw what was drawn."""
+        assert self._status is not None
+        self._status.has_program_rows(rows)
+        if self._status.is_shown and (rows > self._status.rows or columns > window_size(STDOUT)[1]):
+            self._redraw_at = monotonic() + _RESIZE_SECONDS
+
+    def _redraw_if_due(self, now: float) -> None:
+        """Draw the status line again if its row must be reserved again. If the screen must be redrawn,
+        reconnect."""
+        if self._status is None:
+            return
+        self._draw(self._status.refreshed())
+        if self._status.is_doubtful and self._redraw_at is None:
+            self._redraw_at = now + _RESIZE_SECONDS
+        if self._redraw_at is not None and now >= self._redraw_at and self._socket is not None:
+            self._redraw_at = None
             self._socket.close()
             self._socket = None
             self._lost_at = self._next_try = now
@@ -284,7 +332,8 @@ class Attachment:
             self._next_try = monotonic() + _RETRY_PAUSE
             return
         if self._terminal is not None:
-            self._draw(PLAIN + _CLEAR)  # the hub redraws the whole screen
+            begun = b"" if self._status is None else self._status.begin()
+            self._draw(PLAIN + _CLEAR + begun)  # the hub redraws the whole screen
         self._send_size()
         kept, self._kept = bytes(self._kept), bytearray()
         self._send_keys(kept)

@@ -123,7 +123,7 @@ def test_in_a_terminal_the_program_is_attached_at_the_size_of_the_window(
         assert shown.wait_for_end() == 0
         assert shown.screen.endswith("\nbox exited\n") and "✓" not in shown.screen
     (asked,) = hub.bodies(PROGRAMS)
-    assert (asked["rows"], asked["cols"], asked["prompt"]) == (33, 100, "^> ")
+    assert (asked["rows"], asked["cols"], asked["prompt"]) == (32, 100, "^> ")
 
 
 def test_detach_does_not_attach_the_program(aish: Shell, hub: ScriptedHub) -> None:

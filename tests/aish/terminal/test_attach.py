@@ -40,10 +40,11 @@ def test_keys_and_bytes_pass_unchanged_in_both_directions(aish: Shell, hub: Scri
     with attached(aish, hub) as (shown, view, _):
         view.wait_for_size(30, 100)
         view.tell("replayed")
-        view.show(b"\x1b[?1049h\x1b[2J\x1b]0;title\x07raw \xff\x00 bytes")
+        view.show(b"\x1b[1m\x1b]0;title\x07raw \xff\x00 bytes")
         shown.wait_for("bytes")
         assert shown.shown.startswith(b"\x1b[999;1H" + b"\n" * 30 + b"\x1b[H\x1b[2J")
-        assert b"\x1b[?1049h\x1b[2J\x1b]0;title\x07raw \xff\x00 bytes" in shown.shown
+        assert b"\x1b[1m\x1b]0;title\x07raw \xff\x00 bytes" in shown.shown
+        assert b"\x1b[30;1H\x1b[0;7m box  Ctrl-] detach \x1b[0m\x1b[K" in shown.shown
         keys = b"hi\r\x03\x1a\x1b[A\x04\xc3"
         shown.press(keys)
         view.wait(lambda view: view.keys == keys)
@@ -67,7 +68,7 @@ def test_a_new_window_size_is_sent(aish: Shell, hub: ScriptedHub) -> None:
         view.wait_for_size(30, 100)
         shown.resize(50, 132)
         view.wait_for_size(50, 132)
-        assert [text["rows"] for text in view.said] == [30, 50]
+        assert [text["rows"] for text in view.said] == [29, 49]
 
 
 @pytest.mark.parametrize(
