@@ -29,6 +29,7 @@ ACTIONS = {
     "inbox clear",
     "sessions import",
     "mcp test",
+    "setup",
 }
 ARGUMENTS = {
     "context show": ["apollo"],
@@ -50,7 +51,17 @@ ARGUMENTS = {
     **{key: ["--peer", "apollo"] for key in ("inbox show", "inbox get", "inbox count")},
     "wait": ["apollo", "athena"],
 }
-LISTS = {"history", "history search", "search", "config show", "keys list", "purpose", "tools status"}
+LISTS = {
+    "history",
+    "history search",
+    "search",
+    "config show",
+    "doctor",
+    "keys list",
+    "models",
+    "purpose",
+    "tools status",
+}
 EMPTY = {"sockets", "notify list", "mcp list"}
 FAILED = {"doctor": 1}  # if a check fails
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:.*")
