@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhetor.domain.output import Late, Plain, Record, Text, ToolUse, Usage
-from rhetor.drivers.agents.acp.protocol import BARRIER_SECONDS, TAIL_SECONDS
+from rhetor.drivers.agents.acp.protocol import BARRIER_SECONDS, TAIL_SECONDS, Acp
 from rhetor.drivers.agents.protocol import Opening
 from tests.rhetor.drivers.agents.acp_dialogue import CWD, Dialogue, done
 
@@ -285,6 +285,25 @@ def test_an_agent_that_answers_no_barrier_is_sent_only_one() -> None:
     dialogue.do("say", "more")
     heard = dialogue.protocol.decode(json.dumps(end | {"id": "prompt-2"}).encode())
     assert (heard.writes, dialogue.protocol.settle_after) == ((), TAIL_SECONDS)
+
+
+def test_an_agent_with_a_list_of_sessions_is_sent_no_unknown_method() -> None:
+    can = {"loadSession": True, "sessionCapabilities": {"list": {}}}
+    dialogue = Dialogue(Opening(CWD, {"session_id": "old", "open": True}))
+    dialogue.do("open")
+    dialogue.do("say", "hello")
+    dialogue.hear(id="initialize", result={"protocolVersion": 1, "agentCapabilities": can})
+    dialogue.hear(id="session", result={})
+    assert (dialogue.written[-1]["method"], dialogue.written[-1]["params"]) == ("session/list", {"cwd": CWD})
+    theirs = {"sessions": [{"sessionId": "other", "title": "what another conversation is about"}]}
+    assert dialogue.hear(id="barrier", result=theirs).outputs == ()
+    later = Acp(Opening(CWD, dialogue.protocol.memory))
+    later.resume(True, {})
+    end = {"jsonrpc": "2.0", "id": "prompt-1", "result": {"stopReason": "end_turn"}}
+    [barrier] = map(json.loads, later.decode(json.dumps(end).encode()).writes)
+    assert (barrier["id"], barrier["method"]) == ("end-1", "session/list")
+    assert later.decode(json.dumps({"id": "end-1", "result": theirs}).encode()).outputs == ()
+    assert later.settle().ended
 
 
 def test_a_turn_whose_prompt_was_answered_ends_under_the_next_hub() -> None:

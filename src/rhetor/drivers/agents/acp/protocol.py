@@ -7,11 +7,14 @@ for the answers to our barriers.
 The hub offers the agent neither files nor terminals: the agent uses its own, and a request for ours is
 rejected. The ids of our requests name their purpose, so that a later hub understands the answers too.
 
-Observed, and relied on: history may come after the answer to `session/load`, so a request with an unknown
-method (a barrier) follows it, and everything before its answer is history; `session/resume` repeats nothing.
+Observed, and relied on: history may come after the answer to `session/load`, so a request that changes
+nothing (a barrier) follows it, and everything before its answer is history; `session/resume` repeats nothing.
 The rest of an answer may come after the response to its prompt, so a barrier follows that too. What comes
 even later, within the next turn, is told apart by the ids of messages and tool calls. An agent may request a
 permission after it was interrupted.
+
+A barrier is a request for the list of sessions, or one with an unknown method if the agent has no list:
+opencode prints each unknown method as an error.
 """
 
 from __future__ import annotations
@@ -62,8 +65,8 @@ class Acp(AgentProtocol):
 
     `memory` has `session_id`; `prompts`, the number of prompts so far; `open`, whether this process has
     opened the conversation; `takes`, what the agent takes besides text; `forks`, whether it can continue a
-    copy; `model`; `cost`, the cost of the whole conversation in USD; and `answered`, the number of the last
-    prompt that was answered.
+    copy; `lists`, whether it lists its sessions; `model`; `cost`, the cost of the whole conversation in USD;
+    and `answered`, the number of the last prompt that was answered.
     """
 
     def __init__(self, opening: Opening) -> None:
@@ -224,6 +227,8 @@ class Acp(AgentProtocol):
             return self._refused(self._failure(error), record)
         if id == "initialize":
             return self._initialized(result, record)
+        if id == "barrier":
+            return self._next_step()
         if id == "session":
             self._opened(result)
         elif id == "model":
@@ -256,8 +261,12 @@ class Acp(AgentProtocol):
             self.settle_after = TAIL_SECONDS
             return Decoded(outputs, self._cancel_asked())
         self.settle_after = BARRIER_SECONDS
-        barrier = _request(f"end-{self._prompts}", "_rhetor/barrier", {})
-        return Decoded(outputs, (*self._cancel_asked(), barrier))
+        return Decoded(outputs, (*self._cancel_asked(), self._barrier(f"end-{self._prompts}")))
+
+    def _barrier(self, id: str) -> bytes:
+        if self.memory.get("lists"):
+            return _request(id, "session/list", {"cwd": self.opening.cwd})
+        return _request(id, "_rhetor/barrier", {})
 
     def _usages(self, result: dict[str, Any]) -> list[Plain]:
         before = text(self.memory, "cost") or None
@@ -279,7 +288,9 @@ class Acp(AgentProtocol):
 
     def _initialized(self, result: dict[str, Any], record: Plain) -> Decoded:
         self._can = table(result, "agentCapabilities")
-        self.memory["forks"] = isinstance(table(self._can, "sessionCapabilities").get("fork"), dict)
+        sessions = table(self._can, "sessionCapabilities")
+        self.memory["forks"] = isinstance(sessions.get("fork"), dict)
+        self.memory["lists"] = isinstance(sessions.get("list"), dict)
         self._note_takes(table(self._can, "promptCapabilities"))
         self._agent = text(table(result, "agentInfo"), "name") or self._agent
         self._ways_in = [text(way, "name") or text(way, "id") for way in rows(result, "authMethods")]
@@ -319,7 +330,7 @@ class Acp(AgentProtocol):
         if wanted is not None and wanted != self.memory.get("model"):
             self._steps.append(self._model_request(wanted, text(updates.model_option(result), "id")))
         if self._repeats:
-            self._steps.append(_request("barrier", "_rhetor/barrier", {}))
+            self._steps.append(self._barrier("barrier"))
 
     def _model_request(self, model: str, option: str) -> bytes:
         params = {"sessionId": self._session_id}
@@ -328,25 +339,25 @@ class Acp(AgentProtocol):
             return _request("model", "session/set_config_option", params)
         return _request("model", "session/set_model", params | {"modelId": model})
 
-    def _next_step(self, record: Plain) -> Decoded:
+    def _next_step(self, *told: Plain) -> Decoded:
         if self._steps:
-            return Decoded((record,), self._send_step(self._steps.pop(0)))
+            return Decoded(told, self._send_step(self._steps.pop(0)))
         self._state = "ready"
         self.memory["open"] = True
         if not self._in_turn:
-            return Decoded((record,))
+            return Decoded(told)
         if self._stopping:
-            return Decoded((record,), self._at_rest(), ended=True, failure=Interrupted(self._agent))
+            return Decoded(told, self._at_rest(), ended=True, failure=Interrupted(self._agent))
         if self._waiting is None:
             failure = TurnFailure(
                 "the hub stopped before the message was delivered; send it again", retryable=True
             )
-            return Decoded((record,), self._at_rest(), ended=True, failure=failure)
+            return Decoded(told, self._at_rest(), ended=True, failure=failure)
         try:
             require_taken(self._waiting[1], self._takes, self._agent)
         except InputUnsupported as failure:
-            return Decoded((record,), self._at_rest(), ended=True, failure=failure)
-        return Decoded((record,), (self._prompt(*self._waiting),))
+            return Decoded(told, self._at_rest(), ended=True, failure=failure)
+        return Decoded(told, (self._prompt(*self._waiting),))
 
     def _send_step(self, step: bytes) -> tuple[bytes, ...]:
         self._step = step
