@@ -12,7 +12,7 @@ from aish.colours import Colours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
 _ESC, _BEL, _ST, _CSI = "\x1b", "\x07", "\x9c", "\x9b"
@@ -189,13 +189,6 @@ def status(peer: "Mapping[str, Any]") -> str:
     if known == "blocked" and str(peer.get("evidence")).startswith("paused "):
         return "paused"
     return "not installed" if known == "missing" else known
-
-
-def table(rows: "Sequence[Sequence[str]]") -> str:
-    """Return the rows as text with aligned columns. The first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
 def _is_hidden(char: str) -> bool:

@@ -129,10 +129,11 @@ def show_list(
 
     if as_json:
         return print_json(found)
-    from aish.render import cleaned, table
+    from aish.render import cleaned
+    from aish.screen.tables import stdout_columns, table
 
     rows = [heading, *([cleaned(cell) for cell in row(each)] for each in found)]
-    return print_line(table(rows) if found else empty)
+    return print_line(table(rows, stdout_columns()) if found else empty)
 
 
 def usage_error(page: str) -> Exception:

@@ -36,7 +36,7 @@ def history(words: "list[str]") -> int:
     exchanges = _recent(limit, query)
     if as_json:
         return print_json(exchanges)
-    return print_text(_exchanges(exchanges))
+    return print_text(_fitted(_exchanges(exchanges)))
 
 
 def _recent(limit: int, query: str) -> "list[dict[str, Any]]":
@@ -92,8 +92,14 @@ def search(words: "list[str]") -> int:
     if as_json:
         print_json(hits)
     else:
-        print_text("".join(map(_hit, hits)))
+        print_text(_fitted("".join(map(_hit, hits))))
     return exits.DONE if hits else exits.FAILED
+
+
+def _fitted(text: str) -> str:
+    from aish.screen.tables import stdout_columns, wrapped
+
+    return wrapped(text, stdout_columns())
 
 
 def _exchanges(exchanges: "list[dict[str, str]]") -> str:

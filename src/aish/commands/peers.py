@@ -61,7 +61,8 @@ def _json_object(peer: "Peer") -> "Peer":
 
 
 def _table(peers: "list[Peer]") -> str:
-    from aish.render import cleaned, status, table
+    from aish.render import cleaned, status
+    from aish.screen.tables import stdout_columns, table
 
     if not peers:
         return "No peers"
@@ -77,7 +78,7 @@ def _table(peers: "list[Peer]") -> str:
         rows.append((str(peer["id"]), str(kind), status(peer), model, place, description))
     if not any(row[_MODEL] for row in rows[1:]):  # programs, which have none
         rows = [row[:_MODEL] + row[_MODEL + 1 :] for row in rows]
-    return table([[cleaned(cell) for cell in row] for row in rows])
+    return table([[cleaned(cell) for cell in row] for row in rows], stdout_columns())
 
 
 def explain(words: "list[str]") -> int:

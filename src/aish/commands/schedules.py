@@ -6,7 +6,7 @@ from aish import exits
 from aish.client.hub import Hub, quote
 from aish.commands import JSON_WORDS, show_list, subcommand_error, take_value, usage_error, wants_json
 from aish.exits import Failure
-from aish.output import STDOUT, print_json, print_line, say
+from aish.output import print_json, print_line, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,29 +156,7 @@ def _explained(hub: Hub, failure: Failure, line: str) -> Failure:
 def _list(words: "list[str]") -> int:
     as_json = wants_json(words, "schedule list")
     found = Hub().ask("GET", _PATH)["schedules"]
-    rows = [_row(each) for each in found]
-    if not as_json and rows and not _fits([_HEADING, *rows]):
-        return print_line("\n".join(map(_block, rows)))
     return show_list(found, _HEADING, _row, "No schedules", as_json=as_json)
-
-
-def _fits(rows: "list[tuple[str, ...]]") -> bool:
-    """Whether a table with these rows fits on the terminal, if it goes to one."""
-    try:
-        columns = os.get_terminal_size(STDOUT).columns
-    except OSError:  # it is no terminal
-        return True
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADING))]
-    return sum(widths) + 2 * (len(widths) - 1) <= columns
-
-
-def _block(row: "tuple[str, ...]") -> str:
-    """Return a row as lines that fit on a narrow terminal."""
-    from aish.render import cleaned
-
-    name, *cells = map(cleaned, row)
-    named = zip(_HEADING[1:], cells, strict=True)
-    return "\n".join([name, *(f"  {heading.lower()[:4]} {cell}" for heading, cell in named)])
 
 
 def _row(schedule: "Schedule") -> "tuple[str, ...]":

@@ -82,7 +82,8 @@ def _open_sessions(hub: Hub, tool: "str | None", **given: str) -> "list[Session]
 
 def _table(found: "list[Session]", own: "str | None") -> str:
     from aish.commands.times import age
-    from aish.render import one_line, table
+    from aish.render import one_line
+    from aish.screen.tables import stdout_columns, table
 
     rows = [["NAME", "TOOL", "STATE", "AGE", "MESSAGES", "COST", "ID", "FIRST WORDS"]]
     for one in found:
@@ -93,7 +94,7 @@ def _table(found: "list[Session]", own: "str | None") -> str:
             *(str(summary["messages"]), _cost(summary), one["id"], shared + _beginning(summary["first"])),
         )
         rows.append([one_line(cell) for cell in cells])
-    return table(rows)
+    return table(rows, stdout_columns())
 
 
 def _cost(summary: "dict[str, Any]") -> str:

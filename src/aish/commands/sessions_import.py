@@ -41,7 +41,8 @@ def import_conversations(words: "list[str]") -> int:
 
 
 def _report(result: "dict[str, Any]") -> str:
-    from aish.render import cleaned, table
+    from aish.render import cleaned
+    from aish.screen.tables import stdout_columns, table
 
     files = result["files"]
     if not files:
@@ -54,7 +55,7 @@ def _report(result: "dict[str, Any]") -> str:
     turns = _count(sum(file["new"] for file in files), "turn")
     conversations = _count(sum(bool(file["new"]) for file in files), "conversation")
     done = "Would import" if result["dry_run"] else "Imported"
-    lines = [table(rows), f"✓ {done} {turns} of {conversations}"]
+    lines = [table(rows, stdout_columns()), f"✓ {done} {turns} of {conversations}"]
     if result["more"]:
         lines.append("There are more files than one run reads; run the command again")
     return "\n".join(lines)

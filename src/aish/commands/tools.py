@@ -48,7 +48,8 @@ def _split_json(words: "list[str]", page: str) -> "tuple[list[str], bool]":
 
 
 def _show_all(*, with_evidence: bool, as_json: bool) -> int:
-    from aish.render import one_line, status, table
+    from aish.render import one_line, status
+    from aish.screen.tables import stdout_columns, table
 
     tools = Hub().ask("GET", "/api/v2/tools")["tools"]
     if as_json:
@@ -60,7 +61,7 @@ def _show_all(*, with_evidence: bool, as_json: bool) -> int:
             description = _how_to_install(tool)
         at = f"pid {tool['pid']}" if tool.get("pid") else ""
         rows.append([one_line(cell) for cell in (tool["name"], status(tool), at, description or "")])
-    return print_line(table(rows) if tools else "No tools")
+    return print_line(table(rows, stdout_columns()) if tools else "No tools")
 
 
 def _show_one(name: str, as_json: bool) -> int:
@@ -90,7 +91,8 @@ def _show_one(name: str, as_json: bool) -> int:
 
 
 def _capabilities(words: "list[str]") -> int:
-    from aish.render import one_line, table
+    from aish.render import one_line
+    from aish.screen.tables import stdout_columns, table
 
     names, as_json = _split_json(words, "tools capabilities")
     if len(names) != 1:
@@ -103,7 +105,7 @@ def _capabilities(words: "list[str]") -> int:
     rows = [
         [one_line(cell) for cell in (name, f"{score:g}", origins.get(name, ""))] for name, score in scores
     ]
-    lines = [table([["CAPABILITY", "SCORE", "ORIGIN"], *rows])]
+    lines = [table([["CAPABILITY", "SCORE", "ORIGIN"], *rows], stdout_columns())]
     lines += [f"{key:<9} {one_line(_word(fact))}" for key, fact in reported.items() if fact]
     return print_line("\n".join(lines))
 

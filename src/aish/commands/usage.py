@@ -39,6 +39,8 @@ def usage(words: "list[str]") -> int:
         return print_json(found)
     import os
 
+    from aish.screen.tables import wrapped
+
     title = f"Usage by {found['group_by']}"
     period = f"{found['from']} to {found['to']} (UTC)"
     if not found["rows"]:
@@ -47,7 +49,8 @@ def usage(words: "list[str]") -> int:
         return print_line("\n".join([f"{title}, {period}", "", _table(found), "", *_table_notes(found)]))
     width = _terminal_width()
     heading = f"{title}{', ' if width >= _NARROW else chr(10)}{period}"
-    return print_line("\n".join([heading, "", _chart(found, width), "", *_chart_notes(found)]))
+    notes = wrapped("\n".join(_chart_notes(found)), width)
+    return print_line("\n".join([heading, "", _chart(found, width), "", notes]))
 
 
 def _query(words: "list[str]") -> "tuple[dict[str, str], bool]":
@@ -84,7 +87,8 @@ def _is_day(text: "str | None") -> bool:
 
 def _table(found: "Row") -> str:
     """Return all figures, for programs and files."""
-    from aish.render import cleaned, table
+    from aish.render import cleaned
+    from aish.screen.tables import table
 
     heading = (found["group_by"].upper(), "TURNS", "SESSIONS", "INPUT", "OUTPUT", "COST", "UNPRICED")
     names = ("turns", "sessions", "input_tokens", "output_tokens", "cost", "unpriced_turns")

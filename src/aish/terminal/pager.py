@@ -7,6 +7,7 @@ from aish.exits import DONE
 from aish.output import STDOUT, print_text
 from aish.render import coloured
 from aish.screen.cells import width
+from aish.screen.tables import stdout_columns, wrapped
 from aish.terminal.tty import window_size
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ _NOT_FOUND = (126, 127)  # exit codes of `sh`
 def page(text: str) -> int:
     """Print a text, through the pager if stdout is a terminal on which it does not fit. An empty `$PAGER`
     means that there is none."""
-    text = f"{text.rstrip()}\n"
+    text = f"{wrapped(text.rstrip(), stdout_columns())}\n"
     if _needs_pager(text) and _paged(os.environ.get("PAGER", _DEFAULT).strip(), coloured(text)):
         return DONE
     return print_text(text)
