@@ -22,6 +22,9 @@ from .program import HostedProgram, exit_of
 from .stdio import StdioProgram
 from .terminal.shells import MarkedShells
 
+TERM = "xterm-256color"  # what the terminal of a program understands
+_UNUSABLE = ("", "dumb")  # without cursor movements, a shell scrolls a long line sideways
+
 Kind = Callable[[Peer, HostLink, Feed, str, Callable[[HostedProgram], None]], HostedProgram]
 
 
@@ -58,6 +61,8 @@ class Programs:
         env: Mapping[str, str] = launch.env
         if self._shells is not None:
             argv, env = self._shells.prepare(peer, launch, host_id)
+        if self._mode == "pty" and env.get("TERM", "") in _UNUSABLE:
+            env = {**env, "TERM": TERM}
         spec = ProgramSpec(
             (path, *argv[1:]), launch.cwd, env, self._mode, launch.rows, launch.cols, program.on_exit
         )

@@ -27,6 +27,7 @@ _STAND_IN = re.compile(r"\[Pasted (text|content)\b[^\]]*\]", re.IGNORECASE)
 _LOOSE_FROM: Final = 24  # a text of at least this length may be seen with characters drawn twice in between
 
 PASTE_BEGINS, PASTE_ENDS = "\x1b[200~", "\x1b[201~"
+KILL_LINE: Final = b"\x15"  # erases the line in a terminal's own editing, in readline and the like
 PIECE_CHARACTERS = 256  # typed at once into a program that does not accept pastes
 ECHO_SECONDS = 2.0
 ATTEMPTS = 3  # if the program shows nothing at all: text that is typed before it reads input is lost
@@ -85,6 +86,7 @@ class MessageInput:
             if echo.seen or not silent:
                 break
         if not echo.seen:
+            await self._erase()
             raise NotEchoed(
                 f"{self._program.peer.name} did not show the typed message, so it was not submitted",
                 hint=f"look at its screen: aish tools attach {self._program.peer.name}",
@@ -102,6 +104,12 @@ class MessageInput:
             return
         for at in range(0, len(text), PIECE_CHARACTERS):
             await link.write(text[at : at + PIECE_CHARACTERS].encode(), "text")
+
+    async def _erase(self) -> None:
+        """Erase what was typed, so that the next message does not join it. To a program that draws a full
+        screen, the key may mean something else, so nothing is erased there."""
+        if not (await self._program.drawn()).alternate:
+            await self._program.link.write(KILL_LINE, "keys")
 
     async def _until_seen(self, echo: Echo) -> bool:
         """Read output until the text was seen or the time is over; return whether there was no output."""

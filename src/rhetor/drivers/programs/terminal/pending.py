@@ -9,12 +9,12 @@ from rhetor.drivers.programs.program import clock
 from rhetor.drivers.programs.readiness import QUIET_SECONDS
 from rhetor.errors import ProgramBlocked
 
-from .message_input import Terminal
+from .message_input import KILL_LINE, Terminal
 from .screen import Screen
 
 TAIL: Final = 200  # characters at its end that are compared
 DRAW_SECONDS: Final = 0.05  # a line editor may draw again after the text is gone
-_KILL_LINE, _ERASE = b"\x15", b"\x7f"
+_ERASE = b"\x7f"
 
 
 class Pending:
@@ -65,7 +65,7 @@ class Pending:
 
     def _erasers(self) -> Iterator[bytes]:
         """Yield keys that may remove the text, to be typed until it is gone."""
-        yield _KILL_LINE
+        yield KILL_LINE
         yield _ERASE * len(self.text)
 
 

@@ -22,7 +22,7 @@ from rhetor.drivers.programs.host.values import HostStatus
 from rhetor.drivers.programs.terminal.program import TerminalProgram
 from tests.needs import needs
 from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting, linked, program, said
-from tests.served import SECONDS, Served, with_programs
+from tests.served import PROGRAM_ENVIRONMENT, SECONDS, Served, with_programs
 
 pytestmark = pytest.mark.anyio
 
@@ -154,6 +154,35 @@ async def test_text_that_is_not_echoed_is_not_submitted(tmp_path: Path) -> None:
         answer = await home.say("p", "run this")
         assert (answer.status, answer.json["code"]) == (502, "not_echoed")
         assert b"\r" not in (tmp_path / "kept").read_bytes()
+
+
+HIDES = """
+import os, tty
+tty.setraw(0)
+os.write(1, b"> ")
+line = b""
+while data := os.read(0, 65536):
+    for byte in data:
+        if byte == 13:
+            os.write(1, b"\\r\\ngot %d characters\\r\\n> " % len(line))
+        line = b"" if byte in (13, 21) else line + bytes((byte,))
+        os.write(1, b".")
+"""
+
+
+async def test_a_message_that_was_not_shown_is_erased() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, HIDES, kind="terminal")
+        refused = await home.say("p", "run this")
+        assert (refused.status, refused.json["code"]) == (502, "not_echoed")
+        assert "got 0 characters" in (await home.say("p", "")).json["response"]
+
+
+async def test_a_program_finds_a_terminal_that_can_move_its_cursor() -> None:
+    async with with_programs() as home:
+        env = {**PROGRAM_ENVIRONMENT, "TERM": "dumb"}
+        await home.announce("p", "dash", kind="terminal", env=env)
+        assert (await home.say("p", "echo $TERM")).json["response"] == "xterm-256color\n"
 
 
 async def test_with_execute_false_text_is_typed_and_not_run(tmp_path: Path) -> None:
