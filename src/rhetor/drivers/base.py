@@ -69,7 +69,7 @@ class PeerInputs(Protocol):
         """
         ...
 
-    def check_schema(self, schema: Mapping[str, Any]) -> None:
+    async def check_schema(self, schema: Mapping[str, Any]) -> None:
         """Check that an answer can be compared with the schema.
 
         Raises:

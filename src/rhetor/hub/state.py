@@ -111,7 +111,7 @@ class TextOnlyPeers:
     async def of(self, peer: Peer) -> Inputs:
         return Inputs(peer.name, TEXT_ONLY)
 
-    def check_schema(self, schema: Mapping[str, Any]) -> None: ...
+    async def check_schema(self, schema: Mapping[str, Any]) -> None: ...
 
 
 async def no_download(url: str, *, loopback: bool) -> Download:

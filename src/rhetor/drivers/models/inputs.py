@@ -6,6 +6,7 @@ models. A model of which none of them says anything takes only text: some server
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -105,6 +106,7 @@ class KnownInputs:
         self._models = models
         self._inputs = inputs
         self._drivers = drivers
+        self._one_check = asyncio.Lock()
 
     async def of(self, peer: Peer) -> Inputs:
         """As `PeerInputs.of`."""
@@ -131,9 +133,10 @@ class KnownInputs:
             return agent_inputs(target.ref, self._drivers.get(target.peer, ""))
         return Inputs(target.ref, await self._inputs.of(target), hint_for(target.ref))
 
-    def check_schema(self, schema: Mapping[str, Any]) -> None:
+    async def check_schema(self, schema: Mapping[str, Any]) -> None:
         """As `PeerInputs.check_schema`."""
-        check_schema(schema)
+        async with self._one_check:  # a flood of them must not take all threads
+            await asyncio.to_thread(check_schema, schema)
 
 
 def hint_for(ref: str) -> str:

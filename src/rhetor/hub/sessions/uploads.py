@@ -149,11 +149,17 @@ async def require_taken(
         UnknownModel, ProviderFailed: the peer's model is unknown, or cannot be called.
     """
     if schema:
-        state.inputs.check_schema(schema)
+        await state.inputs.check_schema(schema)
+    members = [peer]
     if peer.kind is PeerKind.TEAM:
-        for name in state.peers.team(peer.name.removeprefix("team:")):
-            await require_taken(state, state.peers.get(name), parts, schema)
-        return
+        members = [state.peers.get(name) for name in state.peers.team(peer.name.removeprefix("team:"))]
+    for member in members:
+        await _require_taken(state, member, parts, schema)
+
+
+async def _require_taken(
+    state: State, peer: Peer, parts: Parts, schema: Mapping[str, Any] | UnsetType
+) -> None:
     inputs = await state.inputs.of(peer)
     takes = inputs.takes
     if takes is not None:

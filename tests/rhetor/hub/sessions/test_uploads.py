@@ -74,7 +74,7 @@ class Takes:
     async def of(self, peer: Peer) -> Inputs:
         return Inputs(f"model of {peer.name}", frozenset(self._takes.get(peer.name, ())), "use another")
 
-    def check_schema(self, schema: Mapping[str, Any]) -> None:
+    async def check_schema(self, schema: Mapping[str, Any]) -> None:
         if schema.get("type") != "object":
             raise Unprocessable("not a JSON Schema")
 
