@@ -21,6 +21,8 @@ MOST_BYTES = 256 << 10
 SECONDS = 10.0
 DOWNLOAD_SECONDS = 30.0
 OK = 200
+_IDENTITY = "identity"
+_PLAIN = {"accept-encoding": _IDENTITY}  # a small compressed piece could become larger than the memory
 
 
 async def document(url: str, *, allow_private: bool, resolve: Resolve = resolved) -> bytes:
@@ -71,10 +73,12 @@ async def _fetched(url: str, reach: Reach, limits: _Limits, resolve: Resolve) ->
             httpx2.AsyncClient(
                 trust_env=False, verify=trusted, timeout=limits.seconds, event_hooks={"request": [prepare]}
             ) as client,
-            client.stream("GET", url, headers={"accept": limits.accept}) as response,
+            client.stream("GET", url, headers={"accept": limits.accept, **_PLAIN}) as response,
         ):
             if response.status_code != OK:
                 raise Unprocessable(f"{url} answered with status {response.status_code}")
+            if (coding := response.headers.get("content-encoding", _IDENTITY)) != _IDENTITY:
+                raise Unprocessable(f"{url} answered with {coding[:100]}, although that was not asked for")
             content = await _content(response, url, limits.most_bytes)
             return content, response.headers.get("content-type", "")
     except (httpx2.HTTPError, TimeoutError) as error:
@@ -83,7 +87,7 @@ async def _fetched(url: str, reach: Reach, limits: _Limits, resolve: Resolve) ->
 
 async def _content(response: httpx2.Response, url: str, most: int) -> bytes:
     found = bytearray()
-    async for piece in response.aiter_bytes():
+    async for piece in response.aiter_raw():
         found += piece
         if len(found) > most:
             raise Unprocessable(f"{url} has more than {most} bytes")
