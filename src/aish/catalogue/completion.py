@@ -190,9 +190,10 @@ class _Completer:
         return self._names.names(kind, plain)
 
     def _offer(self, text: str, description: str) -> None:
-        if text.lower().startswith(self._cursor.lower()) and text not in self._texts:
+        is_new = text.lower().startswith(self._cursor.lower()) and text not in self._texts
+        if is_new and text.isprintable():  # others would draw on the terminal, or end the line
             self._texts.add(text)
-            self.found.candidates.append(Candidate(text, description.rstrip(".")))
+            self.found.candidates.append(Candidate(text, _one_line(description).rstrip(".")))
 
 
 def _places(found: "list[Page]", words: "list[str]", leading: "list[str]") -> "Iterator[_Place]":
@@ -221,6 +222,10 @@ def _shown_name(option: "Option", cursor: str) -> str:
     """Return the name of an option that is offered: the long one, unless a short one is typed."""
     fitting = [name for name in option.names if name.startswith(cursor)]
     return (fitting or list(option.names))[-1]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _agree(one: str, other: str) -> bool:

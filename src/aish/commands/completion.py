@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish")
 _REPLY = "reply"
 _PREFIXES = "@$"  # the special prefixes of readline in bash
+_LIVE = '\\"$`!'  # in double quotes
 _PLAIN = "-_./:@,=+%^"  # besides letters and digits, needs no backslash in bash
 
 
@@ -58,11 +59,15 @@ def _bash(given: "list[str]") -> "list[str]":
     kept = split(line[: line.rindex(quote)])[1] if quote else ""
     ends = (cursor.rfind(char) + (char not in _PREFIXES) for char in breaks if char in cursor)
     done = len(kept) if quote else max(ends, default=0)
-    texts = [candidate.text[done:] for candidate in found.candidates]
-    return [found.also, *(texts if quote else map(_escaped, texts))]
+    return [found.also, *(_escaped(candidate.text[done:], quote) for candidate in found.candidates)]
 
 
-def _escaped(text: str) -> str:
+def _escaped(text: str, quote: str) -> str:
+    """Return the text as bash takes it within these quotes, or without quotes."""
+    if quote == "'":
+        return text.replace("'", "'\\''")
+    if quote:
+        return "".join(f"\\{char}" if char in _LIVE else char for char in text)
     return "".join(char if char.isalnum() or char in _PLAIN else f"\\{char}" for char in text)
 
 
@@ -73,7 +78,7 @@ def _zsh(given: "list[str]") -> "list[str]":
     cursor = split(cursor)[1]
     found = _found(words, cursor)
     rows = [
-        f"{candidate.text.replace(':', chr(92) + ':')}:{_one_line(candidate.description)}"
+        f"{candidate.text.replace(':', chr(92) + ':')}:{candidate.description}"
         for candidate in found.candidates
     ]
     skipped = len(cursor) - len(found.stem) if found.also else 0
@@ -87,12 +92,8 @@ def _fish(given: "list[str]") -> "list[str]":
     cursor = split(cursor)[1]
     found = _found(words, cursor)
     head = cursor[: len(cursor) - len(found.stem)] if found.also else ""
-    rows = [f"{candidate.text}\t{_one_line(candidate.description)}" for candidate in found.candidates]
+    rows = [f"{candidate.text}\t{candidate.description}" for candidate in found.candidates]
     return [found.also, head, found.stem, *rows]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 _REPLIES: "dict[str, Callable[[list[str]], list[str]]]" = {"bash": _bash, "zsh": _zsh, "fish": _fish}

@@ -14,7 +14,12 @@ _aish() {
     programs) mapfile -t found < <(compgen -c -- "$word") ;;
     *) return ;;
     esac
-    [[ ${#COMPREPLY[@]} == 0 ]] && compopt -o filenames
+    if [[ ${#COMPREPLY[@]} == 0 ]]; then
+        compopt -o filenames
+    else
+        local at
+        for at in "${!found[@]}"; do printf -v "found[at]" %q "${found[at]}"; done
+    fi
     COMPREPLY+=("${found[@]}")
 }
 complete -F _aish aish

@@ -143,7 +143,9 @@ class _Place:
 
     def add(self, text: str, about: str = "", *, shown: str = "", goes_on: bool = False) -> None:
         """Add a word in place of that at the cursor. `goes_on`: no blank follows it."""
-        if text in self._texts:
+        if (
+            text in self._texts or not text.isprintable()
+        ):  # others would end the line, or draw on the terminal
             return
         self._texts.add(text)
         if text.startswith(self.cursor):  # what is typed stays as it is
@@ -162,7 +164,7 @@ class _Place:
 
     def _escaped(self, text: str) -> str:
         if self._quote == "'":
-            return text
+            return text.replace("'", "'\\''")
         return (_QUOTED if self._quote else _SPECIAL).sub(r"\\\1", text)
 
 

@@ -35,12 +35,15 @@ KINDS = (
     *("SETTING", "SPECIALIST", "TERMINAL"),
 )
 PEERS = [peer("apollo", code_analysis=0.95), peer("athena", code_analysis=0.5), peer("team:red", "team")]
+EVIL = "evil/$(touch x)'\";"
 SESSIONS = [session(None, "s_3", "3"), session("work", "s_1", "1"), session("my talk", "s_2", "2")]
 
 
 @pytest.fixture
 def known(hub: ScriptedHub) -> ScriptedHub:
     hub.on("GET /api/v2/ai", answer({"peers": PEERS}))
+    names = (EVIL, "evil/\x1b[2Jcleared", "evil/two\nlines")
+    hub.on("GET /api/v2/models", answer({"models": [{"model": name} for name in names]}))
     hub.on("GET /api/v2/sessions?state=active", answer({"sessions": SESSIONS}))
     hub.on("GET /api/v2/sessions?name=work", answer({"sessions": SESSIONS[1:2]}))
     checkpoints = [{"checkpoint_id": "c_1", "name": "before", "at": "2026-01-01T00:00:00Z"}]
@@ -52,6 +55,20 @@ def reply(aish: Shell, shell: str, *words: str) -> list[str]:
     ran = aish("completion", "reply", shell, *words)
     assert (ran.code, ran.err) == (0, "")
     return ran.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("ev", r"evil/\$\(touch\ x\)\'\"\;"),
+        ('"ev', r"""evil/\$(touch x)'\";"""),
+        ("'ev", r"""evil/$(touch x)'\''";"""),
+    ],
+)
+def test_a_name_is_one_word_in_bash_whatever_it_is(
+    aish: Shell, known: ScriptedHub, typed: str, completed: str
+) -> None:
+    assert reply(aish, "bash", f"aish apollo -m {typed}", " \"'><=;|&(:") == ["", completed]
 
 
 def test_names_of_the_hub_are_offered_with_what_they_mean(aish: Shell, known: ScriptedHub) -> None:
@@ -147,6 +164,12 @@ def test_tab_completes_in_a_real_shell(aish: Shell, known: ScriptedHub, shell: s
             terminal.wait_for_screen(lambda rows, end=completed: rows[-1:] == [f"$ {end}"])  # type: ignore[misc]
             terminal.type("\x15")  # Ctrl-U
             terminal.wait_for_last(r"\$")
+        for typed in ("ev", '"ev', "'ev"):
+            terminal.type(f"aish apollo -m {typed}\t")
+            terminal.wait_for_screen(lambda rows: ";" in rows[-1])
+            terminal.type("\x01echo \n")  # Ctrl-A
+            terminal.wait_for_screen(lambda rows: rows[-2:] == [f"aish apollo -m {EVIL}", "$"])
+        assert not (aish.folder / "x").exists()
 
 
 def test_names_of_every_kind_come_from_the_hub(hub: ScriptedHub) -> None:

@@ -9,6 +9,7 @@ from time import process_time
 
 import pytest
 
+from aish.catalogue.words import split
 from aish.terminal.files import Programs, paths
 from aish.terminal.line_completion import LineCompletion, complete_message
 from rhetor.domain.grammar import parse
@@ -112,6 +113,16 @@ def test_a_completed_name_is_one_word_of_the_grammar(completion: LineCompletion)
     for text in ("sessions show m", 'sessions show "m', "sessions show 'm"):
         [line] = lines(completion, text)
         assert parse(line).stages[0].arguments == ["show", "my talk"]  # type: ignore[union-attr]
+
+
+def test_the_name_of_a_file_is_one_word_whatever_it_is(completion: LineCompletion) -> None:
+    name = "evil'\"; touch x; $(touch y) `z` #"
+    Path(name).touch()
+    Path("evil\x1b[2J\n").touch()
+    for text in ("cat ev", 'cat "ev', "cat 'ev"):
+        [line] = lines(completion, text)
+        assert len(parse(line).stages) == 1  # type: ignore[union-attr]
+        assert split(line) == (["cat", name], "")
 
 
 def test_a_message_in_a_conversation_completes_peers_and_files(completion: LineCompletion) -> None:
