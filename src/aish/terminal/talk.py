@@ -6,8 +6,10 @@ from aish import exits
 from aish.client.failures import say_failure
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDOUT, say, write
+from aish.output import STDERR, STDOUT, say, write
+from aish.screen.tables import wrapped
 from aish.terminal.slash import command_in, message_in, overview
+from aish.terminal.tty import window_size
 from aish.turns.message import Turn
 from rhetor.domain.grammar import Options
 
@@ -75,7 +77,7 @@ class Talk:
                 self._files = []
 
     def help(self, _: str) -> None:
-        say(overview())
+        say(wrapped(overview(), window_size(STDERR)[1]))
 
     def model(self, name: str) -> None:
         """Show or set the model of the next messages."""
