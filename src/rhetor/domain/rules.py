@@ -20,8 +20,18 @@ RESERVED = frozenset(
     (
         *("alias", "approve", "cd", "ci-terminal", "ci-tool", "completion", "config", "context", "deny"),
         *("doctor", "exit", "explain", "export", "forward", "help", "history", "import", "inbox", "keys"),
-        *("list", "logout", "mcp", "notify", "project", "purpose", "quit", "rhetor", "route", "schedule"),
-        *("search", "session", "sessions", "setup", "shutdown", "sockets", "specialist", "status"),
+        *("list", "logout", "mcp", "models", "notify", "project", "purpose", "quit", "rhetor", "route"),
+        *(
+            "schedule",
+            "search",
+            "session",
+            "sessions",
+            "setup",
+            "shutdown",
+            "sockets",
+            "specialist",
+            "status",
+        ),
         *("team-chat", "terminals", "tools", "unforward", "usage", "wait", "whoami"),
     )
 )
