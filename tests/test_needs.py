@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,6 +66,43 @@ def test_shares(shared, n):
     assert n != 1
 """
 
+KILLED = """
+import os, signal, time
+
+import pytest
+from test_raising import meet
+
+@pytest.fixture(scope="session")
+def kills():
+    yield
+    if os.fork() == 0:
+        time.sleep(40)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def test_killed(kills):
+    meet("killed", "raising")
+"""
+RAISING = """
+import time
+from pathlib import Path
+
+import pytest
+
+def meet(name, other):
+    Path(__file__).with_name(name).touch()
+    while not Path(__file__).with_name(other).exists():
+        time.sleep(0.01)
+
+@pytest.fixture(scope="session")
+def raises():
+    yield
+    raise RuntimeError("at the end")
+
+def test_raising(raises):
+    meet("raising", "killed")
+"""
+
 
 def test_a_missing_program_skips_a_test_and_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path(needs("no-such-program", "sh")).name == "sh"
@@ -105,13 +143,37 @@ def test_a_worker_that_ends_fails_its_tests_and_no_other(tmp_path: Path) -> None
     assert log.read_text() == "set up\n"
 
 
-def _run_by_two_workers(folder: Path) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *OPTIONS, str(folder)],
-        cwd=Path(__file__).parent.parent,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.stdout
+@pytest.mark.long
+def test_a_test_that_hangs_fails_and_says_where(tmp_path: Path) -> None:
+    (tmp_path / "test_hanging.py").write_text("import time\ndef test_hangs():\n    time.sleep(60)\n")
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
+    said = _run_by_two_workers(tmp_path, "--test-seconds", "0.5")
+    assert "1 failed, 1 passed" in said, said
+    assert re.search(r"_ test_hangs _+\nit did not end within 0.5 s\n", said)
+    assert 'test_hanging.py", line 3 in test_hangs' in said
+
+
+@pytest.mark.long
+def test_a_worker_that_ends_in_a_fixture_of_the_session_fails_its_last_test(tmp_path: Path) -> None:
+    (tmp_path / "test_killed.py").write_text(KILLED)
+    (tmp_path / "test_raising.py").write_text(RAISING)
+    began = time.monotonic()
+    said = _run_by_two_workers(tmp_path)
+    assert "2 passed, 2 errors" in said, said
+    assert re.search(r"_ ERROR at teardown of test_killed _+\nits worker ended with status -9 after", said)
+    assert re.search(r"_ ERROR at teardown of test_raising _+\n(.*\n)+RuntimeError: at the end\n", said)
+    assert time.monotonic() - began < 30  # although a forked process keeps the connection open
+
+
+def _run_by_two_workers(folder: Path, *options: str) -> str:
+    out = folder / "said"  # a pipe would stay open for as long as the processes that a test leaves running
+    with out.open("wb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "pytest", *OPTIONS, *options, str(folder)],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return out.read_text()
