@@ -65,8 +65,8 @@ async def load(state: State, *, restored: bool) -> None:
 
 async def run_schedules(state: State) -> None:
     """Start the runs of all schedules at their times, for as long as the hub runs."""
-    for run in await state.store.find(DUE_RUN, state=DUE, limit=MAX_ROWS):
-        await _try_deliver(state, run)
+    for run in await until_accepted(lambda: state.store.find(DUE_RUN, state=DUE, limit=MAX_ROWS), HUB_STREAM):
+        await _deliver_earlier(state, run)
     while True:
         changed = state.schedules.changed.next()
         due = state.schedules.next_time()
@@ -120,24 +120,32 @@ async def _count_again(state: State, schedules: Sequence[Schedule], now: int) ->
             await asyncio.sleep(0)
 
 
+async def _deliver_earlier(state: State, run: Row) -> None:
+    try:
+        await _try_deliver(state, run)
+    except Exception:  # one run must not end the others
+        log.exception("a scheduled run of an earlier hub was not sent", extra={"schedule": run.parent})
+
+
 async def _try_begin(state: State, id: str) -> None:
     try:
         run = await _begin(state, id)
         if run is not None:
             await _try_deliver(state, run)
-    except (ShuttingDown, StoreRefused):
-        log.info("the next hub begins a scheduled run", extra={"schedule": id})
-    except Exception:  # one schedule must not delay the others
+    except Exception as error:  # one schedule must not delay the others
+        if isinstance(error, ShuttingDown | StoreRefused) and state.closing:
+            log.info("the next hub begins a scheduled run", extra={"schedule": id})
+            return
         log.exception("beginning a scheduled run failed", extra={"schedule": id})
         asyncio.get_running_loop().call_later(RETRY_SECONDS, state.schedules.queue, id)
 
 
 async def _try_deliver(state: State, run: Row) -> None:
     schedule = state.schedules.get(run.parent)
-    if schedule is None:
-        await state.store.commit(run.parent, [], drop=[(run.kind, run.id)])
-        return
     with suppress(ShuttingDown, StoreRefused):  # the next hub sends it
+        if schedule is None:
+            await state.store.commit(run.parent, [], drop=[(run.kind, run.id)])
+            return
         await until_accepted(lambda: deliver(state, schedule, run), schedule.id, lambda: state.closing)
 
 

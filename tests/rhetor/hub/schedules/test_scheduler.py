@@ -16,9 +16,10 @@ from rhetor.domain.output import Done, Text
 from rhetor.domain.rule_commands import PauseSchedule, RemoveSchedule, ResumeSchedule
 from rhetor.domain.schedule import LastDue
 from rhetor.errors import StoreRefused
-from rhetor.hub.catalog.schedules import DUE_RUN
+from rhetor.hub.catalog.schedules import DUE, DUE_RUN
 from rhetor.hub.recovery import Restore, note_restore
 from rhetor.hub.schedules.runs import session_for
+from rhetor.store.base import Row
 from rhetor.store.memory import MemoryStore
 from rhetor.store.sqlite.store import SqliteStore
 
@@ -251,9 +252,10 @@ class Refusing(MemoryStore):
     """A store that rejects so many commits."""
 
     left = 0
+    of = ""  # this stream only
 
     async def commit(self, stream: str, *args: Any, **fields: Any) -> Any:
-        if self.left:
+        if self.left and self.of in stream:
             self.left -= 1
             raise StoreRefused("the disk is full")
         return await super().commit(stream, *args, **fields)
@@ -267,6 +269,20 @@ async def test_a_run_waits_until_the_store_accepts_it() -> None:
         await hub.set("2026-11-30T08:00:00")
         payloads = await hub.until(session, ev.TurnCompleted)
         assert (dues(payloads), answers(payloads)) == (["11-30T08:00"], ["apollo heard: hi"])
+
+
+async def test_a_run_of_an_earlier_hub_that_cannot_be_dropped_does_not_stop_the_others() -> None:
+    store = Refusing(clock=lambda: 1)
+    async with planned(store=store) as hub:
+        await hub.add("apollo hi")
+        left = Row(DUE_RUN, "c_removed/1", DUE, b"{}", "me", "c_removed")
+        await store.commit("hub", [], rows=[left])
+    store.left, store.of = 1, "c_removed"
+    async with planned(store=store) as hub:
+        await hub.set("2026-11-30T08:00:00")
+        session = hub.of().session_id
+        assert answers(await hub.until(session, ev.TurnCompleted)) == ["apollo heard: hi"]
+        assert store.left == 0
 
 
 async def test_a_schedule_that_cannot_begin_does_not_delay_the_others(
