@@ -25,18 +25,24 @@ class ProviderKeys:
         self._stored = stored
         self._secrets = secrets
         self._values: Mapping[str, str] | None = None
+        self._changes = 0
         self.reloading: Reloading | None = None
 
     async def kept(self) -> Mapping[str, str]:
         """Return the keys by the name of the provider. If they cannot be read, that is logged, and tried
         again the next time."""
-        if self._values is None:
+        while self._values is None:
+            changes = self._changes
             try:
-                self._values = await asyncio.to_thread(self._stored.values)
+                found, fault = await asyncio.to_thread(self._stored.values)
             except KeysUnavailable as error:
-                log.error("the stored API keys cannot be used", extra={"reason": error.detail})
-                return {}
-            self._secrets.add(filter(is_secret, self._values.values()))
+                found, fault = {}, error
+            self._secrets.add(filter(is_secret, found.values()))
+            if fault is not None:
+                log.error("stored API keys cannot be used", extra={"reason": fault.detail})
+                return found
+            if changes == self._changes:  # otherwise a key was stored while they were read
+                self._values = found
         return self._values
 
     async def listed(self) -> list[dict[str, Any]]:
@@ -78,6 +84,7 @@ class ProviderKeys:
     def _use(self) -> None:
         assert self.reloading is not None and self.reloading.node is not None
         self._values = None
+        self._changes += 1
         node = self.reloading.node
         self.reloading.access.forget()
         node.told_offline = False

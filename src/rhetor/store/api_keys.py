@@ -8,9 +8,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,6 +43,13 @@ class StoredKey(msgspec.Struct, frozen=True):
     set_at: int
 
 
+class Values(NamedTuple):
+    """The keys, by the name of the provider. `fault`: why others are missing."""
+
+    keys: Mapping[str, str]
+    fault: KeysUnavailable | None
+
+
 Entries = dict[str, Entry]
 
 
@@ -66,14 +73,22 @@ class ApiKeys:
         """
         return [_described(name, entry) for name, entry in sorted(self._read().items())]
 
-    def values(self) -> dict[str, str]:
-        """Return the keys.
+    def values(self) -> Values:
+        """Return the keys. If the keyring cannot be used, those of the file are returned with the reason.
 
         Raises:
-            KeysUnavailable: the file cannot be read or opened, or the keyring cannot be used.
+            KeysUnavailable: the file cannot be read or opened.
         """
-        found = {name: entry.key or _from_keyring(name, entry) for name, entry in self._read().items()}
-        return {name: key for name, key in found.items() if key}
+        found, fault = {}, None
+        for name, entry in self._read().items():
+            try:
+                # a keyring that failed is not asked again, because that may wait for long
+                key = entry.key or (None if fault else _from_keyring(name, entry))
+            except KeysUnavailable as error:
+                key, fault = None, error
+            if key:
+                found[name] = key
+        return Values(found, fault)
 
     def put(self, provider: str, key: str) -> StoredKey:
         """Store a key; it replaces the one that the provider has. The keyring is used if there is one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,16 +74,16 @@ def contents(folder: Path) -> bytes:
 
 def test_a_key_is_sealed_in_a_private_file_and_only_values_returns_it(tmp_path: Path) -> None:
     keys = stored(tmp_path)
-    assert (keys.listed(), keys.values(), keys.remove("openai")) == ([], {}, False)
+    assert (keys.listed(), keys.values().keys, keys.remove("openai")) == ([], {}, False)
     assert keys.put("openai", SECRET) == StoredKey("openai", "file", 7)
     keys.put("box", "other-key")
-    assert stored(tmp_path).values() == {"openai": SECRET, "box": "other-key"}
+    assert stored(tmp_path).values().keys == {"openai": SECRET, "box": "other-key"}
     assert [each.provider for each in keys.listed()] == ["box", "openai"]
     assert SECRET not in str(keys.listed())
     assert (tmp_path / "api-keys").stat().st_mode & 0o777 == 0o600
     assert SECRET.encode() not in contents(tmp_path)
     assert keys.remove("openai") is True
-    assert stored(tmp_path).values() == {"box": "other-key"}
+    assert stored(tmp_path).values().keys == {"box": "other-key"}
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
         writer.start()
     for writer in writers:
         writer.join()
-    assert stored(tmp_path).values() == {f"box{n}": f"key-{n}-of-this-box" for n in range(8)}
+    assert stored(tmp_path).values().keys == {f"box{n}": f"key-{n}-of-this-box" for n in range(8)}
 
 
 def test_keys_are_sealed_again_when_the_data_key_is_replaced(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_keys_are_sealed_again_when_the_data_key_is_replaced(tmp_path: Path) -> 
     fresh = ring.rotate()
     keys.renew()
     assert key_id_of((tmp_path / "api-keys").read_bytes()) == fresh
-    assert keys.values() == {"openai": SECRET}
+    assert keys.values().keys == {"openai": SECRET}
 
 
 def test_a_file_that_others_can_read_or_that_cannot_be_opened_is_explained(tmp_path: Path) -> None:
@@ -123,16 +124,20 @@ def test_a_file_that_others_can_read_or_that_cannot_be_opened_is_explained(tmp_p
 def test_the_keyring_has_the_keys_if_there_is_one(tmp_path: Path, in_memory: InMemory) -> None:
     keys = stored(tmp_path)
     assert keys.put("openai", SECRET) == StoredKey("openai", "keyring", 7)
-    assert (list(in_memory.passwords.values()), keys.values()) == ([SECRET], {"openai": SECRET})
+    assert (list(in_memory.passwords.values()), keys.values().keys) == ([SECRET], {"openai": SECRET})
     keys.put("openai", "sk-another-key")
     assert list(in_memory.passwords.values()) == ["sk-another-key"]  # the old one was removed
     assert {service for service, _ in in_memory.passwords} == {SERVICE}
 
     in_memory.is_locked = True
     assert [each.place for each in keys.listed()] == ["keyring"]
-    with pytest.raises(KeysUnavailable, match=r"of openai cannot be used \(KeyringLocked: .*unlock it"):
-        keys.values()
+    found = stored(tmp_path).values()
+    assert found.keys == {} and re.search(
+        r"of openai cannot be used \(KeyringLocked: .*unlock it", found.fault.detail if found.fault else ""
+    )
+    keys.put("box", "other-key")  # in the file, which needs no keyring
+    assert (keys.values().keys, keys.remove("box")) == ({"box": "other-key"}, True)
     assert keys.put("openai", SECRET).place == "file"  # rather than not at all
     in_memory.is_locked = False
-    assert keys.values() == {"openai": SECRET}
-    assert keys.remove("openai") and keys.values() == {}
+    assert keys.values().keys == {"openai": SECRET}
+    assert keys.remove("openai") and keys.values().keys == {}
