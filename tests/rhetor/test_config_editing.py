@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from rhetor.errors import InvalidSettings
 from rhetor.settings.editing import Change, NotEditable, changes_of, edited
+from rhetor.settings.file_text import TextChanged, replace_text
 from tests.scale import scaled
 
 FILE = """\
@@ -189,3 +192,22 @@ def test_any_patch_gives_the_patched_values_or_is_rejected(
     assert changes_of(patch, yaml.safe_load(after) or {}) == []
     if comments and not flow:
         assert after.startswith("# top\n") and "# end\n" in after
+
+
+def test_programs_that_replace_the_file_by_other_paths_take_turns(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.yaml", tmp_path / "link" / "config.yaml"
+    real.write_text("a: 1\n")
+    link.parent.mkdir()
+    link.symlink_to(real)
+    replace_text(link, "a: 1\n", "a: 2\n")
+    assert (real.read_text(), link.is_symlink()) == ("a: 2\n", True)
+    with (tmp_path / ".real.yaml.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in (link, real):
+            with pytest.raises(TextChanged):
+                replace_text(path, "a: 2\n", "a: 3\n")
+    (tmp_path / ".real.yaml.lock").unlink()
+    (tmp_path / ".real.yaml.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidSettings, match="cannot be changed"):
+        replace_text(real, "a: 2\n", "a: 3\n")
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,7 +1,7 @@
 """The text of the configuration file: read whole, and replaced at once or not at all.
 
-A symbolic link stays one: the file that it leads to is replaced. Programs that replace the file take turns by
-a lock beside it, and none overwrites a text that it has not read.
+A symbolic link stays one: the file that it leads to is replaced. Programs that replace the file, by whatever
+path, take turns by a lock beside it, and none overwrites a text that it has not read.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def replace_text(path: Path, before: str, after: str) -> None:
     """
     place = Path(os.path.realpath(path))
     try:
-        with _lock(path.with_name(f".{path.name}.lock")):
+        with _lock(place.with_name(f".{place.name}.lock")):
             if read_text(place) != before:
                 raise TextChanged
             _write(place, after)
@@ -74,7 +74,7 @@ def _lock(path: Path) -> Iterator[None]:
     Raises:
         TextChanged: another program holds it.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, NEW_MODE)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, NEW_MODE)
     try:
         with contextlib.suppress(OSError):
             try:
