@@ -87,9 +87,19 @@ def test_nothing_is_shown_if_stderr_is_not_a_terminal(aish: Shell, hub: Scripted
     assert "accept" not in hub.wait_for(MAKE).headers
 
 
+REPORT = {"dry_run": False, "files": [], "unchanged": 0, "more": False}
+
+
 @pytest.mark.long
-def test_a_checkpoint_that_takes_long_shows_its_progress_on_the_terminal(
-    aish: Shell, hub: ScriptedHub
+@pytest.mark.parametrize(
+    ("words", "route", "result", "shown"),
+    [
+        (("session", "checkpoint", "work"), MAKE, MADE, "✓ Made the checkpoint (c_1) with 3 files of /site"),
+        (("sessions", "import", "x.jsonl"), "POST /api/v2/imports", REPORT, "No conversations to import"),
+    ],
+)
+def test_work_that_takes_long_shows_its_progress_on_the_terminal(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...], route: str, result: object, shown: str
 ) -> None:
     def slowly(connection: object) -> None:
         connection.sendall(stream_head())  # type: ignore[attr-defined]
@@ -97,14 +107,14 @@ def test_a_checkpoint_that_takes_long_shows_its_progress_on_the_terminal(
             counted = {"done": done, "total": 6, "unit": "files"}
             connection.sendall(frame({"progress": counted}))  # type: ignore[attr-defined]
             time.sleep(0.5)
-        connection.sendall(frame({"result": MADE}) + END)  # type: ignore[attr-defined]
+        connection.sendall(frame({"result": result}) + END)  # type: ignore[attr-defined]
 
     hub.on(FIND, answer({"sessions": [SESSION]}))
-    hub.on(MAKE, slowly)
-    code, out, err = on_a_terminal(aish, "session", "checkpoint", "work")
-    assert (code, out) == (0, b"\xe2\x9c\x93 Made the checkpoint (c_1) with 3 files of /site\n")
-    assert b"checkpoint  4 of 6 files" in err or b"checkpoint  5 of 6 files" in err
-    assert b"checkpoint  1 of 6" not in err
+    hub.on(route, slowly)
+    code, out, err = on_a_terminal(aish, *words)
+    assert (code, shown in out.decode()) == (0, True)
+    assert b"  4 of 6 files" in err or b"  5 of 6 files" in err
+    assert b"  1 of 6" not in err
     assert err.endswith(b"\r\x1b[K")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ PYTHON = (sys.executable, "-I", "-S", "-c")
 # shows the code of the last character of its input, and ends the answer with that character
 REPEATS = """
 import os
-while piece := os.read(0, 100):
+while piece := os.read(0, 4096):
     os.write(1, b"%d%c" % (piece[-1], piece[-1]))
 """
 
@@ -262,3 +263,64 @@ def test_no_command_shows_a_traceback_and_every_peer_has_help(machine: Machine) 
         check=False,
     )
     assert (closed.returncode, b"Traceback" in closed.stderr) == (1, False)
+
+
+def capable(score: float) -> str:
+    """Return a program that says what it is capable of, and repeats what it is sent."""
+    return f"""
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    answer = {{"type": "response", "content": said.get("content", "")}}
+    if said["type"] == "capability_query":
+        answer = {{"capabilities": {{"weaving": {score}}}}}
+    if said["type"] in ("capability_query", "command"):
+        print(json.dumps(answer), flush=True)
+"""
+
+
+def test_a_peer_is_chosen_for_a_capability_of_at_least_one_half(machine: Machine) -> None:
+    options = ("--json-protocol", "--", *PYTHON)
+    said(machine, "ci-tool", "-n", "weak-weaver", *options, capable(0.49))
+    ran = machine.run("@weaving", "a cloth")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.splitlines()[0] == "No AI found for capability: weaving"
+    said(machine, "ci-tool", "-n", "good-weaver", *options, capable(0.5))
+    ran = machine.run("@weaving", "a cloth")
+    assert (ran.returncode, ran.stdout) == (0, "a cloth\n")
+    assert ran.stderr == "Routing to good-weaver (best match for weaving, 0.50)\n"
+
+
+def test_a_program_runs_the_answers_that_are_forwarded_to_it_with_x(machine: Machine) -> None:
+    said(machine, "ci-tool", "-n", "ran", "--", *PYTHON, REPEATS)
+    said(machine, "forward", "noesis", "ran", "-x")
+    said(machine, "noesis", "go")
+    deadline = time.monotonic() + SECONDS
+    while "\n  10\n" not in said(machine, "history", "--peer", "ran"):  # the code of Enter
+        assert time.monotonic() < deadline
+    assert said(machine, "unforward", "noesis") == "✓ Stopped forwarding noesis (was going to ran)\n"
+
+
+def test_overlapping_runs_of_a_schedule_are_skipped_or_queued_as_chosen(machine: Machine) -> None:
+    waits = "import sys, time\nfor line in sys.stdin: time.sleep(1.5); print('done', flush=True)"
+    said(machine, "ci-tool", "-n", "waits", "--", *PYTHON, waits)
+    for overlap, code in (("skip", 1), ("queue", 0)):
+        said(machine, "schedule", "add", overlap, "@yearly", "--overlap", overlap, "waits 'go' -x")
+        with machine.start("schedule", "run", overlap) as first:
+            deadline = time.monotonic() + SECONDS
+            while not json.loads(said(machine, "schedule", "show", overlap, "--json"))["last_run"]:
+                assert time.monotonic() < deadline
+            assert machine.run("schedule", "run", overlap).returncode == code
+            assert first.wait(SECONDS) == 0
+        said(machine, "schedule", "remove", overlap)
+
+
+def test_times_are_local_in_text_and_have_a_zone_in_json(machine: Machine) -> None:
+    said(machine, "session", "create", "my talk", "--tool", "engram")
+    said(machine, "engram", "hello", "-s=my talk")  # a name with a blank
+    shown = json.loads(said(machine, "sessions", "show", "my talk", "--json"))
+    at = datetime.fromisoformat(shown["messages"][0]["timestamp"])
+    assert at.tzinfo is not None
+    for zone, hours in (("UTC", 0), ("Asia/Tokyo", 9)):
+        ran = machine.run("sessions", "show", "my talk", variables={"TZ": zone})
+        assert f"## You · {at + timedelta(hours=hours):%Y-%m-%d %H:%M:%S}" in ran.stdout

@@ -307,6 +307,18 @@ def test_history_and_search_find_earlier_messages(served: Machine, model: Provid
     assert served.run("history", "0").returncode == 2
 
 
+def test_an_answer_that_was_cut_short_is_reported_and_fails_if_it_is_empty(
+    served: Machine, model: ProviderProcess
+) -> None:
+    for reason in ("length", "content_filter"):
+        model.script(Script(chunks=("half",), finish=reason), Script(finish=reason))
+        ran = served.run("apollo", "hi")
+        assert (ran.returncode, ran.stdout) == (0, "half\n")
+        assert f"may be incomplete: {'the limit' if reason == 'length' else 'a content'}" in ran.stderr
+        ran = served.run("apollo", "hi")
+        assert (ran.returncode, ran.stdout, "an answer without text" in ran.stderr) == (1, "", True)
+
+
 def test_usage_is_shown_on_request(served: Machine, model: ProviderProcess) -> None:
     model.script(Script(chunks=("ok",), usage=Usage(120, 45, cached=30)))
     ran = served.run("apollo", "hi", "--usage")
