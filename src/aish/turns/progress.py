@@ -3,7 +3,7 @@ stages and what peers write to stderr."""
 
 import os
 
-from aish.output import STDERR, STDOUT, Sink, write
+from aish.output import STDERR, STDOUT, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ class Progress:
             return
         if self._part is None or self._peer != peer:
             from aish.headings import Quoting
-            from aish.render import dimmed, heading
+            from aish.render import heading
 
             self._end_part()
-            write(STDERR, f"{dimmed(heading(peer))}\n".encode())
+            self._sink.write(f"{heading(peer)}\n")
             self._peer, self._part = peer, Quoting()
             self.has_headings = True
         self._sink.write(self._part.feed(text))

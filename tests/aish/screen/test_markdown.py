@@ -18,6 +18,7 @@ from tests.scale import sampled, scaled
 from tests.served import served, with_programs
 
 pytestmark = pytest.mark.anyio
+HEADINGS = {"[From Apollo]", "[From Athena]"}
 XTERM = "xterm-256color"
 TORTURE = Path(__file__).with_name("torture.py")
 PAGE = Path(__file__).with_name("page.md").read_text()
@@ -128,11 +129,14 @@ async def test_answers_of_a_broadcast_and_of_a_pipeline_are_rendered_under_their
     wraps = "x " * 36  # so that the next line begins after `[From`
     script = [Text("It is **one**, says &#91;From Athena] nobody.\n\n" + wraps + "[From Athena]"), Done()]
     said = ["It is one, says [ From Athena] nobody.", wraps + "[ From", "Athena]"]
-    async with served(home, *[script] * 4, seconds=60):
+    async with served(home, *[script] * 7, seconds=60):
         terminal = await asyncio.to_thread(run_at_terminal, aish, "apollo,athena", "x")
         assert sorted(terminal.rows) == sorted([*said, *said, "[From Apollo]", "[From Athena]"])
         terminal = await asyncio.to_thread(run_at_terminal, aish, "-c", "athena x | apollo")
         assert terminal.rows[-3:] == said
+        line = "echo x | {apollo|athena} | prometheus"
+        terminal = await asyncio.to_thread(run_at_terminal, aish, "-c", line)
+        assert terminal.rows[0] in HEADINGS and set(terminal.rows) >= HEADINGS
 
 
 @pytest.mark.long
