@@ -40,6 +40,11 @@ _KINDS = {
     "DST": ("PEER", "TERMINAL"),
     "HOP": (*_TARGET, "route:ROUTE"),
 }
+# kinds of names that only the hub knows
+_HUB_NAMES = {
+    *("PEER", "CAPABILITY", "TEAM", "TERMINAL", "SESSION", "CHECKPOINT", "ROUTE", "PROJECT", "SERVER"),
+    *("TOOL", "PERMISSION", "OPTION", "MODEL", "PROVIDER", "SPECIALIST", "SCHEDULE", "ALIAS", "RECIPIENT"),
+}
 _TEAM_CHAT = "team-chat"
 _HELP, _HELP_PURPOSE = "--help", "show the options and two examples"
 
@@ -59,13 +64,14 @@ class Completion:
 
     `candidates` are words, in the order in which they are shown. `also` is `FILES`, `FOLDERS` or `PROGRAMS`
     if these can stand there, too; `stem` is the end of the word at the cursor that is the beginning of their
-    name: `src/` in `--cwd=src/`.
+    name: `src/` in `--cwd=src/`. `needs_name`: only a name that the hub knows can stand there.
     """
 
     def __init__(self) -> None:
         self.candidates: list[Candidate] = []
         self.also = ""
         self.stem = ""
+        self.needs_name = False
 
 
 def complete(words: "Sequence[str]", cursor: str, names: "Names") -> Completion:
@@ -112,16 +118,22 @@ class _Completer:
             if place.split.pending and place.split.pending.value:
                 self._word(place.split.pending.value, place.split.plain)
         if any(place.split.needs_value for place in places):
+            values = [place.split.pending.value for place in places if place.split.pending]
+            self.found.needs_name = _are_names(value for value in values if value)
             return
         if self._cursor[:1] == "-":
             self._options(places)
             if offers_help:
                 self._offer(_HELP, _HELP_PURPOSE)
             return
+        expected: list[Word] = []
         for place in places:
             for word in place.form.expected(place.split.plain):
+                expected.append(word)
                 self._word(word, place.split.plain)
-        if not self.found.candidates and not self.found.also:
+        is_complete = any(place.form.is_complete(place.split.plain) for place in places)
+        self.found.needs_name = not is_complete and _are_names(expected)
+        if not (self.found.candidates or self.found.also or self.found.needs_name):
             self._options(places)
 
     def _first_word(self) -> None:
@@ -226,6 +238,12 @@ def _shown_name(option: "Option", cursor: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _are_names(words: "Iterable[Word]") -> bool:
+    """Whether nothing but names that the hub knows can stand in place of these words."""
+    kinds = [each.removesuffix(",…") for word in words for each in word.alternatives]
+    return bool(kinds) and _HUB_NAMES.issuperset(kinds)
 
 
 def _agree(one: str, other: str) -> bool:

@@ -73,7 +73,7 @@ class LineCompletion:
             place.add_files(completion.stem)
         elif completion.also:
             place.add_files(completion.stem, folders_only=completion.also == FOLDERS)
-        elif not place.found and place.cursor[:1] != "-":
+        elif not (place.found or completion.needs_name or place.cursor[:1] == "-"):
             place.add_files(place.cursor)
 
     def _first_word(self, place: "_Place") -> None:

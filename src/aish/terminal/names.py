@@ -1,6 +1,10 @@
-"""The names that Tab completes at the prompt. They are fetched in the background, so that no key waits."""
+"""The names that Tab completes at the prompt. They are fetched in the background.
+
+The first Tab after a line waits a moment for each list that it needs, because the line may have changed it.
+"""
 
 import asyncio
+import threading
 
 from aish.client.names import HubNames
 
@@ -18,11 +22,12 @@ _FIRST_KINDS = (
     *("RECIPIENT", "PROVIDER", "SETTING"),
 )
 _SLOW = "/api/v2/models"  # asks the providers: nothing else waits for it, and no line changes it
+_WAIT = 0.1  # seconds
 _WHAT = "names are not completed"
 
 
 class PromptNames(HubNames):
-    """Returns the names as of the last time that they were asked for, and then fetches them again."""
+    """Returns the names as they are now or, if the hub is slow, as of the last time that they were needed."""
 
     def __init__(self, feed: "HubFeed") -> None:
         self._feed = feed
@@ -30,9 +35,11 @@ class PromptNames(HubNames):
         self._used: dict[str, str] = {}
         self._fetcher, self._slow = _Fetcher(self._known), _Fetcher(self._known)
         self._failed = False
+        self._awaited: set[str] | None = None  # the lists that Tab has waited for since the last line
         for kind in _FIRST_KINDS:
             self.names(kind, ())
         self._used.clear()
+        self._awaited = set()
         feed.start(self._fetcher.run, _WHAT)
         feed.start(self._slow.run, _WHAT)
 
@@ -46,28 +53,35 @@ class PromptNames(HubNames):
             return []
 
     def listed(self, path: str, key: str) -> "list[dict[str, Any]]":
-        """Return a list of the hub as far as it is known. Any thread may call this."""
+        """Return a list of the hub as far as it is known."""
         self._used[path] = key
-        self._want(path, key)
+        arrived = self._want(path, key)
+        if self._awaited is not None and path not in (_SLOW, *self._awaited):
+            self._awaited.add(path)
+            arrived.wait(_WAIT)
         return self._known.get(path, [])
 
     def refresh(self) -> None:
         """Fetch again what was completed once, because the last line may have changed it."""
+        self._awaited = set()
         for path, key in self._used.items():
             if path != _SLOW:
                 self._want(path, key)
 
-    def _want(self, path: str, key: str) -> None:
+    def _want(self, path: str, key: str) -> threading.Event:
+        """Fetch a list in the background. The event is set when it has arrived, or cannot be had."""
         fetcher = self._slow if path == _SLOW else self._fetcher
-        fetcher.wanted[path] = key
+        arrived = threading.Event()
+        fetcher.wanted[path] = key, arrived
         self._feed.soon(fetcher.has_wishes.set)
+        return arrived
 
 
 class _Fetcher:
     """Fetches the lists that are wanted, one after the other, and keeps them in `known`."""
 
     def __init__(self, known: "dict[str, list[dict[str, Any]]]") -> None:
-        self.wanted: dict[str, str] = {}
+        self.wanted: dict[str, tuple[str, threading.Event]] = {}
         self.has_wishes = asyncio.Event()
         self._known = known
 
@@ -77,9 +91,11 @@ class _Fetcher:
         while True:
             await self.has_wishes.wait()
             self.has_wishes.clear()
-            for path, key in list(self.wanted.items()):
-                del self.wanted[path]
+            for path in list(self.wanted):
+                key, arrived = self.wanted.pop(path)
                 try:
                     self._known[path] = list((await hub.request("GET", path))[key])
                 except HubError:
                     self._known.pop(path, None)  # such as the checkpoints of a session that was deleted
+                finally:
+                    arrived.set()

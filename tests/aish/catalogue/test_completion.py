@@ -93,6 +93,8 @@ def offered(line: str) -> list[str]:
         ("tools attach codex ", "-r"),
         ("nobody knows --us", "--usage"),
         ("deny perm_1 more ", ""),
+        ("schedule run ", ""),
+        ("specialist edit apollo --model x", ""),
     ],
 )
 def test_each_position_offers_what_can_stand_there(line: str, expected: str) -> None:

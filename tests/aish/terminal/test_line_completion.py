@@ -94,6 +94,9 @@ def lines(completion: LineCompletion, text: str) -> list[str]:
         ("apollo ${FROB", ["apollo ${FROB_HOME}"]),
         ("apollo '$FROB", []),
         ("ci-tool -n x -- frob", ["ci-tool -n x -- frobnicate "]),
+        ("schedule run ", []),
+        ("apollo -m n", []),
+        ("wait n", []),
     ],
 )
 def test_every_position_is_completed(completion: LineCompletion, text: str, become: list[str]) -> None:
