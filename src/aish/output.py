@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _OFFLINE = """\
 No model provider is configured, so the embedded offline model answers.
-For real answers, run `aish setup`, which finds API keys, local models and coding
-agents, or set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY."""
+For real answers, run `aish setup`, which finds API keys, local models and
+coding agents, or set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY."""
 _shown_notices: set[str] = set()
 
 STDOUT, STDERR = 1, 2

@@ -13,7 +13,7 @@ from tests.e2e.home import SECONDS, Machine
 pytestmark = pytest.mark.long
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 GIT = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
-HEADING = "## Ten tasks of every day\n"
+HEADING = "## Ten everyday tasks\n"
 # what each task prints, in order
 SHOWN = (
     "review this",

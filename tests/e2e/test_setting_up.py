@@ -209,7 +209,7 @@ def test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub
         assert machine.run("apollo", "2+2?").stdout == "four\n"
         assert authorizations(provider) == [""]
         stored = machine.run("keys", "set", "box", stdin="sk-canary-1\n")
-        assert (stored.stdout, stored.stderr) == ("✓ Stored the key of box in a file of the hub\n", "")
+        assert (stored.stdout, stored.stderr) == ("✓ Stored the key of box in the hub's file api-keys\n", "")
         assert machine.run("apollo", "2+2?").stdout == "four\n"
         assert authorizations(provider) == ["Bearer sk-canary-1"]
         with at_terminal(shell(machine), "keys", "set", "box") as terminal:
@@ -276,23 +276,23 @@ def test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way(
         boxes = f"providers:\n  box: {{base_url: '{provider.url}/v1'}}  # ours\n"
         file = configure(machine, f"hub: {{port: 0}}\n{boxes}")
         with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
-            terminal.wait_for_rows("  1  ollama/small", "  k  store another API key", "  q  leave", "[1]")
+            terminal.wait_for_rows("  1  ollama/small", "  k  store an API key", "  q  quit", "[1]")
             assert any(row.startswith("✗ box: box refused the request") for row in terminal.all_rows)
             terminal.type("7\n")
             terminal.wait_for("Type a number from 1 to 1, k or q.")
             terminal.type("k\n")
-            terminal.wait_for("Key of which provider (box, openrouter, anthropic, openai)? ")
+            terminal.wait_for("Which provider (box, openrouter, anthropic, openai)? ")
             terminal.type("box\n")
             terminal.wait_for("API key of box (not shown): ")
             terminal.type("sk-right-1\n")
-            terminal.wait_for_rows("  2  box/large", "  k  store another API key", "  q  leave", "[1]")
+            terminal.wait_for_rows("  2  box/large", "  k  store an API key", "  q  quit", "[1]")
             terminal.type("2\n")
             assert terminal.wait_for_end() == 0
             assert all(len(row) <= columns for row in terminal.all_rows)
             assert "sk-right" not in terminal.screen
         assert file.read_text() == f"hub: {{port: 0}}\n{boxes}models:\n  default: box/large\n"
         with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
-            terminal.wait_for_rows("  2  ollama/small", "  k  store another API key", "  q  leave", "[1]")
+            terminal.wait_for_rows("  2  ollama/small", "  k  store an API key", "  q  quit", "[1]")
             terminal.type("\x04")
             assert terminal.wait_for_end() == 0
             terminal.wait_for("Nothing was written")

@@ -15,7 +15,7 @@ from tests.rhetor.store.files.test_worktrees import git
 
 REWIND = ("claude-code", "codex")  # they go back themselves; the others are told the conversation
 WORDS = ("heron", "otter", "badger")  # of the first turn, of the abandoned path, of the other path
-TOLD = "begins a new conversation, and is told the earlier one"
+TOLD = "begins a new conversation, and receives the earlier one"
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_fork_continues_from_its_checkpoint_and_does_not_change_its_parent(
     house.say(agent.name, "-s=work", "remember the heron")
     ran = house.aish("session", "fork", "work", "copy")
     assert (ran.code, "cannot continue a copy" in ran.err) == (0, agent.name not in FORKS), ran
-    if agent.name not in FORKS:  # the copy begins a new conversation, and is told the earlier one
+    if agent.name not in FORKS:  # the copy begins a new conversation, and receives the earlier one
         house.provider.script(Script(chunks=("The heron",)))
         assert house.say(agent.name, "-s=copy", "which animals?").out == "The heron\n"
         assert "remember the heron" in house.asked(agent)[-1]

@@ -39,8 +39,9 @@ PAGES = (
     ),
     Page(
         "keys list",
-        "Show where the API key of each provider is; never a key.",
+        "Show where the API key of each provider is stored.",
         "keys list [json]",
+        details="A key itself is never shown.",
         examples={
             "aish keys list": "a line per provider",
             "aish keys list --json": "the same, for a program",
@@ -153,7 +154,7 @@ PAGES = (
         "Remove a specialist, also a built-in one.",
         "specialist remove SPECIALIST",
         examples={
-            "aish specialist remove critic": "there is no critic any more",
+            "aish specialist remove critic": "the name critic can be used again",
             "aish specialist remove penia": "the same for a built-in one",
         },
     ),

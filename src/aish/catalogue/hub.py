@@ -43,7 +43,7 @@ PAGES = (
     ),
     Page(
         "whoami",
-        "Show who the hub takes you for.",
+        "Show who you are to the hub.",
         "whoami [json]",
         examples={
             "aish whoami": "your name, your scopes and the credential",

@@ -50,7 +50,7 @@ SHELL = Page(
     "--help",
     "--version",
     options={
-        "--name": "start the interactive shell as a terminal that peers can be forwarded to",
+        "--name": "start the interactive shell under a name, so that answers can be forwarded to it",
         "-c": "run a line of the grammar: git diff | apollo | tee out.md",
         "-i": "start a conversation with one peer",
         "--help": "show all commands",

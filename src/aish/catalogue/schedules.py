@@ -7,8 +7,8 @@ PAGES = (
     Page(
         "schedule",
         "Run lines at set times.",
-        details="The hub runs them, so a hub must be running (aish status). Each schedule has a\n"
-        "session of its own, with the answers of all runs.",
+        details="The hub runs them, so a hub must be running (aish status). The answers of all runs of a"
+        " schedule are in a session of its own.",
         examples={
             """aish schedule add morning "0 8 * * 1-5" 'apollo "what is new?"'""": "at 8:00 on working days",
             "aish session show morning": "show its answers",
@@ -23,9 +23,9 @@ PAGES = (
             "--overlap": "what happens if the run before has not ended (default: skip)",
             "--session": "the name of the session with the answers (default: NAME)",
         },
-        details='CRON is "MINUTE HOUR DAY MONTH WEEKDAY", or @hourly, @daily, @weekly, @monthly or\n'
-        "@yearly. The line may have peers, broadcasts, joins, capabilities, teams and one\n"
-        "route, but no programs and files. A missed run happens once, late.",
+        details='CRON is "MINUTE HOUR DAY MONTH WEEKDAY", or @hourly, @daily, @weekly, @monthly or @yearly.'
+        " LINE may have peers, broadcasts, joins, capabilities, teams or one route, but no programs and no"
+        " files. One run makes up for all runs that were missed.",
         examples={
             """aish schedule add morning "0 8 * * 1-5" 'apollo "what is new?"'""": "at 8:00 on working days",
             """aish schedule add votes @daily --overlap queue 'a,b << "vote"'""": "each midnight",
@@ -61,7 +61,7 @@ PAGES = (
     ),
     Page(
         "schedule pause",
-        "Start no further runs of a schedule at its times.",
+        "Stop running a schedule at its times.",
         "schedule pause SCHEDULE",
         examples={
             "aish schedule pause morning": "no runs until it is resumed",
@@ -70,9 +70,9 @@ PAGES = (
     ),
     Page(
         "schedule resume",
-        "Start the runs of a paused schedule again.",
+        "Run a paused schedule again at its times.",
         "schedule resume SCHEDULE",
-        details="The times that passed meanwhile are not run.",
+        details="Times that passed while it was paused are not run.",
         examples={
             "aish schedule resume morning": "continue with its next time",
             "aish schedule list": "show the next times",
@@ -85,7 +85,7 @@ PAGES = (
         details="Its session stays, and a run that has begun continues.",
         examples={
             "aish schedule remove morning": "remove the schedule morning",
-            "aish schedule list": "show the schedules that there are",
+            "aish schedule list": "show the schedules that are left",
         },
     ),
 )

@@ -25,7 +25,7 @@ A word is, in this order: a command, a peer, an alias, a program on the PATH.
 ./codex and command codex mean the program codex, and not the peer.
 
   git diff | apollo "review this" | tee review.md
-  {apollo|athena} "which cache?" | prometheus "compare the answers"
+  echo "which cache?" | {apollo|athena} | prometheus "compare the answers"
   apollo,athena,numa << "vote: yes or no?"
   @code-analysis << "is this safe?"
 
@@ -62,5 +62,5 @@ TOPICS = {
     "messages": ("the options of a message", ""),
     "grammar": ("pipelines, broadcasts, scripts, quotes and variables", _GRAMMAR),
     "prompt": ("keys of the interactive shell, and permission requests", _PROMPT),
-    "exit-codes": ("what the exit code says", ""),
+    "exit-codes": ("what the exit codes mean", ""),
 }

@@ -106,7 +106,7 @@ def take_value(left: "list[str]", page: str) -> str:
 
 
 def wants_json(words: "list[str]", page: str) -> bool:
-    """Return whether a command that lists something shall print JSON. `words`: those after the command.
+    """Return whether a command that lists something prints JSON. `words`: those after the command.
 
     Raises:
         Failure: there are other words.

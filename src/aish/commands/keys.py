@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Key = dict[str, Any]
 
 _PATH = "/api/v2/keys"
-_PLACES = {"file": "a file of the hub", "keyring": "the keyring"}
+_PLACES = {"file": "the hub's file api-keys", "keyring": "the keyring"}
 _MOST_BYTES = 1 << 16
 
 
@@ -38,10 +38,10 @@ def keys(words: "list[str]") -> int:
 def _set(words: "list[str]") -> int:
     if len(words) > 1:
         raise Failure(
-            "a key must not be a word of the command, because other users can see it there",
+            "API keys are not accepted as arguments, because other users can see those",
             exits.USAGE,
-            hint="leave it out and type it when you are asked, or pipe it in; "
-            "if you have typed a real key, replace it, because your shell's history has it now",
+            hint="leave the key out and type it at the prompt, or pipe it in; "
+            "if this was a real key, replace it: your shell's history has it",
         )
     if not words or words[0][:1] == "-":
         raise usage_error("keys set")
@@ -58,9 +58,9 @@ def store(provider: str) -> "Key":
     known = [each["name"] for each in hub.ask("GET", _PATH)["keys"]]
     if provider not in known:
         raise Failure(
-            f"there is no provider {provider!r}",
+            f"there is no provider called {provider!r}",
             exits.UNKNOWN,
-            hint=f"there are {', '.join(known)}; aish config edit adds others below providers:",
+            hint=f"there are {', '.join(known)}; add others below providers: with aish config edit",
         )
     stored: Key = hub.ask("PUT", f"{_PATH}/{quote(provider)}", {"key": read_key(provider)})
     return stored
@@ -85,7 +85,7 @@ def read_key(provider: str) -> str:
     if not key:
         raise Failure("no key was given; nothing was changed", exits.USAGE)
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise Failure("that is not one key: it has blanks or other characters", exits.USAGE)
+        raise Failure("this is not an API key: it has blanks, or characters that are not ASCII", exits.USAGE)
     return key
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PATH = "/api/v2/notify"
 _HEADING = ("NAME", "KIND", "ON", "WAITING", "STATE")
-_NONE = "No notifications; add entries to the section notify of config.yaml"
+_NONE = "No notifications; add entries below notify: in config.yaml"
 
 
 def notify(words: "list[str]") -> int:
@@ -67,9 +67,7 @@ def _test(words: "list[str]") -> int:
     if as_json:
         print_json(tried)
     elif not tried:
-        raise Failure(
-            "no notifications are configured", hint="add entries to the section notify of config.yaml"
-        )
+        raise Failure("no notifications are configured", hint="add entries below notify: in config.yaml")
     else:
         from aish.render import cleaned
 

@@ -24,8 +24,8 @@ _ROUTE = "route"
 _SCHEDULES = "hub:schedule"  # the peer of their sessions
 _PROGRAMS = ("tool", "terminal")
 _FEWEST = 3  # words after the options: the name, the times and the line
-NOT_STARTED_AGAIN = "a shell started the hub, so no hub runs after a restart of the machine"
-_HOW_TO_KEEP = "to have one that always runs, make it a service (docs/how-to/deploy.md)"
+NOT_STARTED_AGAIN = "a shell started this hub, so nothing starts it again when the machine restarts"
+_HOW_TO_KEEP = "to keep a hub running, run it as a service (docs/how-to/deploy.md)"
 
 
 def schedule(words: "list[str]") -> int:

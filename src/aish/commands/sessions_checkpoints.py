@@ -66,7 +66,7 @@ def say_if_retold(done: "Found") -> None:
     """Say on stderr that the agent of a restored or forked session begins a new conversation, if it does."""
     if done["retold"]:
         why = f" ({done['reason']})" if done["reason"] else ""
-        say(f"aish: {done['specialist_id']} begins a new conversation, and is told the earlier one{why}")
+        say(f"aish: {done['specialist_id']} begins a new conversation, and receives the earlier one{why}")
 
 
 def _say(text: str) -> None:

@@ -172,16 +172,16 @@ def _advise(working: "list[Candidate]") -> int:
     if not working:
         return _none()
     return print_line(
-        f"\nNothing was written. To let {working[0]['model']} answer, run: aish setup --yes\n"
+        f"\nNothing was written. To use {working[0]['model']}, run: aish setup --yes\n"
         "To choose, run aish setup in a terminal."
     )
 
 
 def _none() -> int:
     print_line(
-        "\nNothing can answer yet, so the embedded offline model does. Store a key (aish keys set\n"
-        "openrouter), start a model server such as Ollama, or log in to a coding agent; then run\n"
-        "aish setup again."
+        "\nNothing can answer yet, so the embedded offline model does. Store an API key\n"
+        "(aish keys set openrouter), start a model server such as Ollama, or log in to\n"
+        "a coding agent. Then run aish setup again."
     )
     return exits.FAILED
 
@@ -212,9 +212,9 @@ def _ask(found: "Found", working: "list[Candidate]") -> int:
 
 def _answer(choices: "list[str]", default: int) -> str:
     """Show the choices, and return what the user types: a number, k or q."""
-    lines = ["", "Which model shall answer?" if choices else "Nothing can answer yet."]
+    lines = ["", "Which model should answer?" if choices else "Nothing can answer yet."]
     lines += [f"  {number}  {model}" for number, model in enumerate(choices, 1)]
-    lines += ["  k  store another API key", "  q  leave"]
+    lines += ["  k  store an API key", "  q  quit"]
     print_line("\n".join(lines))
     print_text(f"[{default if choices else 'q'}] ")
     line = os.read(0, 1024)
@@ -229,7 +229,7 @@ def _answer(choices: "list[str]", default: int) -> str:
 def _with_key(found: "Found", working: "list[Candidate]") -> "tuple[Found, list[Candidate]]":
     """Let the user store a key, and try its provider."""
     names = [each["name"] for each in found["candidates"] if each["kind"] == "provider"]
-    print_text(f"Key of which provider ({', '.join(names)})? ")
+    print_text(f"Which provider ({', '.join(names)})? ")
     provider = os.read(0, 1024).decode("utf-8", "replace").strip()
     if not provider:
         return found, working
@@ -249,8 +249,8 @@ def _with_key(found: "Found", working: "list[Candidate]") -> "tuple[Found, list[
 
 def _write(model: str, found: "Found") -> int:
     changed = _hub(_FIND_TIMEOUT).ask("PATCH", _CONFIG, {"models": {"default": model}})
-    done = "now has" if changed["changed"] else "has"
-    lines = [f"✓ {changed['path']} {done} models.default: {model}", *remarks(changed)]
+    done = "Wrote" if changed["changed"] else "Kept"
+    lines = [f"✓ {done} models.default: {model} in {changed['path']}", *remarks(changed)]
     return print_line("\n".join([*lines, 'Try it: aish apollo "hello"']))
 
 

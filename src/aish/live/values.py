@@ -60,7 +60,7 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class Activity(msgspec.Struct, frozen=True):
-    """What goes on in the hub for its caller: turns that run, messages in the trays `prompt` and `new`, and
+    """The activity of its caller in the hub: turns that run, messages in the trays `prompt` and `new`, and
     permission requests that wait for an answer."""
 
     turns: int = 0

@@ -18,7 +18,7 @@ _PLAIN = "class:bottom"
 
 
 class BottomLine:
-    """Follows what goes on in the hub, and passes it to `show` in the thread of the feed. While the hub is
+    """Follows the activity of the hub, and passes it to `show` in the thread of the feed. While the hub is
     away, nothing is known, so the line is empty."""
 
     def __init__(self, feed: "HubFeed", show: "Callable[[Styled], None]") -> None:

@@ -91,6 +91,8 @@ def run_conversation(peer: str, options: Options) -> int:
     if not options.quiet:
         say(f"Connected to {peer}. Type 'exit' to end session.")
     with open_prompt(_complete, follows=session) as (editor, hub):
+        if isinstance(editor, LineEditor) and not options.quiet:
+            say("Type /help for the commands of a conversation.")
         talk = Talk(hub, found, options, editor.read if editor.is_interactive else None)
         while True:
             try:

@@ -30,9 +30,9 @@ def command_in(text: str) -> "tuple[str, str] | None":
     word, _, rest = line.partition(" ")
     if word not in COMMANDS:
         raise Failure(
-            f"{word} is not a command of a conversation{_nearest(word)}",
+            f"unknown command {word}",
             exits.USAGE,
-            hint=f"to send it, type one more slash: /{word} …; /help lists the commands",
+            hint=f"{_nearest(word)}to send it as text, type /{word} …; /help lists the commands",
         )
     return word, rest.strip()
 
@@ -54,4 +54,4 @@ def _nearest(word: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"Did you mean {near[0]}?\n" if near else ""

@@ -85,7 +85,7 @@ class Talk:
 
     def system(self, text: str) -> None:
         """Show or set the system prompt of the next messages."""
-        self._set("system", text, f"{self._peer} has no system prompt that could be set")
+        self._set("system", text, f"{self._peer} has no system prompt")
 
     def _set(self, option: str, value: str, why_not: str) -> None:
         if not self._is_specialist:
@@ -94,7 +94,7 @@ class Talk:
             kept = self._options.without(option)
             chosen = Options(model=value) if option == "model" else Options(system=value)
             self._options = kept if value == _DEFAULT else chosen.over(kept)
-        say(f"{option}: {getattr(self._options, option) or f'the one of {self._peer}'}")
+        say(f"{option}: {getattr(self._options, option) or f'the default of {self._peer}'}")
 
     def file(self, names: str) -> None:
         """Add files to the next message, or list them."""
@@ -118,7 +118,7 @@ class Talk:
         before = self._typed or self._last_question()
         text = edited(before)
         if not text.strip() or text.strip() == before.strip():
-            say("nothing was sent: the message is empty or as it was (/retry asks again)")
+            say("nothing was sent: the message is empty or unchanged (/retry sends it again)")
             return
         write(STDOUT, f"{text.rstrip()}\n".encode("utf-8", "replace"))
         self._say(text.rstrip("\n"))
@@ -131,7 +131,7 @@ class Talk:
         replaces = first == "-f"
         name = os.path.expanduser(rest.strip() if replaces else words)  # noqa: PTH111
         if not name:
-            raise Failure("/save FILE writes the conversation to a file", exits.USAGE)
+            raise Failure("name a file: /save FILE", exits.USAGE)
         text = titled(self._hub.ask("GET", f"{self._path()}?messages={_ALL_MESSAGES}"))
         try:
             with open(name, "w" if replaces else "x", encoding="utf-8", errors="replace") as file:
@@ -169,22 +169,22 @@ class Talk:
 
         driver = self._hub.ask("GET", f"/api/v2/ai/{quote(self._peer)}/status").get("driver")
         if driver in _WRAPPED:
-            raise Failure(f"{self._peer} keeps its own state, and cannot take back a message", exits.USAGE)
+            raise Failure(f"{self._peer} keeps its own state and cannot take back messages", exits.USAGE)
         path, place = f"{self._path()}/restore", {"at": "-1"}
         try:
             shown = ask_with_progress(self._hub, "comparing", path, {**place, "dry_run": True})
         except Failure as failure:
             if failure.problem != "not_found":
                 raise
-            raise Failure("this session has no message that could be taken back", exits.UNKNOWN) from None
+            raise Failure("there is no message to take back", exits.UNKNOWN) from None
         if shown["changed"] and not self._allows(shown["changed"]):
             say("nothing was changed")
             return None
         done = ask_with_progress(self._hub, "restore", path, place)
         if not self._is_specialist and not done["changed"]:
-            say("files that it changed stay as they are")
+            say("files that it changed were not restored")
         if done["retold"]:
-            say(f"aish: {self._peer} begins a new conversation, and is told the earlier one")
+            say(f"aish: {self._peer} begins a new conversation, and receives the earlier one")
         asked = [each["content"] for each in done["changed_messages"] if each["role"] == "user"]
         return str(asked[-1]) if asked else ""
 
@@ -195,8 +195,8 @@ class Talk:
         if len(changed) > _SHOWN:
             say(f"  and {len(changed) - _SHOWN} more")
         if self._ask is None:
-            raise Failure("nobody can be asked here: the files would go back, too", exits.USAGE)
-        return self._ask("These files go back, too. Continue? [y/N] ").strip().lower() in ("y", "yes")
+            raise Failure("this would also restore files, and nobody can confirm that here", exits.USAGE)
+        return self._ask("These files are restored, too. Continue? [y/N] ").strip().lower() in ("y", "yes")
 
     def _last_question(self) -> str:
         """Return the last message of the session, or an empty text."""
@@ -208,7 +208,7 @@ class Talk:
 
     def _path(self) -> str:
         if not self._options.session_id:
-            raise Failure("nothing was said yet", exits.USAGE)
+            raise Failure("no message was sent in this conversation yet", exits.USAGE)
         return f"/api/v2/sessions/{quote(self._options.session_id)}"
 
 

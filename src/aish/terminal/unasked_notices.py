@@ -13,7 +13,7 @@ class UnaskedNotices:
         self._session_id = session_id
         self._after = after
         self._notices = feed.notices
-        feed.start(self._follow, "output that comes unasked is not shown")
+        feed.start(self._follow, "output between turns is not shown")
 
     async def _follow(self, hub: "Hub") -> None:
         async for event in hub.follow(self._session_id, self._after):

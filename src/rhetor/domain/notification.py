@@ -66,7 +66,7 @@ class NotDelivered(Exception):
 
 
 class Notice(Struct, frozen=True):
-    """What an event is to a recipient. `seconds`: how long a completed turn took."""
+    """What a notification says about an event. `seconds`: how long a completed turn took."""
 
     about: About
     text: str
@@ -75,7 +75,7 @@ class Notice(Struct, frozen=True):
 
 
 def notice_of(payload: Payload, peer: str) -> Notice | None:
-    """Return what recipients are told of an event of the peer; None if it is none of their types."""
+    """Return the notice about an event of the peer; None if no notification has its type."""
     match payload:
         case PermissionAsked():
             return Notice("permission.asked", _asked(payload, peer), _request(payload))

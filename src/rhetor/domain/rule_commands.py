@@ -184,7 +184,7 @@ class PutSchedule(Struct, frozen=True, gc=False):
 
 
 class PauseSchedule(Struct, frozen=True, gc=False):
-    """Start no further runs of a schedule at its times."""
+    """Stop running a schedule at its times."""
 
     name: str
 

@@ -242,7 +242,7 @@ async def _give_up_removed(state: State) -> None:
     for row in await state.store.find(KIND, state=DUE, limit=100_000):
         if row.parent not in known:
             outgoing = Outgoing.of(row)
-            await _end(state, row, outgoing.failed("the configuration has no such recipient any more"))
+            await _end(state, row, outgoing.failed("the recipient is no longer in the configuration"))
 
 
 async def _log_refused(state: State, name: str) -> None:

@@ -31,7 +31,7 @@ def recipients_of(settings: Settings) -> list[tuple[Recipient, NotifySettings]]:
     for number, entry in enumerate(settings.notify):
         name = entry.name or entry.kind
         if name.lower() in found:
-            raise InvalidValue(("notify", number), f"the name {name} is there twice; set name")
+            raise InvalidValue(("notify", number), f"the name {name} is used twice; set name")
         _require_reachable(number, entry)
         recipient = Recipient(name, entry.kind, frozenset(entry.on), entry.after)
         found[name.lower()] = recipient, entry

@@ -39,7 +39,7 @@ def test_an_unknown_command_is_not_sent_and_names_the_nearest_one(text: str, nea
     with pytest.raises(Failure) as raised:
         command_in(text)
     assert raised.value.code == 2
-    assert str(raised.value).endswith(f"; did you mean {near}?") is bool(near)
+    assert raised.value.hint.startswith(f"Did you mean {near}?\n") is bool(near)
     assert f"//{text.split()[0][1:]}" in (raised.value.hint or "")
 
 
@@ -71,9 +71,9 @@ async def test_the_commands_change_save_and_take_back_the_conversation(aish: She
         def heard() -> list[str]:
             return [text for _, text in hub.driver.heard]
 
-        await enter("/undo", "aish: nothing was said yet")
+        await enter("/undo", "aish: no message was sent in this conversation yet")
         await enter("one", "apollo heard: one")
-        await enter("/retyr", *unknown("/retyr", "; did you mean /retry?"))
+        await enter("/retyr", *unknown("/retyr", "Did you mean /retry?"))
         await enter("//slash", "apollo heard: /slash")
         await enter("/undo", "✓ Took back: /slash")
         await enter("/edit", "one, edited", "apollo heard: one, edited")
@@ -82,7 +82,7 @@ async def test_the_commands_change_save_and_take_back_the_conversation(aish: She
         await enter("/file 'a b.txt'", "with the next message: a b.txt")
         terminal.type("\x1b[200~/* two */\nlines\x1b[201~\r")
         await wait_for_rows_of(terminal, "apollo>")
-        await enter("/model", "model: the one of apollo")
+        await enter("/model", "model: the default of apollo")
         sent = heard()[-1]
         assert sent.startswith("/* two */\nlines\n\n[File a b.txt]\n") and "\ncontent\n" in sent
         await enter("/undo", "✓ Took back: /* two */ lines [File a b.txt] " + excerpt(sent))
@@ -97,16 +97,17 @@ async def test_the_commands_change_save_and_take_back_the_conversation(aish: She
         assert messages == ["one", "apollo heard: one", "one, edited", "apollo heard: one, edited"]
         await enter("/undo", "✓ Took back: one, edited")
         await enter("/undo", "✓ Took back: one")
-        await enter("/undo", "aish: this session has no message that could be taken back")
+        await enter("/undo", "aish: there is no message to take back")
         terminal.type("/exit\r")
         terminal.wait_for_end()
         assert len(heard()) == 5
 
 
-def unknown(word: str, near: str) -> tuple[str, str]:
+def unknown(word: str, *near: str) -> tuple[str, ...]:
     return (
-        f"aish: {word} is not a command of a conversation{near}",
-        f"to send it, type one more slash: /{word} …; /help lists the commands",
+        f"aish: unknown command {word}",
+        *near,
+        f"to send it as text, type /{word} …; /help lists the commands",
     )
 
 

@@ -266,7 +266,7 @@ async def test_what_waits_for_a_removed_recipient_is_given_up() -> None:
         home.hub.state.notifications.configure([other])
         last = (await outcomes(home, 2))[-1]
         assert isinstance(last, ev.NotificationFailed)
-        assert last.detail == "the configuration has no such recipient any more"
+        assert last.detail == "the recipient is no longer in the configuration"
         await home.end_of(await home.send(target="apollo", content="hi"))
         assert (await outcomes(home, 3))[-1].to == "other"
 

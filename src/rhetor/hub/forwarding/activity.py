@@ -1,4 +1,4 @@
-"""What goes on for a caller, in three figures: running turns, unread messages and permission requests."""
+"""The activity of a caller in three numbers: running turns, unread messages and permission requests."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def principal_of(state: State, schedule: Schedule) -> Principal:
     """
     rights = schedule.rights
     if not is_in_force(state, rights.until):
-        hint = "add the schedule again; one that is added on this machine without a token has no end"
-        raise Forbidden("the token with which the schedule was added has ended", hint=hint)
+        hint = "add the schedule again; if you add it without a token, on this machine, it does not expire"
+        raise Forbidden("the token with which the schedule was added has expired or was revoked", hint=hint)
     return Principal(schedule.owner, frozenset(rights.scopes), rights.local, schedule.label, schedule.label)
 
 

@@ -44,7 +44,7 @@ class ScheduledRun:
 
         Raises:
             NotFound: the schedule was removed before the run began.
-            Forbidden: the token with which the schedule was added has ended.
+            Forbidden: the token with which the schedule was added has expired or was revoked.
             TurnFailure: a step failed; it has the code of that step.
             RhetorError: the line cannot be run any more, for example because a peer no longer exists.
         """
@@ -104,7 +104,7 @@ class ScheduledRun:
 
 
 class _Told:
-    """What is told of a plan while its events arrive. `ended`: its status, once it has ended."""
+    """What is known of a plan while its events arrive. `ended`: its status, once it has ended."""
 
     def __init__(self, state: State) -> None:
         self.ended: str | None = None

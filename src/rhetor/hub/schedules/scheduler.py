@@ -212,7 +212,7 @@ class _Attempt:
         if not await store.has("turn", parent=session.id, state=UNENDED):
             return None
         if self._schedule.overlap == "skip":
-            return "overlap", "the run before it has not ended"
+            return "overlap", "the previous run has not ended"
         waiting = await store.find("turn", parent=session.id, state=TurnState.ACCEPTED, limit=MOST_QUEUED)
         if len(waiting) < MOST_QUEUED:
             return None

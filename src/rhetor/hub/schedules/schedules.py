@@ -76,7 +76,7 @@ async def pause(state: State, principal: Principal, command: PauseSchedule) -> S
 
 
 async def resume(state: State, principal: Principal, command: ResumeSchedule) -> Schedule:
-    """Run the schedule again, from its next time on. The times that passed meanwhile are not run.
+    """Run the schedule again, from its next time on. Times that passed while it was paused are not run.
 
     Raises:
         NotFound: the caller has no such schedule.
@@ -143,7 +143,7 @@ async def _checked(state: State, principal: Principal, command: PutSchedule) -> 
     now, zone = state.ids.now(), command.zone or machine_zone()
     due = next_time(command.cron, zone, now)
     if due is None:
-        raise Unprocessable(f"invalid times {command.cron!r}: they never come", field="cron")
+        raise Unprocessable(f"invalid times {command.cron!r}: there is no such time", field="cron")
     schedule = Schedule(
         state.ids.new("c"),
         principal.subject,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 SEPARATOR = "\n\n"  # between what was said before a pause and what follows
-RETOLD = "{} begins a new conversation, and is told the earlier one\n"
+RETOLD = "{} begins a new conversation, and receives the earlier one\n"
 History = Callable[[Peer], Awaitable[Sequence[PastMessage]]]
 
 

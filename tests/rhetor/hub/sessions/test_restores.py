@@ -404,7 +404,7 @@ async def test_an_agent_that_cannot_go_back_is_told_the_conversation_up_to_the_c
         assert "two" not in answer
         assert (await told(home, "work", "four")).endswith("three four")
         said = [p.text for p in await home.log(done["id"]) if isinstance(p, OutputDelta)]
-        assert said.count("scribe begins a new conversation, and is told the earlier one\n") == 1
+        assert said.count("scribe begins a new conversation, and receives the earlier one\n") == 1
 
 
 @pytest.mark.long
