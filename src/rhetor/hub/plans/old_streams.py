@@ -70,10 +70,10 @@ async def _remove(state: State, row: Row) -> bool:
     except (StateConflict, NotFound):
         return False  # it was changed meanwhile
     if removed:
-        await _discard(state, kept)
         for share in state.shares.of_session(row.id):
             state.shares.remove(row.id, share.subject)
         state.upkeep.removed = state.upkeep.removed or any(each.files for each in made)
+        await _discard(state, kept)
     return removed
 
 
@@ -93,7 +93,7 @@ async def _sockets(state: State, session_id: str) -> Sequence[Row]:
 async def _of_blobs(state: State, belonging: Sequence[Row]) -> list[Row]:
     """Return the rows of the owners' blobs that are in no other session."""
     places = [row for row in belonging if row.kind == blobs.IN_SESSION]
-    lost = [place for place in places if not await blobs.is_elsewhere(state, place)]
+    lost = await blobs.only_here(state, places)
     found = [
         await state.store.get(blobs.KIND, f"{place.owner}/{place.id.rpartition('/')[2]}") for place in lost
     ]

@@ -4,6 +4,7 @@ read it, and when it is removed."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 KIND = "blob"
 KEPT = "kept"  # the state of the rows of blobs that belong to a session or a plan
 LOCK = "blobs"  # held while content is stored and its row is committed, and while content is removed
-MANY = 100_000
 IN_SESSION = "session-blob"  # of the rows that say in which session a blob is, for those it is shared with
 
 
@@ -148,11 +148,20 @@ async def discard(state: State, blob_id: str) -> None:
         await state.blobs.remove(blob_id)
 
 
-async def is_elsewhere(state: State, place: Row) -> bool:
-    """Return whether the blob of a row that says in which session it is, is in another session, too."""
-    end = "/" + place.id.rpartition("/")[2]
-    places = await state.store.find(IN_SESSION, owner=place.owner, limit=MANY)
-    return any(each.id.endswith(end) and each.id != place.id for each in places)
+async def only_here(state: State, places: Sequence[Row]) -> list[Row]:
+    """Return those of the rows that say which blobs are in a session whose blobs are in no other session."""
+    found = []
+    for owner in {place.owner for place in places}:
+        own = {_blob_of(place.id): place for place in places if place.owner == owner}
+        here = {place.id for place in own.values()}
+        rows = await state.store.documents(IN_SESSION, owner=owner)
+        elsewhere = {_blob_of(id) for id, _ in rows if id not in here}
+        found += [place for blob_id, place in own.items() if blob_id not in elsewhere]
+    return found
+
+
+def _blob_of(place_id: str) -> str:
+    return place_id.rpartition("/")[2]
 
 
 async def sweep(state: State) -> int:

@@ -174,10 +174,12 @@ async def test_an_upload_is_kept_as_long_as_a_message_refers_to_it(tmp_path: Pat
         state = home.hub.state
         used, unused, shared = [await home.upload(each) for each in (PNG, PDF, MP3)]
         assert await home.upload(MP3, who=OTHER) == shared
-        sent = await home.send(
-            SendMessage("hi", "apollo", context_window=1, parts=(GivenPart("image", blob_id=used),))
-        )
+        parts = (GivenPart("image", blob_id=used),)
+        sent, again = [
+            await home.send(SendMessage("hi", "apollo", context_window=1, parts=parts)) for _ in range(2)
+        ]
         await home.end_of(sent)
+        await home.end_of(again)
         await uploads.collect(state)
         assert home.files == {used, unused, shared}  # they are too young
         later = state.ids.now() + 4_000_000
@@ -188,6 +190,9 @@ async def test_an_upload_is_kept_as_long_as_a_message_refers_to_it(tmp_path: Pat
         with pytest.raises(NotFound, match="blob"):
             await home.send(SendMessage("hi", "apollo", parts=(GivenPart("file", blob_id=unused),)))
         await home.execute(StopSession(sent.session_id))
+        assert await old_streams.remove_old(state, later + 1) >= 1
+        assert home.files == {used, shared}  # it is in another session, too
+        await home.execute(StopSession(again.session_id))
         assert await old_streams.remove_old(state, later + 1) >= 1
         assert home.files == {shared}
         assert not await home.store.find("blob", owner="me")
