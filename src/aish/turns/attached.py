@@ -49,16 +49,23 @@ def with_files(text: str, paths: "Sequence[str]") -> str:
     parts = [text] if text else []
     for path in paths:
         fence = f"--- {os.urandom(_NONCE_BYTES).hex()} ---"
-        parts.append(f"[File {os.path.basename(path)}]\n{fence}\n{_read(path)}\n{fence}")
+        parts.append(f"[File {_on_one_line(os.path.basename(path))}]\n{fence}\n{_read(path)}\n{fence}")
     return "\n\n".join(parts)
+
+
+def _on_one_line(name: str) -> str:
+    """Return the name of a file as it can stand before its fence, where only the user speaks."""
+    return "".join(char if char.isprintable() else "?" for char in name)
 
 
 def _read(path: str) -> str:
     try:
         with open(os.path.expanduser(path), "rb") as file:
-            data = file.read()
+            data = file.read(MOST_BYTES + 1)  # some files never end
     except (OSError, ValueError) as error:
         raise Failure(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    if len(data) > MOST_BYTES:
+        raise Failure(f"{path} is larger than 16 MiB", exits.USAGE)
     try:
         text = data.decode()
     except UnicodeDecodeError:
