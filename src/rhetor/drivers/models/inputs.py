@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from rhetor.codec.json_schema import check_schema
 from rhetor.domain.parts import TEXT_ONLY, Take
 from rhetor.domain.peer import Peer
@@ -107,6 +109,7 @@ class KnownInputs:
         self._inputs = inputs
         self._drivers = drivers
         self._one_check = asyncio.Lock()
+        self._checked = b""  # the last schema that was valid
 
     async def of(self, peer: Peer) -> Inputs:
         """As `PeerInputs.of`."""
@@ -135,8 +138,11 @@ class KnownInputs:
 
     async def check_schema(self, schema: Mapping[str, Any]) -> None:
         """As `PeerInputs.check_schema`."""
+        encoded = msgspec.json.encode(schema)
         async with self._one_check:  # a flood of them must not take all threads
-            await asyncio.to_thread(check_schema, schema)
+            if encoded != self._checked:  # all steps of a plan may have the same
+                await asyncio.to_thread(check_schema, schema)
+                self._checked = encoded
 
 
 def hint_for(ref: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from rhetor.codec.json_schema import check_schema
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models import anthropic_messages, openai_chat
@@ -14,7 +15,7 @@ from rhetor.drivers.models.listed_takes import listed_takes
 from rhetor.drivers.models.parts import readable, require_taken
 from rhetor.drivers.models.resolve import Models, ProviderEntry
 from rhetor.drivers.models.target import Provider, Target
-from rhetor.errors import InputUnsupported, ProviderUnreachable, UnknownModel
+from rhetor.errors import InputUnsupported, ProviderUnreachable, UnknownModel, Unprocessable
 from tests.pictures import MP3, PDF, PNG
 from tests.rhetor.drivers.agents.test_parts import attached
 
@@ -125,6 +126,30 @@ async def test_a_peer_takes_what_its_model_takes() -> None:
     with pytest.raises(UnknownModel):
         await of("nosuch/model")
     assert (await known.of(Peer("all", PeerKind.TEAM, "team"))).takes == frozenset()
+
+
+@pytest.mark.anyio
+async def test_a_schema_that_all_steps_of_a_plan_have_is_checked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[object] = []
+
+    async def names(provider: Provider) -> list[str]:
+        return []
+
+    def check(schema: Mapping[str, object]) -> None:
+        checked.append(schema["type"])
+        check_schema(schema)
+
+    monkeypatch.setattr("rhetor.drivers.models.inputs.check_schema", check)
+    known = KnownInputs(Models({}, names, servers=lambda environment: ()), ModelInputs(Listing()), {})
+    for kind in ("object", "object", "nothing", "nothing", "object", "array"):
+        if kind == "nothing":
+            with pytest.raises(Unprocessable):
+                await known.check_schema({"type": kind})
+        else:
+            await known.check_schema({"type": kind})
+    assert checked == ["object", "nothing", "nothing", "array"]
 
 
 def test_a_history_mentions_what_a_model_does_not_take() -> None:
