@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 4  # of a terminal that has a status line
 _MAX_HELD_BYTES = 256
+_MOST = 99_999  # rows or columns
 # a control sequence, a string such as a title, any other escape sequence, or what begins one
 _SEQUENCE = re.compile(
     rb"\x1b\[(?P<parameters>[0-?]*)(?P<between>[ -/]*)(?P<final>[@-~])"
@@ -202,9 +203,9 @@ class StatusLine:
 
 
 def _numbers(parameters: bytes) -> "list[int]":
-    """Return the parameters of a sequence; a missing one is 0."""
+    """Return the parameters of a sequence; a missing one is 0, and a very long one is `_MOST`."""
     parts = [part.partition(b":")[0] for part in parameters.split(b";")] if parameters else []
-    return [int(part) if part.isdigit() else 0 for part in parts]
+    return [min(int(part.lstrip(b"0")[:9] or b"0"), _MOST) if part.isdigit() else 0 for part in parts]
 
 
 def _fitted(text: str, columns: int) -> str:

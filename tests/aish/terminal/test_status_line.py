@@ -76,6 +76,14 @@ def test_text_that_needs_no_change_passes_as_it_is() -> None:
         assert status.passed(data) == data
 
 
+def test_a_number_of_any_length_ends_above_the_line() -> None:
+    status = StatusLine(LINE, 25, 80)
+    status.begin()
+    many = b"9" * 5000
+    assert status.passed(b"\x1b[%bd\x1b[%b;%bH" % (many, many, many)) == b"\x1b[24d\x1b[24;99999H"
+    assert status.passed(b"\x1b[%b24d" % (b"0" * 5000)) == b"\x1b[%b24d" % (b"0" * 5000)
+
+
 def test_the_line_is_drawn_again_after_what_erases_it_or_resets_the_region() -> None:
     status = StatusLine("box", 24, 80)
     status.begin()
