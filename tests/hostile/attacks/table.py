@@ -392,6 +392,14 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             "aish/terminal/test_permission_notices.py::test_a_request_cannot_write_escape_sequences_to_the_terminal",
             f"{AUDIT_FILE}::test_names_cannot_forge_a_line_or_control_the_terminal",
         ),
+        attack(
+            "a model or a file whose name runs a command, or has control characters, is completed with Tab",
+            "it is one quoted word, or not offered",
+            (CLI,),
+            "aish/commands/test_completion.py::test_a_name_is_one_word_in_bash_whatever_it_is",
+            "aish/commands/test_completion.py::test_tab_completes_in_a_real_shell",
+            "aish/terminal/test_line_completion.py::test_the_name_of_a_file_is_one_word_whatever_it_is",
+        ),
     ),
     "spawning": (
         attack(
@@ -465,8 +473,22 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{URLS}::test_redirects_of_providers_and_servers_are_not_followed",
             f"{NOTIFIED}::test_every_other_answer_than_2xx_is_a_failure_and_redirects_are_not_followed",
         ),
+        attack(
+            "an attachment's server sends a small answer that decompresses to a large one",
+            "422",
+            (REST, CLI),
+            "rhetor/drivers/models/test_documents.py::test_a_compressed_answer_is_rejected_before_it_grows",
+        ),
     ),
     "user patterns, YAML": (
+        attack(
+            "a schema for an answer with nested repetition, references that double, or thousands of parts",
+            "it is rejected, or the answer does not match; the event loop does not wait",
+            (REST, CLI),
+            "rhetor/codec/test_json_schema.py::test_a_schema_that_cannot_be_used_is_rejected",
+            "rhetor/codec/test_json_schema.py::test_a_pattern_needs_no_exponential_time",
+            "rhetor/codec/test_json_schema.py::test_references_need_no_exponential_time",
+        ),
         attack(
             "nested repetition in a pattern for prompts",
             "the hub does not stall",
@@ -488,6 +510,12 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             (REST,),
             f"{FORWARDS}::test_a_forwarded_answer_is_attributed_and_cannot_forge_its_fence",
             f"{ATTRIBUTION}::test_a_message_from_a_peers_program_is_fenced_under_the_peers_own_name",
+        ),
+        attack(
+            "a file sent with -f has a name with lines for the peer",
+            "its name is one line",
+            (CLI,),
+            "aish/turns/test_prepared.py::test_the_name_of_a_file_says_nothing_outside_of_its_fence",
         ),
         attack(
             "answer a permission request by text",
