@@ -160,15 +160,17 @@ async def only_here(state: State, places: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _blob_of(place_id: str) -> str:
-    return place_id.rpartition("/")[2]
+def _blob_of(row_id: str) -> str:
+    return row_id.rpartition("/")[2]
 
 
 async def sweep(state: State) -> int:
     """Delete the blobs that no event announces, and return how many. Call it before any blob is stored."""
 
+    wanted = {_blob_of(id) for id, _ in await state.store.documents(KIND)}
+
     async def is_wanted(blob_id: str) -> bool:
-        return bool(await state.store.find(KIND, parent=blob_id, limit=1))
+        return blob_id in wanted
 
     return await state.blobs.sweep(is_wanted)
 

@@ -32,7 +32,7 @@ from rhetor.errors import (
 )
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.plans import old_streams
-from rhetor.hub.sessions import uploads
+from rhetor.hub.sessions import blobs, uploads
 from rhetor.store.blobs import FileBlobs
 
 pytestmark = pytest.mark.anyio
@@ -197,6 +197,15 @@ async def test_an_upload_is_kept_as_long_as_a_message_refers_to_it(tmp_path: Pat
         assert home.files == {shared}
         assert not await home.store.find("blob", owner="me")
         assert not await home.store.find("attached")
+
+
+async def test_what_a_killed_hub_stored_without_a_row_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    async with rooms(tmp_path) as home:
+        kept = {await home.upload(PNG), await home.upload(PDF, who=OTHER)}
+        await FileBlobs(home.folder).keep(b"killed before its row was committed")
+        assert len(home.files) == 3
+        assert await blobs.sweep(home.hub.state) == 1
+        assert home.files == kept
 
 
 async def test_content_has_limits_and_is_what_it_is_said_to_be(tmp_path: Path) -> None:
