@@ -300,6 +300,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "progress is on stderr": (f"{PROGRESS}::test_progress_is_on_stderr_and_piped_output_is_unchanged",),
         "what takes over two seconds shows its progress": (
             f"{LONG_WORK}::test_work_that_takes_long_shows_its_progress_on_the_terminal",
+            f"{LONG_WORK}::test_an_export_that_takes_long_shows_its_progress_on_the_terminal",
             f"{LONG_WORK}::test_nothing_is_shown_if_stderr_is_not_a_terminal",
         ),
         "what is typed during a turn is read by the next program": (
@@ -622,6 +623,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{SESSIONS}::test_import_reports_the_result_of_each_file",
             "interop/test_sessions.py::test_a_conversation_without_the_hub_is_imported_and_can_be_continued",
         ),
+        "a session whose program has ended is not active": (
+            f"{PROMISED}::test_a_session_whose_program_has_ended_is_not_active",
+        ),
         "each failure has its exit code": (
             f"{KEPT}::test_each_failure_of_a_session_command_has_its_exit_code",
         ),
@@ -677,6 +681,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "what wrapped programs print is not rendered": (
             f"{MARKDOWN}::test_what_a_wrapped_program_prints_is_not_rendered",
+        ),
+        "each peer has a colour of its own": (
+            f"{MARKDOWN}::test_answers_of_a_broadcast_and_of_a_pipeline_are_rendered_under_their_headings",
         ),
         "rich is imported only on a terminal": (f"{MARKDOWN}::test_rich_is_not_imported_without_a_terminal",),
         "a turn, a broadcast and a conversation fit a screen that is resized": (

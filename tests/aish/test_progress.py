@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from socket import socket
 
 import pytest
 
@@ -116,6 +117,23 @@ def test_work_that_takes_long_shows_its_progress_on_the_terminal(
     assert b"  4 of 6 files" in err or b"  5 of 6 files" in err
     assert b"  1 of 6" not in err
     assert err.endswith(b"\r\x1b[K")
+
+
+@pytest.mark.long
+def test_an_export_that_takes_long_shows_its_progress_on_the_terminal(aish: Shell, hub: ScriptedHub) -> None:
+    pages = "GET /api/v2/sessions/s_1/events?limit=1000"
+
+    def slowly(connection: socket) -> None:
+        time.sleep(2.1)
+        connection.sendall(answer({"events": [{"type": "note", "cursor": "e:1"}]}))
+
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on("GET /api/v2/sessions/s_1?messages=0", answer(SESSION))
+    hub.on(pages, slowly)
+    hub.on(f"{pages}&after=e%3A1", answer({"events": []}))
+    code, out, err = on_a_terminal(aish, "session", "export", "work", "--format", "jsonl")
+    assert (code, out) == (0, b'{"type": "note", "cursor": "e:1"}\n')
+    assert b"export  1 of 2 events" in err and err.endswith(b"\r\x1b[K")
 
 
 def test_a_failure_of_long_work_is_reported_as_usual(aish: Shell, hub: ScriptedHub) -> None:

@@ -315,6 +315,16 @@ def test_overlapping_runs_of_a_schedule_are_skipped_or_queued_as_chosen(machine:
         said(machine, "schedule", "remove", overlap)
 
 
+def test_a_session_whose_program_has_ended_is_not_active(machine: Machine) -> None:
+    said(machine, "ci-tool", "-n", "brief", "--", "cat")
+    assert said(machine, "brief", "hello", "-x") == "hello\n"
+    assert "hello" in said(machine, "sessions", "list", "--tool", "brief")
+    said(machine, "tools", "terminate", "brief")
+    assert "hello" not in said(machine, "sessions", "list")
+    (ended,) = [line for line in said(machine, "sessions", "list", "--all").splitlines() if " brief " in line]
+    assert "active" not in ended
+
+
 def test_times_are_local_in_text_and_have_a_zone_in_json(machine: Machine) -> None:
     said(machine, "session", "create", "my talk", "--tool", "engram")
     said(machine, "engram", "hello", "-s=my talk")  # a name with a blank

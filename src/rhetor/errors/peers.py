@@ -126,7 +126,7 @@ class PeerBusy(RhetorError):
 
     code, status, rpc = "peer_busy", 409, LIMIT_REACHED
     retryable = True
-    hint = "wait until it is idle, or send the message with if_busy: queue or interrupt"
+    hint = "wait until it is idle, or send with if_busy: queue or interrupt (aish: --queue, --interrupt)"
 
     def __init__(
         self,

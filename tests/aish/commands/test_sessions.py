@@ -135,6 +135,10 @@ def test_import_reports_the_result_of_each_file(aish: Shell, hub: ScriptedHub) -
         "There are more files than one run reads; run the command again\n",
     )
     (body,) = hub.bodies("POST /api/v2/imports")
+    hub.replace("POST /api/v2/imports", answer({**report, "dry_run": True, "files": files[:1]}))
+    tried = aish("sessions", "import", "--dry-run")
+    assert (tried.code, "✓ Would import 3 turns of 1 conversation\n" in tried.out) == (0, True)
+    assert hub.bodies("POST /api/v2/imports")[1] == {"paths": [], "dry_run": True}
     assert (body["tool"], body["paths"]) == ("apollo", [str(aish.folder / "x.jsonl")])
     assert datetime.fromisoformat(body["since"]).utcoffset() is not None
 

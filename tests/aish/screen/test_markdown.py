@@ -132,6 +132,7 @@ async def test_answers_of_a_broadcast_and_of_a_pipeline_are_rendered_under_their
     async with served(home, *[script] * 7, seconds=60):
         terminal = await asyncio.to_thread(run_at_terminal, aish, "apollo,athena", "x")
         assert sorted(terminal.rows) == sorted([*said, *said, "[From Apollo]", "[From Athena]"])
+        assert terminal.colour_of("[From Apollo]") != terminal.colour_of("[From Athena]")
         terminal = await asyncio.to_thread(run_at_terminal, aish, "-c", "athena x | apollo")
         assert terminal.rows[-3:] == said
         line = "echo x | {apollo|athena} | prometheus"
