@@ -57,11 +57,11 @@ def doctor(words: "list[str]") -> int:
         )
         return status
     from aish.render import cleaned
+    from aish.screen.tables import stdout_columns, wrapped
 
     width = max(10, *(len(subject) for _, subject, _ in findings))
-    print_line(
-        "\n".join(f"{mark} {subject:<{width}} {cleaned(result)}" for mark, subject, result in findings)
-    )
+    lines = [f"{mark} {subject:<{width}} {cleaned(result)}" for mark, subject, result in findings]
+    print_line(wrapped("\n".join(lines), stdout_columns(), width + 3))
     return status
 
 

@@ -19,6 +19,7 @@ _KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
 _SILENT = "its host process does not answer"  # the hub's evidence for such a program
 _MODEL = 3  # the column
+_SECOND_COLUMN = 10  # of an explanation
 _GRACE_SECONDS = 5.0  # the hub counts the timeout of `wait`; if it stops answering, give up a little later
 
 
@@ -99,8 +100,10 @@ def explain(words: "list[str]") -> int:
 
 def _explanation(status: "Status", *, with_screen: bool) -> str:
     from aish.render import cleaned
+    from aish.screen.tables import stdout_columns, wrapped
 
-    lines = [f"{name:<9} {cleaned(text)}".rstrip() for name, text in _facts(status)]
+    facts = [f"{name:<9} {cleaned(text)}".rstrip() for name, text in _facts(status)]
+    lines = [wrapped("\n".join(facts), stdout_columns(), _SECOND_COLUMN)]
     if with_screen:
         lines += ["", *(cleaned(line).rstrip() for line in status.get("screen") or ("no screen",))]
     return "\n".join(lines).rstrip()

@@ -19,6 +19,7 @@ NO_PROVIDER = "none: the embedded offline model answers"
 STATUS_TIMEOUT = 10.0  # seconds
 _SHUTDOWN_TIMEOUT = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25  # seconds
+_SECOND_COLUMN = 10
 
 
 def status(words: "list[str]") -> int:
@@ -88,6 +89,7 @@ def schedules_line(found: "dict[str, Any]") -> "str | None":
 
 def _table(found: "dict[str, Any]") -> str:
     from aish.render import cleaned, local_time
+    from aish.screen.tables import stdout_columns, wrapped
 
     shown = {
         "hub": f"running, version {found.get('version')}, pid {found.get('pid')}",
@@ -101,7 +103,8 @@ def _table(found: "dict[str, Any]") -> str:
         "provider": provider_line(found),
         "models": "\n          ".join(map(model_line, found.get("models") or ())) or None,
     }
-    return "\n".join(f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None)
+    lines = [f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None]
+    return wrapped("\n".join(lines), stdout_columns(), _SECOND_COLUMN)
 
 
 def whoami(words: "list[str]") -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Tool = dict[str, Any]
+_SECOND_COLUMN = 10  # where the facts about a tool begin
 
 
 def tools(words: "list[str]") -> int:
@@ -66,6 +67,7 @@ def _show_all(*, with_evidence: bool, as_json: bool) -> int:
 
 def _show_one(name: str, as_json: bool) -> int:
     from aish.render import one_line, status
+    from aish.screen.tables import stdout_columns, wrapped
 
     tool = Hub().ask("GET", _path(name))
     if as_json:
@@ -85,9 +87,8 @@ def _show_one(name: str, as_json: bool) -> int:
         "sessions": _sessions(tool.get("sessions") or []),
         "about": tool.get("description"),
     }
-    return print_line(
-        "\n".join(f"{key:<9} {one_line(fact)}" for key, fact in facts.items() if fact is not None)
-    )
+    lines = [f"{key:<9} {one_line(fact)}" for key, fact in facts.items() if fact is not None]
+    return print_line(wrapped("\n".join(lines), stdout_columns(), _SECOND_COLUMN))
 
 
 def _capabilities(words: "list[str]") -> int:

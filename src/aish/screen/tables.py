@@ -44,12 +44,13 @@ def table(rows: "Sequence[Sequence[str]]", columns: int | None = None) -> str:
     return _joined(line for row in rows[1:] for line in _block(rows[0], row, columns))
 
 
-def wrapped(text: str, columns: int | None) -> str:
-    """Return the text with its long lines wrapped between words. What follows stands under the second column
-    of a line that has two, and otherwise under its text."""
+def wrapped(text: str, columns: int | None, indent: int | None = None) -> str:
+    """Return the text with its long lines wrapped between words. What follows has `indent` blanks; without
+    `indent`, it stands under the second column of a line that has two, and otherwise under its text."""
     if columns is None:
         return text
-    lines = (_wrapped(line, columns, _hanging(line, columns)) for line in text.split("\n"))
+    blanks = None if indent is None else " " * (indent if indent <= columns // 2 else len(_GAP))
+    lines = (_wrapped(line, columns, blanks or _hanging(line, columns)) for line in text.split("\n"))
     return "\n".join(piece for pieces in lines for piece in pieces)
 
 
@@ -93,7 +94,7 @@ def _hanging(line: str, columns: int) -> str:
 
 
 def _wrapped(line: str, columns: int, hanging: str) -> "Iterator[str]":
-    """Yield the line in pieces of at most so many cells. A word that is longer than a piece is cut."""
+    """Yield the line in pieces of at most so many cells. A word is cut only if it is longer than a piece."""
     if _shown_width(line) <= columns:
         yield line
         return
@@ -101,11 +102,15 @@ def _wrapped(line: str, columns: int, hanging: str) -> "Iterator[str]":
     begin = indent if len(indent) <= columns // 2 else _GAP
     piece, is_empty = begin, True
     for word in re.findall(r"\S+\s*", line[len(indent) :]):
-        if not is_empty and _shown_width(piece + word.rstrip()) > columns:
+        fits_alone = _shown_width(hanging + word) <= columns
+        if not is_empty and fits_alone and _shown_width(piece + word) > columns:
             yield piece.rstrip()
-            piece, is_empty = hanging, True
-        while _shown_width(piece + word.rstrip()) > columns and (part := cut(word, columns - width(piece))):
-            yield piece + part
+            piece = hanging
+        while _shown_width(piece + word) > columns:
+            part = cut(word, columns - width(piece))
+            if not part and piece == hanging:  # the screen is narrower than a character
+                break
+            yield (piece + part).rstrip()
             piece, word = hanging, word[len(part) :]
         piece, is_empty = piece + word, False
     if piece.strip():

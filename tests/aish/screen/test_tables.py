@@ -16,6 +16,7 @@ from aish.catalogue.text import overview, page_text
 from aish.screen.cells import width
 from aish.screen.tables import table, wrapped
 from tests.aish.commands.test_commands import peer
+from tests.aish.commands.test_tools import STATUS
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import ScriptedHub, Shell, answer
 
@@ -66,6 +67,10 @@ def test_help_fits_in_any_width(columns: int) -> None:
 
 def test_a_list_is_continued_under_its_second_column() -> None:
     assert wrapped("  list  the peers by kind", 16) == "  list  the\n        peers by\n        kind"
+    assert wrapped("at  /a/long/path", 8) == "at  /a/l\n    ong/\n    path"
+    assert wrapped("x 日本語", 6) == "x 日本\n  語"
+    assert wrapped("xx 日本語", 6) == "xx 日\n  本語"
+    assert wrapped("✓ hub one two three", 12, 6) == "✓ hub one\n      two\n      three"
     assert wrapped("  > one two three", 10) == "  > one\n    two\n    three"
     assert wrapped("\x1b[1mone\x1b[0m two", 7) == "\x1b[1mone\x1b[0m two"
 
@@ -118,6 +123,7 @@ LISTS: list[tuple[str, str, Any, str]] = [
     ("list", "/api/v2/ai", {"peers": PEERS}, "4194304"),
     ("sessions list", "/api/v2/sessions?state=active&summary=true", {"sessions": [SESSION]}, SESSION["id"]),
     ("history", "/api/v2/history?limit=20", {"history": [SAID]}, "2026-01-02 03:04:05"),
+    ("explain box", "/api/v2/ai/box/status", {**STATUS, "reasons": [LONG]}, "a dialog is open"),
     ("models", "/api/v2/models", {"models": [MODEL], "silent": []}, "(default)"),
     (
         "usage --by peer --from 2026-11-01 --to 2026-11-30",
