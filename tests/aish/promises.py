@@ -351,6 +351,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "deny denies and never allows": (f"{PERMISSIONS}::test_deny_never_chooses_an_allowing_option",),
         "a message never answers a request": (
+            f"{ASKING}::test_a_message_to_a_peer_that_asks_answers_nothing",
             "interop/test_permissions.py::test_a_message_does_not_answer_a_pending_request",
         ),
     },
@@ -726,6 +727,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "completion loads nothing that takes long": (
             f"{COMPLETION}::test_completion_imports_no_module_that_takes_long",
+        ),
+        "after make setup, man shows the manual page": (
+            f"{MAN}::test_make_setup_has_installed_the_manual_page",
         ),
         "there is a manual page with every command and option": (
             f"{MAN}::test_man_shows_every_command_and_option",

@@ -28,6 +28,14 @@ def test_the_source_of_the_manual_page_has_no_warnings(tmp_path: Path) -> None:
         assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
 
+def test_make_setup_has_installed_the_manual_page() -> None:
+    folder = Path(sys.prefix) / "share/man"
+    shown = subprocess.run(
+        [needs("man"), "-M", str(folder), "-w", "aish"], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown == f"{folder}/man1/aish.1\n"
+
+
 @pytest.mark.long
 def test_man_shows_every_command_and_option(tmp_path: Path) -> None:
     man = needs("man")

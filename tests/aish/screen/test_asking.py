@@ -319,6 +319,19 @@ async def test_a_paused_turn_is_continued_in_place(aish: Shell, home: Path) -> N
             assert terminal.rows[-2:] == ["✓ apollo: Try again now", "Here."]
 
 
+@pytest.mark.long
+async def test_a_message_to_a_peer_that_asks_answers_nothing(
+    aish: Shell, home: Path, answers: Answers
+) -> None:
+    async with asked(aish, home, answers.to(asks())) as (_, terminal):
+        for text in ("y", "yes", "r_1 once"):
+            assert (await asyncio.to_thread(aish, "apollo", text)).out == f"apollo heard: {text}\n"
+        assert answers.is_empty and terminal.rows[-1] == KEYS
+        await press(terminal, "n")
+        assert await answers.next() == ("r_1", "deny")
+        assert await end(terminal) == 0
+
+
 async def test_without_a_terminal_nothing_is_asked(aish: Shell, home: Path, answers: Answers) -> None:
     async with served(home, answers.to(asks()), seconds=60):
         with aish.running("apollo", "go") as process:
