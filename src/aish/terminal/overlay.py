@@ -6,10 +6,9 @@ The shell's bytes must not be mixed with those of the program. They are written 
 silent for a moment, and they restore the cursor. After a few seconds, the caller redraws the screen.
 """
 
-from unicodedata import east_asian_width
-
 from aish.headings import quoted_on_terminal
 from aish.render import cleaned, heading
+from aish.screen.cells import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Overlay:
         if self._draw_at is None or now < self._draw_at:
             return b""
         self._draw_at, self._clear_at = None, now + SHOWN_SECONDS
-        line = _cut(self._line, columns - 1)
+        line = cut(self._line, columns - 1)
         return f"{_SAVE}\x1b[{rows};1H\x1b[0;7m{line}\x1b[0m\x1b[K{_RESTORE}".encode("utf-8", "replace")
 
     def is_over(self, now: float) -> bool:
@@ -65,13 +64,3 @@ class Overlay:
         if is_over:
             self._clear_at = None
         return is_over
-
-
-def _cut(line: str, columns: int) -> str:
-    """Return the beginning of the line, at most this many columns wide."""
-    width = 0
-    for at, char in enumerate(line):
-        width += 2 if east_asian_width(char) in "WF" else 1
-        if width > columns:
-            return line[:at]
-    return line

@@ -12,7 +12,8 @@ it, the cursor may have reached the last row: then `is_doubtful` is set, and the
 """
 
 import re
-from unicodedata import east_asian_width
+
+from aish.screen.cells import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class StatusLine:
 
     def drawn(self) -> bytes:
         """Return the bytes that draw the line. They keep the cursor."""
-        line = _fitted(self._text, self._columns - 1).encode("utf-8", "replace")
+        line = cut(self._text, self._columns - 1).encode("utf-8", "replace")
         return _SAVE + b"\x1b[%d;1H\x1b[0;7m%b\x1b[0m\x1b[K" % (self._rows, line) + _RESTORE
 
     def passed(self, data: bytes) -> bytes:
@@ -206,13 +207,3 @@ def _numbers(parameters: bytes) -> "list[int]":
     """Return the parameters of a sequence; a missing one is 0, and a very long one is `_MOST`."""
     parts = [part.partition(b":")[0] for part in parameters.split(b";")] if parameters else []
     return [min(int(part.lstrip(b"0")[:9] or b"0"), _MOST) if part.isdigit() else 0 for part in parts]
-
-
-def _fitted(text: str, columns: int) -> str:
-    """Return the beginning of the text, at most this many columns wide."""
-    width = 0
-    for at, char in enumerate(text):
-        width += 2 if east_asian_width(char) in "WF" else 1
-        if width > columns:
-            return text[:at]
-    return text
