@@ -20,7 +20,7 @@ PAGES = (
         'schedule add NAME CRON [--zone ZONE] [--overlap skip|queue] [--session SESSION] "LINE"',
         options={
             "--zone": "the time zone, such as Europe/Berlin (default: that of the machine)",
-            "--overlap": "what happens if the run before has not ended (default: skip)",
+            "--overlap": "what happens if the previous run has not ended (default: skip)",
             "--session": "the name of the session with the answers (default: NAME)",
         },
         details='CRON is "MINUTE HOUR DAY MONTH WEEKDAY", or @hourly, @daily, @weekly, @monthly or @yearly.'

@@ -26,8 +26,8 @@ aish -c 'LINE'                    run a line: git diff | apollo | tee out.md
 aish FILE.aish [ARG…]             run a script of such lines
 aish                              start the interactive shell
 aish -i PEER                      start a conversation with one peer
-aish --name NAME                  start the interactive shell as a terminal
-                                  that peers can be forwarded to
+aish --name NAME                  start the interactive shell under a name, so
+                                  that answers can be forwarded to it
 """
 
 

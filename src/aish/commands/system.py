@@ -1,4 +1,4 @@
-"""`aish status`, `aish shutdown` and `aish whoami`: the hub, and who it takes the caller for."""
+"""`aish status`, `aish shutdown` and `aish whoami`: the hub, and who the caller is to it."""
 
 import os
 import select
@@ -108,7 +108,7 @@ def _table(found: "dict[str, Any]") -> str:
 
 
 def whoami(words: "list[str]") -> int:
-    """Show who the hub takes the caller for.
+    """Show who the caller is to the hub.
 
     Raises:
         Failure: the words are invalid, or the hub cannot be reached.
