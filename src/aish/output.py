@@ -84,15 +84,30 @@ def set_screen(screen: "Screen | None") -> None:
 
 
 def say(text: str) -> None:
-    """Print a line on stderr. If stderr is closed, the line is lost and nothing else happens."""
+    """Print a line on stderr. A terminal gets it wrapped between words. If stderr is closed, the line is lost
+    and nothing else happens."""
     if os.isatty(STDERR):
         from aish.render import cleaned
 
-        text = cleaned(text)
+        text = _fitted(cleaned(text))
         if _screen is not None:
             _screen.say(text)
             return
     write(STDERR, f"{text}\n".encode("utf-8", "replace"))
+
+
+def _fitted(text: str) -> str:
+    """Return lines for the terminal at stderr, wrapped between words."""
+    columns = os.get_terminal_size(STDERR).columns
+    if not columns or max(map(len, text.split("\n"))) <= columns:
+        return text
+    from textwrap import wrap
+
+    lines = (
+        wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False) if len(line) > columns else [line]
+        for line in text.split("\n")
+    )
+    return "\n".join(piece for pieces in lines for piece in pieces)
 
 
 def print_line(text: str) -> int:

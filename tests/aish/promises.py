@@ -649,7 +649,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "notifications": {
         "notify test tries each recipient and says what happened": (
-            f"{NOTIFY}::test_a_command_is_told_of_a_permission_request_and_the_test_says_who_cannot_be_reached",
+            f"{NOTIFY}::test_a_command_is_notified_of_a_permission_request_and_the_test_says_who_cannot_be_reached",
         ),
         "a failed delivery is repeated with the same id, signed, and its outcomes are in the log": (
             f"{NOTIFY}::test_a_notification_that_failed_is_sent_by_the_next_hub_with_the_same_id",

@@ -154,7 +154,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_command_is_told_of_a_permission_request_and_the_test_says_who_cannot_be_reached(
+def test_a_command_is_notified_of_a_permission_request_and_the_test_says_who_cannot_be_reached(
     machine: Machine, receiver: Receiver, tmp_path: Path
 ) -> None:
     agent, teller = tmp_path / "agent", tmp_path / "teller"

@@ -38,7 +38,7 @@ def command_in(text: str) -> "tuple[str, str] | None":
 
 
 def message_in(text: str) -> str:
-    """Return the message in a text that is no command. Of two slashes at its begin, one is sent."""
+    """Return the message in a text that is no command. A leading `//` is sent as `/`."""
     line = text.strip()
     return line[1:] if line.startswith(_TWICE) and "\n" not in line else text
 

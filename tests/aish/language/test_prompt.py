@@ -59,6 +59,14 @@ def test_failure_messages_are_cleaned_for_a_terminal(aish: Shell, hub: ScriptedH
         assert terminal.screen == "aish: down!\n"
 
 
+def test_failure_messages_are_wrapped_between_words(aish: Shell, hub: ScriptedHub) -> None:
+    detail = "the model does not answer, and neither does its fallback"
+    hub.on(APOLLO, problem(502, "provider_failed", detail))
+    with at_terminal(aish, "apollo", "x", columns=40) as terminal:
+        assert terminal.wait_for_end() == 1
+        assert terminal.screen == "aish: the model does not answer, and\n  neither does its fallback\n"
+
+
 def test_answers_of_earlier_stages_are_shown_dimmed(aish: Shell, hub: ScriptedHub) -> None:
     steps = [
         {"id": "athena", "ai": "athena", "depends_on": []},

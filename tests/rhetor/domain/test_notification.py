@@ -67,7 +67,7 @@ def test_an_event_becomes_a_short_text(payload: ev.Payload, about: str, text: st
 @pytest.mark.parametrize(
     "payload", [ev.PeerStatusChanged("bob", "busy", ""), ev.OutputDelta("hi"), ev.TurnCancelled("me")]
 )
-def test_other_events_are_not_told(payload: ev.Payload) -> None:
+def test_other_events_cause_no_notification(payload: ev.Payload) -> None:
     assert notice_of(payload, "bob") is None
 
 

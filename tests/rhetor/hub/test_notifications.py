@@ -101,7 +101,7 @@ async def asked_again(home: House, before: Request) -> Request:
         await changed.wait()
 
 
-async def test_each_event_is_told_once_with_ids_and_a_short_text_and_the_outcome_is_logged() -> None:
+async def test_each_event_causes_one_short_notification_with_ids_and_the_outcome_is_logged() -> None:
     phone = Phone()
     failure = ProviderFailed(f"the key {SECRET} is wrong\n" + "x" * 500, retryable=False)
     answered = asyncio.Event()
@@ -137,7 +137,7 @@ async def test_each_event_is_told_once_with_ids_and_a_short_text_and_the_outcome
         assert await waiting(home) == []
 
 
-async def test_a_recipient_is_told_only_of_its_types_and_of_turns_that_took_long_enough() -> None:
+async def test_a_recipient_is_notified_only_of_its_types_and_of_turns_that_took_long_enough() -> None:
     failures, slow, all_of_them = (
         Phone("turn.failed"),
         Phone("turn.completed", name="slow", after=5),
@@ -154,7 +154,7 @@ async def test_a_recipient_is_told_only_of_its_types_and_of_turns_that_took_long
         assert all_of_them.got[1].session_id is None
 
 
-async def test_events_of_other_callers_and_requests_that_rules_answer_are_not_told() -> None:
+async def test_events_of_other_callers_and_requests_that_rules_answer_cause_no_notification() -> None:
     phone, allowed = Phone(), Rules(allow=("Bash",))
     asks = [Permission("r1", "Bash", {}, OPTIONS), Done()]
     peers = [PEERS[0].__class__("apollo", PEERS[0].kind, "scripted", permissions=allowed), *PEERS[1:]]
@@ -167,7 +167,7 @@ async def test_events_of_other_callers_and_requests_that_rules_answer_are_not_to
         assert [(each.type, each.session_id) for each in phone.got] == [("turn.completed", mine.session_id)]
 
 
-async def test_a_pause_is_told_once_as_what_the_recipient_wants_to_know() -> None:
+async def test_a_pause_causes_one_notification_of_a_type_that_the_recipient_wants() -> None:
     limit = RateLimited("5-hour limit reached", retryable=True, resets_at=reset_time(time() + 3600))
     whole, requests = Phone(), Phone("permission.asked", name="requests")
     async with house([limit], [Done()], senders=[whole, requests]) as home:

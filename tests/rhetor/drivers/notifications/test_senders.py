@@ -220,7 +220,7 @@ async def test_a_command_that_fails_or_does_not_end_is_a_failure(
             await asyncio.sleep(0.01)
 
 
-async def test_the_desktop_is_told_by_the_program_of_the_system_with_escaped_text(tmp_path: Path) -> None:
+async def test_the_desktop_is_notified_by_the_program_of_the_system_with_escaped_text(tmp_path: Path) -> None:
     environment = {"PATH": str(tmp_path), "DISPLAY": ":7"}
     desktop = Desktop(PHONE, environment, str(tmp_path), "linux")
     fault, told = desktop.fault(), await failure(desktop.send(TOLD))
