@@ -234,7 +234,7 @@ class PlanRun:
             step.model or UNSET,
             step.system or UNSET,
             self._parts.get(step.id) or UNSET,
-            step.response_schema or UNSET,
+            step.response_schema,
         )
         context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
         pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
@@ -267,7 +267,7 @@ class PlanRun:
                 context=context,
                 turn=turn.turn_id,
                 parts=accepted.parts or (),
-                schema=accepted.response_schema or None,
+                schema=None if accepted.response_schema is UNSET else accepted.response_schema,
             )
             await run.run(call_peer(state, peer.name, prompt, pending, voice_for(accepted)))
             notify_relay(state.routing_table, row)

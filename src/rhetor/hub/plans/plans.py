@@ -143,7 +143,7 @@ async def _check_step(
     voice = None
     if step.session_id:
         voice = (await sendable_session(state, principal, step.session_id)).voice
-    if parts or step.response_schema:
+    if parts or step.response_schema is not msgspec.UNSET:
         answering = voice_of(peer, voice, step.model)
         await uploads.require_taken(state, answering, parts, step.response_schema)
     message = compose(step.template, (), "", stdin)

@@ -182,7 +182,7 @@ async def _attempt(
         raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
     require_voice(peer, command.model, command.system)
     parts, schema = source.parts, command.response_schema
-    if parts or schema:
+    if parts or schema is not UNSET:
         answering = voice_of(peer, session.voice, command.model)
         await uploads.require_taken(state, answering, parts, schema)
         session = replace(session, attached=True) if parts else session
@@ -203,7 +203,7 @@ async def _attempt(
         command.model or UNSET,
         command.system or UNSET,
         parts or UNSET,
-        schema or UNSET,
+        schema,
     )
     sender = "" if command.via else command.from_
     taken = await context_for(state, principal.subject, peer, sender, command.context)

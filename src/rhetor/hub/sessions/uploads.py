@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from rhetor.domain.command import UploadBlob
 from rhetor.domain.parts import (
@@ -148,7 +148,7 @@ async def require_taken(
         Unprocessable: an answer cannot be compared with the schema.
         UnknownModel, ProviderFailed: the peer's model is unknown, or cannot be called.
     """
-    if schema:
+    if schema is not UNSET:
         await state.inputs.check_schema(schema)
     members = [peer]
     if peer.kind is PeerKind.TEAM:
@@ -167,7 +167,7 @@ async def _require_taken(
         if (part := not_taken(parts, takes)) is not None:
             hint = inputs.hint if take_of(part.media_type) else _ABOUT_TYPES
             raise Unsupported(peer.name, inputs.by, part.media_type, f"does not take {part}", shown, hint)
-        if schema and "json" not in takes:
+        if schema is not UNSET and "json" not in takes:
             raise Unsupported(
                 peer.name, inputs.by, JSON_ANSWER, "gives no JSON answers by a schema", shown, inputs.hint
             )

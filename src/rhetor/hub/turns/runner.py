@@ -9,6 +9,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from rhetor.domain.event import Position, SessionStateChanged, TurnCompleted, TurnEnd
@@ -289,7 +290,7 @@ class SessionRunner:
             received.context,
             turn=pending.turn_id,
             parts=message.parts or (),
-            schema=message.response_schema or None,
+            schema=None if message.response_schema is UNSET else message.response_schema,
         )
         history = self._history(session, pending)
         voice = voice_for(message, session.voice)

@@ -75,7 +75,7 @@ class Takes:
         return Inputs(f"model of {peer.name}", frozenset(self._takes.get(peer.name, ())), "use another")
 
     async def check_schema(self, schema: Mapping[str, Any]) -> None:
-        if schema.get("type") != "object":
+        if schema.get("type", "object") != "object":
             raise Unprocessable("not a JSON Schema")
 
 
@@ -141,6 +141,7 @@ async def test_a_peer_that_does_not_take_a_part_refuses_the_message_before_anyth
             (SendMessage("hi", "athena", parts=(given(PDF),)), "application/pdf"),
             (SendMessage("hi", "apollo", parts=(given(b"text"),)), "application/octet-stream"),
             (SendMessage("hi", "athena", response_schema={"type": "object"}), "response_schema"),
+            (SendMessage("hi", "athena", response_schema={}), "response_schema"),
             (SendMessage("hi", "team:reviewers", context_window=1, parts=(given(PDF),)), "application/pdf"),
             (StartPlan((Step("a", "apollo", "hi"), pdf_to_athena)), "application/pdf"),
         ):
@@ -163,6 +164,9 @@ async def test_each_step_of_a_plan_and_each_member_of_a_team_gets_its_parts(tmp_
         assert events[-1].payload == ev.PlanEnded("completed")
         assert sorted(contents for _, contents in home.driver.sent) == sorted([[PNG], [JPEG], [PDF]])
         assert {"type": "object"} in home.driver.schemas
+        await home.run_plan(StartPlan((Step("a", "apollo", "any JSON", response_schema={}),)))
+        await home.end_of(await home.send(SendMessage("any JSON", "apollo", response_schema={})))
+        assert home.driver.schemas[-2:] == [{}, {}]
         home.driver.sent.clear()
         asked = SendMessage("both", "team:reviewers", context_window=1, parts=(given(PNG),))
         await home.end_of(await home.send(asked))
