@@ -83,13 +83,14 @@ def set_screen(screen: "Screen | None") -> None:
     _screen = screen
 
 
-def say(text: str) -> None:
-    """Print a line on stderr. A terminal gets it wrapped between words. If stderr is closed, the line is lost
-    and nothing else happens."""
+def say(text: str, *, dim: bool = False) -> None:
+    """Print a line on stderr. A terminal gets it wrapped between words, and dimmed if `dim` is set. If stderr is
+    closed, the line is lost and nothing else happens."""
     if os.isatty(STDERR):
-        from aish.render import cleaned
+        from aish.render import cleaned, dimmed
 
         text = _fitted(cleaned(text))
+        text = dimmed(text) if dim else text
         if _screen is not None:
             _screen.say(text)
             return

@@ -3,7 +3,7 @@ stages and what peers write to stderr."""
 
 import os
 
-from aish.output import STDERR, STDOUT, Sink
+from aish.output import STDERR, STDOUT, Sink, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Progress:
             from aish.render import heading
 
             self._end_part()
-            self._sink.write(f"{heading(peer)}\n")
+            say(heading(peer), dim=True)
             self._peer, self._part = peer, Quoting()
             self.has_headings = True
         self._sink.write(self._part.feed(text))

@@ -76,7 +76,7 @@ def test_answers_of_earlier_stages_are_shown_dimmed(aish: Shell, hub: ScriptedHu
     hub.on("POST /api/v2/plans", plan(*said, steps=steps))
     with at_terminal(aish, "-c", "athena x | apollo") as terminal:
         assert terminal.wait_for_end() == 0
-        assert terminal.screen == f"{DIM}[From Athena]\nab{RESET}\nlast\n"
+        assert terminal.screen == f"{DIM}[From Athena]{RESET}\n{DIM}ab{RESET}\nlast\n"
 
 
 def test_no_answer_on_a_terminal_can_pass_for_the_part_of_another_peer(aish: Shell, hub: ScriptedHub) -> None:
