@@ -84,8 +84,10 @@ def set_screen(screen: "Screen | None") -> None:
 
 
 def say(text: str, *, dim: bool = False) -> None:
-    """Print a line on stderr. A terminal gets it wrapped between words, and dimmed if `dim` is set. If stderr is
-    closed, the line is lost and nothing else happens."""
+    """Print a line on stderr. A terminal gets it wrapped between words, and dimmed if `dim` is set.
+
+    If stderr is closed, the line is lost and nothing else happens.
+    """
     if os.isatty(STDERR):
         from aish.render import cleaned, dimmed
 
