@@ -27,6 +27,7 @@ _FRAMES = {
     "permission.answered": "permission_answered",
     "tool.called": "tool_call",
     "tool.returned": "tool_result",
+    "agent.plan": "plan",
     "budget.reached": "budget",
 }
 _ENDS = {"turn.failed": "", "turn.cancelled": "cancelled", "turn.interrupted": "interrupted"}

@@ -151,6 +151,8 @@ def _notification(payload: ev.Payload) -> tuple[str, dict[str, Any]] | None:
             return "tool_call", ev.data_of(payload)
         case ev.ToolReturned():
             return "tool_result", ev.data_of(payload)
+        case ev.AgentPlan():
+            return "plan", ev.data_of(payload)
         case ev.PermissionAsked():
             return "permission", ev.data_of(payload)
         case ev.BudgetReached():

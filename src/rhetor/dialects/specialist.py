@@ -84,6 +84,8 @@ def _body(payload: ev.Payload, specialist_id: str) -> dict[str, Any] | None:
             return {"type": "tool_call", **source, **ev.data_of(payload)}
         case ev.ToolReturned():
             return {"type": "tool_result", **source, **ev.data_of(payload)}
+        case ev.AgentPlan():
+            return {"type": "plan", **source, **ev.data_of(payload)}
         case ev.PermissionAsked():
             return {"type": "permission", **source, **ev.data_of(payload)}
         case ev.PermissionAnswered():

@@ -20,6 +20,7 @@ Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 Then = Literal["note", "ask", "fallback"]
 RunsAt = Literal["hub", "client", "agent"]
+EntryStatus = Literal["pending", "in_progress", "completed"]
 _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
 
@@ -263,6 +264,20 @@ class AgentRecord(Struct, frozen=True, gc=False):
     record: Any = None
     raw: str | None = None
     encoding: str | None = None
+
+
+class PlanEntry(Struct, frozen=True, gc=False):
+    """A step of an agent's own plan."""
+
+    text: str
+    status: EntryStatus = "pending"
+
+
+class AgentPlan(Struct, frozen=True, gc=False):
+    """What a coding agent plans to do in this turn. It replaces the agent's plan so far."""
+
+    type: ClassVar[str] = "agent.plan"
+    entries: tuple[PlanEntry, ...]
 
 
 class BlobKept(Struct, frozen=True, gc=False, rename=_FROM):
@@ -537,6 +552,7 @@ Payload = (
     | BudgetReached
     | QuotaPaused
     | AgentRecord
+    | AgentPlan
     | BlobKept
     | TurnCompleted
     | TurnFailed

@@ -10,6 +10,7 @@ from .event import (
     BudgetReached,
     Channel,
     PermissionOption,
+    PlanEntry,
     QuotaPaused,
     RunsAt,
     StepDone,
@@ -117,6 +118,12 @@ class Record(Struct, frozen=True, gc=False):
     raw: str | None = None
 
 
+class Planned(Struct, frozen=True, gc=False):
+    """The plan of the agent, as in the event `AgentPlan`."""
+
+    entries: tuple[PlanEntry, ...]
+
+
 class Shared(Struct, frozen=True, gc=False):
     """The progress of one member, if several peers answer together."""
 
@@ -164,6 +171,7 @@ Plain = (
     | Withdrawn
     | Usage
     | Record
+    | Planned
     | Shared
     | Remembered
     | Done

@@ -20,6 +20,7 @@ from .output import (
     PassedOn,
     Paused,
     Permission,
+    Planned,
     Record,
     Remembered,
     Shared,
@@ -56,7 +57,7 @@ WITHHELD = {
     "refusal": "the model refused to answer",
 }
 
-_SHOWN = (Text, ToolUse, ToolResult, Permission)  # outputs that clients see before the turn ends
+_SHOWN = (Text, ToolUse, ToolResult, Planned, Permission)  # outputs that clients see before the turn ends
 
 
 class TurnOver(Exception):
@@ -131,6 +132,8 @@ class Turn:
                 return (_usage_reported(output),)
             case Record(record, raw):
                 return (ev.AgentRecord(record, raw, "base64" if raw is not None else None),)
+            case Planned(entries):
+                return (ev.AgentPlan(entries),)
             case Shared(event):
                 return (event,)
             case Spooled(outputs=outputs):

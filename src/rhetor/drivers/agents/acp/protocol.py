@@ -29,7 +29,7 @@ from msgspec.structs import replace
 from rhetor.domain.output import Permission, Plain, Withdrawn
 from rhetor.domain.parts import TAKES, Take
 from rhetor.domain.questions import Answers
-from rhetor.drivers.agents import reports
+from rhetor.drivers.agents import plans, reports
 from rhetor.drivers.agents.failures import Interrupted, failed, is_of_lost_conversation, refused
 from rhetor.drivers.agents.jsonrpc import Outgoing
 from rhetor.drivers.agents.parts import acp_part, require_taken, texts
@@ -208,6 +208,8 @@ class Acp(AgentProtocol):
             self._cost = updates.total_cost(update) or self._cost
         elif kind == "config_option_update":
             self._note_model(update)
+        elif kind == "plan":
+            outputs = [plans.of_acp(update)]
         return Decoded((record, *outputs))
 
     # answers to our requests

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Channel
 from rhetor.domain.output import Late, Permission, Plain, Text, Usage, Withdrawn
 from rhetor.domain.questions import Answers
-from rhetor.drivers.agents import reports
+from rhetor.drivers.agents import plans, reports
 from rhetor.drivers.agents.failures import Interrupted, is_of_lost_conversation
 from rhetor.drivers.agents.jsonrpc import Outgoing
 from rhetor.drivers.agents.parts import data_url, texts
@@ -327,6 +327,8 @@ class Codex(RewindingProtocol):
                 return Decoded((record, *self._items.begin(table(params, "item"))))
             case "item/completed":
                 return Decoded((record, *self._ended_item(params)))
+            case "turn/plan/updated":
+                return Decoded((record, plans.of_codex(params)))
             case "thread/tokenUsage/updated":
                 return Decoded((record, *self._usage(params)))
             case "account/rateLimits/updated":
