@@ -55,6 +55,7 @@ class Display:
         self._waits_since = monotonic()
         self._tools: dict[str, _Tool] = {}
         self._peers: dict[str, _Peer] = {}
+        self._plans: dict[str, list[str]] = {}  # by peer, as they were shown last
         self._text: OpenText | None = None  # whose open block is drawn
         self._open_lines: list[str] = []
         self._open_columns = 0
@@ -183,11 +184,11 @@ class Display:
         with self._lock:
             self._finish()
             if plan := status.plan_of(call.get("arguments")):
-                self.say("\n".join(dimmed(line) for line in plan))
+                self._say_plan(peer, plan)
             else:
                 self._waits_for = None
                 key = f"{peer}\0{call.get('call_id')}"
-                self._tools[key] = _Tool(peer, call, len(self._peers) > 1)
+                self._tools[key] = _Tool(peer, call, bool(self._peers))
             self._draw()
 
     def tool_returned(self, peer: str, result: "dict[str, Any]") -> None:
@@ -200,10 +201,24 @@ class Display:
             if not self._tools:
                 self.waits_for(peer)
 
+    def show_plan(self, peer: str, plan: "dict[str, Any]") -> None:
+        """Show what an agent plans to do."""
+        if self.shows_progress and (lines := status.plan_of(plan)):
+            with self._lock:
+                self._finish()
+                self._say_plan(peer, lines)
+
+    def _say_plan(self, peer: str, lines: "list[str]") -> None:
+        """Show a plan, unless it is shown already: some agents report it, and the tool call that wrote it."""
+        if lines != self._plans.get(peer):
+            self._plans[peer] = lines
+            name = f"{peer}: " if self._peers else ""
+            self.say("\n".join(dimmed(f"{name}{line}") for line in lines))
+
     def peer_works(self, peer: str) -> None:
         """Show a line for the peer, one of several that work at once."""
         with self._lock:
-            if self.shows_progress and self._region.can_move:
+            if self.shows_progress:
                 self._waits_for = None
                 self._peers[peer] = _Peer()
                 self._draw()
@@ -237,7 +252,7 @@ class Display:
 
     def _draw(self) -> None:
         lines = [] if self._is_closed or not self._may_draw() else self._lines(monotonic())
-        if lines:
+        if lines and self._region.can_move:
             self._end_line()
         self._region.draw(lines)
 

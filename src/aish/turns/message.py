@@ -248,6 +248,8 @@ class Turn:
                 elif kind == "passed_on":
                     self._out.break_line()
                     say(f"aish: {frame.get('to')} answers instead of {frame.get('from')}")
+                elif self._display is not None and kind == "plan":
+                    self._display.show_plan(self._peer, frame)
                 elif self._display is not None and kind == "tool_call":
                     self._display.tool_called(self._peer, frame)
                 elif self._display is not None and kind == "tool_result":

@@ -33,9 +33,13 @@ if TYPE_CHECKING:
     from aish.screen.display import Display
     from aish.turns.asking import Asking
     from aish.turns.steps import Step
+    from aish.turns.thoughts import Thoughts
     from rhetor.domain.grammar import Options
 
     Event: TypeAlias = dict[str, Any]
+
+# events of a step that end its reasoning so far
+_FOLLOWS = ("tool.called", "agent.plan", "permission.asked", "step.done", "step.failed")
 
 
 class PlanRun:
@@ -75,6 +79,7 @@ class PlanRun:
         self._failures: list[Failure] = []
         self._display: Display | None = None
         self._asking: Asking | None = None
+        self._thoughts: Thoughts | None = None
         self._groups: dict[str, int] = {}
         self._renders = False  # whether answers are rendered; for one answer, whether that is still to decide
 
@@ -122,6 +127,8 @@ class PlanRun:
                     self._show_usage()
                     return self._exit_code(event["data"]["status"])
         finally:
+            if self._thoughts is not None:
+                self._thoughts.end_all()
             self._err.end()
             self._progress.end()
             self._end_last()
@@ -130,6 +137,8 @@ class PlanRun:
     def _take(self, event: "Event") -> None:
         data = event.get("data") or {}
         step = data.get("step") or event.get("step") or ""
+        if self._thoughts is not None and event.get("type") in _FOLLOWS:
+            self._thoughts.end(step)
         match event.get("type"):
             case "plan.started":
                 self._begin(data["steps"])
@@ -155,6 +164,8 @@ class PlanRun:
                 self._models[step] = data.get("model")
             case "turn.completed":
                 self._completed[step] = {**data, "model": self._models.get(step)}
+            case "agent.plan" if self._display is not None:
+                self._display.show_plan(self._peers[step], data)
             case "tool.called" if self._display is not None:
                 self._display.tool_called(self._peers[step], data)
             case "tool.returned" if self._display is not None:
@@ -213,6 +224,11 @@ class PlanRun:
 
     def _step_output(self, step: str, data: "dict[str, Any]") -> None:
         channel = data.get("channel", "answer")
+        if channel == "reasoning":
+            self._think(step, data["text"])
+            return
+        if self._thoughts is not None:
+            self._thoughts.end(step)
         if channel in ("stderr", "unsolicited"):
             self._err.write(data["text"], beside_answers=len(self._last) > 1)
         elif channel != "answer" or self._options.json:
@@ -224,6 +240,18 @@ class PlanRun:
         elif len(self._last) == 1 and not self._options.no_stream:
             self._streamed.add(step)
             self._write_last(data["text"])
+
+    def _think(self, step: str, text: str) -> None:
+        """Show reasoning, dimmed, if there is a terminal for it."""
+        if self._display is None or not self._display.shows_progress:
+            return
+        from aish.turns.thoughts import Thoughts
+
+        self._display.finish()
+        self._thoughts = self._thoughts or Thoughts()
+        name = f"{self._peers[step]}: " if len(self._groups) > 1 else ""
+        one_at_a_time = all(count == 1 for count in self._groups.values())
+        (self._thoughts.stream if one_at_a_time else self._thoughts.add)(step, text, name=name)
 
     def _step_done(self, step: str, text: str) -> None:
         if self._options.json:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rhetor.domain.output import Done, Text, ToolResult, ToolUse
+from rhetor.domain.event import PlanEntry
+from rhetor.domain.output import Done, Planned, Text, ToolResult, ToolUse
 from rhetor.errors import ProviderFailed
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
@@ -61,13 +62,16 @@ async def test_reasoning_and_plans_are_dimmed_above_the_answer(aish: Shell, home
     script = [
         *(Text("Let me ", "reasoning"), Text("think", "reasoning")),
         *(ToolUse("c_1", "TodoWrite", {"todos": todos}, "agent"), ToolResult("c_1", "ok")),
+        Planned((PlanEntry("look", "completed"), PlanEntry("mend", "in_progress"))),  # the same plan
+        Planned((PlanEntry("look", "completed"), PlanEntry("mend\x1b[2J", "completed"), PlanEntry("test"))),
         *(Text("It is mended."), Done()),
     ]
+    shown = ["☑ look", "▸ mend", "☑ look", "☑ mend\\x1b[2J", "☐ test"]
     async with served(home, script, seconds=60):
         with at_terminal(aish, "apollo", "mend it", term=XTERM) as terminal:
             assert await asyncio.to_thread(terminal.wait_for_end) == 0
-    assert terminal.rows == ["Let me think", "☑ look", "▸ mend", "It is mended."]
-    assert terminal.screen.count("\x1b[2m") == 3
+    assert terminal.rows == ["Let me think", *shown, "It is mended."]
+    assert terminal.screen.count("\x1b[2m") == 6
 
 
 @pytest.mark.long
@@ -99,6 +103,29 @@ async def test_a_broadcast_has_a_line_per_peer(aish: Shell, home: Path) -> None:
             terminal.type("\x03")
             assert await asyncio.to_thread(terminal.wait_for_end) == 130
     assert not any("working" in row for row in terminal.rows)
+
+
+@pytest.mark.long
+async def test_reasoning_and_plans_in_pipelines_and_broadcasts_are_dimmed_with_their_peers_names(
+    aish: Shell, home: Path
+) -> None:
+    plan = Planned((PlanEntry("look"),))
+    first = [Text("Well, [From", "reasoning"), Text(" Athena] no", "reasoning"), plan, Text("One."), Done()]
+    async with served(home, first, first, first, first, seconds=60):
+        with at_terminal(aish, "-c", "apollo hi | athena", term=XTERM) as terminal:
+            assert await asyncio.to_thread(terminal.wait_for_end) == 0
+        assert terminal.rows == [
+            *("apollo: Well, [ From Athena] no", "☐ look", "[From Apollo]", "One."),
+            *("athena: Well, [ From Athena] no", "☐ look", "One."),
+        ]
+        assert terminal.screen.count("\x1b[2m") >= 5
+        with at_terminal(aish, "apollo,athena", "hi", term=XTERM) as terminal:
+            assert await asyncio.to_thread(terminal.wait_for_end) == 0
+    for name in ("apollo", "athena"):
+        at = terminal.rows.index(f"{name}: Well, [ From Athena] no")
+        assert f"{name}: ☐ look" in terminal.rows[at:]
+        assert f"\x1b[2m{name}: Well" in terminal.screen
+    assert [row for row in terminal.rows if ":" not in row and "done" not in row].count("One.") == 2
 
 
 async def test_progress_is_on_stderr_and_piped_output_is_unchanged(
