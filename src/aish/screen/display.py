@@ -60,6 +60,7 @@ class Display:
         self._open_lines: list[str] = []
         self._open_columns = 0
         self._question: Callable[[int], Sequence[str]] | None = None
+        self._written: list[str] = []  # the question, if nothing can be drawn
         self.on_close: Callable[[], None] | None = None
         self._ticker = threading.Thread(target=self._tick, name="aish display", daemon=True)
 
@@ -230,12 +231,21 @@ class Display:
                 self._draw()
 
     def set_question(self, question: "Callable[[int], Sequence[str]] | None") -> None:
-        """Show a question below everything else: the lines that it returns for a width. None: none."""
+        """Show a question below everything else: the lines that it returns for a width. None: none. If
+        nothing can be drawn, lines that have changed are written once more."""
         with self._lock:
             if question is not None:
                 self._finish()
             self._question = question
             self._draw()
+            if not self._region.can_move:
+                self._write_question()
+
+    def _write_question(self) -> None:
+        lines = [] if self._question is None else [*self._question(self._region.size[0])]
+        if lines and lines != self._written:
+            self.say("\n".join(lines))
+        self._written = lines
 
     @property
     def can_draw(self) -> bool:

@@ -55,7 +55,7 @@ class Asking:
         here."""
         if not request.get("options") and not request.get("questions"):
             return False
-        if not self._display.can_draw or not Keyboard.is_there():
+        if not Keyboard.is_there():
             return False
         with self._changed:
             self._pending[request["request_id"]] = peer, request

@@ -88,7 +88,8 @@ class _Asked:
         text = ""
         while True:
             shown = "•" * len(text) if self._is_secret else text
-            self._display.set_question(partial(_input_line, shown))
+            if self._display.can_draw or not text:  # otherwise, each character would be a line
+                self._display.set_question(partial(_input_line, shown))
             piece = self._keyboard.text()
             if piece is None or piece == _ESCAPE:
                 return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import PermissionOption
-from rhetor.domain.output import Done, Permission, Text, Withdrawn
+from rhetor.domain.output import Done, Permission, Text, Usage, Withdrawn
 from rhetor.domain.questions import Choice, Question
 from rhetor.domain.quota import reset_time
 from rhetor.errors import RateLimited
@@ -27,6 +29,7 @@ ONCE = PermissionOption("once", "Allow once", "allow_once")
 ALWAYS = PermissionOption("always", "Always allow Bash(ls:*) (session)", "allow_always")
 DENY = PermissionOption("deny", "Deny", "reject_once")
 STOP = PermissionOption("stop", "Decline and end the turn", "reject_once")
+MOVES = re.compile(r"\r(?!\n)|\x1b\[[\d;?]*[^\d;?m]|\x1b[^\[]")  # the cursor, or erases something
 KEYS = "[y] allow once  [a] allow always  [n] deny  [d] details"
 HEAD = ["⏸ apollo asks to use Bash", "  ls -l", "  [a] Always allow Bash(ls:*) (session)"]
 
@@ -306,6 +309,37 @@ async def test_questions_are_answered_with_digits_or_a_text(
 
 
 @pytest.mark.long
+async def test_on_a_dumb_terminal_requests_and_questions_are_answered_in_place_as_plain_lines(
+    aish: Shell, home: Path, answers: Answers
+) -> None:
+    questions = (
+        Question("sizes", "Sizes", "Which sizes?", (Choice("S"), Choice("M")), True),
+        Question("name", "Name", "What is it called?"),
+    )
+    ask = asks("r_2", ONCE, DENY, questions=questions)
+    async with served(home, answers.to(asks()), answers.to(ask), seconds=60):
+        with at_terminal(aish, "apollo", "go", term="dumb") as terminal:
+            await asyncio.to_thread(terminal.wait_for_rows, KEYS)
+            await press(terminal, "yes\r")
+            await press(terminal, "y")
+            assert await answers.next() == ("r_1", "once")
+            assert await end(terminal) == 0
+        assert terminal.all_rows == [*HEAD, KEYS, "✓ apollo: allow once", "It is done."]
+        assert not MOVES.search(terminal.screen)
+        with at_terminal(aish, "apollo", "go", term="dumb") as terminal:
+            await asyncio.to_thread(terminal.wait_for_last, r"\[1\] ☐ S  \[2\] ☐ M  \[t\] type an answer.*")
+            chosen = r"\[1\] ☑ S  \[2\] ☐ M  \[⏎\] send.*"
+            for key, shown in (("1", chosen), ("\r", r"\[t\].*"), ("t", r"  >")):
+                await press(terminal, key)
+                await asyncio.to_thread(terminal.wait_for_last, shown)
+            terminal.type("Ada\r")
+            assert await answers.next() == ("r_2", {"sizes": ["S"], "name": "Ada"})
+            assert await end(terminal) == 0
+        assert terminal.all_rows[-2:] == ["✓ apollo: sizes=S · name=Ada", "It is done."]
+        assert not MOVES.search(terminal.screen)
+
+
+@pytest.mark.long
 async def test_a_paused_turn_is_continued_in_place(aish: Shell, home: Path) -> None:
     limit = RateLimited("no more today", retryable=True, resets_at=reset_time(time() + 3600))
     async with served(home, [limit], [Text("Here."), Done()], seconds=60):
@@ -330,6 +364,31 @@ async def test_a_message_to_a_peer_that_asks_answers_nothing(
         await press(terminal, "n")
         assert await answers.next() == ("r_1", "deny")
         assert await end(terminal) == 0
+
+
+@pytest.mark.long
+async def test_a_turn_that_a_budget_has_paused_is_answered_in_place(aish: Shell, home: Path) -> None:
+    script = [Text("Here."), Usage("m", 0, 0, cost="0"), Done()]
+    budgets = [Budget("global", tokens_per_day=0)]
+    answered = [
+        ("n", 1, "✗ apollo: Stop", "aish: apollo failed: cancelled by me (you can try again)"),
+        ("y", 0, "✓ apollo: Continue once", "Here."),
+        ("a", 0, "✓ apollo: Raise to ", "Here."),
+    ]
+    async with served(home, script, script, budgets=budgets, seconds=60):
+        for key, code, outcome, last in answered:
+            with at_terminal(aish, "apollo", "go", term=XTERM, columns=120) as terminal:
+                await asyncio.to_thread(
+                    terminal.wait_for_last,
+                    r"\[y\] Continue once  \[a\] Raise to .*\[n\] Stop  \[d\] details",
+                )
+                await press(terminal, key)
+                assert await end(terminal) == code
+            head, chosen, shown = terminal.all_rows
+            assert head.startswith("⏸ apollo is paused until ")
+            assert head.endswith(": the budget global is used up: 0 of 0 tokens per day")
+            assert chosen.startswith(outcome)
+            assert shown == last
 
 
 async def test_without_a_terminal_nothing_is_asked(aish: Shell, home: Path, answers: Answers) -> None:

@@ -141,9 +141,8 @@ async def test_a_permission_request_of_a_line_is_shown_with_it(aish: Shell, home
         with at_terminal(aish) as terminal:
             await wait_for_text(terminal, "aish> ")
             terminal.type("apollo hi\n")
-            await wait_for_text(
-                terminal, "aish: apollo asks to use Bash (aish approve r_1 · aish deny r_1)\n"
-            )
+            await wait_for_text(terminal, "  ls\a\n")
+            await wait_for_text(terminal, "[d] details\n")
             terminal.type("\x03")
             await wait_for_text(terminal, "aish> ", 2)
             await leave(terminal)
