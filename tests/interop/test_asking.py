@@ -50,6 +50,20 @@ def test_a_request_is_answered_in_place(asking_agent: Agent, house: House, key: 
     assert house.open_requests() == []
 
 
+def test_a_call_that_is_always_allowed_is_not_asked_again(asking_agent: Agent, house: House) -> None:
+    agent = asking_agent
+    if not agent.allows_always:
+        pytest.skip("it offers no such answer")
+    calls = [Script(tool_calls=(agent.command("touch made", id),)) for id in "12"]
+    house.provider.script(*calls, Script(chunks=("That was it.",)))
+    with house.at_terminal(agent.name, "make it") as terminal:
+        wait_for_request(terminal)
+        terminal.type("a")
+        assert terminal.wait_for_end() == 0
+    assert sum("asks to use" in row for row in terminal.all_rows) == 1
+    assert terminal.all_rows[-1] == "That was it."
+
+
 def test_text_that_is_typed_ahead_answers_nothing(asking_agent: Agent, house: House) -> None:
     agent = asking_agent
     house.provider.script(
