@@ -47,7 +47,7 @@ def test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell(
     assert re.fullmatch(
         rf"✓ Added the schedule morning: next run {NEXT}, answers in the session morning\n", added.stdout
     )
-    assert "a shell started the hub" in added.stderr
+    assert "a shell started this hub" in added.stderr
     votes = aish("schedule", "add", "votes", "@daily", "--zone", "Asia/Tokyo", "apollo,athena << vote")
     assert votes.returncode == 0, votes.stderr
     listed = aish("schedule", "list").stdout.splitlines()

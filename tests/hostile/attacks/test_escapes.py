@@ -42,7 +42,7 @@ def shown(machine: Machine, home: Path, command: str) -> str:
     """Run a command at a terminal, and return what it wrote there."""
     master, terminal = pty.openpty()
     words = ["-c", "apollo hello | athena"] if command.startswith("-c") else command.split()
-    environment = {**machine.environment, "RHETOR_HOME": str(home), "TERM": "xterm-256color"}
+    environment = {**machine.environment, "RHETOR_HOME": str(home), "TERM": "xterm-256color", "PAGER": "cat"}
     process = subprocess.Popen(
         [machine.bin / "aish", *words],
         stdin=subprocess.DEVNULL,
