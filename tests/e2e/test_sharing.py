@@ -77,13 +77,15 @@ def test_the_shell_says_who_shares_a_session_with_its_user(machine: Machine) -> 
     hub = running(machine, "--port", "0")
     bert = Person(machine, "bert", "read,send")
     session = bert.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})[1]["id"]
+    assert bert.ask("POST", f"/api/v2/sessions/{session}/message", {"message": "hello"})[0] == 200
     me = json.loads(machine.run("whoami", "--json").stdout)["subject"]
     shared = bert.ask("POST", f"/api/v2/sessions/{session}/shares", {"subject": me, "scopes": ["read"]})
     assert shared[0] == 200
     assert machine.run("session", "create", "mine", "--tool", "apollo").returncode == 0
+    assert machine.run("apollo", "-s=mine", "hello").returncode == 0
     lines = machine.run("sessions", "list").stdout.splitlines()
     [line] = [line for line in lines if session in line]
-    assert line.endswith("shared by bert")
+    assert "  shared by bert" in line
     assert sum("shared by" in line for line in lines) == 1
     machine.end()
     assert ended(hub) == 0

@@ -51,6 +51,10 @@ BEYOND_SCHEMA = (
     ("unprocessable", "always works in", "which folder a peer works in is a setting"),
     ("unprocessable", "^the files cannot be written to", "which folders exist depends on the machine"),
     ("unprocessable", "^query.from: must not be after", "a period does not end before it begins"),
+    ("unprocessable", "Invalid base64 encoded string", "the content of a part is base64"),
+    ("unprocessable", "its first bytes show another type$", "a part has the type that it names"),
+    ("unprocessable", r"a JSON Schema|^(the schema|\$\w+|the pattern) ", "`response_schema` is a schema"),
+    ("unsupported", "", "what a message may contain depends on the peer and its model"),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 

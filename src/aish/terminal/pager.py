@@ -9,6 +9,7 @@ from aish.render import coloured
 from aish.screen.cells import width
 from aish.screen.tables import stdout_columns, wrapped
 from aish.terminal.tty import window_size
+from aish.turns.input import STDIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _NOT_FOUND = (126, 127)  # exit codes of `sh`
 
 
 def page(text: str) -> int:
-    """Print a text, through the pager if stdout is a terminal on which it does not fit. An empty `$PAGER`
-    means that there is none."""
+    """Print a text, through the pager if stdin and stdout are a terminal on which it does not fit. (Without a
+    keyboard, nobody could leave the pager.) An empty `$PAGER` means that there is none."""
     text = f"{wrapped(text.rstrip(), stdout_columns())}\n"
     if _needs_pager(text) and _paged(os.environ.get("PAGER", _DEFAULT).strip(), coloured(text)):
         return DONE
@@ -28,7 +29,7 @@ def page(text: str) -> int:
 
 
 def _needs_pager(text: str) -> bool:
-    if not os.isatty(STDOUT) or os.environ.get("TERM", "dumb") in ("", "dumb"):
+    if not (os.isatty(STDIN) and os.isatty(STDOUT)) or os.environ.get("TERM", "dumb") in ("", "dumb"):
         return False
     rows, columns = window_size(STDOUT)
     return sum(max(1, -(-width(line) // columns)) for line in text.rstrip().split("\n")) >= rows
