@@ -17,7 +17,8 @@ OLD, NEW = "# é\r\nhub: {}\r\n", "hub: {port: 0}\n"
 
 
 def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} - {".config.yaml.lock"}
+    """The files in a folder, without the locks."""
+    return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
 def test_a_text_is_replaced_and_the_file_keeps_its_mode(tmp_path: Path) -> None:
