@@ -55,7 +55,7 @@ def test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn(
     prompt: str,
     line: str,
 ) -> None:
-    with at_terminal(aish, *words) as terminal:
+    with at_terminal(aish, *words, columns=120) as terminal:
         terminal.wait_for(prompt)
         terminal.type(f"{line}\n")
         terminal.wait_for("first ")
@@ -77,7 +77,7 @@ def test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn(
 def test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan(
     aish: Shell, machine: Machine, provider: ProviderProcess, gate: str
 ) -> None:
-    with at_terminal(aish, "team-chat", "hi") as terminal:
+    with at_terminal(aish, "team-chat", "hi", columns=120) as terminal:
         provider.reached(gate)
         machine.kill_hub()
         assert terminal.wait_for_end() == 1

@@ -133,13 +133,13 @@ def test_an_invalid_configuration_can_be_edited_again_on_a_terminal(machine: Mac
     file = configure(machine, FILE)
     # the first time, the editor makes a mistake; the second time, it corrects it
     machine.environment["EDITOR"] = "sed -i -e s/dflt:/default:/ -e t -e s/default:/dflt:/"
-    with at_terminal(shell(machine), "config", "edit", echo=True, term="xterm") as terminal:
+    with at_terminal(shell(machine), "config", "edit", columns=300, echo=True, term="xterm") as terminal:
         terminal.wait_for("line 4: models.dflt: there is no such setting; did you mean default?")
         terminal.wait_for("Edit it again? [Y/n] ")
         terminal.type("\n")
         terminal.wait_for("No changes")
         assert terminal.wait_for_end() == 0
-    with at_terminal(shell(machine), "config", "edit", echo=True, term="xterm") as terminal:
+    with at_terminal(shell(machine), "config", "edit", columns=300, echo=True, term="xterm") as terminal:
         terminal.wait_for("Edit it again? [Y/n] ")
         terminal.type("n\n")
         terminal.wait_for("nothing was changed; your text is in ")

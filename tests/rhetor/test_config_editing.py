@@ -165,7 +165,23 @@ def test_null_in_a_patch_removes_what_is_there_and_nothing_else() -> None:
 
 
 KEYS = st.sampled_from(["a", "b", "c:d", "no", "1", "é ", "# x", "- y", "{z"])
-UNUSUAL = ["a\nb\n", "\n", " x", "x ", "a\n\n b\n", "yes", "1e3", "~", "a: b", "a #b", "'", '"', "\t\n"]
+UNUSUAL = [
+    "a\nb\n",
+    "\x85",
+    "a\u2028b",
+    "\n",
+    " x",
+    "x ",
+    "a\n\n b\n",
+    "yes",
+    "1e3",
+    "~",
+    "a: b",
+    "a #b",
+    "'",
+    '"',
+    "\t\n",
+]
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sampled_from(UNUSUAL)
 VALUES = st.recursive(
     SCALARS,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import yaml  # imported when a file is edited
 
 _WIDTH = 1 << 30  # no line is folded
+_LINE_ENDS = ("\x85", "\u2028", "\u2029")  # besides newlines
 _STEP = 2  # blanks that new entries are indented by
 
 
@@ -256,7 +257,10 @@ def _dump(value: Any, *, flow: bool) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-        style = "|" if "\n" in data and not flow else None
+        if any(each in data for each in _LINE_ENDS):
+            style = '"'  # other styles would fold the line there
+        else:
+            style = "|" if "\n" in data and not flow else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def items(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
