@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rhetor.errors import InvalidSettings
@@ -200,7 +200,7 @@ def test_any_patch_gives_the_patched_values_or_is_rejected(
     style = None if flow else False
     text = yaml.safe_dump(before, default_flow_style=style, allow_unicode=True, indent=indent)
     values = yaml.safe_load(text)
-    assert values == before
+    assume(values == before)  # PyYAML itself changes a few rare line ends
     if comments and not flow:
         text = "# top\n" + text + "# end\n"
     changes = changes_of(patch, values)
