@@ -257,6 +257,7 @@ def _dump(value: Any, *, flow: bool) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+        style: str | None
         if any(each in data for each in _LINE_ENDS):
             style = '"'  # other styles would fold the line there
         else:
