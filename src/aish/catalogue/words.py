@@ -26,18 +26,7 @@ def last_stage(text: str) -> str:
 
 def open_quote(text: str) -> str:
     """Return the quote that is open at the end of the text, or an empty string."""
-    quote = ""
-    skips = False
-    for char in text:
-        if skips:
-            skips = False
-        elif char == "\\" and quote != "'":
-            skips = True
-        elif char == quote:
-            quote = ""
-        elif char in "\"'" and not quote:
-            quote = char
-    return quote
+    return next(reversed([quote for *_, quote in _scanned(text)]), "")
 
 
 def _words(text: str) -> "Iterator[str]":
@@ -58,12 +47,20 @@ def _words(text: str) -> "Iterator[str]":
 
 def _chars(text: str) -> "Iterator[tuple[int, str, bool]]":
     """Yield the characters without quotes and backslashes: their places, and whether they are quoted."""
+    for at, char, is_text, is_quoted, _ in _scanned(text):
+        if is_text:
+            yield at, char, is_quoted
+
+
+def _scanned(text: str) -> "Iterator[tuple[int, str, bool, bool, str]]":
+    """Yield each character: its place, whether it is more than a quote or a backslash, whether it is quoted,
+    and the quote that is open after it."""
     quote = ""
     skips = False
     for at, char in enumerate(text):
+        is_text, is_quoted = skips, True
         if skips:
             skips = False
-            yield at, char, True
         elif char == "\\" and quote != "'":
             skips = True
         elif char == quote:
@@ -71,4 +68,5 @@ def _chars(text: str) -> "Iterator[tuple[int, str, bool]]":
         elif char in "\"'" and not quote:
             quote = char
         else:
-            yield at, char, bool(quote)
+            is_text, is_quoted = True, bool(quote)
+        yield at, char, is_text, is_quoted, quote

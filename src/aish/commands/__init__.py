@@ -148,6 +148,19 @@ def _usage(forms: "Sequence[str]") -> str:
     return _USAGE + " | ".join(f"aish {form}" for form in forms)
 
 
+def run_subcommand(
+    command: str, subcommands: "Mapping[str, Callable[[list[str]], int]]", name: str, words: "list[str]"
+) -> int:
+    """Run the subcommand of this name with the words after it, and return the exit code.
+
+    Raises:
+        Failure: there is no such subcommand, or it fails.
+    """
+    if name not in subcommands:
+        raise subcommand_error(command, subcommands)
+    return subcommands[name](words)
+
+
 def subcommand_error(command: str, subcommands: "Mapping[str, object]") -> Exception:
     """Return the failure for a subcommand that is missing or unknown. It lists the known ones."""
     return Failure(f"{_USAGE}aish {command} {'|'.join(subcommands)} … (aish {command} --help)", USAGE)

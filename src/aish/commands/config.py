@@ -6,7 +6,7 @@ import os
 from aish import exits
 from aish.client.home import state_home
 from aish.client.hub import NO_HUB, Hub
-from aish.commands import JSON_WORDS, subcommand_error, usage_error
+from aish.commands import JSON_WORDS, run_subcommand, usage_error
 from aish.commands.text_editor import Draft, can_ask, confirm
 from aish.exits import Failure
 from aish.output import print_json, print_line, say
@@ -36,9 +36,7 @@ def config(words: "list[str]") -> int:
     """
     action, *rest = words or ["show"]
     actions = {"show": _show, "edit": _edit, "path": _path}
-    if action not in actions:
-        raise subcommand_error("config", actions)
-    return actions[action](rest)
+    return run_subcommand("config", actions, action, rest)
 
 
 def _show(words: "list[str]") -> int:

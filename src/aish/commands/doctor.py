@@ -166,13 +166,18 @@ def _certificate(found: "dict[str, Any] | None") -> "Iterator[Finding]":
         yield _BAD, "certificate", str(found.get("detail"))
 
 
+def _listed(hub: Hub, path: str, name: str) -> "list[dict[str, Any]]":
+    """Return what the hub lists, or nothing: it has just answered, so a hub that fails is stopping."""
+    try:
+        found: list[dict[str, Any]] = hub.ask("GET", path)[name]
+    except Failure:
+        return []
+    return found
+
+
 def _budgets(hub: Hub) -> "Iterator[Finding]":
     """Yield a finding for each limit, and for each budget that does not count all turns."""
-    try:
-        found = hub.ask("GET", PATH)["budgets"]
-    except Failure:
-        return  # the hub has just answered, so it is stopping
-    for budget in found:
+    for budget in _listed(hub, PATH, "budgets"):
         for limit in budget["limits"]:
             mark = _NOTE if limit["share"] >= 1 else _GOOD  # it is no fault that a limit is reached
             yield mark, "budget", f"{budget['name']}: {described(limit, 'spent')}"
@@ -182,11 +187,7 @@ def _budgets(hub: Hub) -> "Iterator[Finding]":
 
 def _notifications(hub: Hub) -> "Iterator[Finding]":
     """Yield a finding for each recipient of notifications."""
-    try:
-        found = hub.ask("GET", NOTIFY)["notify"]
-    except Failure:
-        return  # the hub has just answered, so it is stopping
-    for recipient in found:
+    for recipient in _listed(hub, NOTIFY, "notify"):
         line = f"{recipient['name']}: {state(recipient)}"
         if not recipient["ok"]:
             hint = recipient["hint"] or f"try it with: aish notify test {recipient['name']}"

@@ -7,7 +7,7 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import show_list, subcommand_error, usage_error, wants_json
+from aish.commands import run_subcommand, show_list, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_line, say
 
@@ -30,9 +30,7 @@ def keys(words: "list[str]") -> int:
     """
     action, *rest = words or ["list"]
     actions = {"set": _set, "list": _list, "remove": _remove}
-    if action not in actions:
-        raise subcommand_error("keys", actions)
-    return actions[action](rest)
+    return run_subcommand("keys", actions, action, rest)
 
 
 def _set(words: "list[str]") -> int:

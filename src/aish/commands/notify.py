@@ -2,7 +2,7 @@
 
 from aish import exits
 from aish.client.hub import Hub
-from aish.commands import JSON_WORDS, show_list, subcommand_error, usage_error, wants_json
+from aish.commands import JSON_WORDS, run_subcommand, show_list, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -27,9 +27,7 @@ def notify(words: "list[str]") -> int:
     if action in JSON_WORDS:
         action, rest = "list", words
     actions = {"list": _list, "test": _test}
-    if action not in actions:
-        raise subcommand_error("notify", actions)
-    return actions[action](rest)
+    return run_subcommand("notify", actions, action, rest)
 
 
 def _list(words: "list[str]") -> int:

@@ -3,8 +3,8 @@
 from aish.client.hub import Hub, quote
 from aish.commands import (
     JSON_WORDS,
+    run_subcommand,
     show_list,
-    subcommand_error,
     take_value,
     usage_error,
     wants_json,
@@ -36,9 +36,7 @@ def project(words: "list[str]") -> int:
         "forward": _forward,
         "unforward": _unforward,
     }
-    if action not in actions:
-        raise subcommand_error("project", actions)
-    return actions[action](rest)
+    return run_subcommand("project", actions, action, rest)
 
 
 def _list(words: "list[str]") -> int:

@@ -4,7 +4,7 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, show_list, subcommand_error, take_value, usage_error, wants_json
+from aish.commands import JSON_WORDS, run_subcommand, show_list, take_value, usage_error, wants_json
 from aish.exits import Failure
 from aish.output import print_json, print_line, say
 
@@ -44,9 +44,7 @@ def schedule(words: "list[str]") -> int:
         "resume": _resume,
         "remove": _remove,
     }
-    if action not in actions:
-        raise subcommand_error("schedule", actions)
-    return actions[action](rest)
+    return run_subcommand("schedule", actions, action, rest)
 
 
 def _add(words: "list[str]") -> int:

@@ -5,7 +5,7 @@ import os
 
 from aish import exits
 from aish.client.hub import Hub, quote
-from aish.commands import subcommand_error, usage_error
+from aish.commands import run_subcommand, usage_error
 from aish.commands.sessions_checkpoints import (
     checkpoint,
     diff,
@@ -37,9 +37,7 @@ def sessions(words: "list[str]") -> int:
         Failure: the words are invalid, there is no such session, or the hub rejects the request.
     """
     name, *rest = words or ["list"]
-    if name not in _SUBCOMMANDS:
-        raise subcommand_error("sessions", _SUBCOMMANDS)
-    return _SUBCOMMANDS[name](rest)
+    return run_subcommand("sessions", _SUBCOMMANDS, name, rest)
 
 
 def _list(words: "list[str]") -> int:

@@ -4,8 +4,8 @@ from aish.client.home import state_home
 from aish.client.hub import Hub, quote
 from aish.commands import (
     JSON_WORDS,
+    run_subcommand,
     show_list,
-    subcommand_error,
     take_value,
     usage_error,
     wants_json,
@@ -30,9 +30,7 @@ def specialist(words: "list[str]") -> int:
     """
     action, *rest = words or ["list"]
     actions = {"list": _list, "show": _show, "add": _add, "edit": _edit, "remove": _remove}
-    if action not in actions:
-        raise subcommand_error("specialist", actions)
-    return actions[action](rest)
+    return run_subcommand("specialist", actions, action, rest)
 
 
 def _list(words: "list[str]") -> int:

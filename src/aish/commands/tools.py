@@ -1,7 +1,7 @@
 """`aish tools`: coding agents and other wrapped programs."""
 
 from aish.client.hub import Hub, quote
-from aish.commands import JSON_WORDS, subcommand_error, take_value, usage_error
+from aish.commands import JSON_WORDS, run_subcommand, take_value, usage_error
 from aish.exits import Failure
 from aish.output import print_json, print_line
 
@@ -20,9 +20,7 @@ def tools(words: "list[str]") -> int:
         Failure: the words are invalid, the tool is unknown or not installed, or the hub rejects the request.
     """
     name, *rest = words or ["list"]
-    if name not in _SUBCOMMANDS:
-        raise subcommand_error("tools", _SUBCOMMANDS)
-    return _SUBCOMMANDS[name](rest)
+    return run_subcommand("tools", _SUBCOMMANDS, name, rest)
 
 
 def _list(words: "list[str]") -> int:
