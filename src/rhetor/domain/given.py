@@ -1,0 +1,136 @@
+"""A conversation as a client of a stateless API gives it with each of its messages: everything that was said,
+with the client's own tools and options.
+
+It is the same for all APIs and providers. A part is named as in `GivenPart`; once the conversation is stored,
+each part is a blob.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from .parts import GivenPart
+
+Role = Literal["user", "assistant"]
+Vendor = Literal["openai", "anthropic"]
+Choice = Literal["auto", "none", "required"]
+CacheTime = Literal["", "5m", "1h"]  # how long a provider may keep what was said up to here; empty: unmarked
+
+
+class SaidText(Struct, frozen=True, tag="text", omit_defaults=True):
+    """Text. `cache`: the client marks the end of what the provider should cache."""
+
+    text: str
+    cache: CacheTime = ""
+
+
+class SaidPart(Struct, frozen=True, tag="part", omit_defaults=True):
+    """An image, audio or a file."""
+
+    part: GivenPart
+    cache: CacheTime = ""
+
+
+class SaidCall(Struct, frozen=True, tag="call", omit_defaults=True):
+    """A call of one of the client's tools. `id`: the client's id of the call. `arguments`: JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+    cache: CacheTime = ""
+
+
+class SaidResult(Struct, frozen=True, tag="result", omit_defaults=True):
+    """The result of a call. `id`: that of the call."""
+
+    id: str
+    content: tuple[SaidText | SaidPart, ...] = ()
+    is_error: bool = False
+    cache: CacheTime = ""
+
+
+class SaidReasoning(Struct, frozen=True, tag="reasoning", omit_defaults=True):
+    """Reasoning of the model. `data`: the object that the vendor's API needs again, unchanged; it is of no
+    use to another vendor."""
+
+    text: str = ""
+    vendor: Vendor = "openai"
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+Block = SaidText | SaidPart | SaidCall | SaidResult | SaidReasoning
+
+
+class GivenMessage(Struct, frozen=True):
+    """What one side said. Results of tools are said by the user."""
+
+    role: Role
+    blocks: tuple[Block, ...]
+
+    @property
+    def text(self) -> str:
+        """Its text, without the other blocks."""
+        return "\n\n".join(block.text for block in self.blocks if isinstance(block, SaidText))
+
+
+class GivenTool(Struct, frozen=True, omit_defaults=True):
+    """A tool that the client runs. `parameters`: a JSON Schema of an object. `raw`: a tool of another kind,
+    as the client gave it, which only a provider with the API of `CallOptions.vendor` understands."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    strict: bool | None = None
+    cache: CacheTime = ""
+    raw: dict[str, Any] | None = None
+
+
+class CallOptions(Struct, frozen=True, omit_defaults=True):
+    """How the model is to answer. What is not set is left to the provider.
+
+    `tool_choice`: how tools are used, or `tool` names the one to call. `schema`: the JSON Schema of the
+    answer; `json`: any JSON object. `effort`: how much to reason, as the vendor names it; `thinking_tokens`:
+    how many tokens to reason with. `more`: parameters as the client gave them, for providers with the API of
+    `vendor`.
+    """
+
+    vendor: Vendor = "openai"
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    tool_choice: Choice = "auto"
+    tool: str = ""
+    parallel_calls: bool | None = None
+    schema: dict[str, Any] | None = None
+    schema_name: str = ""
+    json: bool = False
+    effort: str = ""
+    thinking_tokens: int | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class GivenConversation(Struct, frozen=True):
+    """A conversation up to the message that is to be answered, which is the last one, and the user's.
+
+    `system`: the client's system text; a specialist's own prompt comes before it.
+    """
+
+    messages: tuple[GivenMessage, ...]
+    system: tuple[SaidText, ...] = ()
+    tools: tuple[GivenTool, ...] = ()
+    options: CallOptions = CallOptions()
+
+    @property
+    def new(self) -> tuple[GivenMessage, ...]:
+        """The messages after the last one of the assistant."""
+        said = self.messages
+        last = max((at for at, each in enumerate(said) if each.role == "assistant"), default=-1)
+        return said[last + 1 :]
+
+    @property
+    def earlier(self) -> tuple[GivenMessage, ...]:
+        """The messages before the new ones."""
+        return self.messages[: len(self.messages) - len(self.new)]
