@@ -18,6 +18,7 @@ import msgspec
 
 from rhetor.codec.patterns import pattern
 from rhetor.domain.event import ContextInjected
+from rhetor.domain.given import GivenConversation
 from rhetor.domain.notification import NotDelivered, Notification, Recipient
 from rhetor.domain.output import Output, Spooled
 from rhetor.domain.parts import MOST_BYTES, Part, Take
@@ -105,7 +106,9 @@ class Prompt(msgspec.Struct, frozen=True):
     for programs whose protocol separates context from the message; for all others it is part of `content`.
     `origin` is set for the same programs. `turn`: the id of the turn in the log, for text that arrives after
     its end. `parts`: what follows the content; before the prompt is sent, `attachments` has them with their
-    own contents. `schema`: the JSON Schema of the answer.
+    own contents. `schema`: the JSON Schema of the answer. `given`: the whole conversation up to this message,
+    if the client gave it with its own tools and options; it replaces the history. `contents`: the content of
+    each blob that the conversation names, by the blob's id.
     """
 
     content: str
@@ -118,6 +121,8 @@ class Prompt(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     schema: dict[str, Any] | None = None
+    given: GivenConversation | None = None
+    contents: Mapping[str, bytes] = msgspec.field(default_factory=dict)
 
 
 class Conversation(Protocol):
