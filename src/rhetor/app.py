@@ -151,6 +151,7 @@ def collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
 
 
 async def serve(start: Start) -> None:

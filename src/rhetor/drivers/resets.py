@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}  # by the first letter
 _PART = (
@@ -158,6 +157,8 @@ def _at(value: str | None) -> Iterator[float]:
 
 
 def _zone(name: str) -> tzinfo | None:
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

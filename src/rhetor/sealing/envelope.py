@@ -7,13 +7,14 @@ its tag (16 bytes). JSON never begins with that byte, so plain and sealed values
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 from rhetor.errors import SealBroken
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from .openssl import OpenSslCipher
 
 MARK = b"\x01"
 KEY_BYTES, ID_BYTES, NONCE_BYTES, TAG_BYTES = 32, 4, 12, 16
@@ -21,6 +22,7 @@ ID_END = len(MARK) + ID_BYTES
 HEAD_BYTES = len(MARK) + ID_BYTES + NONCE_BYTES
 OVERHEAD = HEAD_BYTES + TAG_BYTES
 _NONCE_AT = HEAD_BYTES - NONCE_BYTES
+_USES_OF_SMALL = 100
 _NONCES_AT_ONCE = 128  # one call to the system for many nonces takes half the time of sealing off each
 
 _nonces: list[bytes] = []
@@ -37,14 +39,50 @@ def key_id_of(envelope: bytes) -> bytes:
     return envelope[1:ID_END]
 
 
-def cipher_of(key: bytes) -> AESGCM:
+class Cipher:
+    """The cipher of a key of 256 bits: Python's OpenSSL for the first values, and then `cryptography`, which
+    is faster, but large. It may be used by several threads."""
+
+    __slots__ = ("_key", "_small", "_uses", "decrypt", "encrypt")
+    encrypt: Callable[[bytes, bytes, bytes], bytes]
+    decrypt: Callable[[bytes, bytes, bytes], bytes]
+
+    def __init__(self, key: bytes) -> None:
+        from .openssl import openssl_cipher
+
+        self._key, self._uses = key, 0
+        self.encrypt, self.decrypt = self._encrypt, self._decrypt
+        self._small = openssl_cipher(key)
+
+    def _encrypt(self, nonce: bytes, content: bytes, about: bytes) -> bytes:
+        if small := self._chosen():
+            return small.encrypt(nonce, content, about)
+        return self.encrypt(nonce, content, about)
+
+    def _decrypt(self, nonce: bytes, sealed: bytes, about: bytes) -> bytes:
+        if small := self._chosen():
+            return small.decrypt(nonce, sealed, about)
+        return self.decrypt(nonce, sealed, about)
+
+    def _chosen(self) -> OpenSslCipher | None:
+        """Return the cipher for the first uses. After them, `encrypt` and `decrypt` are those of the other
+        one."""
+        self._uses += 1
+        if self._small is not None and self._uses <= _USES_OF_SMALL:
+            return self._small
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        cipher = AESGCM(self._key)
+        self.encrypt, self.decrypt = cipher.encrypt, cipher.decrypt
+        return None
+
+
+def cipher_of(key: bytes) -> Cipher:
     """Return the cipher of a key of 256 bits."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    return AESGCM(key)
+    return Cipher(key)
 
 
-def seal(cipher: AESGCM, key_id: bytes, content: bytes, about: bytes) -> bytes:
+def seal(cipher: Cipher, key_id: bytes, content: bytes, about: bytes) -> bytes:
     """Return an envelope. It opens only with the same `about`, which names the place of the content."""
     try:
         nonce = _nonces.pop()  # atomic: two threads never get the same one
@@ -53,7 +91,7 @@ def seal(cipher: AESGCM, key_id: bytes, content: bytes, about: bytes) -> bytes:
     return MARK + key_id + nonce + cipher.encrypt(nonce, content, about)
 
 
-def unseal(cipher: AESGCM, envelope: bytes, about: bytes) -> bytes:
+def unseal(cipher: Cipher, envelope: bytes, about: bytes) -> bytes:
     """Return the content of an envelope.
 
     Raises:
@@ -63,6 +101,8 @@ def unseal(cipher: AESGCM, envelope: bytes, about: bytes) -> bytes:
         raise SealBroken("a sealed value is incomplete")
     try:
         return cipher.decrypt(envelope[_NONCE_AT:HEAD_BYTES], envelope[HEAD_BYTES:], about)
+    except SealBroken:
+        raise
     except _invalid_tag():  # evaluated only if there is an exception
         raise SealBroken from None
 

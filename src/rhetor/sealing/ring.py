@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from rhetor.errors import KeysUnavailable, SealBroken
 
-from .envelope import ID_END, cipher_of, key_id_of, seal, unseal
+from .envelope import ID_END, Cipher, cipher_of, key_id_of, seal, unseal
 from .files import locked
 from .keys_file import (
     NAME,
@@ -32,9 +31,6 @@ from .keys_file import (
     write_keys,
 )
 from .master import COMMAND, source_of
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 # Nonces are random, and two equal ones of one key would be a disaster. Among 2^28 of 96 bits, the probability
 # is 2^-41; at 2^32, where a key must not be used any more, it would be 2^-33.
@@ -61,9 +57,9 @@ class Ring:
         self._source = source_of(setting, folder)
         self._clock = clock
         self._lock = threading.RLock()
-        self._master: AESGCM | None = None
-        self._ciphers: dict[bytes, AESGCM] = {}
-        self._current: tuple[AESGCM, bytes] | None = None
+        self._master: Cipher | None = None
+        self._ciphers: dict[bytes, Cipher] = {}
+        self._current: tuple[Cipher, bytes] | None = None
         self._digest_key: bytes | None = None
         self._left = 0
         self._step = _LEAST
@@ -187,7 +183,7 @@ class Ring:
             self._master = master
             self._put(moved)
 
-    def _using(self) -> tuple[AESGCM, bytes]:
+    def _using(self) -> tuple[Cipher, bytes]:
         if self._current is None:
             with self._lock, locked(self._lock_file):
                 self._stored()
@@ -254,7 +250,7 @@ class Ring:
                 f"back, or run rhetor keys move --from {keys.master.source}"
             )
 
-    def _found(self, key_id: bytes) -> AESGCM:
+    def _found(self, key_id: bytes) -> Cipher:
         """Return the cipher of a key that was not known yet: another process may have made it."""
         self.load()
         found = self._ciphers.get(key_id)

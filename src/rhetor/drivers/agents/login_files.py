@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,8 @@ def json_of(file: Path) -> dict[str, Any]:
 
 def toml_of(file: Path) -> dict[str, Any]:
     """Return the file's TOML table; empty if it cannot be read."""
+    import tomllib
+
     with suppress(ValueError, RecursionError):
         return tomllib.loads(text_of(file))
     return {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, Protocol
 
 import msgspec
@@ -111,6 +110,8 @@ class GivenModels:
 
 
 def _unknown(target: Target, names: Sequence[str]) -> UnknownModel:
+    from difflib import get_close_matches  # only an error needs it
+
     near = get_close_matches(target.model, names, 1, 0.6)
     provider = target.provider.name
     listed = ", ".join(f"{provider}/{name}" for name in names[:_SHOWN])

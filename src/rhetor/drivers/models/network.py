@@ -10,7 +10,6 @@ import logging
 import os
 import ssl
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from rhetor.drivers.models.urls import is_loopback
 
@@ -34,6 +33,8 @@ def proxy_for(url: str) -> str | None:
     Raises:
         ProxyUnsupported: the proxy is not an HTTP proxy, or its URL is invalid.
     """
+    from urllib.request import getproxies, proxy_bypass  # only calls of providers need it
+
     parts, known = urlsplit(url), getproxies()
     scheme = parts.scheme if known.get(parts.scheme) else "all"
     found = known.get(scheme)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -184,6 +183,8 @@ def _of_text(text: str, depth: int) -> Iterator[str]:
 
 def _page_title(page: str) -> str:
     """Return the title of a web page, or its text if it has none."""
+    import html  # half a megabyte of names of characters, which few failures need
+
     titles = [_TAG.sub(" ", found.group(2)) for found in _TITLE.finditer(page)]
     words = next((html.unescape(title) for title in titles if title.strip()), "")
     return words or html.unescape(_TAG.sub(" ", page))

@@ -9,7 +9,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -327,6 +326,8 @@ def _on_this_machine(found: Sequence[tuple[LocalServer, Sequence[str]]], wanted:
     for server, names in found:
         if {wanted, f"{wanted}:latest"} & set(names):
             return Target(_local(server), wanted)
+    from difflib import get_close_matches  # only an error needs it
+
     there = [name for _, names in found for name in names]
     near = get_close_matches(wanted, there, 1)
     hint = f"did you mean {near[0]}?" if near else f"it may be {', '.join(there[:_SHOWN])}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import sys
 from collections.abc import Mapping
 
@@ -45,6 +44,8 @@ class Desktop(msgspec.Struct, frozen=True):
         return NotDelivered(error.detail, "" if self.platform == "darwin" else _HOW_TO)
 
     def _argv(self, text: str) -> list[str]:
+        import html
+
         if self.platform == "darwin":
             lines = [word for line in _SCRIPT for word in ("-e", line)]
             return ["osascript", *lines, _TITLE, text]
