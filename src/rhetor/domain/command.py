@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from .event import ContextInjected
+from .event import Api, ContextInjected
+from .given import GivenConversation
 from .parts import GivenPart
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
@@ -26,7 +27,9 @@ class SendMessage(Struct, frozen=True, gc=False):
     content passed through, oldest first. `cwd`: the sender's folder, for programs that run there. `context`:
     texts that are sent before the message. `model` (`auto` or `provider/model`) and `system` (a prompt)
     replace those of a specialist for this message. `parts`: images, audio and files, after the content, which
-    may then be empty. `response_schema`: the JSON Schema of the answer.
+    may then be empty. `response_schema`: the JSON Schema of the answer. `given`: the whole conversation, as a
+    client of a stateless API gives it with each message; `content` is the text of its new messages. `api`:
+    the API that it came through.
     """
 
     content: str
@@ -45,6 +48,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     system: str | UnsetType = UNSET
     parts: tuple[GivenPart, ...] | UnsetType = UNSET
     response_schema: dict[str, Any] | UnsetType = UNSET
+    given: GivenConversation | UnsetType = UNSET
+    api: Api | UnsetType = UNSET
 
 
 class StartSession(Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .audit import AuditEntry
+from .given import Vendor
 from .parts import Part
 from .questions import Answers, Question
 from .schedule import Change
@@ -19,7 +20,8 @@ from .snapshot import LeftOut
 Channel = Literal["answer", "reasoning", "stderr", "unsolicited"]
 PlanStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 Then = Literal["note", "ask", "fallback"]
-RunsAt = Literal["hub", "client", "agent"]
+RunsAt = Literal["hub", "client", "agent", "caller"]
+Api = Literal["chat", "responses", "messages"]
 EntryStatus = Literal["pending", "in_progress", "completed"]
 _FROM = {"from_": "from"}  # clients see `from`, which is a keyword of Python
 
@@ -42,7 +44,8 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     through, oldest first. `execute` and `delimiter` matter to programs only. `cause`: the original, if
     the message follows from another one. `model` and `system`: the model that answers this message, and
     the text that replaces the specialist's prompt for it. `parts`: what follows the content.
-    `response_schema`: the JSON Schema of the answer.
+    `response_schema`: the JSON Schema of the answer. `api`: the API of a vendor that it came through; the
+    client gave the conversation so far with it.
     """
 
     type: ClassVar[str] = "message.accepted"
@@ -58,6 +61,7 @@ class MessageAccepted(Struct, frozen=True, gc=False, rename=_FROM):
     system: str | UnsetType = UNSET
     parts: tuple[Part, ...] | UnsetType = UNSET
     response_schema: dict[str, Any] | UnsetType = UNSET
+    api: Api | UnsetType = UNSET
 
 
 class TurnQueued(Struct, frozen=True, gc=False):
@@ -102,7 +106,8 @@ class ToolCalled(Struct, frozen=True, gc=False):
     """The model called a tool.
 
     `arguments`: any JSON value. `runs_at`: who runs the tool. If it is `client`, the turn waits until a
-    client sends the result.
+    client sends the result. If it is `caller`, the turn ends; the caller runs the tool, and sends the result
+    with its next message.
     """
 
     type: ClassVar[str] = "tool.called"
@@ -119,6 +124,15 @@ class ToolReturned(Struct, frozen=True, gc=False):
     call_id: str
     result: Any
     is_error: bool = False
+
+
+class ReasoningKept(Struct, frozen=True, gc=False):
+    """The object in which a model's provider has its reasoning, unchanged. A client sends it back with the
+    conversation, because the provider's API needs it again. Its text is in the chunks of reasoning."""
+
+    type: ClassVar[str] = "reasoning.kept"
+    vendor: Vendor
+    data: dict[str, Any]
 
 
 class PermissionOption(Struct, frozen=True, gc=False):
@@ -543,6 +557,7 @@ Payload = (
     | OutputPartial
     | ToolCalled
     | ToolReturned
+    | ReasoningKept
     | PermissionAsked
     | PermissionAnswered
     | ContextInjected

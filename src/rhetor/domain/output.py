@@ -17,6 +17,7 @@ from .event import (
     StepFailed,
     StepStarted,
 )
+from .given import Vendor
 from .questions import Question
 
 
@@ -60,6 +61,14 @@ class ToolResult(Struct, frozen=True, gc=False):
     call_id: str
     result: Any
     is_error: bool = False
+
+
+class Reasoned(Struct, frozen=True, gc=False):
+    """An object of a vendor's API with the model's reasoning. The fields are as in the event
+    `ReasoningKept`."""
+
+    vendor: Vendor
+    data: dict[str, Any]
 
 
 class Permission(Struct, frozen=True, gc=False):
@@ -165,6 +174,7 @@ Plain = (
     | Late
     | ToolUse
     | ToolResult
+    | Reasoned
     | Permission
     | Paused
     | PassedOn

@@ -72,7 +72,8 @@ class Session(Struct, frozen=True, gc=False):
     continues. `restore`: the number of the last restore of its files. `retold`: whenever its agent begins a
     new conversation, it is told the earlier one. `heard`: if several agents have answered in it, the last
     turn that each of them knows; its own agent is left out while it knows all. `folder`: the one that a fork
-    made for it and its files. `attached`: a message in it has had parts.
+    made for it and its files. `attached`: a message in it has had parts. `given`: a client has given its
+    conversation with a message.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Session(Struct, frozen=True, gc=False):
     folder: str | None = None
     version: int = 0
     attached: bool | UnsetType = UNSET
+    given: bool | UnsetType = UNSET
 
     @property
     def takes_messages(self) -> bool:

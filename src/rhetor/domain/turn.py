@@ -21,6 +21,7 @@ from .output import (
     Paused,
     Permission,
     Planned,
+    Reasoned,
     Record,
     Remembered,
     Shared,
@@ -65,14 +66,15 @@ class TurnOver(Exception):
 
 
 class Turn:
-    """The state of one turn. Each method records what happened and returns the payloads for the log.
+    """The state of one turn. Each method records what happened and returns the payloads for the log. `calls`:
+    those of tools that the caller runs after the turn.
 
     After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
 
     __slots__ = (
         *("_has_begun", "_has_output", "_parts", "_usage", "_waiting_for"),
-        *("message_id", "peer", "state", "turn_id"),
+        *("calls", "message_id", "peer", "state", "turn_id"),
     )
 
     def __init__(self, turn_id: str, message_id: str, peer: str) -> None:
@@ -80,6 +82,7 @@ class Turn:
         self.message_id = message_id
         self.peer = peer
         self.state = TurnState.ACCEPTED
+        self.calls: tuple[ev.ToolCalled, ...] = ()
         self._has_output = self._has_begun = False
         self._parts: list[str] = []
         self._usage: list[Usage] = []
@@ -110,10 +113,15 @@ class Turn:
             case ToolUse(call_id, name, arguments, runs_at):
                 if runs_at == "client":
                     self._wait_for(call_id)
-                return (ev.ToolCalled(call_id, name, arguments, runs_at),)
+                called = ev.ToolCalled(call_id, name, arguments, runs_at)
+                if runs_at == "caller":
+                    self.calls += (called,)
+                return (called,)
             case ToolResult(call_id, result, is_error):
                 self.told(call_id)
                 return (ev.ToolReturned(call_id, result, is_error),)
+            case Reasoned(vendor, data):
+                return (ev.ReasoningKept(vendor, data),)
             case Permission():
                 return (self._ask(output),)
             case Paused(asked, why):

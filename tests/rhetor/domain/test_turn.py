@@ -12,6 +12,7 @@ from rhetor.domain.output import (
     Done,
     Output,
     Permission,
+    Reasoned,
     Record,
     Text,
     ToolResult,
@@ -115,6 +116,17 @@ def test_a_turn_with_nothing_but_stderr_has_not_begun_its_answer() -> None:
     assert begun == [False, True, True]
 
 
+def test_a_turn_does_not_wait_for_tools_that_the_caller_runs_after_it() -> None:
+    turn = started()
+    called = turn.step(ToolUse("c1", "clock", {"zone": "UTC"}, "caller"))
+    kept = turn.step(Reasoned("anthropic", {"signature": "x"}))
+    (end,) = turn.step(Done("tool_calls"))
+    assert called == turn.calls == (ev.ToolCalled("c1", "clock", {"zone": "UTC"}, "caller"),)
+    assert kept == (ev.ReasoningKept("anthropic", {"signature": "x"}),)
+    assert isinstance(end, ev.TurnCompleted)
+    assert (turn.state, end.text, end.finish_reason) == (TurnState.COMPLETED, "", "tool_calls")
+
+
 def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
     calls = [Usage("m", 1, 2, 1, "0.1"), Usage("m", 3, 4, None, "0.2")]
     assert total_usage(calls) == ({"input_tokens": 4, "output_tokens": 6, "cached_tokens": 1}, "0.3")
@@ -124,7 +136,7 @@ def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
 
 
 def test_every_payload_has_its_own_type_and_its_fields_as_data() -> None:
-    assert len({kind.type for kind in ev.PAYLOADS.values()}) == len(ev.PAYLOADS) == 42
+    assert len({kind.type for kind in ev.PAYLOADS.values()}) == len(ev.PAYLOADS) == 43
     message = ev.MessageAccepted("m", "user", "hi", "me")
     assert ev.data_of(message)["from"] == "me"
 

@@ -1,0 +1,59 @@
+"""A given conversation as text, for readers of the log and for peers that take only text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .given import Block, GivenMessage, SaidCall, SaidPart, SaidReasoning, SaidResult, SaidText
+
+NAMED = 5  # results that the text of a message names
+
+
+def shown(messages: Sequence[GivenMessage], names: dict[str, str]) -> str:
+    """Return the text of new messages. If they have none, a line says what else they have. `names`: of the
+    called tools, by the ids of the calls."""
+    text = "\n\n".join(message.text for message in messages if message.text)
+    if text.strip():
+        return text
+    blocks = [block for message in messages for block in message.blocks]
+    results = [block for block in blocks if isinstance(block, SaidResult)]
+    if not results:
+        return ""
+    called = [names.get(result.id, result.id) for result in results]
+    more = f" and {len(called) - NAMED} more" if len(called) > NAMED else ""
+    return f"[{'Results' if len(called) > 1 else 'Result'} of {', '.join(called[:NAMED])}{more}]"
+
+
+def names_of(messages: Iterable[GivenMessage]) -> dict[str, str]:
+    """Return the names of the called tools by the ids of the calls."""
+    blocks = (block for message in messages for block in message.blocks)
+    return {block.id: block.name for block in blocks if isinstance(block, SaidCall)}
+
+
+def told(message: GivenMessage, names: dict[str, str]) -> str:
+    """Return everything that a message says as text, with calls and results. Reasoning is left out. `names`:
+    as in `shown`."""
+    return "\n\n".join(filter(None, (_told(block, names) for block in message.blocks)))
+
+
+def result_text(result: SaidResult) -> str:
+    """Return the result of a call as text."""
+    return "\n".join(map(_content, result.content))
+
+
+def _told(block: Block, names: dict[str, str]) -> str:
+    match block:
+        case SaidCall(_, name, arguments):
+            return f"[Call of {name}: {arguments}]"
+        case SaidResult(id, is_error=is_error):
+            what = "Error" if is_error else "Result"
+            return f"[{what} of {names.get(id, id)}: {result_text(block)}]"
+        case SaidReasoning():
+            return ""
+    return _content(block)
+
+
+def _content(block: SaidText | SaidPart) -> str:
+    if isinstance(block, SaidText):
+        return block.text
+    return f"[{block.part.name or block.part.type}]"
