@@ -21,7 +21,7 @@ from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import Store, follow
+from rhetor.store.base import Blobs, Store, follow
 from rhetor.store.memory import MemoryStore
 
 ME = Principal.person("me", local=True)
@@ -76,6 +76,7 @@ async def house(
     ids: Ids | None = None,
     peers: Sequence[Peer] = PEERS,
     senders: Sequence[Sender] = (),
+    kept: Blobs | None = None,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
@@ -92,6 +93,7 @@ async def house(
             budgets=budgets,
             senders=senders,
             owner=ME.subject,
+            kept=kept,
         ) as hub,
     ):
         yield House(hub, driver)

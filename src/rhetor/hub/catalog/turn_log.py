@@ -26,6 +26,7 @@ from rhetor.domain.usage import Source, TurnUsage, count
 from rhetor.errors import NotFound, PositionLost
 from rhetor.store.base import Head, Log, follow
 
+from .given import GivenTurn
 from .turns import TurnRow
 
 CATCH_UP_SECONDS = 10.0
@@ -45,10 +46,12 @@ async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A message, and the context that precedes it."""
+    """A message, and the context that precedes it. `given`: the conversation that came with it, if it was
+    given a moment ago."""
 
     message: MessageAccepted
     context: tuple[ContextInjected, ...] = ()
+    given: GivenTurn | None = None
 
 
 async def received(log: Log, turn: TurnRow) -> Received:

@@ -100,6 +100,7 @@ def _copy(state: State, principal: Principal, parent: Session, name: str | None)
         tools=parent.tools,
         voice=parent.voice,
         folder=parent.folder,
+        given=parent.given,
     )
 
 

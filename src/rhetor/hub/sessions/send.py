@@ -34,6 +34,7 @@ from rhetor.errors import (
     Unprocessable,
 )
 from rhetor.hub.active import Runner
+from rhetor.hub.catalog.given import GivenTurn
 from rhetor.hub.catalog.sessions import open_session, session_row, standing_session, unchanged
 from rhetor.hub.catalog.turn_log import Received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
@@ -48,7 +49,8 @@ from rhetor.hub.turns.peer_call import require_voice, voice_of
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect, Row
 
-from . import uploads
+from . import given, uploads
+from .given import Placed, Stored
 from .states import sendable_session
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ async def send(
         Malformed, TooLarge: the content is empty, not valid Unicode, or too large; or no recipient is named.
         Unprocessable: the session belongs to a peer other than the one named, or to a schedule; or the
             message sets a model or a prompt, and the peer is not a specialist; or a part or the schema of the
-            answer is invalid.
+            answer is invalid; or a client gives tools to a peer that cannot call them.
         Unsupported: the peer does not take a part of the message, or gives no JSON answers.
         BlobsFull: the caller has stored as much binary content as it may.
         SessionOver: the session was stopped or has expired.
@@ -116,7 +118,7 @@ async def send(
         StoreRefused, ShuttingDown: nothing was stored; the command may be sent again.
     """
     state.require_open()
-    if not (_presses_enter(command) or _has_only_parts(command)):
+    if not (_presses_enter(command) or _has_only_parts(command) or command.given):
         check_content(command.content, state.limits.message_bytes)
     work = _send(state, principal, command, fulfils, cause, counts, is_scheduled)
     return await state.background.complete(work, "send")
@@ -146,8 +148,10 @@ async def _send(
     if cause is None:
         require_tokens(state, principal, origin)
     parts = await uploads.parts_of(state, principal, command.parts) if command.parts else ()
+    stored = await given.store(state, principal, command) if command.given else None
+    parts = stored.parts if stored is not None else parts
     counted = principal.subject if counts else ""
-    source = MessageSource(via, origin, counted, cause is None, is_scheduled, parts)
+    source = MessageSource(via, origin, counted, cause is None, is_scheduled, parts, stored)
     try:
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
@@ -176,18 +180,23 @@ async def _attempt(
     source: MessageSource,
     fulfils: RowRef | None,
 ) -> Accepted:
+    placed = await given.place(state, source.given) if source.given is not None else None
+    command = placed.command if placed is not None else command
     session, peer, match = await _session_for(state, principal, command)
     if peer.driver == SCHEDULE_DRIVER and not source.is_scheduled:
         hint = "send it to a peer; aish schedule run NAME runs the line now"
         raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
     require_voice(peer, command.model, command.system)
-    parts, schema = source.parts, command.response_schema
+    parts, schema, context = source.parts, command.response_schema, command.context
+    if placed is not None:
+        session = replace(session, given=True)
+        context += await given.context_of(state, placed, peer, session)
     if parts or schema is not UNSET:
         answering = voice_of(peer, session.voice, command.model)
         await uploads.require_taken(state, answering, parts, schema)
         session = replace(session, attached=True) if parts else session
     content = command.content
-    if not (_presses_enter(command) and peer.reads_plain) and not _has_only_parts(command):
+    if not (_presses_enter(command) and peer.reads_plain) and not (parts and not content):
         content = content if command.via else attributed(state, principal, content, peer)
         check_content(content, state.limits.message_bytes)
     id, is_guest = state.ids.new("m"), session.owner != principal.subject
@@ -204,16 +213,17 @@ async def _attempt(
         command.system or UNSET,
         parts or UNSET,
         schema,
+        command.api,
     )
     sender = "" if command.via else command.from_
-    taken = await context_for(state, principal.subject, peer, sender, command.context)
+    taken = await context_for(state, principal.subject, peer, sender, context)
     if fulfils is not None and await state.store.get(*fulfils[:2]) is None:
         raise NotFound(*fulfils[:2])
     return await _accept(
         state,
         principal,
         command,
-        PreparedMessage(session, peer, match, message, taken, fulfils, source),
+        PreparedMessage(session, peer, match, message, taken, fulfils, source, placed),
     )
 
 
@@ -281,17 +291,21 @@ async def _accept(
     try:
         turn, drafts = await drafts_of(state, principal, command, prepared, direct)
         kept, needed = prepared.blobs(state, principal, turn.id)
+        dropped = prepared.dropped
+        if prepared.placed is not None:
+            also = await given.changes_of(state, principal, prepared.placed, session, turn.id)
+            kept, needed, dropped = kept + also.rows, needed + also.expects, dropped + also.drop
         committed = await state.store.commit(
             session.id,
             drafts,
             key=command_key(
                 principal,
-                command,
+                prepared.source.asked or command,
                 {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
             ),
             expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due, *needed],
             rows=[session_row(session), turn.row(), *taken.rows, *kept],
-            drop=prepared.dropped,
+            drop=dropped,
         )
     except BaseException:  # also if the caller is cancelled
         if own_runner is not None:
@@ -304,7 +318,7 @@ async def _accept(
     context_sent(state, taken)
     if own_runner is not None:
         stored = replace(session, version=committed.version)
-        own_runner.begin((stored, turn, Received(prepared.message, taken.payloads)))
+        own_runner.begin((stored, turn, Received(prepared.message, taken.payloads, prepared.given)))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -348,7 +362,7 @@ class MessageSource(msgspec.Struct, frozen=True):
     """Where a message comes from: the peers that it passed through, and the original, if it follows from
     another message. `counted`: the caller among whose running turns its turn counts; empty if it does not.
     `is_callers`: the caller sends it now; it is no consequence of an accepted one. `is_scheduled`: it is the
-    line of a schedule. `parts`: what follows its content."""
+    line of a schedule. `parts`: what follows its content. `given`: the conversation that a client gave."""
 
     via: tuple[str, ...]
     cause: Cause | None
@@ -356,11 +370,18 @@ class MessageSource(msgspec.Struct, frozen=True):
     is_callers: bool
     is_scheduled: bool = False
     parts: tuple[Part, ...] = ()
+    given: Stored | None = None
+
+    @property
+    def asked(self) -> SendMessage | None:
+        """The command as it was sent, if a conversation came with it."""
+        return self.given.asked if self.given is not None else None
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):
     """A message that is about to be committed: its session, and the context that is sent with it. `fulfils`:
-    a row of the catalog that is dropped in the same commit."""
+    a row of the catalog that is dropped in the same commit. `placed`: where the given conversation continues,
+    if there is one."""
 
     session: Session
     peer: Peer
@@ -369,6 +390,11 @@ class PreparedMessage(msgspec.Struct, frozen=True):
     taken: MessageContext
     fulfils: RowRef | None
     source: MessageSource
+    placed: Placed | None = None
+
+    @property
+    def given(self) -> GivenTurn | None:
+        return self.placed.turn if self.placed is not None else None
 
     @property
     def still_due(self) -> list[Expect]:
@@ -410,6 +436,8 @@ async def drafts_of(
     """
     turn_id, session, peer = state.ids.new("t"), prepared.session, prepared.peer
     payloads: list[Payload] = [*prepared.taken.payloads, prepared.message]
+    if prepared.source.given is not None:
+        payloads += prepared.source.given.returned
     if direct:
         payloads.append(TurnStarted(peer.name))
     else:

@@ -27,6 +27,7 @@ from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import Principal
 from rhetor.errors import (
     JSON_ANSWER,
+    BlobsFull,
     Malformed,
     StateConflict,
     TooLarge,
@@ -75,22 +76,43 @@ async def upload(state: State, principal: Principal, command: UploadBlob) -> Upl
         name = command.name or "the content"
         raise Unprocessable(f"{name} is not {command.media_type}: its first bytes show another type")
     about = blobs.Described(media_type, len(command.content), command.name)
-    return await state.background.complete(_upload(state, principal, command.content, about), "upload")
+    return await state.background.complete(
+        _upload(state, principal.subject, command.content, about), "upload"
+    )
 
 
-async def _upload(state: State, principal: Principal, content: bytes, about: blobs.Described) -> Uploaded:
-    owner = principal.subject
+async def _upload(state: State, owner: str, content: bytes, about: blobs.Described) -> Uploaded:
     async with state.exclusively(blobs.LOCK):
-        await blobs.require_room(state, owner, len(content))
-        blob_id = await state.blobs.keep(content)
+        blob_id, doc = await state.blobs.keep(content), msgspec.json.encode(about)
+        id, uploaded = f"{owner}/{blob_id}", Uploaded(blob_id, about.media_type, about.bytes)
+        known = await state.store.get(blobs.KIND, id)
+        if known is not None and known.state == blobs.KEPT and known.doc == doc:
+            return uploaded  # some clients send the same parts again with each message
+        try:
+            await blobs.require_room(state, owner, len(content))
+        except BlobsFull:
+            await blobs.discard(state, blob_id)
+            raise
 
         async def note() -> None:
-            known = await state.store.get(blobs.KIND, f"{owner}/{blob_id}")
+            known = await state.store.get(blobs.KIND, id)
             row = blobs.row_of(state, owner, blob_id, about, known.state if known else UPLOADED)
             await state.store.commit(HUB_STREAM, [], rows=[row], expects=[(known or row).unchanged])
 
         await until_unchanged(note)  # a message may come to refer to it at the same time
-    return Uploaded(blob_id, about.media_type, about.bytes)
+    return uploaded
+
+
+async def keep_text(state: State, owner: str, content: bytes, media_type: str) -> Part:
+    """Store a text that belongs to a message, such as a list of tools.
+
+    Raises:
+        TooLarge, BlobsFull, StoreRefused: as `upload`.
+    """
+    if len(content) > MOST_BYTES:
+        raise TooLarge("the text", MOST_BYTES)
+    kept = await _upload(state, owner, content, blobs.Described(media_type, len(content)))
+    return Part("file", media_type, kept.blob_id, kept.bytes)
 
 
 async def parts_of(state: State, principal: Principal, given: Sequence[GivenPart] | UnsetType) -> Parts:
@@ -107,13 +129,14 @@ async def parts_of(state: State, principal: Principal, given: Sequence[GivenPart
         return ()
     if len(given) > MOST_PARTS:
         raise Unprocessable(f"a message can have at most {MOST_PARTS} parts, not {len(given)}")
-    parts = tuple([await _part(state, principal, each) for each in given])
+    parts = tuple([await part_of(state, principal, each) for each in given])
     if sum(part.bytes for part in parts) > MOST_BYTES:
         raise TooLarge("all parts of the message together", MOST_BYTES)
     return parts
 
 
-async def _part(state: State, principal: Principal, given: GivenPart) -> Part:
+async def part_of(state: State, principal: Principal, given: GivenPart) -> Part:
+    """Return one part of a message of the caller, as `parts_of` does."""
     name, blob_id, media_type = given.name, given.blob_id, given.media_type
     if not blob_id:
         content = given.data

@@ -32,6 +32,7 @@ from rhetor.hub.programs.lifecycle import instance_for
 from rhetor.hub.turns.attachments import contents_of
 from rhetor.hub.turns.attribution import continuing, retelling, with_context
 from rhetor.hub.turns.budgets import BudgetedCall
+from rhetor.hub.turns.given import given_to
 from rhetor.hub.turns.handover import pass_on
 from rhetor.hub.turns.pauses import PausedTurn
 from rhetor.hub.turns.pending import PendingRequests
@@ -102,6 +103,8 @@ async def call_peer(
         peer = call.peer if voice is None else call.with_voice(voice)
         past = await history(peer) if history else ()
         asked = call.prompt(peer, prompt, past)
+        if asked.given is not None:
+            asked = await given_to(state, peer, asked)
         if asked.parts:
             asked = replace(asked, attachments=await contents_of(state, asked.parts))
         if past and pending.retells == "restored":

@@ -33,6 +33,7 @@ from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import call_peer, voice_for
 from rhetor.store.base import Draft, Expect
 
+from .given import continuation_rows, given_turn, past_of_given, takes_given
 from .handover import after_answer_of, past_for
 from .pauses import PausedTurn
 from .pending import PendingRequests
@@ -169,7 +170,8 @@ class SessionRunner:
     async def _taken_up(self, session: Session, row: TurnRow, pause: Pause, message: Received) -> None:
         def outputs(pending: PendingRequests) -> AsyncGenerator[Output, None]:
             paused = PausedTurn.taken_up(self._state, pending, pause, row)
-            return self._outputs(session, message, pending, paused)
+            outputs_of = self._with_given if message.message.api else self._outputs
+            return outputs_of(session, message, pending, paused)
 
         await self._continue(session, row, message, outputs, has_output=pause.begun)
 
@@ -195,7 +197,7 @@ class SessionRunner:
             pending.restore(requests)
             following = outputs(pending)
             worked = logged.seconds(self._state.ids.now())
-            self.current = self._turn_run(session, row, turn, pending, worked)
+            self.current = self._turn_run(session, row, turn, message, pending, worked)
             await self.current.run(following)
             notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # whatever it is, the turn must not stay running, or paused
@@ -211,9 +213,12 @@ class SessionRunner:
         """Run a turn whose start is in the log. `before`: the number of the last event before the turn, or
         before its start if it was queued."""
         pending = self._pending(session, turn, message)
-        self.current = self._turn_run(session, row, turn, pending)
+        self.current = self._turn_run(session, row, turn, message, pending)
         try:
-            outputs = self._outputs(session, message, pending)
+            if message.message.api and message.given is None:
+                outputs = self._with_given(session, message, pending)
+            else:
+                outputs = self._outputs(session, message, pending)
             if self._state.limits.checkpoints.per_turn:
                 outputs = self._after_checkpoint(session, turn.turn_id, message, before, outputs)
             await self.current.run(outputs)
@@ -257,7 +262,13 @@ class SessionRunner:
         return pending
 
     def _turn_run(
-        self, session: Session, row: TurnRow, turn: Turn, pending: PendingRequests, worked: float = 0.0
+        self,
+        session: Session,
+        row: TurnRow,
+        turn: Turn,
+        message: Received,
+        pending: PendingRequests,
+        worked: float = 0.0,
     ) -> TurnRun:
         state = self._state
         return TurnRun(
@@ -266,7 +277,7 @@ class SessionRunner:
             session.id,
             turn,
             None,
-            _closing(state, row, session, turn),
+            _closing(state, row, session, turn, message),
             pending,
             _meter(state, session, turn.turn_id, pending),
             partial(acknowledge, state),
@@ -293,8 +304,27 @@ class SessionRunner:
             schema=None if message.response_schema is UNSET else message.response_schema,
         )
         history = self._history(session, pending)
+        if received.given is not None and takes_given(self._state.peers.get(pending.peer)):
+            conversation = received.given.conversation
+            prompt = replace(prompt, given=conversation)
+            history = partial(past_of_given, conversation, pending)
         voice = voice_for(message, session.voice)
         return call_peer(self._state, pending.peer, prompt, pending, voice, history, paused)
+
+    async def _with_given(
+        self,
+        session: Session,
+        received: Received,
+        pending: PendingRequests,
+        paused: PausedTurn | None = None,
+    ) -> AsyncGenerator[Output, None]:
+        """Read the conversation that a client gave with the message, then do the same as `_outputs`."""
+        state, turn_id = self._state, pending.turn_id
+        given = await until_accepted(lambda: given_turn(state, session, turn_id), session.id)
+        outputs = self._outputs(session, replace(received, given=given), pending, paused)
+        async with aclosing(outputs):
+            async for output in outputs:
+                yield output
 
     async def _after_checkpoint(
         self,
@@ -330,10 +360,11 @@ def _turn(row: TurnRow) -> Turn:
 
 
 def _closing(
-    state: State, began: TurnRow, session: Session, turn: Turn
+    state: State, began: TurnRow, session: Session, turn: Turn, message: Received | None = None
 ) -> Callable[[TurnEnd, TurnState], MakeClosing]:
     """Return the `closing` of a session's turn. It commits the rows of the turn, of its peer's statistics and
-    of the outbox, and ends a session that was created for this turn only."""
+    of the outbox, and ends a session that was created for this turn only. `message`: the turn's, if it is
+    known."""
 
     project = session.project_id
 
@@ -357,6 +388,8 @@ def _closing(
             known = None  # this is called again if the session has changed since the turn began
             stats = state.peer_statistics.row(row.peer, now)
             also = [*rows, stats, *changes.rows]
+            if message is not None and message.message.api:
+                also += await continuation_rows(state, session, turn, end, message.given)
             return Closing(changes.drafts, also, changes.expects, changes.once)
 
         return make

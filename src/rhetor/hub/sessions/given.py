@@ -1,0 +1,421 @@
+"""Accepts the conversations that clients of stateless APIs give with each message: finds the session that has
+their beginning, and stores what they add.
+
+A session is found by the hash of what was said before the new messages. The row with that hash is dropped in
+the commit that accepts the message, so of two messages that continue the same conversation, the second begins
+a new session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from rhetor.domain.command import SendMessage
+from rhetor.domain.event import ContextInjected, ToolReturned
+from rhetor.domain.given import (
+    Block,
+    GivenConversation,
+    GivenMessage,
+    SaidPart,
+    SaidResult,
+    SaidText,
+)
+from rhetor.domain.given_hash import chain, continuation_id, exact
+from rhetor.domain.given_text import names_of, shown
+from rhetor.domain.parts import MOST_BYTES, MOST_PARTS, GivenPart, Part
+from rhetor.domain.peer import Peer
+from rhetor.domain.principal import Principal
+from rhetor.domain.session import Session
+from rhetor.domain.timestamps import timestamp
+from rhetor.errors import Malformed, TooLarge, Unprocessable
+from rhetor.hub.catalog.given import (
+    CONTINUATION,
+    KIND,
+    OPEN,
+    Continuation,
+    Given,
+    GivenTurn,
+    changes,
+    continuation_of,
+    given_of,
+    given_row,
+    stored_given,
+    without_marks,
+)
+from rhetor.hub.catalog.sessions import session_of
+from rhetor.hub.core.checks import check_content
+from rhetor.hub.programs.ownership import peers_for
+from rhetor.hub.turns.attribution import most_recent
+from rhetor.hub.turns.given import past_of, takes_given
+from rhetor.store.base import Expect, Row
+
+from . import uploads
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+LARGE = 1 << 18  # characters, from which on a conversation is hashed in a thread
+INSTRUCTIONS, EARLIER = "the client's instructions", "the earlier conversation"
+LEFT_OUT = "(Earlier messages are left out.)"
+T = TypeVar("T")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A given conversation whose parts and texts are stored.
+
+    `asked`: the command as the client sent it. `given`: what is stored of it if it begins a session.
+    `marked`: the conversation with its marks. `parts`: those of the new messages; `kept`: all parts and
+    texts, whose rows are to be committed.
+    """
+
+    asked: SendMessage
+    given: Given
+    marked: GivenConversation
+    exact: tuple[str, ...]
+    urls: dict[str, str]
+    parts: tuple[Part, ...]
+    kept: tuple[Part, ...]
+
+    @property
+    def content(self) -> str:
+        """The text that readers of the log see."""
+        return self.asked.content or shown(self.marked.new, names_of(self.marked.messages))
+
+    @property
+    def returned(self) -> list[ToolReturned]:
+        """The results of tools in the new messages."""
+        blocks = [block for message in self.marked.new for block in message.blocks]
+        return [
+            ToolReturned(block.id, _shown_result(block), block.is_error)
+            for block in blocks
+            if isinstance(block, SaidResult)
+        ]
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where a given conversation continues. `command`: the message to that session, or to a new one. `found`:
+    the id of the row by which the session was found, and the conversation that it has; None if it has no such
+    beginning."""
+
+    stored: Stored
+    command: SendMessage
+    found: tuple[str, Continuation] | None = None
+
+    @property
+    def is_new(self) -> bool:
+        return self.command.session_id is None
+
+    @property
+    def added(self) -> Given:
+        """What is stored with the message's turn."""
+        given = self.stored.given
+        if self.found is None:
+            return given if self.is_new else replace(given, logged=True)
+        _, known = self.found
+        changed = changes(given.messages, self.stored.exact, known.exact)
+        if changed is None:
+            return given
+        kept = len(known.exact)
+        return replace(given, after=known.turn, kept=kept, changed=changed, messages=given.messages[kept:])
+
+    @property
+    def turn(self) -> GivenTurn | None:
+        """The conversation for a turn that starts now; None if it is to be read from the session's log."""
+        given, stored = self.added, self.stored
+        return None if given.logged else GivenTurn(given, stored.marked, stored.exact, stored.urls)
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What to commit with a message besides: rows to write and to drop, and conditions."""
+
+    rows: list[Row]
+    expects: list[Expect]
+    drop: list[tuple[str, str]]
+
+
+async def store(state: State, principal: Principal, command: SendMessage) -> Stored:
+    """Check a given conversation, and store its parts, its system texts and its tools.
+
+    Raises:
+        Malformed, TooLarge: a message is empty, not valid Unicode, or too large.
+        NotFound, Unprocessable, BlobsFull, StoreRefused: as `uploads.parts_of`.
+    """
+    conversation = command.given
+    assert conversation is not UNSET
+    target = _target(state, principal, command)
+    _check(conversation, state.limits.message_bytes)
+    before, hashed = await _thinking(conversation, lambda: _hashes(conversation))
+    id = continuation_id(principal.subject, target, before)
+    row = await state.store.get(CONTINUATION, id) if before else None
+    reading = _Parts(state, principal, continuation_of(row).urls if row is not None else {})
+    messages = [await reading.stored(message) for message in conversation.messages]
+    marked = replace(conversation, messages=tuple(messages))
+    plain, marks = without_marks(marked.messages)
+    hashes = await _thinking(conversation, lambda: tuple(map(exact, plain)))
+    texts = [await _kept(state, principal, text.text.encode(), "text/plain") for text in marked.system]
+    system = tuple((part.blob_id, text.cache) for part, text in zip(texts, marked.system, strict=True))
+    if marked.tools:
+        encoded = msgspec.json.encode(marked.tools)
+        texts.append(await _kept(state, principal, encoded, "application/json"))
+    given = Given(
+        principal.subject,
+        target,
+        before,
+        hashed,
+        plain,
+        marks=marks,
+        system=system,
+        tools=texts[-1].blob_id if marked.tools else "",
+        options=marked.options,
+    )
+    kept = tuple({part.blob_id: part for part in (*reading.found.values(), *texts)}.values())
+    new = tuple([reading.found[part.blob_id] for part in _parts(marked.new)])
+    return Stored(command, given, marked, hashes, reading.urls, new, kept)
+
+
+def _target(state: State, principal: Principal, command: SendMessage) -> str:
+    """Return how the recipient is named in the hashes: a peer has one name, whichever the client uses."""
+    target = command.target
+    if target is None or target.startswith("@"):
+        return target or ""
+    return peers_for(state, principal).resolve(target)[0].name
+
+
+def _check(conversation: GivenConversation, limit: int) -> None:
+    """Check the messages. `limit`: of the bytes of each."""
+    if not conversation.new:
+        raise Malformed("the last message must be the user's")
+    for message in conversation.messages:
+        texts = [block for block in message.blocks if isinstance(block, SaidText)]
+        texts += [
+            inner
+            for block in message.blocks
+            if isinstance(block, SaidResult)
+            for inner in block.content
+            if isinstance(inner, SaidText)
+        ]
+        if any(text.text.strip() for text in texts):
+            check_content("\n".join(text.text for text in texts), limit)
+    if all(not message.blocks for message in conversation.new):
+        raise Malformed("the message is empty")
+
+
+def _hashes(conversation: GivenConversation) -> tuple[str, str]:
+    earlier = conversation.earlier
+    before = chain(earlier) if earlier else ""
+    return before, chain(conversation.new, before)
+
+
+async def _thinking(conversation: GivenConversation, work: Callable[[], T]) -> T:
+    """Return the result of `work`, which is done in a thread if the conversation is large."""
+    size = sum(_size(block) for message in conversation.messages for block in message.blocks)
+    return await asyncio.to_thread(work) if size > LARGE else work()
+
+
+def _size(block: Block | SaidText | SaidPart) -> int:
+    match block:
+        case SaidText(text):
+            return len(text)
+        case SaidPart(part):
+            return len(part.data)
+        case SaidResult(_, content):
+            return sum(map(_size, content))
+    return 0
+
+
+async def _kept(state: State, principal: Principal, content: bytes, media_type: str) -> Part:
+    if state.secrets:
+        content = state.secrets.mask_json(content)
+    return await uploads.keep_text(state, principal.subject, content, media_type)
+
+
+class _Parts:
+    """Stores the parts of messages. `urls`: the blobs of URLs that were read before. `found`: the stored
+    parts by the ids of their blobs."""
+
+    def __init__(self, state: State, principal: Principal, urls: Mapping[str, str]) -> None:
+        self._state = state
+        self._principal = principal
+        self._known = urls
+        self.urls: dict[str, str] = {}
+        self.found: dict[str, Part] = {}
+
+    async def stored(self, message: GivenMessage) -> GivenMessage:
+        """Return the message with the ids of blobs instead of contents and URLs.
+
+        Raises:
+            Unprocessable, TooLarge: it has too many parts, or too large ones.
+        """
+        parts = list(_parts([message]))
+        if not parts:
+            return message
+        if len(parts) > MOST_PARTS:
+            raise Unprocessable(f"a message can have at most {MOST_PARTS} parts, not {len(parts)}")
+        blocks = [await self._stored(block) for block in message.blocks]
+        changed = replace(message, blocks=tuple(blocks))
+        if sum(self.found[part.blob_id].bytes for part in _parts([changed])) > MOST_BYTES:
+            raise TooLarge("all parts of the message together", MOST_BYTES)
+        return changed
+
+    async def _stored(self, block: Block) -> Block:
+        if isinstance(block, SaidPart):
+            return await self._part(block)
+        if isinstance(block, SaidResult):
+            content = [
+                await self._part(inner) if isinstance(inner, SaidPart) else inner for inner in block.content
+            ]
+            return replace(block, content=tuple(content))
+        return block
+
+    async def _part(self, said: SaidPart) -> SaidPart:
+        given = said.part
+        url = given.url
+        if url and (known := self._known.get(url)):
+            given = GivenPart(given.type, given.media_type, given.name, known)
+        part = await uploads.part_of(self._state, self._principal, given)
+        if url:
+            self.urls[url] = part.blob_id
+        self.found[part.blob_id] = part
+        kept = GivenPart(part.type, part.media_type, part.name, part.blob_id)
+        return replace(said, part=kept)
+
+
+def _parts(messages: Sequence[GivenMessage]) -> list[GivenPart]:
+    found: list[GivenPart] = []
+    for message in messages:
+        for block in message.blocks:
+            inner = block.content if isinstance(block, SaidResult) else (block,)
+            found += [each.part for each in inner if isinstance(each, SaidPart)]
+    return found
+
+
+def _shown_result(result: SaidResult) -> object:
+    """Return the result of a call as the log shows it: text, or the list of its texts and parts."""
+    if all(isinstance(each, SaidText) for each in result.content):
+        return "\n".join(each.text for each in result.content if isinstance(each, SaidText))
+    return [
+        {"type": "text", "text": each.text}
+        if isinstance(each, SaidText)
+        else {"type": each.part.type, "media_type": each.part.media_type, "blob_id": each.part.blob_id}
+        for each in result.content
+    ]
+
+
+async def place(state: State, stored: Stored) -> Placed:
+    """Return where the conversation continues: in the session that the client names, in the one that has its
+    beginning, or in a new one."""
+    given, command = stored.given, replace(stored.asked, given=UNSET, content=stored.content)
+    if command.session_id is not None:
+        found_there = await _in_session(state, stored, command.session_id)
+        if command.target is not None and command.target.startswith("@"):
+            command = replace(command, target=None)  # the session has its peer, whoever is the best now
+        return Placed(stored, command, found_there)
+    new = Placed(stored, replace(command, context_window=state.limits.context_window))
+    if not given.before:
+        return new
+    id = continuation_id(given.caller, given.target, given.before)
+    row = await state.store.get(CONTINUATION, id)
+    session = await _open_session(state, row.parent) if row is not None else None
+    if row is None or session is None:
+        return new
+    found = continuation_of(row)
+    if not await _is_last(state, session, found):
+        return new
+    return Placed(stored, replace(command, session_id=session.id, target=None), (row.id, found))
+
+
+async def _in_session(state: State, stored: Stored, session_id: str) -> tuple[str, Continuation] | None:
+    given = stored.given
+    for row in await state.store.find(CONTINUATION, parent=session_id):
+        found = continuation_of(row)
+        source = await stored_given(state.store, found.turn)
+        if source is None or not given.before:
+            continue
+        if row.id == continuation_id(given.caller, source.target, given.before):
+            session = await _open_session(state, session_id)
+            if session is not None and await _is_last(state, session, found):
+                return row.id, found
+    return None
+
+
+async def _open_session(state: State, session_id: str) -> Session | None:
+    row = await state.store.get("session", session_id)
+    session = session_of(row) if row is not None else None
+    if session is None or not session.takes_messages or session.has_expired(state.ids.since):
+        return None
+    return session
+
+
+async def _is_last(state: State, session: Session, found: Continuation) -> bool:
+    """Return whether nothing was said in the session since, and it was not restored."""
+    last = await state.store.find("turn", parent=session.id, limit=1, newest=True)
+    head = await state.store.head(session.id)
+    return bool(last) and last[0].id == found.turn and head is not None and head.epoch == found.epoch
+
+
+def _require_no_tools(stored: Stored, peer: Peer) -> None:
+    if stored.given.tools:
+        why = f"{peer.name} is no specialist, so it cannot call the client's tools"
+        fault = {"where": "tools", "why": why}
+        raise Unprocessable(f"tools: {why}", faults=[fault], param="tools", reason="unsupported_parameter")
+
+
+async def context_of(
+    state: State, placed: Placed, peer: Peer, session: Session
+) -> tuple[ContextInjected, ...]:
+    """Return what a peer that gets only text is told before the message: the client's system text if it is
+    new, and the earlier messages if the session does not have them.
+
+    Raises:
+        Unprocessable: the client gives tools of its own, which such a peer cannot call; `data["param"]` is
+            `tools`.
+    """
+    if takes_given(peer):
+        return ()
+    stored = placed.stored
+    _require_no_tools(stored, peer)
+    found: list[ContextInjected] = []
+    metadata = {"timestamp": timestamp(state.ids.now())}
+    system = "\n\n".join(text.text for text in stored.marked.system)
+    if system.strip() and not await _knows(state, placed, session):
+        found.append(ContextInjected((system,), {"source": INSTRUCTIONS, **metadata}))
+    if placed.is_new and stored.marked.earlier:
+        past = past_of(stored.marked.earlier)
+        kept = most_recent(past)
+        said = [f"{'Assistant' if one.role == 'assistant' else 'User'}: {one.content}" for one in kept]
+        lines = [LEFT_OUT, *said] if len(kept) < len(past) else said
+        found.append(ContextInjected(("\n\n".join(lines),), {"source": EARLIER, **metadata}))
+    return tuple(found)
+
+
+async def _knows(state: State, placed: Placed, session: Session) -> bool:
+    """Return whether the session had the same system text with its last given message."""
+    if placed.is_new:
+        return False
+    rows = await state.store.find(KIND, parent=session.id, limit=1, newest=True)
+    texts = [id for id, _ in given_of(rows[0]).system] if rows else []
+    return texts == [id for id, _ in placed.stored.given.system]
+
+
+async def changes_of(
+    state: State, principal: Principal, placed: Placed, session: Session, turn_id: str
+) -> Changes:
+    """Return what to commit so that the conversation is stored with the turn, and the session is no longer
+    found by what it had before."""
+    new = {part.blob_id for part in placed.stored.parts}
+    kept = tuple(part for part in placed.stored.kept if part.blob_id not in new)
+    rows, expects = uploads.rows_for(state, principal.subject, session.id, kept)
+    rows.append(given_row(placed.added, turn_id, session.id, session.owner, state.ids.now()))
+    drop = []
+    if not placed.is_new:
+        known = await state.store.find(CONTINUATION, parent=session.id)
+        drop = [(row.kind, row.id) for row in known]
+    if placed.found is not None:
+        expects.append(Expect(CONTINUATION, placed.found[0], frozenset({OPEN})))
+    return Changes(rows, expects, drop)

@@ -1,0 +1,207 @@
+"""The given conversation of a turn: read for the peer that is called, and how its session is found again by
+the client's next message, which gives the conversation back with the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from rhetor.domain.event import ReasoningKept, ToolCalled, TurnCompleted, TurnEnd
+from rhetor.domain.given import (
+    Block,
+    GivenConversation,
+    GivenMessage,
+    SaidCall,
+    SaidPart,
+    SaidReasoning,
+    SaidResult,
+    SaidText,
+)
+from rhetor.domain.given_hash import chain, continuation_id, exact
+from rhetor.domain.given_text import names_of, told
+from rhetor.domain.peer import Peer
+from rhetor.domain.plan import fenced
+from rhetor.domain.turn import Turn
+from rhetor.drivers.base import PastMessage, Prompt
+from rhetor.errors import NotFound, TurnFailure
+from rhetor.hub.catalog.given import (
+    Continuation,
+    GivenTurn,
+    about,
+    continuation_row,
+    messages_of,
+    stored_given,
+)
+from rhetor.hub.catalog.turn_log import turn_events
+from rhetor.hub.catalog.turns import TurnRow
+from rhetor.store.base import Row
+
+from .attribution import nonce
+
+if TYPE_CHECKING:
+    from rhetor.domain.session import Session
+    from rhetor.hub.state import State
+    from rhetor.store.base import Spoken
+
+    from .pending import PendingRequests
+
+INSTRUCTIONS = "Context: the client's instructions"
+AGAIN = "send the message again"
+TOLD_MESSAGES = 1000  # of a session, before which others are not read
+
+
+def takes_given(peer: Peer) -> bool:
+    """Whether the peer gets a given conversation as it is, with the client's own tools and options."""
+    return peer.has_voice
+
+
+def past_of(messages: Sequence[GivenMessage]) -> list[PastMessage]:
+    """Return messages as text, for peers that take only that."""
+    names = names_of(messages)
+    return [PastMessage(message.role, told(message, names)) for message in messages]
+
+
+async def past_of_given(
+    conversation: GivenConversation, pending: PendingRequests, peer: Peer
+) -> list[PastMessage]:
+    """Return the earlier messages as the history for a peer that answers instead of a specialist."""
+    if peer.reads_plain:
+        return []
+    pending.retells = "taken over" if peer.remembers else None
+    return past_of(conversation.earlier)
+
+
+async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn | None:
+    """Return the stored conversation of a turn; None if no client gave one.
+
+    Raises:
+        TurnFailure: a part of it is no longer stored.
+    """
+    given = await stored_given(state.store, turn_id)
+    if given is None:
+        return None
+    try:
+        messages = await messages_of(state.store, given)
+        system, tools = await about(state.blobs, given)
+        conversation = GivenConversation(messages, system, tools, given.options)
+        hashes = tuple(map(exact, messages))
+        if given.logged:
+            logged = await logged_messages(state, session, before=turn_id)
+            conversation = replace(conversation, messages=(*logged, *conversation.new))
+    except NotFound as error:
+        raise TurnFailure(
+            f"a part of the conversation is no longer stored: {error.detail}", hint=AGAIN
+        ) from error
+    return GivenTurn(given, conversation, hashes)
+
+
+async def logged_messages(state: State, session: Session, before: str = "") -> list[GivenMessage]:
+    """Return the conversation of a session up to its turn `before`, as a client would give it back: what
+    clients gave, with calls and results, and ordinary messages as text.
+
+    Raises:
+        NotFound: a part of it is no longer stored.
+    """
+    spoken = await state.store.spoken(session.id, TOLD_MESSAGES)
+    turns = list(dict.fromkeys(one.turn_id for one in spoken if not before or one.turn_id < before))
+    later: list[GivenMessage] = []
+    for turn_id in reversed(turns):
+        given = await stored_given(state.store, turn_id)
+        if given is None:
+            later[:0] = [_said(one) for one in spoken if one.turn_id == turn_id]
+            continue
+        answer = await answer_of(state, turn_id, [one for one in spoken if one.turn_id == turn_id])
+        if given.logged:
+            new = GivenConversation(given.messages).new
+            later[:0] = [*new, *answer]
+            continue
+        return [*await messages_of(state.store, given), *answer, *later]
+    return later
+
+
+def _said(one: Spoken) -> GivenMessage:
+    return GivenMessage("assistant" if one.role == "assistant" else "user", (SaidText(one.content),))
+
+
+async def answer_of(state: State, turn_id: str, spoken: Sequence[Spoken]) -> list[GivenMessage]:
+    """Return the answer of a turn with its calls and its reasoning; nothing if it has none. `spoken`: its
+    messages, in case its events are no longer in the log."""
+    row = await state.store.get("turn", turn_id)
+    events = [event async for event in turn_events(state.store, TurnRow.of(row))] if row is not None else []
+    blocks: list[Block] = []
+    for event in events:
+        match event.payload:
+            case ReasoningKept(vendor, data):
+                blocks.append(SaidReasoning("", vendor, data))
+            case ToolCalled(call_id, name, arguments, "caller"):
+                blocks.append(SaidCall(call_id, name, arguments_text(arguments)))
+    text = "".join(one.content for one in spoken if one.role == "assistant")
+    if text:
+        at = sum(isinstance(block, SaidReasoning) for block in blocks)
+        blocks.insert(at, SaidText(text))
+    return [GivenMessage("assistant", tuple(blocks))] if blocks else []
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return the arguments of a call as JSON text."""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+
+
+async def contents_of(state: State, conversation: GivenConversation) -> Mapping[str, bytes]:
+    """Return the contents of the parts of a conversation by the ids of their blobs.
+
+    Raises:
+        TurnFailure: one is no longer stored.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        for message in conversation.messages:
+            for block in message.blocks:
+                inner = block.content if isinstance(block, SaidResult) else (block,)
+                for each in inner:
+                    if isinstance(each, SaidPart) and each.part.blob_id not in found:
+                        found[each.part.blob_id] = await state.blobs.read(each.part.blob_id)
+    except NotFound as error:
+        raise TurnFailure(f"the content of a part is no longer stored: {error.detail}", hint=AGAIN) from error
+    return found
+
+
+async def given_to(state: State, peer: Peer, prompt: Prompt) -> Prompt:
+    """Return the prompt with what the peer takes of its given conversation."""
+    if prompt.given is None:
+        return prompt
+    if not takes_given(peer):
+        system = "\n\n".join(text.text for text in prompt.given.system)
+        told = fenced(INSTRUCTIONS, system, nonce()) if system.strip() and not peer.reads_plain else ""
+        return replace(prompt, given=None, content="\n\n".join(filter(None, (told, prompt.content))))
+    return replace(prompt, parts=(), contents=await contents_of(state, prompt.given))
+
+
+async def continuation_rows(
+    state: State, session: Session, turn: Turn, end: TurnEnd, known: GivenTurn | None
+) -> list[Row]:
+    """Return the row by which the session is found when the client gives back the conversation with the
+    answer of this turn, or without one if there is none. `known`: the turn's conversation, if it is not to be
+    read again."""
+    found = known or await given_turn(state, session, turn.turn_id)
+    head = await state.store.head(session.id)
+    if found is None or head is None:
+        return []
+    given, hashes = found.given, found.exact
+    if isinstance(end, TurnCompleted):
+        hashed = chain([_answer(turn)], given.hashed)
+    elif given.before:
+        hashed, hashes = given.before, hashes[: len(hashes) - len(found.conversation.new)]
+    else:
+        return []
+    id = continuation_id(given.caller, given.target, hashed)
+    continuation = Continuation(turn.turn_id, head.epoch, hashes, found.urls)
+    return [continuation_row(id, session.id, session.owner, continuation, state.ids.now())]
+
+
+def _answer(turn: Turn) -> GivenMessage:
+    calls = [SaidCall(call.call_id, call.name, arguments_text(call.arguments)) for call in turn.calls]
+    return GivenMessage("assistant", (SaidText(turn.text), *calls))
