@@ -117,7 +117,7 @@ STACKS = {
         {"use_cases"},
         {"hub"},
     ],
-    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp"}],
+    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp", "compatible"}],
     "rhetor.drivers": [{"base"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}, {"notifications"}],
 }
 # small and isolated: started as a file

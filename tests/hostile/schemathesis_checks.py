@@ -72,6 +72,9 @@ def accepts_valid_requests(ctx: Any, response: Any, case: Any) -> None:
 def is_explained(content: bytes) -> bool:
     """Return whether the problem is one that a valid request may get."""
     problem = json.loads(content)
+    if "error" in problem:  # in the shape of OpenAI or Anthropic
+        given = problem["error"]
+        problem = {"code": given.get("code", given["type"]), "detail": given["message"]}
     return any(
         problem["code"] == code and re.search(detail, problem["detail"]) for code, detail, _ in BEYOND_SCHEMA
     )

@@ -14,13 +14,14 @@ from tests.scale import sampled, scaled
 
 from rhetor.app import DISTRIBUTION, TABLE
 from rhetor.auth.policy import Policy
+from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
 from rhetor.transports.rest import openapi
 from rhetor.transports.rest.table import ROUTES
 
 pytestmark = pytest.mark.long
 
 PAGE = openapi.page(TABLE, version(DISTRIBUTION))
-OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
+OPERATIONS = [f"{row.method} {row.path}" for row in (*ROUTES, *COMPATIBLE)]
 # undocumented members are ignored; other tests cover the token
 GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
 EXAMPLES = scaled(25, 3)
@@ -92,8 +93,10 @@ def schema() -> Any:
 def generated_from() -> Any:
     """Return the page as Schemathesis gets it. Long texts have no pattern, because it needs seconds to
     generate a text of up to 131,072 characters for one. Imports name only paths that do not exist, because
-    it would choose `/`."""
+    it would choose `/`; and models, one that exists."""
     page = _quick(PAGE)
+    for body in ("ChatBody",):
+        page["components"]["schemas"][body]["properties"]["model"] = {"enum": ["apollo"]}
     page["components"]["schemas"]["ImportBody"]["properties"]["paths"]["items"] = NOWHERE
     return page
 
@@ -148,6 +151,8 @@ def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
         return {"name": "hermes"}  # not one to which the tests send messages
     if "{id}" not in path:
         return None
+    if path.startswith("/v1/models/"):
+        return {"id": "apollo"}
     if "/sessions/" in path:
         return {"id": str(hub.ask("POST", "/api/v2/sessions", json={"specialist_id": "apollo"}).json()["id"])}
     return {"id": "apollo" if "/ai/" in path else hub.plan_id}

@@ -9,11 +9,12 @@ import pytest
 from tests.hostile.raw import of_problem, refusal, replies, request, require_well
 from tests.served import served
 
+from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
 from rhetor.transports.rest.table import ROUTES
 
 pytestmark = pytest.mark.anyio
 
-OPERATIONS = [f"{row.method} {row.path}" for row in ROUTES]
+OPERATIONS = [f"{row.method} {row.path}" for row in (*ROUTES, *COMPATIBLE)]
 # unknown ids, as they appear in a path
 IDS = (
     "nobody",
@@ -32,6 +33,7 @@ IDS = (
     "%",
     "%zz",
 )
+MISSING = ("not_found", "unknown_peer", "model_not_found")
 WITH_ID = [label for label in OPERATIONS if "{id}" in label]
 BODY = (
     b'{"subject": "x", "scopes": ["read"], "content": "x", "message": "x", "at": "x", "result": 1, '
@@ -48,7 +50,7 @@ async def test_an_unknown_id_is_404_and_injects_no_header_and_no_path(tmp_path: 
             body = BODY if method == "POST" else None
             (reply,) = await replies(home, request(method, path.replace("{id}", id), body))
             status, code = of_problem(reply)
-            assert (id[:30], status, code in ("not_found", "unknown_peer")) == (id[:30], 404, True)
+            assert (id[:30], status, code in MISSING) == (id[:30], 404, True)
             assert "x-evil" not in reply.headers
         assert home.driver.heard == []
         await require_well(home)

@@ -15,6 +15,7 @@ from tests.scale import sampled, scaled
 
 from rhetor.auth.policy import Policy
 from rhetor.domain.principal import READ, SEND
+from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
 from rhetor.transports.rest.table import ROUTES
 
 pytestmark = pytest.mark.long
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.long
 EXAMPLES = scaled(20, 2)
 CANARY = "OWNERS-ONLY-CANARY"
 CHALLENGE = "Bearer"
-POLICIES = {f"{row.method} {row.path}": row.policy for row in ROUTES}
+POLICIES = {f"{row.method} {row.path}": row.policy for row in (*ROUTES, *COMPATIBLE)}
 PUBLIC = {label for label, policy in POLICIES.items() if policy is Policy.PUBLIC}
 FORGED = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSIsInNjb3BlIjoiYWRtaW4ifQ."
 Callers = dict[str, requests.Session]

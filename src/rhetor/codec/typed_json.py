@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, inspect
 
 from rhetor.errors import Malformed, TooLarge, Unprocessable
 
+from .incoming_json import IncomingJson
+
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 # Names must not contain control characters, because they are displayed and logged. The lookahead is needed in
 # Python, where `$` also matches before a final line feed; in the generated JSON Schema it changes nothing.
@@ -115,6 +118,36 @@ def _outline(kind: type[Struct]) -> type[Struct] | None:
     members = [(member.name, of | None | UnsetType, UNSET) for member, of in found if of is not None]
     names = {member.name: member.encode_name for member, _ in found}
     return msgspec.defstruct("Outline", members, rename=names) if members else None
+
+
+@cache
+def with_raw_items(kind: type[S], lists: tuple[str, ...]) -> type[S]:
+    """Return a type like the Struct type `kind`, whose members `lists` have items that are not decoded yet.
+    To decode a large body in one step takes long; to skip the items does not."""
+    members = [
+        (each.name, list[Raw] | None if each.name in lists else each.type, _default(each))
+        for each in msgspec.structs.fields(kind)
+    ]
+    found: Any = msgspec.defstruct(kind.__name__, members, kw_only=True, forbid_unknown_fields=True)
+    return cast("type[S]", found)
+
+
+def check_containers(raw: Raw) -> None:
+    """Check that a value can be decoded in one step.
+
+    Raises:
+        TooManyValues: it has too many members, items, objects and lists.
+    """
+    if _containers(raw) > MOST_CONTAINERS:  # including those within texts
+        incoming = IncomingJson(MOST_CONTAINERS)
+        incoming.feed(bytes(raw))
+        incoming.end()
+
+
+def _default(member: Any) -> Any:
+    if member.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=member.default_factory)
+    return member.default
 
 
 def _bounded(described: inspect.Type) -> type[Struct] | None:

@@ -159,6 +159,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/keys/": {"name": "openai"},
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
+        "/v1/models/": {"id": "box"},
     }
     names = next((names for start, names in known.items() if row.path.startswith(start)), {})
     return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], row.path)
@@ -201,6 +202,7 @@ def _body(row: Route, ids: Ids) -> Any:
         "SocketBody": {"ai_name": "box"},
         "GroupBody": {"name": "mine", "members": ["apollo"]},
         "MembersBody": {"members": ["apollo"]},
+        "ChatBody": {"model": "box", "messages": [{"role": "user", "content": "hi"}]},
     }
     return None if row.body is None else bodies.get(row.body.__name__, {})
 
@@ -218,6 +220,7 @@ def _names_owned(row: Route) -> bool:
         "NewRouteBody",
         "NewScheduleBody",
         "SocketBody",
+        "ChatBody",
     }
     return row.body is not None and row.body.__name__ in named
 

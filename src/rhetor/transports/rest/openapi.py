@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, get_type_hints
@@ -12,12 +12,13 @@ import msgspec
 
 from rhetor import errors as e
 from rhetor.auth.policy import Policy
-from rhetor.transports.server import problems
+from rhetor.dialects import vendor_errors
+from rhetor.transports.server import problems, vendor
 from rhetor.transports.server.call import MOST_KEY
 from rhetor.transports.server.router import Route, Row, Streams
 
 from .bodies.common import After
-from .responses import Frame, Html, Problem
+from .responses import AnthropicError, Frame, Html, OpenAIError, Problem
 
 Schema = dict[str, Any]
 JSON, SSE, TEXT, ANY = "application/json", "text/event-stream", "text/plain", "*/*"
@@ -63,7 +64,7 @@ class _Schemas:
 
     def __init__(self, rows: Iterable[Route]) -> None:
         named = [kind for r in rows for kind in (r.body, r.query, r.answer, r.later) if kind is not None]
-        kinds = list(dict.fromkeys([Problem, Frame, *named]))
+        kinds = list(dict.fromkeys([Problem, OpenAIError, AnthropicError, Frame, *named]))
         found, self.components = msgspec.json.schema_components(kinds, ref_template=REF)
         self._of = dict(zip(kinds, found, strict=True))
         for body in {r.body for r in rows if r.body is not None}:
@@ -114,7 +115,9 @@ def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
         for name, schema in query["properties"].items():
             required = name in query.get("required", ())
             yield {"in": "query", "name": name, "required": required, "schema": _without_null(schema)}
-    if row.body is not None and "command_id" in row.body.__struct_fields__:
+    if row.takes_json:
+        yield {"in": "header", "name": "x-session-id", "required": False, "schema": {"type": "string"}}
+    if row.body is not None and (row.takes_json or "command_id" in row.body.__struct_fields__):
         key = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
         yield {"in": "header", "name": "Idempotency-Key", "required": False, "schema": key}
     if row.method == "GET" and row.streams is not Streams.NEVER:
@@ -169,13 +172,26 @@ def _errors(row: Route, schemas: _Schemas) -> Schema:
         errors += [e.TooManyBytes, e.BytesExceeded]
     if row.streams is not Streams.NEVER:
         errors.append(e.TooManyConnections)
+    content, status_of = _problem(row, schemas)
     codes: dict[int, list[str]] = {}
     for error in dict.fromkeys(errors):
-        codes.setdefault(error.status, []).append(error.code)
-    problem = {"schema": schemas.of(Problem)}
+        codes.setdefault(status_of(error), []).append(error.code)
     found: Schema = {}
     for status, names in sorted(codes.items()):
-        found[str(status)] = {"description": ", ".join(names), "content": {problems.MEDIA_TYPE: problem}}
+        found[str(status)] = {"description": ", ".join(names), "content": content}
         if status in problems.MAY_RETRY:
             found[str(status)]["headers"] = RETRY_AFTER
     return found
+
+
+def _problem(row: Route, schemas: _Schemas) -> tuple[Schema, Callable[[type[e.RhetorError]], int]]:
+    """Return the content of an error response of the route, and the function that returns its status."""
+    if not row.path.startswith(vendor.PREFIX):
+        return {problems.MEDIA_TYPE: {"schema": schemas.of(Problem)}}, lambda error: error.status
+    if row.path.startswith(vendor.MESSAGES):
+        shape: Schema = schemas.of(AnthropicError)
+    elif row.path.startswith(vendor.MODELS):
+        shape = {"anyOf": [schemas.of(OpenAIError), schemas.of(AnthropicError)]}
+    else:
+        shape = schemas.of(OpenAIError)
+    return {JSON: {"schema": shape}}, vendor_errors.status_of

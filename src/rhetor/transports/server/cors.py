@@ -19,11 +19,16 @@ Send = Callable[[Message], Awaitable[None]]
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS = (
     "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Session-Id, "
-    "Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"
+    "Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, "
+    # those of the clients of the vendors' APIs
+    "X-Api-Key, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, OpenAI-Beta, "
+    "OpenAI-Organization, OpenAI-Project, X-Stainless-Arch, X-Stainless-Helper-Method, X-Stainless-Lang, "
+    "X-Stainless-OS, X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, "
+    "X-Stainless-Runtime-Version, X-Stainless-Timeout"
 )
 RESPONSE_HEADERS = (
-    "Mcp-Session-Id, Preference-Applied, Retry-After, X-Cursor, X-Plan-Id, X-Rhetor-Notice, X-Routed-To, "
-    "X-Session-Id, X-Turn-Id"
+    "Mcp-Session-Id, Preference-Applied, Request-Id, Retry-After, X-Cursor, X-Plan-Id, X-Request-Id, "
+    "X-Rhetor-Notice, X-Routed-To, X-Session-Id, X-Turn-Id"
 )
 AGE_SECONDS = "600"
 

@@ -10,7 +10,14 @@ from rhetor.hub.fanout.subscriber import DirectWriter
 
 STALL_SECONDS = 10.0
 BODY_BYTES = 8 << 20  # of a request, if its route has no lower limit
-LARGER_BODIES = {"/api/v2/blobs": 16 << 20}  # of requests to these paths
+CONVERSATION_BYTES = 32 << 20  # of a request with a whole conversation, in the APIs of vendors
+LARGER_BODIES = {  # of requests to these paths
+    "/api/v2/blobs": 16 << 20,
+    "/v1/chat/completions": CONVERSATION_BYTES,
+    "/v1/responses": CONVERSATION_BYTES,
+    "/v1/messages": CONVERSATION_BYTES,
+    "/v1/messages/count_tokens": CONVERSATION_BYTES,
+}
 EXTENSION = "rhetor.connection"  # in an ASGI scope: the server's protocol object
 
 

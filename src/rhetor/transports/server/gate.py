@@ -29,7 +29,7 @@ from rhetor.errors import (
     Unauthenticated,
 )
 
-from . import cors, problems
+from . import cors, problems, vendor
 from .bodies import Receive, Scope, Send, bodiless, bounded, counted, refuse_large
 from .counters import REST, Tally, api_of
 from .flow import EXTENSION
@@ -39,7 +39,17 @@ from .rates import ByteRates
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "idempotency-key"})
+ONCE = frozenset(
+    {
+        "host",
+        "origin",
+        "authorization",
+        "x-api-key",
+        "content-length",
+        "content-type",
+        "idempotency-key",
+    }
+)
 SAFE = frozenset({"GET", "HEAD"})
 SOCKET, COOKIE = "socket", "cookie"  # `Principal.credential`
 # what is known of a caller's process if it does not tell which peer's program it is
@@ -128,6 +138,8 @@ class Gate:
                 await cors.preflight(origin)(scope, receive, send)
                 return
             send = cors.sharing(send, origin)
+        if vendor.is_compatible(scope):
+            send = vendor.identified(send, scope)
         try:
             state["principal"] = await self._admit(scope)
             refuse_large(scope)
@@ -169,6 +181,8 @@ class Gate:
 
     async def _admit(self, scope: Scope) -> Principal | None:
         headers = _headers(scope)
+        if vendor.is_compatible(scope):
+            headers = vendor.with_key(headers)
         client: Client = scope["state"]["client"]
         if client.local is not None:
             _check_local(headers)

@@ -11,10 +11,12 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rhetor.domain.event import TurnCancelled, TurnEnd, TurnFailed
+from rhetor.dialects import failures, vendor_errors
+from rhetor.domain.event import TurnEnd
 from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.sessions.send import Accepted
 
+from . import vendor
 from .headers import CONTENT_POLICY, HSTS, SECURITY_HEADERS, Header, may_require_https
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,21 +38,33 @@ def body(error: RhetorError) -> dict[str, Any]:
     return {**extra, **standard}
 
 
-def response(error: RhetorError) -> Response:
+def response(error: RhetorError, scope: Scope) -> Response:
+    """Return the response to a request that gets an error: in the vendor's shape if it is for one of the
+    compatible APIs."""
+    if vendor.is_compatible(scope):
+        status = vendor_errors.status_of(error)
+        headers = _headers(error, status) | vendor.error_headers(error)
+        content = vendor.error_body(error, scope)
+        return Response(msgspec.json.encode(content), status, headers, vendor.JSON)
+    headers = _headers(error, error.status)
+    return Response(msgspec.json.encode(body(error)), error.status, headers, MEDIA_TYPE)
+
+
+def _headers(error: RhetorError, status: int) -> dict[str, str]:
     headers = {CONTENT_POLICY[0].decode(): CONTENT_POLICY[1].decode()}
-    if error.status in MAY_RETRY or "retry_after" in error.data:
+    if status in MAY_RETRY or "retry_after" in error.data:
         headers["Retry-After"] = str(max(1, math.ceil(error.data.get("retry_after", 1))))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(error.data["allowed"])
-    return Response(msgspec.json.encode(body(error)), error.status, headers, MEDIA_TYPE)
+    return headers
 
 
 async def refuse(error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request with the error. A request for a WebSocket is answered before its upgrade (ASGI,
     WebSocket Denial Response)."""
-    answer = response(error)
+    answer = response(error, scope)
     if scope["type"] == "http":
         await answer(scope, receive, send)
         return
@@ -71,30 +85,8 @@ def _for_browsers(scope: Scope) -> Sequence[Header]:
     return (*SECURITY_HEADERS, HSTS) if is_secure else SECURITY_HEADERS
 
 
-def _statuses(kind: type[RhetorError]) -> dict[str, int]:
-    found = {kind.code: kind.status}
-    for inner in kind.__subclasses__():
-        found |= _statuses(inner)
-    return found
-
-
-# a failed turn has the code of its cause, and therefore its status
-_STATUS_OF = _statuses(RhetorError)
-
-
 def failure_of(end: TurnEnd, accepted: Accepted, partial: str) -> TurnFailure:
     """Return the error for a client that waited for a turn which did not complete. `partial`: the text so
     far."""
     data = {"turn_id": accepted.turn_id, "session_id": accepted.session_id, "partial": partial}
-    match end:
-        case TurnFailed():
-            failure = TurnFailure(end.detail, retryable=end.retryable, **{**end.data, **data})
-            failure.code = end.code  # the code of what happened, which is more precise than the class
-            failure.status = _STATUS_OF.get(end.code, TurnFailure.status)
-            return failure
-        case TurnCancelled():
-            failure = TurnFailure(f"cancelled by {end.by}", retryable=True, **data)
-        case _:
-            failure = TurnFailure(getattr(end, "reason", ""), retryable=True, **data)
-    failure.code = end.type.removeprefix("turn.")
-    return failure
+    return failures.failure_of(end, **data)

@@ -48,6 +48,7 @@ class Streams(StrEnum):
     NEVER = "never"
     ASKED = "asked"  # with `Accept: text/event-stream`
     ALWAYS = "always"
+    BODY = "body"  # as the body of the request says; the handler counts it
 
 
 class Route(Struct, frozen=True):
@@ -59,7 +60,8 @@ class Route(Struct, frozen=True):
     errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
     `action`: what the audit calls what the handler does, if it executes no command that has entries there.
     `takes_rest`: the last name in the path may contain `/`. `takes_bytes`: the body is binary content, with
-    which the handler is called as `content`.
+    which the handler is called as `content`. `takes_json`: the handler decodes the body itself, which is the
+    `content` that it is called with; `body` only describes it.
     """
 
     method: str
@@ -79,6 +81,7 @@ class Route(Struct, frozen=True):
     action: str = ""
     takes_rest: bool = False
     takes_bytes: bool = False
+    takes_json: bool = False
 
     @property
     def needs_body(self) -> bool:
@@ -245,7 +248,9 @@ async def _respond(route: Route, names: dict[str, str], call: Call, send: Send) 
     given: dict[str, Any] = dict(names)
     if route.query is not None:
         given["query"] = _query(route.query, dict(call.query_params))
-    if route.body is not None:
+    if route.takes_json:
+        given["content"] = await _json(route, call)
+    elif route.body is not None:
         given["body"] = await _body(route, route.body, call)
     elif route.takes_bytes:
         given["content"] = bytes(await _read(call.receive))
@@ -264,10 +269,25 @@ async def _audited(route: Route, names: dict[str, str], call: Call, given: dict[
 
 
 async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:
+    data = await _json(route, call)
+    if not data:
+        return kind()
+    if len(data) > typed_json.LARGE_BYTES:
+        return await _decoded_large(data, kind, call.node.decoding)
+    typed_json.check_utf8(data)
+    try:
+        return typed_json.decode(data, kind)
+    except msgspec.ValidationError as error:
+        raise _invalid(data, error) from error
+
+
+async def _json(route: Route, call: Call) -> bytearray:
+    """Return a body that is JSON. The number of its values and the text of a large body are checked. It is
+    empty only if the route needs none."""
     incoming = IncomingJson()
     data = await _read(call.receive, incoming)
     if not data and not route.needs_body:
-        return kind()
+        return data
     if not data:
         raise typed_json.unprocessable("body", "missing")
     if not _is_json(call.headers.get("content-type", "")):
@@ -276,12 +296,7 @@ async def _body(route: Route, kind: type[Struct], call: Call) -> Struct:
         raise TooLarge("the body", route.body_bytes)
     if len(data) > typed_json.LARGE_BYTES:
         incoming.end()
-        return await _decoded_large(data, kind, call.node.decoding)
-    typed_json.check_utf8(data)
-    try:
-        return typed_json.decode(data, kind)
-    except msgspec.ValidationError as error:
-        raise _invalid(data, error) from error
+    return data
 
 
 async def _decoded_large(data: bytearray, kind: type[Struct], alone: asyncio.Lock) -> Struct:

@@ -36,19 +36,26 @@ if TYPE_CHECKING:
     from .http_protocol import BoundedProtocol
 
 HEARTBEAT_SECONDS = 15.0
+BEAT = b":\n\n"  # a comment
 MOST_READ = 20_000  # events that one request looks through for those that its filter lets through
 PLAN_ENDS = frozenset({PlanEnded.type})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class EventStream(Response):
-    """A response with the events of a stream after `after`, encoded by `view`, and a comment every 15 s. If
-    the position is lost, the last frame is a `reset`."""
+    """A response with the events of a stream after `after`, encoded by `view`, and `beat` every 15 s. If the
+    position is lost, the last frame is a `reset`."""
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, hub: Hub, stream: str, after: Position, view: View, headers: dict[str, str] | None = None
+        self,
+        hub: Hub,
+        stream: str,
+        after: Position,
+        view: View,
+        headers: dict[str, str] | None = None,
+        beat: bytes = BEAT,
     ) -> None:
         super().__init__(headers={**HEADERS, **(headers or {})}, media_type=self.media_type)
         del self.headers["content-length"]
@@ -56,6 +63,7 @@ class EventStream(Response):
         self._stream = stream
         self._after = after
         self._view = view
+        self._beat = beat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         subject = scope["state"]["principal"].subject
@@ -63,7 +71,7 @@ class EventStream(Response):
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
-            body = _Body(scope, send)
+            body = _Body(scope, send, self._beat)
             try:
                 with while_connected(scope), body.beating():
                     await self._show(body)
@@ -81,12 +89,20 @@ class EventStream(Response):
         try:
             await self._state.broadcaster.follow(self._stream, self._after, self._view, body)
         except PositionLost as lost:
-            await body.write(b"event: reset\ndata: %b\n\n" % msgspec.json.encode(lost.data))
+            await body.write(self.reset_frame(lost))
 
     def _break_off(self, scope: Scope, error: RhetorError) -> None:
         server: BoundedProtocol = scope["extensions"][EXTENSION]
         scope["state"]["node"].tally.end(SSE, error.code)
-        server.end_stream(error_frame(error))
+        server.end_stream(self.last_frame(error))
+
+    def last_frame(self, error: RhetorError) -> bytes:
+        """Return the last frame of a stream that ends early."""
+        return error_frame(error)
+
+    def reset_frame(self, lost: PositionLost) -> bytes:
+        """Return the last frame of a stream whose position is lost."""
+        return b"event: reset\ndata: %b\n\n" % msgspec.json.encode(lost.data)
 
 
 class _Body:
@@ -95,7 +111,8 @@ class _Body:
 
     api = SSE
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, beat: bytes) -> None:
+        self._beat_frame = beat
         self._server: BoundedProtocol = scope["extensions"][EXTENSION]
         self._traffic = scope["state"]["traffic"]
         self._send = send
@@ -114,7 +131,7 @@ class _Body:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Write a comment every `HEARTBEAT_SECONDS`, unless the client still has something else to read."""
+        """Write the beat every `HEARTBEAT_SECONDS`, unless the client still has something else to read."""
         self._beat_later()
         try:
             yield
@@ -125,9 +142,9 @@ class _Body:
         self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        comment = self.enclose(b":\n\n")
-        if self.writer.put(comment) is not False:
-            self.count(len(comment))
+        beat = self.enclose(self._beat_frame)
+        if self.writer.put(beat) is not False:
+            self.count(len(beat))
         self._beat_later()
 
 

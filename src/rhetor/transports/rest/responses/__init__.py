@@ -2,7 +2,7 @@
 
 from .analytics import Analytics
 from .audit import Audit
-from .common import Frame, Html, Problem, Status
+from .common import AnthropicError, Frame, Html, OpenAIError, Problem, Status
 from .configuration import (
     Candidate,
     Candidates,
@@ -93,6 +93,7 @@ __all__ = [
     "Alias",
     "Aliases",
     "Analytics",
+    "AnthropicError",
     "Audit",
     "Blob",
     "Budget",
@@ -136,6 +137,7 @@ __all__ = [
     "Note",
     "Notes",
     "NotifyTested",
+    "OpenAIError",
     "OpenedSocket",
     "Page",
     "Peer",

@@ -24,6 +24,33 @@ class Problem(Struct):
     retryable: bool
 
 
+class OpenAIErrorDetail(Struct):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(Struct):
+    """An error in the shape of OpenAI. `param`: the parameter that is wrong; `code`: OpenAI's code for the
+    error, or the hub's if it has none."""
+
+    error: OpenAIErrorDetail
+
+
+class AnthropicErrorDetail(Struct):
+    type: str
+    message: str
+
+
+class AnthropicError(Struct):
+    """An error in the shape of Anthropic."""
+
+    type: Literal["error"]
+    error: AnthropicErrorDetail
+    request_id: str
+
+
 class Frame(Struct):
     """One event of a stream. `data`: JSON in one line; `event`: `reset` if the position was lost, `error` if
     the hub ended the stream early."""

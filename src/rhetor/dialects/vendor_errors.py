@@ -1,0 +1,79 @@
+"""Errors as OpenAI and Anthropic send them: the bodies, statuses and codes that their clients know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rhetor.errors import RhetorError, Unprocessable
+
+# where a vendor has another status for the same condition
+_STATUSES = {
+    "unprocessable": 400,
+    "unsupported": 400,
+    "unknown_model": 404,
+    "hop_limit": 400,
+    "cannot_schedule": 400,
+    "context_overflow": 400,
+    "rate_limited": 429,
+    "provider_cooling": 503,
+}
+_OPENAI_CODES = {
+    "unauthenticated": "invalid_api_key",
+    "login_expired": "invalid_api_key",
+    "unknown_peer": "model_not_found",
+    "unknown_team": "model_not_found",
+    "no_capable_peer": "model_not_found",
+    "unknown_model": "model_not_found",
+    "context_overflow": "context_length_exceeded",
+    "rate_limited": "rate_limit_exceeded",
+    "rate_exceeded": "rate_limit_exceeded",
+    "internal": "internal_error",
+}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def refused(parameter: str, why: str, reason: str = "invalid_value") -> Unprocessable:
+    """Return the error for a parameter. `parameter`: its path, as in `messages[0].content`; `reason`:
+    OpenAI's code for it."""
+    fault = {"where": parameter, "why": why}
+    return Unprocessable(f"{parameter}: {why}", faults=[fault], param=parameter, reason=reason)
+
+
+def status_of(error: RhetorError | type[RhetorError]) -> int:
+    """Return the HTTP status with which the vendors answer such an error."""
+    return _STATUSES.get(error.code, error.status)
+
+
+def openai(error: RhetorError) -> dict[str, Any]:
+    """Return the body of an error in OpenAI's shape."""
+    status, data = status_of(error), error.data
+    if status == 429:
+        kind = "rate_limit_error"
+    else:
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+    code = data.get("reason") or _OPENAI_CODES.get(error.code, error.code)
+    param = data.get("param") or ("model" if code == "model_not_found" else None)
+    return {"error": {"message": message_of(error), "type": kind, "param": param, "code": code}}
+
+
+def anthropic(error: RhetorError, request_id: str) -> dict[str, Any]:
+    """Return the body of an error in Anthropic's shape."""
+    status = status_of(error)
+    kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    found = {"type": kind, "message": message_of(error)}
+    return {"type": "error", "error": found, "request_id": request_id}
+
+
+def message_of(error: RhetorError) -> str:
+    """Return what went wrong, and what to do about it, as the vendors' errors have only one text."""
+    hint = error.data.get("hint")
+    return f"{error.detail}; {hint}" if hint else error.detail

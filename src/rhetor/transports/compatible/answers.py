@@ -1,0 +1,90 @@
+"""The answer to a request: whole, or as a stream in the vendor's frames."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from rhetor.dialects.notices import TURN_ENDS
+from rhetor.errors import PositionLost, RhetorError, TurnFailure
+from rhetor.hub.fanout.subscriber import View
+from rhetor.hub.sessions.send import Accepted
+from rhetor.store.base import PAGE, Record
+from rhetor.transports.server import disconnect, sse
+from rhetor.transports.server.call import Call, json_response
+from rhetor.transports.server.counters import SSE
+
+Frame = Callable[[RhetorError], bytes]
+
+
+class TurnStream(sse.EventStream):
+    """The turn of an accepted message as a stream, up to its end. A client that disconnects does not end the
+    turn. `error_frame` encodes the error with which a stream ends early; `beat` is written every 15 s."""
+
+    def __init__(
+        self,
+        call: Call,
+        accepted: Accepted,
+        view: View,
+        headers: dict[str, str],
+        error_frame: Frame,
+        beat: bytes = sse.BEAT,
+    ) -> None:
+        super().__init__(call.hub, accepted.session_id, accepted.after, view, headers, beat)
+        self._error_frame = error_frame
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
+        node, who, credential = state["node"], state["principal"], state["credential"]
+        with node.connections.opened(SSE, who, credential, is_new=False) as connection:
+            state["connection"], state["traffic"] = connection, node.tally.traffic[SSE]
+            await super().__call__(scope, receive, send)
+
+    def last_frame(self, error: RhetorError) -> bytes:
+        return self._error_frame(error)
+
+    def reset_frame(self, lost: PositionLost) -> bytes:
+        return self._error_frame(lost)
+
+
+async def whole(
+    call: Call,
+    accepted: Accepted,
+    headers: dict[str, str],
+    make: Callable[[Iterable[Record]], dict[str, Any]],
+) -> Response:
+    """Wait for the end of the turn, and return the response that `make` makes of its events.
+
+    Raises:
+        CallerGone: the client disconnected. The turn continues.
+        TurnFailure: the turn was not completed.
+        RhetorError: as `Hub.answer`.
+    """
+    records = await _records(call, accepted)
+    try:
+        return json_response(make(records), headers)
+    except TurnFailure as failure:
+        failure.data |= {"session_id": accepted.session_id, "turn_id": accepted.turn_id}
+        raise
+
+
+async def _records(call: Call, accepted: Accepted) -> list[Record]:
+    """Wait for the end of the turn, and return its events."""
+    waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)
+    with waiting, disconnect.while_connected(call.scope):
+        await call.hub.answer(accepted)
+        return [record async for record in _turn(call, accepted)]
+
+
+async def _turn(call: Call, accepted: Accepted) -> AsyncIterator[Record]:
+    after = accepted.after
+    while records := await call.hub.state.store.page(accepted.session_id, after, PAGE):
+        for record in records:
+            after = record.position
+            if record.turn_id == accepted.turn_id:
+                yield record
+                if record.type in TURN_ENDS:
+                    return

@@ -1,0 +1,33 @@
+"""The routes of the OpenAI- and Anthropic-compatible APIs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rhetor import errors as e
+from rhetor.auth.policy import Policy
+from rhetor.dialects.openai_chat_body import ChatBody
+from rhetor.transports.rest.table import ANSWER, PEER, Errors
+from rhetor.transports.server.flow import CONVERSATION_BYTES
+from rhetor.transports.server.router import Route, Streams
+
+from . import chat, models, shapes
+
+READ, SEND = Policy.READ, Policy.SEND
+ASKED: Errors = (*ANSWER, e.HopLimit)
+# what the routes that answer a conversation have in common
+CONVERSATION: dict[str, Any] = {
+    "streams": Streams.BODY,
+    "headers": ("x-session-id", "x-turn-id", "x-cursor"),
+    "body_bytes": CONVERSATION_BYTES,
+    "takes_json": True,
+}
+
+# fmt: off
+ROUTES = (
+    Route("GET", "/v1/models", READ, models.list_models, answer=shapes.Models, query=shapes.ModelsQuery),
+    Route("GET", "/v1/models/{id}", READ, models.one_model, answer=shapes.Model, errors=PEER),
+    Route("POST", "/v1/chat/completions", SEND, chat.create_completion, ChatBody, shapes.Completion, ASKED,
+          **CONVERSATION),
+)
+# fmt: on
