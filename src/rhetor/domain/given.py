@@ -70,6 +70,12 @@ class GivenMessage(Struct, frozen=True):
     blocks: tuple[Block, ...]
 
     @property
+    def parts(self) -> tuple[GivenPart, ...]:
+        """Its images, audio and files, with those in the results of tools."""
+        found = (block.content if isinstance(block, SaidResult) else (block,) for block in self.blocks)
+        return tuple(each.part for blocks in found for each in blocks if isinstance(each, SaidPart))
+
+    @property
     def text(self) -> str:
         """Its text, without the other blocks."""
         return "\n\n".join(block.text for block in self.blocks if isinstance(block, SaidText))

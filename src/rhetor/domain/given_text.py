@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .given import Block, GivenMessage, SaidCall, SaidPart, SaidReasoning, SaidResult, SaidText
+from .given import Block, GivenMessage, SaidCall, SaidResult, SaidText
 
 NAMED = 5  # results that the text of a message names
 
@@ -31,14 +31,9 @@ def names_of(messages: Iterable[GivenMessage]) -> dict[str, str]:
 
 
 def told(message: GivenMessage, names: dict[str, str]) -> str:
-    """Return everything that a message says as text, with calls and results. Reasoning is left out. `names`:
+    """Return what a message says as text, with calls and results. Reasoning and parts are left out. `names`:
     as in `shown`."""
     return "\n\n".join(filter(None, (_told(block, names) for block in message.blocks)))
-
-
-def result_text(result: SaidResult) -> str:
-    """Return the result of a call as text."""
-    return "\n".join(map(_content, result.content))
 
 
 def _told(block: Block, names: dict[str, str]) -> str:
@@ -47,13 +42,8 @@ def _told(block: Block, names: dict[str, str]) -> str:
             return f"[Call of {name}: {arguments}]"
         case SaidResult(id, is_error=is_error):
             what = "Error" if is_error else "Result"
-            return f"[{what} of {names.get(id, id)}: {result_text(block)}]"
-        case SaidReasoning():
-            return ""
-    return _content(block)
-
-
-def _content(block: SaidText | SaidPart) -> str:
-    if isinstance(block, SaidText):
-        return block.text
-    return f"[{block.part.name or block.part.type}]"
+            text = "\n".join(each.text for each in block.content if isinstance(each, SaidText))
+            return f"[{what} of {names.get(id, id)}: {text}]"
+        case SaidText(text):
+            return text
+    return ""

@@ -41,6 +41,7 @@ from .programs.adoption import adopt, register
 from .programs.instances import instances_of
 from .sessions.leases import expect_clients
 from .sessions.unfinished_restores import finish_restores
+from .turns.given import continuation_rows
 from .turns.runner import SessionRunner, closing_if_once, wake
 
 if TYPE_CHECKING:
@@ -167,10 +168,11 @@ async def _interrupt(state: State, turn: TurnRow, reason: str = REASON) -> None:
     also = await closing_if_once(state, turn.stream, session)
     source = replace(source_of(session), once=also.once) if session else Source(turn.peer, turn.owner)
     ending = await _ending(state, turn, source, reason)
+    given = await continuation_rows(state, session, turn.id) if session and session.given else []
     await state.store.commit(
         turn.stream,
         [*ending.drafts, *also.drafts],
-        rows=[*ending.rows, *also.rows],
+        rows=[*ending.rows, *also.rows, *given],
         adds=ending.adds,
         expects=also.expects,
     )

@@ -23,6 +23,6 @@ def test_readers_see_the_text_of_new_messages_or_whose_results_they_are() -> Non
 def test_a_peer_that_takes_text_is_told_calls_and_results() -> None:
     names = names_of([CALL])
     assert told(CALL, names) == "I look.\n\n[Call of clock: {}]"
-    assert told(RESULT, names) == "[Result of clock: noon\n[clock.png]]"
+    assert told(RESULT, names) == "[Result of clock: noon]"
     failed = GivenMessage("user", (SaidResult("c1", (SaidText("stopped"),), True),))
     assert told(failed, names) == "[Error of clock: stopped]"

@@ -14,7 +14,7 @@ from rhetor.domain.event import Event, Payload, PlanEnded, Position, TurnEnd
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
-from rhetor.drivers.base import Sender
+from rhetor.drivers.base import PeerInputs, Sender
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
@@ -77,6 +77,7 @@ async def house(
     peers: Sequence[Peer] = PEERS,
     senders: Sequence[Sender] = (),
     kept: Blobs | None = None,
+    inputs: PeerInputs | None = None,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
@@ -94,6 +95,7 @@ async def house(
             senders=senders,
             owner=ME.subject,
             kept=kept,
+            inputs=inputs,
         ) as hub,
     ):
         yield House(hub, driver)

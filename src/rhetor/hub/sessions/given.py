@@ -9,7 +9,7 @@ a new session.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -52,10 +52,11 @@ from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.attribution import most_recent
-from rhetor.hub.turns.given import past_of, takes_given
+from rhetor.hub.turns.given import names_in, past_of, takes_given
 from rhetor.store.base import Expect, Row
 
 from . import uploads
+from .states import sendable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -81,11 +82,6 @@ class Stored(msgspec.Struct, frozen=True):
     urls: dict[str, str]
     parts: tuple[Part, ...]
     kept: tuple[Part, ...]
-
-    @property
-    def content(self) -> str:
-        """The text that readers of the log see."""
-        return self.asked.content or shown(self.marked.new, names_of(self.marked.messages))
 
     @property
     def returned(self) -> list[ToolReturned]:
@@ -175,7 +171,7 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
         options=marked.options,
     )
     kept = tuple({part.blob_id: part for part in (*reading.found.values(), *texts)}.values())
-    new = tuple([reading.found[part.blob_id] for part in _parts(marked.new)])
+    new = tuple([reading.found[part.blob_id] for message in marked.new for part in message.parts])
     return Stored(command, given, marked, hashes, reading.urls, new, kept)
 
 
@@ -252,14 +248,13 @@ class _Parts:
         Raises:
             Unprocessable, TooLarge: it has too many parts, or too large ones.
         """
-        parts = list(_parts([message]))
-        if not parts:
+        if not (number := len(message.parts)):
             return message
-        if len(parts) > MOST_PARTS:
-            raise Unprocessable(f"a message can have at most {MOST_PARTS} parts, not {len(parts)}")
+        if number > MOST_PARTS:
+            raise Unprocessable(f"a message can have at most {MOST_PARTS} parts, not {number}")
         blocks = [await self._stored(block) for block in message.blocks]
         changed = replace(message, blocks=tuple(blocks))
-        if sum(self.found[part.blob_id].bytes for part in _parts([changed])) > MOST_BYTES:
+        if sum(self.found[part.blob_id].bytes for part in changed.parts) > MOST_BYTES:
             raise TooLarge("all parts of the message together", MOST_BYTES)
         return changed
 
@@ -286,15 +281,6 @@ class _Parts:
         return replace(said, part=kept)
 
 
-def _parts(messages: Sequence[GivenMessage]) -> list[GivenPart]:
-    found: list[GivenPart] = []
-    for message in messages:
-        for block in message.blocks:
-            inner = block.content if isinstance(block, SaidResult) else (block,)
-            found += [each.part for each in inner if isinstance(each, SaidPart)]
-    return found
-
-
 def _shown_result(result: SaidResult) -> object:
     """Return the result of a call as the log shows it: text, or the list of its texts and parts."""
     if all(isinstance(each, SaidText) for each in result.content):
@@ -307,12 +293,19 @@ def _shown_result(result: SaidResult) -> object:
     ]
 
 
-async def place(state: State, stored: Stored) -> Placed:
+async def place(state: State, principal: Principal, stored: Stored) -> Placed:
     """Return where the conversation continues: in the session that the client names, in the one that has its
-    beginning, or in a new one."""
-    given, command = stored.given, replace(stored.asked, given=UNSET, content=stored.content)
+    beginning, or in a new one.
+
+    Raises:
+        NotFound, Forbidden: as `sendable_session`, if the client names a session.
+    """
+    given, command = stored.given, replace(stored.asked, given=UNSET)
+    command = replace(command, content=command.content or await _shown(state, stored))
     if command.session_id is not None:
-        found_there = await _in_session(state, stored, command.session_id)
+        session_id = (await sendable_session(state, principal, command.session_id)).id
+        command = replace(command, session_id=session_id)  # the client may name it
+        found_there = await _in_session(state, stored, session_id)
         if command.target is not None and command.target.startswith("@"):
             command = replace(command, target=None)  # the session has its peer, whoever is the best now
         return Placed(stored, command, found_there)
@@ -328,6 +321,14 @@ async def place(state: State, stored: Stored) -> Placed:
     if not await _is_last(state, session, found):
         return new
     return Placed(stored, replace(command, session_id=session.id, target=None), (row.id, found))
+
+
+async def _shown(state: State, stored: Stored) -> str:
+    """Return the text that readers of the log see, if the new messages have none."""
+    names, session_id = names_of(stored.marked.messages), stored.asked.session_id
+    if session_id is not None and any(result.call_id not in names for result in stored.returned):
+        names |= await names_in(state, session_id)
+    return shown(stored.marked.new, names)
 
 
 async def _in_session(state: State, stored: Stored, session_id: str) -> tuple[str, Continuation] | None:

@@ -180,7 +180,7 @@ async def _attempt(
     source: MessageSource,
     fulfils: RowRef | None,
 ) -> Accepted:
-    placed = await given.place(state, source.given) if source.given is not None else None
+    placed = await given.place(state, principal, source.given) if source.given is not None else None
     command = placed.command if placed is not None else command
     session, peer, match = await _session_for(state, principal, command)
     if peer.driver == SCHEDULE_DRIVER and not source.is_scheduled:

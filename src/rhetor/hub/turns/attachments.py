@@ -42,19 +42,33 @@ async def with_attachments(
     The latest parts come first, up to `MOST_BYTES`; the others are only named, as are all parts unless
     `whole` is set: an agent is told in text what was said.
     """
+    is_user = [message.role == "user" for message in past]
+    turns = [one.turn_id if is_user[at] else "" for at, one in enumerate(spoken)]
+    parts = [await attached_parts(state, turn_id) if turn_id else () for turn_id in turns]
+    return await with_contents(state, past, parts, whole=whole)
+
+
+async def attached_parts(state: State, turn_id: str) -> Sequence[Part]:
+    """Return the parts of a turn's message."""
+    row = await state.store.get(ATTACHED, turn_id)
+    return _parts(row.doc) if row is not None else ()
+
+
+async def with_contents(
+    state: State, past: list[PastMessage], parts: Sequence[Sequence[Part]], *, whole: bool
+) -> list[PastMessage]:
+    """Do the same for messages with these `parts`, whose sizes may be unknown (0)."""
     left = MOST_BYTES if whole else 0
     for at in reversed(range(len(past))):
-        if past[at].role != "user" or not (row := await state.store.get(ATTACHED, spoken[at].turn_id)):
-            continue
         found: list[Attachment] = []
         named: list[Part] = []
-        for part in _parts(row.doc):
-            attachment = await _read(state, part) if part.bytes <= left else None
-            if attachment is None:
+        for part in parts[at]:
+            attachment = await _read(state, part) if part.bytes < left else None
+            if attachment is None or len(attachment.content) > left:
                 named.append(part)
             else:
                 found.append(attachment)
-                left -= part.bytes
+                left -= len(attachment.content)
         content = "\n\n".join(filter(None, (past[at].content, *map(mention, named))))
         past[at] = replace(past[at], content=content, attachments=tuple(found))
     return past

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.event import ReasoningKept, ToolCalled, TurnCompleted, TurnEnd
+from rhetor.domain.event import ReasoningKept, ToolCalled
 from rhetor.domain.given import (
     Block,
     GivenConversation,
@@ -17,11 +17,11 @@ from rhetor.domain.given import (
     SaidCall,
     SaidPart,
     SaidReasoning,
-    SaidResult,
     SaidText,
 )
 from rhetor.domain.given_hash import chain, continuation_id, exact
 from rhetor.domain.given_text import names_of, told
+from rhetor.domain.parts import GivenPart, Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import fenced
 from rhetor.domain.turn import Turn
@@ -39,6 +39,7 @@ from rhetor.hub.catalog.turn_log import turn_events
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.store.base import Row
 
+from .attachments import attached_parts, with_contents
 from .attribution import nonce
 
 if TYPE_CHECKING:
@@ -64,14 +65,33 @@ def past_of(messages: Sequence[GivenMessage]) -> list[PastMessage]:
     return [PastMessage(message.role, told(message, names)) for message in messages]
 
 
+async def logged_past(state: State, session: Session, limit: int, *, whole: bool) -> list[PastMessage]:
+    """Return the last `limit` messages of a session to which a client has given its conversation. `whole`:
+    with the contents of parts, as in `with_attachments`."""
+    try:
+        messages = await logged_messages(state, session)
+    except NotFound as error:
+        raise _lost(error) from error
+    return await told_past(state, messages, limit, whole=whole)
+
+
+async def told_past(
+    state: State, messages: Sequence[GivenMessage], limit: int, *, whole: bool
+) -> list[PastMessage]:
+    """Return the last `limit` messages as text, with their parts as in `logged_past`."""
+    past = past_of(messages)[-limit:]
+    parts = [[Part(p.type, p.media_type, p.blob_id, 0, p.name) for p in each.parts] for each in messages]
+    return await with_contents(state, past, parts[-limit:], whole=whole)
+
+
 async def past_of_given(
-    conversation: GivenConversation, pending: PendingRequests, peer: Peer
+    state: State, conversation: GivenConversation, pending: PendingRequests, peer: Peer
 ) -> list[PastMessage]:
     """Return the earlier messages as the history for a peer that answers instead of a specialist."""
     if peer.reads_plain:
         return []
     pending.retells = "taken over" if peer.remembers else None
-    return past_of(conversation.earlier)
+    return await told_past(state, conversation.earlier, TOLD_MESSAGES, whole=takes_given(peer))
 
 
 async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn | None:
@@ -92,9 +112,7 @@ async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn 
             logged = await logged_messages(state, session, before=turn_id)
             conversation = replace(conversation, messages=(*logged, *conversation.new))
     except NotFound as error:
-        raise TurnFailure(
-            f"a part of the conversation is no longer stored: {error.detail}", hint=AGAIN
-        ) from error
+        raise _lost(error) from error
     return GivenTurn(given, conversation, hashes)
 
 
@@ -111,7 +129,7 @@ async def logged_messages(state: State, session: Session, before: str = "") -> l
     for turn_id in reversed(turns):
         given = await stored_given(state.store, turn_id)
         if given is None:
-            later[:0] = [_said(one) for one in spoken if one.turn_id == turn_id]
+            later[:0] = [await _said(state, one) for one in spoken if one.turn_id == turn_id]
             continue
         answer = await answer_of(state, turn_id, [one for one in spoken if one.turn_id == turn_id])
         if given.logged:
@@ -122,8 +140,19 @@ async def logged_messages(state: State, session: Session, before: str = "") -> l
     return later
 
 
-def _said(one: Spoken) -> GivenMessage:
-    return GivenMessage("assistant" if one.role == "assistant" else "user", (SaidText(one.content),))
+async def _said(state: State, one: Spoken) -> GivenMessage:
+    """Return what was said in a turn to which no client gave a conversation."""
+    if one.role == "assistant":
+        return GivenMessage("assistant", (SaidText(one.content),))
+    parts = await attached_parts(state, one.turn_id)
+    given = [GivenPart(part.type, part.media_type, part.name, part.blob_id) for part in parts]
+    return GivenMessage("user", (SaidText(one.content), *map(SaidPart, given)))
+
+
+async def names_in(state: State, session_id: str) -> dict[str, str]:
+    """Return the names of the tools that the last turn of a session has called, by the ids of the calls."""
+    rows = await state.store.find("turn", parent=session_id, limit=1, newest=True)
+    return names_of(await answer_of(state, rows[0].id, ())) if rows else {}
 
 
 async def answer_of(state: State, turn_id: str, spoken: Sequence[Spoken]) -> list[GivenMessage]:
@@ -156,17 +185,15 @@ async def contents_of(state: State, conversation: GivenConversation) -> Mapping[
     Raises:
         TurnFailure: one is no longer stored.
     """
-    found: dict[str, bytes] = {}
+    named = dict.fromkeys(part.blob_id for message in conversation.messages for part in message.parts)
     try:
-        for message in conversation.messages:
-            for block in message.blocks:
-                inner = block.content if isinstance(block, SaidResult) else (block,)
-                for each in inner:
-                    if isinstance(each, SaidPart) and each.part.blob_id not in found:
-                        found[each.part.blob_id] = await state.blobs.read(each.part.blob_id)
+        return {blob_id: await state.blobs.read(blob_id) for blob_id in named}
     except NotFound as error:
-        raise TurnFailure(f"the content of a part is no longer stored: {error.detail}", hint=AGAIN) from error
-    return found
+        raise _lost(error) from error
+
+
+def _lost(error: NotFound) -> TurnFailure:
+    return TurnFailure(f"a part of the conversation is no longer stored: {error.detail}", hint=AGAIN)
 
 
 async def given_to(state: State, peer: Peer, prompt: Prompt) -> Prompt:
@@ -180,28 +207,36 @@ async def given_to(state: State, peer: Peer, prompt: Prompt) -> Prompt:
     return replace(prompt, parts=(), contents=await contents_of(state, prompt.given))
 
 
+def answer_in(turn: Turn) -> GivenMessage:
+    """Return the answer of a turn as its client will give it back."""
+    calls = [SaidCall(call.call_id, call.name, arguments_text(call.arguments)) for call in turn.calls]
+    return GivenMessage("assistant", (SaidText(turn.text), *calls))
+
+
 async def continuation_rows(
-    state: State, session: Session, turn: Turn, end: TurnEnd, known: GivenTurn | None
+    state: State,
+    session: Session,
+    turn_id: str,
+    answer: GivenMessage | None = None,
+    known: GivenTurn | None = None,
 ) -> list[Row]:
     """Return the row by which the session is found when the client gives back the conversation with the
-    answer of this turn, or without one if there is none. `known`: the turn's conversation, if it is not to be
-    read again."""
-    found = known or await given_turn(state, session, turn.turn_id)
+    answer of this turn, or, if it has none, when the client sends the turn's message again. `known`: the
+    turn's conversation, if it need not be read."""
+    try:
+        found = known or await given_turn(state, session, turn_id)
+    except TurnFailure:
+        return []  # a part of it is not stored any more; the client's next message begins a new session
     head = await state.store.head(session.id)
     if found is None or head is None:
         return []
     given, hashes = found.given, found.exact
-    if isinstance(end, TurnCompleted):
-        hashed = chain([_answer(turn)], given.hashed)
+    if answer is not None:
+        hashed = chain([answer], given.hashed)
     elif given.before:
         hashed, hashes = given.before, hashes[: len(hashes) - len(found.conversation.new)]
     else:
         return []
     id = continuation_id(given.caller, given.target, hashed)
-    continuation = Continuation(turn.turn_id, head.epoch, hashes, found.urls)
+    continuation = Continuation(turn_id, head.epoch, hashes, found.urls)
     return [continuation_row(id, session.id, session.owner, continuation, state.ids.now())]
-
-
-def _answer(turn: Turn) -> GivenMessage:
-    calls = [SaidCall(call.call_id, call.name, arguments_text(call.arguments)) for call in turn.calls]
-    return GivenMessage("assistant", (SaidText(turn.text), *calls))

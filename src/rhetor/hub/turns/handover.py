@@ -22,6 +22,7 @@ from rhetor.hub.programs.lifecycle import instance_key
 
 from .attachments import with_attachments
 from .attribution import Retelling, most_recent
+from .given import logged_past
 from .pauses import turn_row
 from .pending import PendingRequests
 
@@ -75,6 +76,9 @@ async def past_for(
     window = TOLD_MESSAGES if pending.retells or is_guest else session.context_window
     if not window:
         return ()
+    if session.given and not pending.retells and not (peer.remembers and not is_guest):
+        past = await logged_past(state, session, window, whole=not peer.remembers)
+        return most_recent(past) if is_guest else past
     spoken = await until_accepted(lambda: state.store.spoken(session.id, window), session.id)
     if pending.retells == "missed":
         known = session.heard[peer.name]

@@ -33,7 +33,7 @@ from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.turns.peer_call import call_peer, voice_for
 from rhetor.store.base import Draft, Expect
 
-from .given import continuation_rows, given_turn, past_of_given, takes_given
+from .given import answer_in, continuation_rows, given_turn, past_of_given, takes_given
 from .handover import after_answer_of, past_for
 from .pauses import PausedTurn
 from .pending import PendingRequests
@@ -307,7 +307,7 @@ class SessionRunner:
         if received.given is not None and takes_given(self._state.peers.get(pending.peer)):
             conversation = received.given.conversation
             prompt = replace(prompt, given=conversation)
-            history = partial(past_of_given, conversation, pending)
+            history = partial(past_of_given, self._state, conversation, pending)
         voice = voice_for(message, session.voice)
         return call_peer(self._state, pending.peer, prompt, pending, voice, history, paused)
 
@@ -389,7 +389,8 @@ def _closing(
             stats = state.peer_statistics.row(row.peer, now)
             also = [*rows, stats, *changes.rows]
             if message is not None and message.message.api:
-                also += await continuation_rows(state, session, turn, end, message.given)
+                answer = answer_in(turn) if isinstance(end, TurnCompleted) else None
+                also += await continuation_rows(state, session, turn.turn_id, answer, message.given)
             return Closing(changes.drafts, also, changes.expects, changes.once)
 
         return make

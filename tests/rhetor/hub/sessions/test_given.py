@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from tests.pictures import JPEG, PNG
 from tests.rhetor.hub.house import OTHER, House, house
 from tests.scripted import ScriptedConversation, ScriptedDriver
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import SendMessage
+from rhetor.domain.command import ForkSession, MakeCheckpoint, RestoreSession, SendMessage, StopSession
 from rhetor.domain.given import (
     Block,
     CallOptions,
@@ -19,18 +22,28 @@ from rhetor.domain.given import (
     GivenMessage,
     GivenTool,
     SaidCall,
+    SaidPart,
+    SaidReasoning,
     SaidResult,
     SaidText,
 )
-from rhetor.domain.output import Done, Output, Reasoned, ToolUse
+from rhetor.domain.output import Done, Output, Reasoned, Text, ToolUse
+from rhetor.domain.parts import GivenPart
 from rhetor.domain.peer import Peer
-from rhetor.drivers.base import PastMessage, Prompt
+from rhetor.drivers.base import Inputs, PastMessage, Prompt
+from rhetor.errors import KeyReused, Malformed, ProviderFailed, TooLarge, Unprocessable
+from rhetor.hub.catalog.sessions import session_of
+from rhetor.hub.plans import old_streams
+from rhetor.hub.sessions.checkpoints import Made
+from rhetor.hub.sessions.forks import Forked
 from rhetor.hub.sessions.send import Accepted
+from rhetor.hub.turns.given import given_turn
 from rhetor.store.base import Store
 from rhetor.store.blobs import FileBlobs
+from rhetor.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
-
+T = TypeVar("T")
 WEATHER = GivenTool("get_weather", "Tells the weather.", {"type": "object", "properties": {}})
 
 
@@ -67,6 +80,13 @@ class RecordingConversation(ScriptedConversation):
         return super().send(message, history)
 
 
+class TakesImages:
+    async def of(self, peer: Peer) -> Inputs:
+        return Inputs(peer.name, frozenset({"image"}))
+
+    async def check_schema(self, schema: Mapping[str, object]) -> None: ...
+
+
 class Client:
     """A client of a stateless API: it keeps the conversation, and gives all of it each time."""
 
@@ -93,7 +113,7 @@ class Client:
         own = [call for call in calls if call.runs_at == "caller"]
         known = {b.id for m in self.messages for b in m.blocks if isinstance(b, SaidCall)}
         new = [SaidCall(c.call_id, c.name, str(c.arguments)) for c in own if c.call_id not in known]
-        self.messages.append(answered(end.text, *new))
+        self.messages.append(answered(*filter(None, (end.text,)), *new))
         return accepted
 
 
@@ -102,7 +122,8 @@ async def given_house(
     folder: Path, *scripts: Sequence[object], store: Store | None = None
 ) -> AsyncIterator[tuple[House, Recording]]:
     driver = Recording(*scripts)
-    async with house(driver=driver, kept=FileBlobs(folder / "blobs"), store=store) as found:
+    kept = FileBlobs(folder / "blobs")
+    async with house(driver=driver, kept=kept, store=store, inputs=TakesImages()) as found:
         yield found, driver
 
 
@@ -179,3 +200,227 @@ async def test_calls_of_the_clients_tools_end_the_turn(tmp_path: Path) -> None:
         assert returned == [ev.ToolReturned("call_1", "21"), ev.ToolReturned("call_2", "30", True)]
         kept = [p for p in payloads if isinstance(p, ev.ReasoningKept)]
         assert kept == [ev.ReasoningKept("anthropic", {"type": "thinking", "signature": "x"})]
+
+
+async def test_a_conversation_that_waits_for_its_turn_is_read_back_as_it_was_given(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    first: list[object] = [Text("hello"), Done()]
+    async with given_house(tmp_path, first, [gate, Text("done"), Done()]) as (here, driver):
+        client = Client(here, system=(SaidText("Be brief.", "5m"), SaidText("Now.")), tools=(WEATHER,))
+        started = await client.ask(SaidText("one", "5m"), SaidPart(GivenPart("image", data=PNG)))
+        await here.send(content="wait", session_id=started.session_id)
+        image = SaidResult("x", (SaidPart(GivenPart("image", data=JPEG)), SaidText("t")))
+        client.messages[1] = answered(SaidReasoning("hm", "anthropic", {"signature": "s"}), SaidText("hello"))
+        queued = await client.give(image, SaidText("two", "1h"), session_id=started.session_id)
+        gate.set()
+        await here.end_of(queued)
+        given = driver.given[-1]
+        assert given.system == client.fields["system"]
+        assert given.tools == (WEATHER,)
+        assert [texts(message) for message in given.messages] == ["one", "hello", "wait", "done", "two"]
+        assert given.messages[-1].blocks[1] == SaidText("two", "1h")
+        assert sorted(driver.prompts[-1].contents.values()) == sorted([PNG, JPEG])
+
+
+async def test_what_is_stored_grows_with_the_conversation_and_not_with_each_message(
+    tmp_path: Path,
+) -> None:
+    async with given_house(tmp_path) as (here, driver):
+        client = Client(here, system=(SaidText("s" * 5000),), tools=(WEATHER,))
+        for number in range(1, 9):
+            if number == 5:  # the client gives an earlier message in another way, from now on
+                client.messages[2] = GivenMessage("user", (SaidText(" question 2 " + "x" * 200),))
+            accepted = await client.ask(SaidText(f"question {number} " + "x" * 200, "5m"))
+        rows = await here.store.find("given", parent=accepted.session_id)
+        assert len(rows) == 8
+        assert max(len(row.doc) for row in rows) < 1500
+        assert len(await here.store.find("session-blob", parent=accepted.session_id)) == 2
+        assert len(await here.store.find("continuation", parent=accepted.session_id)) == 1
+        session = session_of(not_none(await here.store.get("session", accepted.session_id)))
+        stored = not_none(await given_turn(here.hub.state, session, accepted.turn_id))
+        assert stored.conversation == driver.given[-1]
+
+
+async def test_a_client_that_names_the_session_gives_only_its_new_messages(tmp_path: Path) -> None:
+    script = [Text("I look."), ToolUse("c1", "get_weather", {"city": "Paris"}, "caller"), Done("tool_calls")]
+    async with given_house(tmp_path, script) as (here, driver):
+        first = await Client(here, tools=(WEATHER,)).give("the weather?")
+        await here.end_of(first)
+        result = SaidResult("c1", (SaidText("21"),))
+        second = await Client(here, tools=(WEATHER,)).ask(result, session_id=first.session_id)
+        await here.end_of(await here.send(content="thanks", session_id=first.session_id))
+        third = await Client(here).ask("and now?", session_id=first.session_id)
+        call = SaidCall("c1", "get_weather", '{"city":"Paris"}')
+        assert second.session_id == third.session_id == first.session_id
+        assert driver.given[1].messages == (
+            said("the weather?"),
+            answered("I look.", call),
+            GivenMessage("user", (result,)),
+        )
+        assert [texts(message) for message in driver.given[2].messages] == [
+            "the weather?",
+            "I look.",
+            "",
+            "apollo heard: [Result of get_weather]",
+            "thanks",
+            "apollo heard: thanks",
+            "and now?",
+        ]
+
+
+async def test_of_two_messages_that_continue_a_conversation_one_begins_a_new_session(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, _):
+        client = Client(here)
+        first = await client.ask("one")
+        twin = Client(here)
+        twin.messages = [*client.messages]
+        found = await asyncio.gather(client.ask("left"), twin.ask("right"))
+        sessions = {accepted.session_id for accepted in found}
+        assert len(sessions) == 2
+        assert first.session_id in sessions
+
+
+async def test_a_message_whose_turn_failed_is_sent_again_in_the_same_session(tmp_path: Path) -> None:
+    failed = [ProviderFailed("overloaded", retryable=True)]
+    async with given_house(tmp_path, [Text("hello"), Done()], failed) as (here, driver):
+        client = Client(here)
+        first = await client.ask("one")
+        second = await client.give("two")
+        assert isinstance(await here.end_of(second), ev.TurnFailed)
+        client.messages.pop()
+        third = await client.ask("two")
+        fourth = await client.ask("three")
+        assert {second.session_id, third.session_id, fourth.session_id} == {first.session_id}
+        session = session_of(not_none(await here.store.get("session", first.session_id)))
+        stored = not_none(await given_turn(here.hub.state, session, fourth.turn_id))
+        assert stored.conversation == driver.given[-1]
+
+
+async def test_an_idempotency_key_finds_the_turn_of_the_same_request(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, driver):
+        client = Client(here)
+        await client.ask("one")
+        first = await client.give("two", command_id="key")
+        await here.end_of(first)
+        client.messages.pop()
+        again = await client.give("two", command_id="key")
+        client.messages.pop()
+        assert (again.session_id, again.turn_id, again.replayed) == (first.session_id, first.turn_id, True)
+        assert len(driver.given) == 2
+        with pytest.raises(KeyReused):
+            await client.give("three", command_id="key")
+
+
+async def test_a_conversation_that_others_continued_or_that_was_restored_begins_a_new_session(
+    tmp_path: Path,
+) -> None:
+    async with given_house(tmp_path) as (here, _):
+        client = Client(here)
+        first = await client.ask("one")
+        await here.end_of(await here.send(content="from the shell", session_id=first.session_id))
+        second = await client.ask("two")
+        third = await client.ask("three")
+        checkpoint = await here.execute(MakeCheckpoint(second.session_id))
+        assert isinstance(checkpoint, Made)
+        await here.execute(RestoreSession(second.session_id, checkpoint.checkpoint.id))
+        fourth = await client.ask("four")
+        assert second.session_id == third.session_id
+        assert len({first.session_id, second.session_id, fourth.session_id}) == 3
+
+
+async def test_a_fork_knows_the_conversation_with_its_calls(tmp_path: Path) -> None:
+    script = [ToolUse("c1", "get_weather", {}, "caller"), Done("tool_calls")]
+    async with given_house(tmp_path, script) as (here, driver):
+        client = Client(here, tools=(WEATHER,))
+        first = await client.ask("the weather?")
+        await client.ask(SaidResult("c1", (SaidText("21"),)))
+        forked = await here.execute(ForkSession(first.session_id))
+        assert isinstance(forked, Forked)
+        accepted = await Client(here).ask("and now?", session_id=forked.session.id)
+        await here.end_of(await here.send(content="in the shell", session_id=accepted.session_id))
+        assert [len(message.blocks) for message in driver.given[-1].messages] == [1, 1, 1, 1, 1]
+        assert isinstance(driver.given[-1].messages[1].blocks[0], SaidCall)
+        told = [(past.role, past.content) for past in driver.histories[-1]]
+        assert told == [
+            ("user", "the weather?"),
+            ("assistant", "[Call of get_weather: {}]"),
+            ("user", "[Result of get_weather: 21]"),
+            ("assistant", "apollo heard: [Result of get_weather]"),
+            ("user", "and now?"),
+            ("assistant", "apollo heard: and now?"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ((), Malformed),
+        ((answered("hello"),), Malformed),
+        ((said(" "),), Malformed),
+        ((said("x" * (1 << 21)),), TooLarge),
+        ((said("one"), answered("x" * (1 << 21)), said("two")), TooLarge),
+    ],
+)
+async def test_an_invalid_conversation_is_rejected(
+    messages: tuple[GivenMessage, ...], error: type[Exception], tmp_path: Path
+) -> None:
+    async with given_house(tmp_path) as (here, _):
+        with pytest.raises(error):
+            await here.send(content="", target="apollo", given=GivenConversation(messages), api="chat")
+
+
+async def test_a_team_is_told_the_clients_instructions_and_cannot_have_its_tools(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, driver):
+        client = Client(here, "team:reviewers", system=(SaidText("Be brief."),))
+        client.messages = [said("one"), answered("hello")]
+        first = await client.ask("two")
+        second = await client.ask("three")
+        assert first.session_id == second.session_id
+        told = [content for _, content in driver.heard]
+        assert all("Be brief." in text and "User: one" in text and text.endswith("two") for text in told[:2])
+        assert told[2:] == ["three", "three"]
+        client.fields["tools"] = (WEATHER,)
+        with pytest.raises(Unprocessable) as caught:
+            await client.ask("four")
+        assert caught.value.data["param"] == "tools"
+
+
+def texts(message: GivenMessage) -> str:
+    return message.text
+
+
+def not_none(value: T | None) -> T:
+    assert value is not None
+    return value
+
+
+async def test_the_next_hub_runs_waiting_turns_with_the_conversation_as_it_was_given(tmp_path: Path) -> None:
+    store = MemoryStore(clock=lambda: 1_700_000_000_000)
+    async with given_house(tmp_path, [asyncio.Event()], store=store) as (here, _):
+        client = Client(here, system=(SaidText("Be brief.", "5m"),), options=CallOptions(max_tokens=9))
+        first = await client.give("one")
+        second = await Client(here, options=CallOptions(max_tokens=7)).give(
+            "two", session_id=first.session_id
+        )
+    async with given_house(tmp_path, store=store) as (here, driver):
+        await here.end_of(second)
+        assert driver.given == [GivenConversation((said("two"),), options=CallOptions(max_tokens=7))]
+        again = Client(here, system=(SaidText("Be brief.", "5m"),))
+        again.messages = [said("two"), answered("apollo heard: two")]
+        third = await again.ask("three")
+        assert third.session_id == first.session_id
+        assert driver.given[-1].messages == tuple(again.messages[:3])
+
+
+async def test_the_conversation_is_removed_with_its_session(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, _):
+        client = Client(here, system=(SaidText("Be brief."),), tools=(WEATHER,))
+        await client.ask(SaidPart(GivenPart("image", data=PNG)), "one")
+        accepted = await client.ask("two")
+        await here.execute(StopSession(accepted.session_id))
+        assert len(list((tmp_path / "blobs").iterdir())) == 3
+        assert await old_streams.remove_old(here.hub.state, 1 << 60) == 1
+        for kind in ("given", "continuation", "session-blob", "attached", "blob"):
+            assert not await here.store.find(kind)
+        assert not list((tmp_path / "blobs").iterdir())
+        assert (await client.ask("three")).session_id != accepted.session_id
