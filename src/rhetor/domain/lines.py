@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,16 @@ from rhetor.errors import Unprocessable
 from .grammar import Broadcast, Call, GrammarError, Group, Pipeline, Stage, parse
 from .parts import GivenPart
 from .plan import Step
+
+LINE_PEER = "hub:line"  # cannot collide: the name of a peer has no colon
+LINE_DRIVER = "line"
+LINE = "line"  # key in the metadata of a session that runs a line with each message
+_OF_LINES = re.compile(r"[\s|{},<>]")
+
+
+def is_line(target: str) -> bool:
+    """Return whether a recipient is a line of the grammar, and no name or capability."""
+    return _OF_LINES.search(target) is not None
 
 
 def steps_of_line(line: str) -> tuple[Step, ...]:

@@ -59,6 +59,7 @@ from .peers import (
     Unsupported,
 )
 from .requests import (
+    CannotRunLine,
     CannotSchedule,
     EnvironmentDiffers,
     HeadTooLarge,
@@ -104,6 +105,7 @@ __all__ = [
     "BlobsFull",
     "BudgetConfigured",
     "BytesExceeded",
+    "CannotRunLine",
     "CannotSchedule",
     "ContextOverflow",
     "EmptyAnswer",

@@ -17,6 +17,17 @@ class Unprocessable(RhetorError):
     code, status, rpc = "unprocessable", 422, INVALID_PARAMS
 
 
+class CannotRunLine(Unprocessable):
+    """The line has something that the hub cannot run by itself."""
+
+    code = "cannot_run_line"
+    hint = "the hub runs peers, broadcasts, joins, capabilities, teams and routes"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"the hub cannot run the line: {why}")
+
+
 class CannotSchedule(Unprocessable):
     """The line has something that the hub cannot run by itself."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from rhetor.domain import command as c
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Position
+from rhetor.domain.lines import LINE_DRIVER
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import READ, Principal
 from rhetor.domain.program import Launch
@@ -50,6 +51,7 @@ from .forwarding.relay import relay
 from .hub_peer import HubPeer
 from .peers import Peers
 from .plans import plans, teams
+from .plans.line_turn import LineConversation
 from .plans.team_turn import TeamConversation
 from .programs import ownership
 from .programs.instances import detach, release, reports
@@ -82,6 +84,7 @@ BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
     "hub": HubPeer,
     SCHEDULE_DRIVER: ScheduledRun,
+    LINE_DRIVER: LineConversation,
 }
 EXPIRY_SECONDS = 30.0
 DRAIN_SECONDS = 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 
+from rhetor.domain.lines import LINE_DRIVER, LINE_PEER
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.routing import THRESHOLD, Match, rank
@@ -193,6 +194,8 @@ class Peers:
             return Peer(name, PeerKind.HUB, "hub", "the hub itself", display_name="Rhetor")
         if name == SCHEDULE_PEER:
             return Peer(name, PeerKind.HUB, SCHEDULE_DRIVER, "lines at set times", display_name="Schedule")
+        if name == LINE_PEER:
+            return Peer(name, PeerKind.HUB, LINE_DRIVER, "a line of the grammar", display_name="Line")
         if not name.startswith(TEAM):
             raise UnknownPeer(name)
         members = self.team(name.removeprefix(TEAM))

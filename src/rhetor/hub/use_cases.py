@@ -13,7 +13,7 @@ from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 from . import budgets, tool_servers
 from .forwarding import aliases, context, forwards, inbox, terminals
 from .identity import grants, signing_keys
-from .plans import plans, routes, teams
+from .plans import line_turn, plans, routes, teams
 from .programs import lifecycle
 from .schedules import schedules
 from .sessions import (
@@ -24,7 +24,6 @@ from .sessions import (
     interrupts,
     projects,
     restores,
-    send,
     sessions,
     shares,
     sockets,
@@ -42,7 +41,7 @@ class UseCase(NamedTuple):
 
 
 USE_CASES: dict[type, UseCase] = {
-    c.SendMessage: UseCase(SEND, send.send),
+    c.SendMessage: UseCase(SEND, line_turn.send),
     c.StartSession: UseCase(SEND, sessions.start),
     c.PauseSession: UseCase(SEND, sessions.pause),
     c.ResumeSession: UseCase(SEND, sessions.resume),

@@ -42,11 +42,17 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 async def start(
-    state: State, principal: Principal, command: StartPlan, origin: Origin | None = None
+    state: State,
+    principal: Principal,
+    command: StartPlan,
+    origin: Origin | None = None,
+    *,
+    counts: bool = True,
 ) -> Planned:
     """Check the whole plan, then start it. If any step is invalid, none runs.
 
-    `origin`: what the plan follows from, if the caller does not send it now.
+    `origin`: what the plan follows from, if the caller does not send it now. `counts`: the limits of the
+    caller apply; they do not if an accepted message has started it.
 
     Raises:
         UnknownPeer, NoCapablePeer, UnknownTeam: the target of a step does not exist.
@@ -64,8 +70,9 @@ async def start(
     state.require_open()
     origin = origin or Origin(passed_through(state, principal), cause_of(state, principal))
     plan, parts = await checked(state, principal, command, len(origin.via))
-    require_turn(state, principal)
-    require_tokens(state, principal, origin.cause)
+    if counts:
+        require_turn(state, principal)
+        require_tokens(state, principal, origin.cause)
     return await state.background.complete(_begin(state, principal, command, plan, origin, parts), "plan")
 
 

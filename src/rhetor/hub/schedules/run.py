@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from rhetor.domain.event import Event, PlanEnded, PlanStarted, StepDone, StepFailed, StepStarted
-from rhetor.domain.output import Done, Output, Shared, Text
+from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
 from rhetor.domain.schedule import Schedule
 from rhetor.drivers.base import PastMessage, Prompt
-from rhetor.errors import NotFound, TurnFailure
+from rhetor.errors import NotFound
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.turn_log import received
 from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.plans.line_answer import outputs_of
 from rhetor.hub.plans.plans import Planned, start
-from rhetor.hub.turns.attribution import title_of
-from rhetor.store.base import follow
 
 from .lines import plan_of
 from .rights import origin_of, principal_of
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
-
-SEPARATOR = "\n\n"
-# a line in an answer that looks like the heading of another part; it is shown as `[ From`
-HEADING = re.compile(r"^([^\S\n]*)\[From ", re.MULTILINE)
 
 
 class ScheduledRun:
@@ -54,7 +47,7 @@ class ScheduledRun:
                 raise NotFound("schedule", self._session_id)
             planned = await self._start(schedule, await self._line(message.turn, schedule))
             self._plan_id = planned.plan_id
-            async with aclosing(self._outputs(planned)) as outputs:
+            async with aclosing(outputs_of(self._state, planned)) as outputs:
                 async for output in outputs:
                     yield output
             self._plan_id = ""
@@ -91,70 +84,3 @@ class ScheduledRun:
         principal = principal_of(self._state, schedule)
         command = await plan_of(self._state, principal, schedule, line)
         return await start(self._state, principal, command, origin_of(schedule))
-
-    async def _outputs(self, planned: Planned) -> AsyncGenerator[Output, None]:
-        told = _Told(self._state)
-        async for records in follow(self._state.store, planned.plan_id, planned.after):
-            for record in records:
-                for output in told.add(record.event):
-                    yield output
-                if told.ended is not None:
-                    told.check()
-                    return
-
-
-class _Told:
-    """What is known of a plan while its events arrive. `ended`: its status, once it has ended."""
-
-    def __init__(self, state: State) -> None:
-        self.ended: str | None = None
-        self._state = state
-        self._last: list[str] = []
-        self._peers: dict[str, str] = {}
-        self._failed: list[StepFailed] = []
-        self._shown = 0
-
-    def add(self, event: Event) -> Sequence[Output]:
-        match event.payload:
-            case PlanStarted(steps):
-                needed = {need for step in steps for need in step["depends_on"]}
-                self._last = [step["id"] for step in steps if step["id"] not in needed]
-            case StepStarted(step, peer):
-                self._peers[step] = peer
-                return [Shared(event.payload)]
-            case StepDone(step, text):
-                return [Shared(event.payload), *([self._part(step, text)] if step in self._last else [])]
-            case StepFailed(step, detail=detail):
-                self._failed.append(event.payload)
-                return [Shared(event.payload), Text(f"{self._name(step)}: {detail}\n", "stderr")]
-            case PlanEnded(status):
-                self.ended = status
-        return []
-
-    def check(self) -> None:
-        """Check that the plan was completed.
-
-        Raises:
-            TurnFailure: it was not.
-        """
-        if self._failed:
-            first = self._failed[0]
-            failure = TurnFailure(
-                f"{self._name(first.step)}: {first.detail}", retryable=first.retryable, **first.data
-            )
-            failure.code = first.code
-            raise failure
-        if self.ended != "completed":
-            raise TurnFailure(f"the plan was {self.ended}", retryable=True)
-
-    def _name(self, step: str) -> str:
-        return self._peers.get(step, step)
-
-    def _part(self, step: str, text: str) -> Text:
-        """Return the answer of a last step; if there are several, each is under its author's name."""
-        if len(self._last) == 1:
-            return Text(text)
-        title = title_of(self._state, self._name(step))
-        self._shown += 1
-        part = HEADING.sub(r"\1[ From ", text)
-        return Text(f"{SEPARATOR if self._shown > 1 else ''}[From {title}]{SEPARATOR}{part}")

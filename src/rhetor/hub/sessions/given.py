@@ -28,6 +28,7 @@ from rhetor.domain.given import (
 )
 from rhetor.domain.given_hash import chain, continuation_id, exact
 from rhetor.domain.given_text import names_of, shown
+from rhetor.domain.lines import LINE, LINE_DRIVER, LINE_PEER, is_line
 from rhetor.domain.parts import MOST_BYTES, MOST_PARTS, GivenPart, Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 18  # characters, from which on a conversation is hashed in a thread
 INSTRUCTIONS, EARLIER = "the client's instructions", "the earlier conversation"
+UNSUPPORTED = "unsupported_parameter"
 LEFT_OUT = "(Earlier messages are left out.)"
 T = TypeVar("T")
 
@@ -104,6 +106,11 @@ class Placed(msgspec.Struct, frozen=True):
     found: tuple[str, Continuation] | None = None
 
     @property
+    def line(self) -> str:
+        """The line that is to answer; empty if a peer is."""
+        return self.stored.given.target if is_line(self.stored.given.target) else ""
+
+    @property
     def is_new(self) -> bool:
         return self.command.session_id is None
 
@@ -139,12 +146,15 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     """Check a given conversation, and store its parts, its system texts and its tools.
 
     Raises:
+        UnknownPeer, NoCapablePeer: there is no such peer.
         Malformed, TooLarge: a message is empty, not valid Unicode, or too large.
-        NotFound, Unprocessable, BlobsFull, StoreRefused: as `uploads.parts_of`.
+        Unprocessable: the client gives tools of its own to a peer that cannot call them; `data["param"]` is
+            `tools`. Or a part is invalid.
+        NotFound, BlobsFull, StoreRefused: as `uploads.parts_of`.
     """
     conversation = command.given
     assert conversation is not UNSET
-    target = _target(state, principal, command)
+    target = _target(state, principal, command, conversation)
     _check(conversation, state.limits.message_bytes)
     before, hashed = await _thinking(conversation, lambda: _hashes(conversation))
     id = continuation_id(principal.subject, target, before)
@@ -175,12 +185,23 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     return Stored(command, given, marked, hashes, reading.urls, new, kept)
 
 
-def _target(state: State, principal: Principal, command: SendMessage) -> str:
+def _target(state: State, principal: Principal, command: SendMessage, given: GivenConversation) -> str:
     """Return how the recipient is named in the hashes: a peer has one name, whichever the client uses."""
-    target = command.target
-    if target is None or target.startswith("@"):
-        return target or ""
-    return peers_for(state, principal).resolve(target)[0].name
+    target = command.target or ""
+    if not target:
+        return ""
+    named = LINE_PEER if is_line(target) else target
+    peer = peers_for(state, principal).resolve(named)[0]
+    _require_no_tools(given, peer)
+    return target.strip() if target.startswith("@") or peer.driver == LINE_DRIVER else peer.name
+
+
+def _require_no_tools(given: GivenConversation, peer: Peer) -> None:
+    if given.tools and not peer.has_voice:
+        who = "a line" if peer.driver == LINE_DRIVER else peer.name
+        why = f"{who} is not a specialist, so it cannot call the client's tools"
+        fault = {"where": "tools", "why": why}
+        raise Unprocessable(f"tools: {why}", faults=[fault], param="tools", reason=UNSUPPORTED)
 
 
 def _check(conversation: GivenConversation, limit: int) -> None:
@@ -306,10 +327,12 @@ async def place(state: State, principal: Principal, stored: Stored) -> Placed:
         session_id = (await sendable_session(state, principal, command.session_id)).id
         command = replace(command, session_id=session_id)  # the client may name it
         found_there = await _in_session(state, stored, session_id)
-        if command.target is not None and command.target.startswith("@"):
+        if given.target.startswith("@") or is_line(given.target):
             command = replace(command, target=None)  # the session has its peer, whoever is the best now
         return Placed(stored, command, found_there)
-    new = Placed(stored, replace(command, context_window=state.limits.context_window))
+    target = LINE_PEER if is_line(given.target) else command.target
+    window = state.limits.context_window
+    new = Placed(stored, replace(command, target=target, context_window=window))
     if not given.before:
         return new
     id = continuation_id(given.caller, given.target, given.before)
@@ -360,11 +383,18 @@ async def _is_last(state: State, session: Session, found: Continuation) -> bool:
     return bool(last) and last[0].id == found.turn and head is not None and head.epoch == found.epoch
 
 
-def _require_no_tools(stored: Stored, peer: Peer) -> None:
-    if stored.given.tools:
-        why = f"{peer.name} is no specialist, so it cannot call the client's tools"
-        fault = {"where": "tools", "why": why}
-        raise Unprocessable(f"tools: {why}", faults=[fault], param="tools", reason="unsupported_parameter")
+def in_session(placed: Placed, session: Session) -> Session:
+    """Return the session with what it is to know of the conversation.
+
+    Raises:
+        Unprocessable: a line is to answer, and the client names the session of a peer or of another line.
+    """
+    if placed.is_new and placed.line:
+        session = replace(session, metadata={**session.metadata, LINE: placed.line})
+    elif placed.line and session.metadata.get(LINE) != placed.line:
+        belongs = session.metadata.get(LINE) or session.peer
+        raise Unprocessable(f"session {session.id} belongs to {belongs}", session_id=session.id)
+    return replace(session, given=True)
 
 
 async def context_of(
@@ -377,10 +407,12 @@ async def context_of(
         Unprocessable: the client gives tools of its own, which such a peer cannot call; `data["param"]` is
             `tools`.
     """
-    if takes_given(peer):
+    if peer.has_voice:
         return ()
     stored = placed.stored
-    _require_no_tools(stored, peer)
+    _require_no_tools(stored.marked, peer)
+    if takes_given(peer):
+        return ()
     found: list[ContextInjected] = []
     metadata = {"timestamp": timestamp(state.ids.now())}
     system = "\n\n".join(text.text for text in stored.marked.system)

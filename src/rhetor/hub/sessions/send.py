@@ -18,6 +18,7 @@ from rhetor.domain.event import (
     TurnQueued,
     TurnStarted,
 )
+from rhetor.domain.lines import LINE, LINE_DRIVER
 from rhetor.domain.parts import Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
@@ -186,10 +187,12 @@ async def _attempt(
     if peer.driver == SCHEDULE_DRIVER and not source.is_scheduled:
         hint = "send it to a peer; aish schedule run NAME runs the line now"
         raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
+    if peer.driver == LINE_DRIVER and placed is None and LINE not in session.metadata:
+        raise Unprocessable(f"{peer.name} has no line to run", hint="send it to a peer")
     require_voice(peer, command.model, command.system)
     parts, schema, context = source.parts, command.response_schema, command.context
     if placed is not None:
-        session = replace(session, given=True)
+        session = given.in_session(placed, session)
         context += await given.context_of(state, placed, peer, session)
     if parts or schema is not UNSET:
         answering = voice_of(peer, session.voice, command.model)

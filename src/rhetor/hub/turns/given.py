@@ -21,6 +21,7 @@ from rhetor.domain.given import (
 )
 from rhetor.domain.given_hash import chain, continuation_id, exact
 from rhetor.domain.given_text import names_of, told
+from rhetor.domain.lines import LINE_DRIVER
 from rhetor.domain.parts import GivenPart, Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import fenced
@@ -55,8 +56,9 @@ TOLD_MESSAGES = 1000  # of a session, before which others are not read
 
 
 def takes_given(peer: Peer) -> bool:
-    """Whether the peer gets a given conversation as it is, with the client's own tools and options."""
-    return peer.has_voice
+    """Whether the peer needs all of a given conversation with each message: it is a specialist, which gets it
+    as it is, or a line, whose steps remember nothing."""
+    return peer.has_voice or peer.driver == LINE_DRIVER
 
 
 def past_of(messages: Sequence[GivenMessage]) -> list[PastMessage]:
@@ -200,7 +202,7 @@ async def given_to(state: State, peer: Peer, prompt: Prompt) -> Prompt:
     """Return the prompt with what the peer takes of its given conversation."""
     if prompt.given is None:
         return prompt
-    if not takes_given(peer):
+    if not peer.has_voice:
         system = "\n\n".join(text.text for text in prompt.given.system)
         told = fenced(INSTRUCTIONS, system, nonce()) if system.strip() and not peer.reads_plain else ""
         return replace(prompt, given=None, content="\n\n".join(filter(None, (told, prompt.content))))

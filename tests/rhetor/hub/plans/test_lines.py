@@ -1,4 +1,4 @@
-"""What a schedule's line means, and what cannot be scheduled."""
+"""What a line means that the hub runs by itself, and which lines it cannot run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from rhetor.domain.grammar import Stage
 from rhetor.domain.plan import Step
-from rhetor.errors import CannotSchedule, Unprocessable
-from rhetor.hub.schedules.lines import read
+from rhetor.errors import CannotRunLine, Unprocessable
+from rhetor.hub.plans.lines import read
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_line_can_be_a_message_along_a_route() -> None:
     ],
 )
 def test_what_the_hub_cannot_run_by_itself_is_named(line: str, why: str) -> None:
-    with pytest.raises(CannotSchedule, match=why) as caught:
+    with pytest.raises(CannotRunLine, match=why) as caught:
         read(line)
     assert caught.value.status == 422
     assert caught.value.data["hint"]
@@ -71,3 +71,9 @@ def test_an_invalid_line_is_rejected_with_the_place_of_the_error(line: str) -> N
     with pytest.raises(Unprocessable) as caught:
         read(line)
     assert "column" in caught.value.data
+
+
+def test_a_line_that_gets_a_message_needs_none_for_its_route() -> None:
+    stage = read("route review", message=True)
+    assert isinstance(stage, Stage)
+    assert stage.arguments == ["review"]
