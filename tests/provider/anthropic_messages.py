@@ -9,6 +9,7 @@ from tests.provider.dialect import Body, Frames, event, text_of
 from tests.provider.script import Asked, Failure, Script, ToolCall, Usage, usage_of
 
 _ID = "msg_1"
+_Block = tuple[dict[str, Any], list[dict[str, str]]]  # its start, and its deltas
 
 # our finish reason → Anthropic's
 _STOP_REASON = {
@@ -51,7 +52,8 @@ def answer(script: Script, asked: Asked, /) -> bytes:
     content: list[dict[str, Any]] = []
     if script.reasoning:
         thinking = "".join(script.reasoning)
-        content.append({"type": "thinking", "thinking": thinking, "signature": "c2ln"})
+        content.append({"type": "thinking", "thinking": thinking, "signature": script.signature})
+    content += _redacted(script)
     if script.chunks or not script.tool_calls:
         content.append({"type": "text", "text": "".join(script.chunks)})
     content += [
@@ -63,23 +65,32 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 
 def frames(script: Script, asked: Asked, /) -> Frames:
     """Return the message as events, with the ping that the API sends after the start of the first block."""
-    usage = usage_of(script, asked)
-    return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
+    usage, calls = usage_of(script, asked), script.tool_calls
+    thoughts = (script.reasoning, script.signature, script.redacted)
+    return _frames(*thoughts, script.chunks, calls, _finish(script), asked.model, usage)
+
+
+def counted(asked: Asked, /) -> bytes:
+    """Return the number of tokens of a prompt: its words."""
+    return msgspec.json.encode({"input_tokens": asked.words})
 
 
 @lru_cache(maxsize=64)
 def _frames(
     reasoning: tuple[str, ...],
+    signature: str,
+    redacted: tuple[str, ...],
     chunks: tuple[str, ...],
     calls: tuple[ToolCall, ...],
     finish: str,
     model: str,
     usage: Usage,
 ) -> Frames:
-    blocks: list[tuple[dict[str, Any], list[dict[str, str]]]] = []
+    blocks: list[_Block] = []
     if reasoning:
         thoughts = [{"type": "thinking_delta", "thinking": text} for text in reasoning]
         blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, thoughts))
+    blocks += [({"type": "redacted_thinking", "data": data}, []) for data in redacted]
     if chunks or not calls:
         words = [{"type": "text_delta", "text": text} for text in chunks]
         blocks.append(({"type": "text", "text": ""}, words))
@@ -87,20 +98,24 @@ def _frames(
         pieces = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *call.pieces)]
         blocks.append((_tool_use(call), pieces))
     opening = _message_start(model, usage) + _block_start(0, blocks[0][0]) + event("ping", {"type": "ping"})
-    chunked = [chunk for index in range(len(blocks)) for chunk in _block(index, blocks)]
+    chunked = [chunk for index in range(len(blocks)) for chunk in _block(index, blocks, signature)]
     return Frames(opening, tuple(chunked), _block_stop(len(blocks) - 1) + _message_stop(finish, usage))
 
 
-def _block(index: int, blocks: list[tuple[dict[str, Any], list[dict[str, str]]]]) -> list[bytes]:
+def _block(index: int, blocks: list[_Block], signature: str) -> list[bytes]:
     """Return the chunks of a block. The events between two blocks are part of the last chunk, so that
     chunks can be counted."""
     start, deltas = blocks[index]
-    chunks = [_delta(index, delta) for delta in deltas]
+    chunks = [_delta(index, delta) for delta in deltas] or [b""]
     if index + 1 < len(blocks):
         if start["type"] == "thinking":
-            chunks[-1] += _delta(index, {"type": "signature_delta", "signature": "c2ln"})
+            chunks[-1] += _delta(index, {"type": "signature_delta", "signature": signature})
         chunks[-1] += _block_stop(index) + _block_start(index + 1, blocks[index + 1][0])
     return chunks
+
+
+def _redacted(script: Script) -> list[dict[str, Any]]:
+    return [{"type": "redacted_thinking", "data": data} for data in script.redacted]
 
 
 def _finish(script: Script) -> str:

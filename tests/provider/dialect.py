@@ -35,6 +35,12 @@ class Dialect(Protocol):
     def models(self, names: tuple[str, ...], /) -> bytes: ...
 
 
+class Counting(Dialect, Protocol):
+    """A dialect that counts the tokens of a prompt, too."""
+
+    def counted(self, asked: Asked, /) -> bytes: ...
+
+
 def data(value: object) -> bytes:
     """Return an SSE event without a name."""
     return b"data: " + msgspec.json.encode(value) + b"\n\n"
@@ -46,8 +52,8 @@ def event(name: str, value: object) -> bytes:
 
 
 def text_of(content: object) -> str:
-    """Return the text of a message's content, which is a string or a list of parts."""
+    """Return the text of a message's content, which is a string or a list of parts, also in results."""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else []
-    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return "".join(str(part.get("text") or text_of(part.get("content"))) for part in parts)

@@ -1,6 +1,7 @@
 """OpenAI chat completions, as https://platform.openai.com/docs/api-reference/chat describes them."""
 
 from functools import lru_cache
+from itertools import chain, zip_longest
 from typing import Any
 
 import msgspec
@@ -75,7 +76,8 @@ def answer(script: Script, asked: Asked, /) -> bytes:
 def frames(script: Script, asked: Asked, /) -> Frames:
     """Return the completion as a stream: role, one delta per chunk, reason, usage on request, `[DONE]`."""
     usage = usage_of(script, asked) if asked.include_usage else None
-    return _frames(script.reasoning, script.chunks, script.tool_calls, _finish(script), asked.model, usage)
+    calls, mixed = script.tool_calls, script.interleaved
+    return _frames(script.reasoning, script.chunks, calls, mixed, _finish(script), asked.model, usage)
 
 
 @lru_cache(maxsize=64)
@@ -83,6 +85,7 @@ def _frames(
     reasoning: tuple[str, ...],
     chunks: tuple[str, ...],
     calls: tuple[ToolCall, ...],
+    interleaved: bool,
     finish: str,
     model: str,
     usage: Usage | None,
@@ -94,11 +97,9 @@ def _frames(
     if usage is not None:
         closing += data(envelope | {"choices": [], "usage": _usage(usage)})
     opening = _delta(envelope, {"role": "assistant", "content": "", "refusal": None})
-    wishes = tuple(
-        _delta(envelope, {"tool_calls": [part]})
-        for index, call in enumerate(calls)
-        for part in _parts(index, call)
-    )
+    parts = [_parts(index, call) for index, call in enumerate(calls)]
+    ordered = chain.from_iterable(zip_longest(*parts)) if interleaved else chain.from_iterable(parts)
+    wishes = tuple(_delta(envelope, {"tool_calls": [part]}) for part in ordered if part)
     return Frames(opening, thoughts + words + wishes, closing + b"data: [DONE]\n\n")
 
 

@@ -49,7 +49,9 @@ class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one call is answered. Chunks are counted from 0: those of `reasoning` come first, those of
-    `tool_calls` (one with the name, then the arguments; only one with Gemini) last.
+    `tool_calls` (one with the name, then the arguments; only one with Gemini) last. `signature`: of the
+    reasoning, and `redacted`: reasoning that cannot be read, one block each, after the other; both only with
+    Anthropic. `interleaved`: the pieces of several calls alternate; only in OpenAI's chat completions.
 
     `hold` names a gate to wait at before a chunk is written: -1 is before the headers, 0 after the
     headers and whatever the dialect sends before the first chunk; the number of chunks is before the
@@ -68,6 +70,9 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     chunks: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
+    signature: str = "c2ln"
+    redacted: tuple[str, ...] = ()
+    interleaved: bool = False
     tool_calls: tuple[ToolCall, ...] = ()
     finish: str = "stop"
     usage: Usage | None = None

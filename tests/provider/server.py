@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from tests.provider import anthropic_messages, gemini, openai_chat, openai_responses
-from tests.provider.dialect import Dialect
+from tests.provider.dialect import Counting, Dialect
 from tests.provider.gate import Gate
 from tests.provider.reply import damaged, stream
 from tests.provider.script import Asked, Failure, Script, echo, recalled
@@ -128,7 +128,8 @@ class ProviderServer:
                 web.post("/v1/messages", self._serve(anthropic_messages)),
                 web.post("/v1beta/models/{model:[^:]+}:generateContent", self._serve(gemini)),
                 web.post("/v1beta/models/{model:[^:]+}:{stream:streamGenerateContent}", self._serve(gemini)),
-                web.post("/v1beta/models/{model:[^:]+}:countTokens", self._count_tokens),
+                web.post("/v1/messages/count_tokens", self._count(anthropic_messages)),
+                web.post("/v1beta/models/{model:[^:]+}:countTokens", self._count(gemini)),
                 web.get("/v1/models", self._list_models),
                 web.get("/v1beta/models", self._list_models),
                 web.post("/_script", self._control),
@@ -208,15 +209,21 @@ class ProviderServer:
         call.end("answered")
         return web.Response(body=dialect.models(self.models), content_type="application/json")
 
-    async def _count_tokens(self, request: web.Request) -> web.Response:
-        """Count tokens, without using up a script."""
-        call = await self._record(request)
-        asked = gemini.asked((call.body or {}) | dict(request.match_info))
-        if refused := self._refusal(call, Script()):
-            call.end("refused")
-            return _failed(refused, gemini)
-        call.end("answered")
-        return web.Response(body=gemini.counted(asked), content_type="application/json")
+    def _count(self, dialect: Counting) -> Handler:
+        """Count tokens, without using up a script, unless the next one is a failure."""
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            call = await self._record(request)
+            asked = dialect.asked((call.body or {}) | dict(request.match_info))
+            fails = self._queue and self._queue[0].failure is not None
+            script = self._queue.popleft() if fails else Script()
+            if refused := self._refusal(call, script):
+                call.end("refused")
+                return _failed(refused, dialect)
+            call.end("answered")
+            return web.Response(body=dialect.counted(asked), content_type="application/json")
+
+        return handler
 
     async def _control(self, request: web.Request) -> web.Response:
         try:
