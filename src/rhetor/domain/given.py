@@ -97,9 +97,9 @@ class CallOptions(Struct, frozen=True, omit_defaults=True):
     """How the model is to answer. What is not set is left to the provider.
 
     `tool_choice`: how tools are used, or `tool` names the one to call. `schema`: the JSON Schema of the
-    answer; `json`: any JSON object. `effort`: how much to reason, as the vendor names it; `thinking_tokens`:
-    how many tokens to reason with. `more`: parameters as the client gave them, for providers with the API of
-    `vendor`.
+    answer; `schema_strict`: whether the provider is to enforce it; `json`: any JSON object. `effort`: how
+    much to reason, as the vendor names it; `thinking_tokens`: how many tokens to reason with. `more`:
+    parameters as the client gave them, for providers with the API of `vendor`.
     """
 
     vendor: Vendor = "openai"
@@ -112,6 +112,7 @@ class CallOptions(Struct, frozen=True, omit_defaults=True):
     parallel_calls: bool | None = None
     schema: dict[str, Any] | None = None
     schema_name: str = ""
+    schema_strict: bool | None = None
     json: bool = False
     effort: str = ""
     thinking_tokens: int | None = None

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from rhetor.domain.output import Output
 from rhetor.domain.peer import Peer
 from rhetor.drivers.base import Driver, PastMessage, Prompt
@@ -15,6 +17,7 @@ from rhetor.drivers.model_tools.toolbox import Servers, collect
 from rhetor.drivers.model_tools.turn import ToolTurn
 from rhetor.drivers.models.deadline import Interrupted
 from rhetor.drivers.models.driver import ChatConversation, ChatDriver
+from rhetor.drivers.models.given.text import as_text
 from rhetor.drivers.models.json_answer import checked
 from rhetor.drivers.models.offline import OfflineConversation
 from rhetor.drivers.models.turn import Question, TurnResources
@@ -56,18 +59,25 @@ class ToolingConversation:
         self._turn: ToolTurn | None = None
 
     def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
-        has_tools = bool(message.tools or self._peer.mcp_servers)
+        # a client that gives tools of its own runs them itself, after the turn
+        given_tools = message.given is not None and message.given.tools
+        has_tools = bool(message.tools or self._peer.mcp_servers) and not given_tools
         return self._with_tools(message, history) if has_tools else self._plain.send(message, history)
 
     async def _with_tools(
         self, message: Prompt, history: Sequence[PastMessage]
     ) -> AsyncGenerator[Output, None]:
-        question = Question(self._peer, message, history, OfflineConversation(self._peer))
+        peer, options = self._peer, None
+        if message.given is not None:
+            options = message.given.options
+            peer, message, history = as_text(peer, message)
+            options = replace(options, schema=message.schema)
+        question = Question(peer, message, history, OfflineConversation(peer))
         toolbox = await collect(self._peer, message.tools, self._servers)
-        self._turn = ToolTurn(self._resources, question, toolbox, self._servers, self._answers)
+        self._turn = ToolTurn(self._resources, question, toolbox, self._servers, self._answers, options)
         try:
-            asked = self._turn.outputs()
-            checking = asked if message.schema is None else checked(asked, message.schema)
+            asked, schema = self._turn.outputs(), message.schema
+            checking = asked if schema is None else checked(asked, schema, whole=options is None)
             async with aclosing(checking) as outputs:
                 async for output in outputs:
                     yield output

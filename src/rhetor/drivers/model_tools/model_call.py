@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rhetor.domain.given import CallOptions
 from rhetor.domain.output import Done, Output, Text, Usage
 from rhetor.domain.tool import Tool
 from rhetor.drivers.base import PastMessage, Prompt
@@ -22,6 +23,7 @@ from rhetor.drivers.models import errors
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
 from rhetor.drivers.models.deadline import DeadlineExceeded
 from rhetor.drivers.models.exchange import Call
+from rhetor.drivers.models.given.request import option_fields
 from rhetor.drivers.models.json_answer import anthropic_fields, openai_fields
 from rhetor.drivers.models.target import Target
 from rhetor.errors import ProviderFailed, ToolCallRefused, Unprocessable
@@ -76,7 +78,8 @@ def _content(said: PastMessage) -> Any:
 
 
 class ToolExchange:
-    """An `Exchange` through pydantic-ai. `response` is the answer once it is complete."""
+    """An `Exchange` through pydantic-ai. `response` is the answer once it is complete. `options`: those of a
+    client that gave the conversation, which also have the schema."""
 
     def __init__(
         self,
@@ -84,7 +87,9 @@ class ToolExchange:
         messages: list[ModelMessage],
         tools: Sequence[Tool],
         schema: dict[str, Any] | None = None,
+        options: CallOptions | None = None,
     ) -> None:
+        self._own = option_fields(call.target, options)
         self.cache_written = 0
         self.response: ModelResponse | None = None
         self._call = call
@@ -143,9 +148,9 @@ class ToolExchange:
 
     def _settings(self) -> ModelSettings | None:
         if self._call.client.anthropic is not None:
-            more = anthropic_fields(self._schema)
+            more = self._own or anthropic_fields(self._schema)
             return {"max_tokens": MAX_TOKENS, **({"extra_body": more} if more else {})}
-        more = openai_fields(self._schema)
+        more = self._own or openai_fields(self._schema)
         return {"extra_body": more} if more else None
 
     async def _events(self, stream: StreamedResponse) -> AsyncIterator[ModelResponseStreamEvent]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rhetor.domain.given import CallOptions
 from rhetor.domain.output import Done, Output, Text, ToolResult
 from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.tool import Tool
@@ -47,8 +48,10 @@ class ToolAwareTurn(ModelTurn):
         question: Question,
         messages: list[ModelMessage],
         tools: Sequence[Tool],
+        options: CallOptions | None = None,
     ) -> None:
         super().__init__(resources, question)
+        self._options = options
         self._messages = messages
         self._tools = tools
         self._last: ToolExchange | None = None
@@ -68,12 +71,13 @@ class ToolAwareTurn(ModelTurn):
             raise errors.empty(self._last.target, done.finish_reason, "", has_calls=False)
 
     def _exchange(self, call: Call) -> Exchange:
-        self._last = ToolExchange(call, self._messages, self._tools, self._question.message.schema)
+        schema = self._question.message.schema
+        self._last = ToolExchange(call, self._messages, self._tools, schema, self._options)
         return self._last
 
 
 class ToolTurn:
-    """One turn with tools. `outputs` is iterated once."""
+    """One turn with tools. `outputs` is iterated once. `options`: of a client that gave the conversation."""
 
     def __init__(
         self,
@@ -82,7 +86,9 @@ class ToolTurn:
         toolbox: Toolbox,
         servers: Servers,
         answers: Answers,
+        options: CallOptions | None = None,
     ) -> None:
+        self._options = options
         self._resources = resources
         self._question = question
         self._toolbox = toolbox
@@ -105,7 +111,9 @@ class ToolTurn:
         messages = model_call.opening(peer.prompt, await self._readable(history), message)
         for _ in range(MODEL_CALLS):
             done = Done()
-            turn = self._turn = ToolAwareTurn(self._resources, self._question, messages, self._tools)
+            turn = self._turn = ToolAwareTurn(
+                self._resources, self._question, messages, self._tools, self._options
+            )
             async with aclosing(self._separated(turn)) as outputs:
                 async for output in outputs:
                     if isinstance(output, Done):

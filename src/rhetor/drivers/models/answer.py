@@ -13,12 +13,14 @@ _EXCERPT = 200  # characters of an event that was not understood
 
 class Answer:
     """`finish`: why the model stopped, as OpenAI names it; None until the provider says so. `refused`: the
-    text is a refusal. `has_calls`: the model called tools."""
+    text is a refusal. `has_calls`: the model called tools. `takes_calls`: the caller has tools, so that an
+    answer may have calls instead of text."""
 
     def __init__(self, target: Target) -> None:
         self.finish: str | None = None
         self.refused = False
         self.has_calls = False
+        self.takes_calls = False
         self.has_text = False
         self._target = target
         self._text = Mender()
@@ -51,7 +53,7 @@ class Answer:
 
         Raises:
             ProviderCut: the answer is not complete.
-            EmptyAnswer: it has no text.
+            EmptyAnswer: it has no text, and no calls that the caller takes.
         """
         rest = (*self._thought_end(), *self._text_end())
         if not over and self.finish is None:
@@ -61,7 +63,9 @@ class Answer:
         reason = self.finish or "stop"
         if self.refused and reason == "stop":
             reason = "refusal"
-        if not self.has_text:
+        if self.takes_calls and reason in ("stop", "tool_calls"):
+            reason = "tool_calls" if self.has_calls else "stop"
+        if not (self.has_text or (self.takes_calls and self.has_calls)):
             raise errors.empty(self._target, reason, self._strange, has_calls=self.has_calls)
         return rest, Done(reason)
 

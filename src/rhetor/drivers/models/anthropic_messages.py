@@ -102,7 +102,12 @@ class Message:
             EmptyAnswer: it has no text.
         """
         rest, done = self._answer.end(over=self.over)
+        rest = (*rest, *self._last())
         return (*rest, self._usage(), done) if self._stats else (*rest, done)
+
+    def _last(self) -> Sequence[Output]:
+        """Return what follows the text. Subclasses have tool calls."""
+        return ()
 
     def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
         outputs: list[Output] = []

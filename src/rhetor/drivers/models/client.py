@@ -27,10 +27,12 @@ _JSON = {"content-type": "application/json"}
 
 
 class Request(NamedTuple):
-    """A POST request. `path` follows the provider's base URL; `body` is JSON."""
+    """A POST request. `path` follows the provider's base URL; `body` is JSON. `headers`: besides those of all
+    requests."""
 
     path: str
     body: bytes
+    headers: Mapping[str, str] | None = None
 
 
 class _Place(NamedTuple):
@@ -93,7 +95,7 @@ class Client:
         return await self._session.post(
             place.url,
             data=request.body,
-            headers=place.json_headers,
+            headers={**place.json_headers, **request.headers} if request.headers else place.json_headers,
             allow_redirects=False,
             proxy=None if place.is_here else self._proxy,
             server_hostname=place.tls_name,

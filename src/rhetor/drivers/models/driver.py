@@ -89,6 +89,9 @@ class ChatConversation:
         question = Question(self._peer, message, history, self._offline)
         self._turn = ModelTurn(self._resources, question)
         outputs = self._turn.outputs()
+        if (given := message.given) is not None:
+            schema = message.schema or given.options.schema
+            return outputs if schema is None else checked(outputs, schema, whole=False)
         return outputs if message.schema is None else checked(outputs, message.schema)
 
     async def answer(self, id: str, value: Any) -> None:

@@ -32,9 +32,10 @@ def anthropic_fields(schema: dict[str, Any] | None) -> dict[str, Any]:
 
 
 async def checked(
-    outputs: AsyncGenerator[Output, None], schema: dict[str, Any] | None
+    outputs: AsyncGenerator[Output, None], schema: dict[str, Any] | None, *, whole: bool = True
 ) -> AsyncGenerator[Output, None]:
-    """Yield the outputs of a turn, whose answer must match the schema.
+    """Yield the outputs of a turn, whose answer must match the schema. `whole`: it must also be complete;
+    otherwise one that is cut off, refused or has tool calls is left to the client, which sees why it ended.
 
     Raises:
         InvalidAnswer: it was cut off, is not JSON, or does not match.
@@ -47,7 +48,9 @@ async def checked(
                 model = output.model
             elif isinstance(output, Text) and output.channel == "answer":
                 said.append(output.text)
-            elif isinstance(output, Done) and schema is not None:
+            elif (
+                isinstance(output, Done) and schema is not None and (whole or output.finish_reason == "stop")
+            ):
                 await _check("".join(said), output.finish_reason, schema, model)
             yield output
 

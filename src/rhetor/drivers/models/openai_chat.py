@@ -186,7 +186,11 @@ class Completion:
         """
         rest, done = self._answer.end(over=self.over)
         usage = () if self._usage is None else (_usage(self._target, self._usage),)
-        return (*rest, *usage, done)
+        return (*rest, *self._last(), *usage, done)
+
+    def _last(self) -> Sequence[Output]:
+        """Return what follows the text. Subclasses have tool calls."""
+        return ()
 
     def _take_other(self, event: ServerSentEvent) -> Sequence[Output]:
         if is_end(event):

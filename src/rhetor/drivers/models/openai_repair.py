@@ -18,7 +18,7 @@ from rhetor.drivers.models.lenient import (
     members,
     parted,
 )
-from rhetor.drivers.models.tool_call_pieces import ToolCallPieces, calls_of
+from rhetor.drivers.models.tool_call_pieces import Called, ToolCallPieces, calls_of
 
 _COUNTS = {
     "prompt_tokens": ("prompt_tokens", "input_tokens", "prompt_eval_count"),
@@ -33,6 +33,11 @@ class Repair:
         self._pieces = ToolCallPieces()
         self._choice: int | None = None  # the choice that is read
         self._has_deltas = False
+
+    @property
+    def calls(self) -> list[Called]:
+        """The tool calls so far."""
+        return self._pieces.calls
 
     def reads(self, index: int) -> bool:
         """Return whether a choice with this index is the answer. It has a delta with content."""

@@ -20,7 +20,7 @@ def openai_content(text: str, attachments: Sequence[Attachment]) -> Any:
     """Return the content of a user's message for chat completions."""
     if not attachments:
         return text
-    return [*texts(text), *map(_openai_part, attachments)]
+    return [*texts(text), *map(openai_part, attachments)]
 
 
 def anthropic_content(text: str, attachments: Sequence[Attachment]) -> Any:
@@ -30,7 +30,8 @@ def anthropic_content(text: str, attachments: Sequence[Attachment]) -> Any:
     return [*map(anthropic_part, attachments), *texts(text)]
 
 
-def _openai_part(attachment: Attachment) -> dict[str, Any]:
+def openai_part(attachment: Attachment) -> dict[str, Any]:
+    """Return a part as a content part of chat completions."""
     part = attachment.part
     if part.media_type == PDF:
         file = {"filename": part.name or NAMELESS, "file_data": data_url(attachment)}
@@ -68,11 +69,23 @@ def require_taken(prompt: Prompt, takes: frozenset[Take], ref: str, hint: str) -
             hint=hint,
             **about,
         )
-    if prompt.schema is not None and "json" not in takes:
+    if prompt.schema is not None:
+        require_json(takes, ref, hint)
+
+
+def require_json(takes: frozenset[Take], ref: str, hint: str) -> None:
+    """Check that a model gives JSON answers by a schema.
+
+    Raises:
+        InputUnsupported: it does not.
+    """
+    if "json" not in takes:
         raise InputUnsupported(
             f"{ref} gives no JSON answers by a schema",
             unsupported=JSON_ANSWER,
             takes=sorted(takes),
             hint=hint,
-            **about,
+            model=ref,
+            provider=ref.partition("/")[0],
+            status=None,
         )

@@ -14,7 +14,7 @@ from rhetor.codec.lenient_json import Mender
 from rhetor.drivers.models.lenient import as_count, as_json, as_word, items, members
 
 
-class _Call(msgspec.Struct):
+class Called(msgspec.Struct):
     """A call so far. `index` is its own; `given` and `id` are the server's, None and "" if it gave none."""
 
     index: int
@@ -29,7 +29,7 @@ class ToolCallPieces:
     """Gives each call an index of its own, and leaves out ids and names that are repeated."""
 
     def __init__(self) -> None:
-        self.calls: list[_Call] = []
+        self.calls: list[Called] = []
 
     def take(self, value: Any) -> list[dict[str, Any]]:
         """Return the `tool_calls` of one delta in the form that the API describes."""
@@ -42,7 +42,7 @@ class ToolCallPieces:
         given = as_count(piece.get("index"))
         call = self._call(given, id, name, arguments)
         if call is None:
-            call = _Call(len(self.calls), given, id)
+            call = Called(len(self.calls), given, id)
             self.calls.append(call)
             opening = {"id": id or f"call_{call.index}", "type": "function"}
         else:
@@ -54,7 +54,7 @@ class ToolCallPieces:
         function = {"arguments": arguments, **said}
         return {"index": call.index, "id": None, **opening, "function": function}
 
-    def _call(self, given: int | None, id: str, name: str, arguments: str) -> _Call | None:
+    def _call(self, given: int | None, id: str, name: str, arguments: str) -> Called | None:
         """Return the call that a piece continues; None if it begins a new one."""
         of_index = [call for call in self.calls if given is None or call.given == given]
         if id:

@@ -24,6 +24,8 @@ from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.cooldown import Admission, Backoff, Cooldowns
 from rhetor.drivers.models.deadline import Deadline, DeadlineExceeded, Interrupted, Timeouts
 from rhetor.drivers.models.exchange import Call, Exchange, StreamedExchange
+from rhetor.drivers.models.given.request import GivenRequest, given_request
+from rhetor.drivers.models.given.text import as_text
 from rhetor.drivers.models.inputs import ModelInputs, hint_for
 from rhetor.drivers.models.parts import readable, require_taken
 from rhetor.drivers.models.prices import Prices
@@ -71,6 +73,7 @@ class ModelTurn:
         self._resources = resources
         self._question = question
         self._history = question.history  # as the model that is called now can read it
+        self._given: GivenRequest | None = None  # to the model that is called now
         self._deadline = Deadline(resources.timeouts)
         self._begun = False
         self._ref = ""  # of the model that is called now
@@ -126,12 +129,14 @@ class ModelTurn:
     def _from(self, target: Target | AgentTarget | None) -> AsyncGenerator[Output, None]:
         """Return the outputs of one model."""
         question = self._question
+        if question.message.given is not None and not isinstance(target, Target):
+            question = question._replace(**as_text(question.peer, question.message, target)._asdict())
         if target is None:
             hint = "add a provider with a model that takes it"
             require_taken(question.message, TEXT_ONLY, OFFLINE, hint)
             return question.offline.send(question.message, question.history)
         if isinstance(target, AgentTarget):
-            return self._through_agent(target)
+            return self._through_agent(target, question)
         return self._online(target)
 
     async def _online(self, target: Target) -> AsyncGenerator[Output, None]:
@@ -163,6 +168,9 @@ class ModelTurn:
             InputUnsupported: it does not take it.
         """
         inputs, message, history = self._resources.inputs, self._question.message, self._question.history
+        if message.given is not None:
+            self._given = await given_request(target, self._question.peer.prompt, message, inputs)
+            return
         asks = message.attachments or message.schema is not None
         if inputs is None or not (asks or any(past.attachments for past in history)):
             return
@@ -170,9 +178,9 @@ class ModelTurn:
         require_taken(message, takes, target.ref, hint_for(target.ref))
         self._history = readable(history, takes)
 
-    async def _through_agent(self, target: AgentTarget) -> AsyncGenerator[Output, None]:
+    async def _through_agent(self, target: AgentTarget, question: Question) -> AsyncGenerator[Output, None]:
         """Yield the outputs of a coding agent, which retries by itself. It gets no tools."""
-        agents, (peer, message, history, _) = self._resources.agents, self._question
+        agents, (peer, message, history, _) = self._resources.agents, question
         assert agents is not None  # it resolved the reference
         self._ref = target.ref
         require_taken(message, agents.takes(target), target.ref, AGENT_HINT)
@@ -238,6 +246,8 @@ class ModelTurn:
     def _exchange(self, call: Call) -> Exchange:
         """Return the call in the format of the provider's API. Subclasses make other calls."""
         target, question = call.target, self._question
+        if self._given is not None:
+            return StreamedExchange(call, self._given.request, self._given.parser())
         asked = (question.peer.prompt, self._history, question.message)
         if target.provider.kind == "anthropic":
             request = anthropic_messages.request(target, *asked)
