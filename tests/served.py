@@ -21,12 +21,14 @@ from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
 from rhetor.domain.budget import Budget
 from rhetor.domain.event import Payload, Position
+from rhetor.domain.given import GivenConversation
 from rhetor.domain.peer import Peer
 from rhetor.drivers.agents.claude.protocol import ClaudeCode
 from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.base import Driver, ProgramDriver, Sender
 from rhetor.drivers.models.documents import document
+from rhetor.drivers.models.given.tokens import TokenCount, estimated
 from rhetor.drivers.programs.driver import Programs, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.terminal.program import TerminalProgram
@@ -80,6 +82,11 @@ class KnownProviders:
 
     async def models(self, used: Mapping[str, str | None]) -> dict[str, Any]:
         return {"models": [], "silent": []}
+
+    async def count_tokens(
+        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes]
+    ) -> TokenCount:
+        return estimated(peer.prompt, given, contents)
 
     async def price_list(self) -> dict[str, Any]:
         return {"source": "genai-prices", "version": "1", "date": "2026-09-28"}

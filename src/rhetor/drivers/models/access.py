@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from rhetor.domain.given import GivenConversation
 from rhetor.domain.parts import Take
+from rhetor.domain.peer import Peer
 from rhetor.domain.provider_variables import MODEL, fingerprint, provider_variables
 from rhetor.drivers.base import Driver
 from rhetor.errors import TurnFailure
@@ -21,12 +23,14 @@ from .agent_models import AgentModels
 from .clients import Clients
 from .deadline import Timeouts
 from .driver import ChatDriver
+from .given.parts import fitted, has_parts
+from .given.tokens import TokenCount, count, estimated
 from .given_models import Finding, GivenModels
 from .inputs import KnownInputs, ModelInputs
 from .listing import Sources, listed_models
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, KeptKeys, Models, ProviderEntry, no_kept_keys
-from .target import AgentTarget
+from .target import AgentTarget, Target
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +169,25 @@ class ModelAccess:
         theirs."""
         sources = Sources(self._models, self._clients, self._taken, self._prices, self._agents)
         return await listed_models(sources, used)
+
+    async def count_tokens(
+        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes] = MappingProxyType({})
+    ) -> TokenCount:
+        """Return how many tokens a conversation has for the peer, with the peer's own prompt: as its provider
+        counts if that has Anthropic's API, an estimate otherwise. `contents`: of the blobs that it names.
+
+        Raises:
+            ProviderFailed: the provider cannot count.
+        """
+        if peer.has_voice:
+            target = await self._models.resolve(peer.model)
+            if isinstance(target, Target) and target.provider.kind == "anthropic":
+                client = await self._clients.get(target.provider)
+                takes = await self._taken.of(target) if has_parts(given) else None
+                return await count(
+                    client, target, peer.prompt, fitted(given, contents, takes, target), contents
+                )
+        return estimated(peer.prompt, given, contents)
 
     async def price_list(self) -> dict[str, Any]:
         """Return where known prices come from: `{source, version, date}`."""

@@ -17,6 +17,7 @@ from rhetor.auth.issuers import Issuers
 from rhetor.auth.limits import Attempts
 from rhetor.auth.logins import Logins
 from rhetor.auth.verifier import Verifier
+from rhetor.domain.given import GivenConversation
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.errors import EnvironmentDiffers, InvalidSettings, KeysUnavailable, NotFound, RhetorError
@@ -33,6 +34,16 @@ ENVIRONMENT = "x-rhetor-env"
 NOTICE = "x-rhetor-notice"
 MODEL = "x-rhetor-model"
 RELOAD = "hub.reload"  # what the audit calls reading the configuration again
+
+
+class TokenCount(Protocol):
+    """`exact`: the provider has counted; otherwise it is an estimate."""
+
+    @property
+    def input_tokens(self) -> int: ...
+
+    @property
+    def exact(self) -> bool: ...
 
 
 class Providers(Protocol):
@@ -74,6 +85,17 @@ class Providers(Protocol):
     async def models(self, used: Mapping[str, str | None]) -> dict[str, Any]:
         """Return `{models, silent}`: which models exist, and which of the specialists in `used` (their
         references, by name) use them; and the providers that did not list theirs."""
+        ...
+
+    async def count_tokens(
+        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes]
+    ) -> TokenCount:
+        """Return how many tokens a conversation has for the peer, with the peer's own prompt. `contents`: of
+        the blobs that it names.
+
+        Raises:
+            ProviderFailed: the provider cannot count.
+        """
         ...
 
     async def price_list(self) -> dict[str, Any]:
