@@ -65,7 +65,7 @@ def asked(data: bytes | bytearray) -> ChatAsked:
         model=body.model,
         given=given,
         stream=bool(body.stream),
-        only_models=tuple(name for name in _ONLY_MODELS if _is_set(body, name)),
+        only_models=tuple(_only_models(body)),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
     )
 
@@ -218,6 +218,14 @@ def _options(body: b.ChatBody, choice: Choice, tool: str) -> CallOptions:
         effort=body.reasoning_effort or "",
         more={name: getattr(body, name) for name in b.FORWARDED if _is_set(body, name)},
     )
+
+
+def _only_models(body: b.ChatBody) -> Iterator[str]:
+    """Yield the parameters that only a model can honour. An agent may answer by a schema, but not with just
+    any JSON."""
+    yield from (name for name in _ONLY_MODELS if _is_set(body, name))
+    if isinstance(body.response_format, b.ObjectFormat):
+        yield "response_format"
 
 
 def _is_set(body: b.ChatBody, name: str) -> bool:

@@ -15,7 +15,6 @@ from rhetor.store.base import Record
 from . import vendor_errors
 from .failures import failure_of
 
-CALLER: str = "caller"
 DONE = b"data: [DONE]\n\n"
 FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter"}
 # the reasons with which a turn has failed that has no text; for this API, it is an answer
@@ -48,7 +47,7 @@ class ChatStream(Struct):
                 return self._delta({"content": text})
             case ev.OutputDelta(text, "reasoning"):
                 return self._delta({"reasoning_content": text})
-            case ev.ToolCalled() as called if called.runs_at == CALLER:
+            case ev.ToolCalled(runs_at="caller") as called:
                 self.calls += 1
                 return self._delta({"tool_calls": [{"index": self.calls - 1, **_call(called)}]})
             case ev.TurnCompleted() | ev.TurnFailed() | ev.TurnCancelled() | ev.TurnInterrupted() as end:
@@ -101,7 +100,7 @@ def completion(records: Iterable[Record], turn_id: str, model: str, created: int
         match record.event.payload:
             case ev.OutputDelta(text, "reasoning"):
                 thoughts.append(text)
-            case ev.ToolCalled() as called if called.runs_at == CALLER:
+            case ev.ToolCalled(runs_at="caller") as called:
                 calls.append(_call(called))
             case ev.TurnCompleted() | ev.TurnFailed() | ev.TurnCancelled() | ev.TurnInterrupted() as end:
                 return _completion(end, turn_id, model, created, "".join(thoughts), calls)

@@ -12,6 +12,7 @@ from websockets.frames import Opcode
 from websockets.protocol import CLIENT, Protocol
 
 from rhetor.codec.jsonrpc import Call, Refused, decode
+from rhetor.domain.event import Event, Payload, Position
 from rhetor.hub.fanout.subscriber import View
 from rhetor.store.base import Record
 
@@ -69,3 +70,11 @@ def texts(frames: bytes) -> list[bytes]:
     found = protocol.events_received()
     assert all(getattr(f, "opcode", None) is Opcode.TEXT and getattr(f, "fin", False) for f in found)
     return [bytes(f.data) for f in found]  # type: ignore[union-attr]
+
+
+def records_of(payloads: Iterable[Payload], turn_id: str) -> list[Record]:
+    """The records of a turn with these events."""
+    events = (
+        Event(STREAM, Position(EPOCH, seq), AT, payload, turn_id) for seq, payload in enumerate(payloads, 1)
+    )
+    return [Record.of(event) for event in events]

@@ -76,6 +76,21 @@ async def test_a_message_with_the_key_names_the_peer_as_its_author(way: str) -> 
         assert (await box.home.ask("GET", f"/api/v2/sessions/{session}")).status == 404
 
 
+async def test_a_completion_with_the_key_in_x_api_key_is_asked_for_by_the_peer() -> None:
+    body = {"model": "apollo", "messages": [{"role": "user", "content": "hi"}]}
+    async with holding() as box:
+        key, path = {"x-api-key": box.key}, "/v1/chat/completions"
+        over_tcp = await box.home.ask_tcp("POST", path, key, json=body)
+        over_unix = await box.home.ask("POST", path, body, headers=key)
+        for answer in (over_tcp, over_unix):
+            assert answer.status == 200, answer.text
+            log = await box.home.log(answer.headers["x-session-id"])
+            message = next(each for each in log if isinstance(each, MessageAccepted))
+            assert (message.from_, message.via, message.api) == ("agent:box", ("box",), "chat")
+        elsewhere = await box.home.ask_tcp("GET", "/api/v2/ai", key)
+        assert elsewhere.status == 401  # only the APIs of vendors have this header
+
+
 ONLY_PERSONS: list[tuple[str, str, Any]] = [
     ("POST", "/api/auth/code", None),
     ("POST", "/api/auth/token", {}),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
+
+from msgspec import UNSET
 
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.asked import UNSUPPORTED, Asked
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.command import SendMessage
-from rhetor.domain.event import ContextInjected
-from rhetor.domain.given import GivenConversation, SaidText
+from rhetor.domain.event import Api
 from rhetor.domain.peer import Peer
 from rhetor.errors import UnknownPeer
 from rhetor.hub.programs.ownership import peers_for
@@ -36,8 +37,9 @@ async def decoded(call: Call, content: bytearray, asked: Callable[[bytearray], A
         return await asyncio.to_thread(asked, content)
 
 
-async def send(call: Call, asked: Asked) -> tuple[Accepted, dict[str, str]]:
-    """Send the message. Return it with the headers that name its session, turn and cursor.
+async def send(call: Call, asked: Asked, api: Api) -> tuple[Accepted, dict[str, str]]:
+    """Send the message with its conversation. Return it with the headers that name its session, turn and
+    cursor.
 
     Raises:
         UnknownPeer, NoCapablePeer: no peer is the model.
@@ -46,8 +48,7 @@ async def send(call: Call, asked: Asked) -> tuple[Accepted, dict[str, str]]:
     """
     peer = _peer(call, asked.model)
     _require_honoured(peer, asked)
-    _require_text(asked)
-    return await accept(call, _command(call, asked))
+    return await accept(call, _command(call, asked, peer, api))
 
 
 def _peer(call: Call, model: str) -> Peer:
@@ -65,46 +66,23 @@ def _require_honoured(peer: Peer, asked: Asked) -> None:
     Raises:
         Unprocessable: only a specialist can.
     """
-    if peer.has_voice and not asked.given.tools:
+    if peer.has_voice:
         return
     named = ("tools",) if asked.given.tools else asked.only_models
     if named:
-        raise refused(named[0], f"{peer.name} is not a specialist, so it cannot honour this", UNSUPPORTED)
+        why = f"{peer.name} is not a specialist, so it cannot honour this"
+        raise refused(named[0], why, UNSUPPORTED)
 
 
-def _command(call: Call, asked: Asked) -> SendMessage:
+def _command(call: Call, asked: Asked, peer: Peer, api: Api) -> SendMessage:
     given = asked.given
-    content = "\n\n".join(message.text for message in given.new)
+    schema = None if peer.has_voice else given.options.schema  # a specialist's model gets it with the options
     return SendMessage(
-        content,
+        "\n\n".join(message.text for message in given.new),
         asked.model,
         call.headers.get(SESSION),
-        call.hub.state.limits.context_window,
         command_id=call.key,
-        context=tuple(_context(given)),
+        response_schema=UNSET if schema is None else schema,
+        given=given,
+        api=api,
     )
-
-
-def _context(given: GivenConversation) -> Iterator[ContextInjected]:
-    """Yield the client's system text and the earlier messages, as what comes before the message."""
-    if given.system:
-        texts = tuple(text.text for text in given.system)
-        yield ContextInjected(texts, {"source": "the client's instructions"})
-    if given.earlier:
-        said = tuple(f"{message.role}: {message.text}" for message in given.earlier)
-        yield ContextInjected(said, {"source": "the earlier conversation"})
-
-
-def _require_text(asked: Asked) -> None:
-    """Check that the request has only what every peer takes.
-
-    Raises:
-        Unprocessable: it has not.
-    """
-    given = asked.given
-    if asked.only_models:
-        raise refused(asked.only_models[0], "not supported", UNSUPPORTED)
-    if given.options.schema or given.options.json:
-        raise refused("response_format", "not supported", UNSUPPORTED)
-    if not all(isinstance(block, SaidText) for message in given.messages for block in message.blocks):
-        raise refused("messages", "only text is supported", UNSUPPORTED)

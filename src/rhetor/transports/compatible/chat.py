@@ -20,7 +20,7 @@ async def create_completion(call: Call, content: bytearray) -> Response:
     answers is in the header `x-session-id`. A request with that header continues that session.
     """
     asked = await decoded(call, content, openai_chat.asked)
-    accepted, headers = await send(call, asked)
+    accepted, headers = await send(call, asked, "chat")
     created = call.hub.state.ids.now() // 1000
     if not asked.stream:
         make = partial(

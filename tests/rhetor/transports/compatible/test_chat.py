@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from openai import APIError, APIStatusError
 
-from rhetor.domain.output import Done, Text, Usage
+from rhetor.domain.event import ToolReturned
+from rhetor.domain.output import Done, Text, ToolUse, Usage
 from rhetor.errors import RateLimited
 from tests.served import TOKEN, served
 
@@ -17,6 +18,7 @@ from .clients import openai
 
 pytestmark = pytest.mark.anyio
 HELLO: Any = [{"role": "user", "content": "hello"}]
+TOOLS: Any = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 CHAT = "/v1/chat/completions"
 
 
@@ -45,6 +47,54 @@ async def test_openais_client_gets_a_peers_answer_whole_and_as_a_stream(tmp_path
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 5
     assert home.driver.heard == [("apollo", "hello"), ("apollo", "hello")]
+
+
+async def test_a_client_runs_its_tools_in_parallel_and_the_session_goes_on_with_the_results(
+    tmp_path: Path,
+) -> None:
+    called = [
+        ToolUse("c1", "weather", {"at": "Oslo"}, "caller"),
+        ToolUse("c2", "weather", {"at": "Rome"}, "caller"),
+    ]
+    script = [Text("Let me look."), *called, Done("tool_calls")]
+    answer = [Text("Rain and sun."), Done()]
+    async with served(tmp_path, script, answer, script) as home, openai(home) as client:
+        raw = await client.chat.completions.with_raw_response.create(
+            model="apollo", messages=HELLO, tools=TOOLS
+        )
+        choice = raw.parse().choices[0]
+        assert choice.finish_reason == "tool_calls"
+        calls = choice.message.tool_calls
+        assert calls is not None
+        assert [(call.id, call.function.arguments) for call in calls if call.type == "function"] == [
+            ("c1", '{"at":"Oslo"}'),
+            ("c2", '{"at":"Rome"}'),
+        ]
+        results: Any = [
+            {"role": "tool", "tool_call_id": "c2", "content": "sun"},
+            {"role": "tool", "tool_call_id": "c1", "content": "rain"},
+        ]
+        messages = [*HELLO, choice.message.to_dict(), *results]
+        second = await client.chat.completions.with_raw_response.create(
+            model="apollo", messages=messages, tools=TOOLS
+        )
+        assert second.parse().choices[0].message.content == "Rain and sun."
+        assert second.headers["x-session-id"] == raw.headers["x-session-id"]
+        log = await home.log(raw.headers["x-session-id"])
+        returned = [each for each in log if isinstance(each, ToolReturned)]
+        assert [(each.call_id, each.result) for each in returned] == [("c2", "sun"), ("c1", "rain")]
+        pieces = [
+            (call.index, call.id, call.function.name)
+            async for chunk in await client.chat.completions.create(
+                model="apollo", messages=HELLO, tools=TOOLS, stream=True
+            )
+            for call in chunk.choices[0].delta.tool_calls or []
+            if call.function is not None
+        ]
+        assert pieces == [(0, "c1", "weather"), (1, "c2", "weather")]
+        with pytest.raises(APIStatusError) as caught:
+            await client.chat.completions.create(model="team:all", messages=HELLO, tools=TOOLS)
+        assert (caught.value.status_code, caught.value.param) == (400, "tools")
 
 
 async def test_a_stream_is_a_view_of_one_session_which_a_later_request_continues(tmp_path: Path) -> None:
