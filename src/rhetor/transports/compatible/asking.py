@@ -22,6 +22,14 @@ from rhetor.transports.server.call import Call
 
 A = TypeVar("A", bound=Asked)
 SESSION = "x-session-id"
+OURS = "s_"  # with which the ids of sessions begin
+
+
+def session_of(call: Call) -> str | None:
+    """Return the session that the request names. Clients such as OpenCode send ids of their own, which name
+    none."""
+    id = call.headers.get(SESSION, "")
+    return id if id.startswith(OURS) else None
 
 
 async def decoded(call: Call, content: bytearray, asked: Callable[[bytearray], A]) -> A:
@@ -80,7 +88,7 @@ def _command(call: Call, asked: Asked, peer: Peer, api: Api) -> SendMessage:
     return SendMessage(
         "\n\n".join(message.text for message in given.new),
         asked.model,
-        call.headers.get(SESSION),
+        session_of(call),
         command_id=call.key,
         response_schema=UNSET if schema is None else schema,
         given=given,

@@ -105,6 +105,14 @@ async def test_a_stream_is_a_view_of_one_session_which_a_later_request_continues
             model="apollo", messages=HELLO, extra_headers={"x-session-id": session}
         )
         assert again.headers["x-session-id"] == session
+        other = await client.chat.completions.with_raw_response.create(
+            model="apollo", messages=HELLO, extra_headers={"x-session-id": "ses_of_the_client"}
+        )
+        assert other.headers["x-session-id"] != session
+        with pytest.raises(APIStatusError, match="there is no session"):
+            await client.chat.completions.create(
+                model="apollo", messages=HELLO, extra_headers={"x-session-id": "s_0"}
+            )
         answer = await home.ask_tcp("POST", CHAT, {"x-api-key": TOKEN}, json={**body(), "stream": True})
         log = await home.log(session)
     assert [each.type for each in log].count("turn.completed") == 2
