@@ -12,7 +12,7 @@ _STATUSES = {
     "unsupported": 400,
     "unknown_model": 404,
     "hop_limit": 400,
-    "cannot_schedule": 400,
+    "cannot_run_line": 400,
     "context_overflow": 400,
     "rate_limited": 429,
     "provider_cooling": 503,

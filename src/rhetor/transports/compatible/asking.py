@@ -13,9 +13,10 @@ from rhetor.dialects.asked import UNSUPPORTED, Asked
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Api
+from rhetor.domain.lines import LINE_DRIVER
 from rhetor.domain.peer import Peer
-from rhetor.errors import UnknownPeer
-from rhetor.hub.programs.ownership import peers_for
+from rhetor.errors import UnknownPeer, Unprocessable
+from rhetor.hub.plans.line_turn import model_peer
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.rest.peers import accept
 from rhetor.transports.server.call import Call
@@ -51,20 +52,22 @@ async def send(call: Call, asked: Asked, api: Api) -> tuple[Accepted, dict[str, 
 
     Raises:
         UnknownPeer, NoCapablePeer: no peer is the model.
-        Unprocessable: the peer cannot honour a parameter.
+        Unprocessable: the model is an invalid line, or the peer cannot honour a parameter.
         RhetorError: as `hub.sessions.send.send`.
     """
-    peer = _peer(call, asked.model)
+    peer = await _peer(call, asked.model)
     _require_honoured(peer, asked)
     return await accept(call, _command(call, asked, peer, api))
 
 
-def _peer(call: Call, model: str) -> Peer:
-    peers = peers_for(call.hub.state, call.who)
+async def _peer(call: Call, model: str) -> Peer:
     try:
-        return peers.resolve(model)[0]
+        return await model_peer(call.hub.state, call.who, model)
     except UnknownPeer as error:
         error.data["hint"] = "GET /v1/models lists the models"
+        raise
+    except Unprocessable as error:
+        error.data["param"] = "model"
         raise
 
 
@@ -78,7 +81,8 @@ def _require_honoured(peer: Peer, asked: Asked) -> None:
         return
     named = ("tools",) if asked.given.tools else asked.only_models
     if named:
-        why = f"{peer.name} is not a specialist, so it cannot honour this"
+        who = "a line" if peer.driver == LINE_DRIVER else peer.name
+        why = f"{who} is not a specialist, so it cannot honour this"
         raise refused(named[0], why, UNSUPPORTED)
 
 

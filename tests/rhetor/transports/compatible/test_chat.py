@@ -125,6 +125,28 @@ def body(**more: Any) -> dict[str, Any]:
     return {"model": "apollo", "messages": HELLO, **more}
 
 
+async def test_a_team_and_a_line_answer_as_models(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, openai(home) as client:
+        said = await client.chat.completions.create(model="team:reviewers", messages=HELLO)
+        assert "[From Apollo]" in (said.choices[0].message.content or "")
+        line = "athena | apollo"
+        first = await client.chat.completions.with_raw_response.create(model=line, messages=HELLO)
+        answer = first.parse()
+        assert (answer.model, answer.choices[0].finish_reason) == (line, "stop")
+        assert "athena heard: hello" in (answer.choices[0].message.content or "")
+        messages: Any = [*HELLO, answer.choices[0].message.to_dict(), *HELLO]
+        stream = await client.chat.completions.with_raw_response.create(
+            model=line, messages=messages, stream=True
+        )
+        text = [chunk.choices[0].delta.content or "" async for chunk in stream.parse()]
+        assert "athena heard" in "".join(text)
+        assert stream.headers["x-session-id"] == first.headers["x-session-id"]
+        for wrong, code in (("apollo |", "unprocessable"), ("apollo | sh -c ls", "cannot_run_line")):
+            with pytest.raises(APIStatusError) as caught:
+                await client.chat.completions.create(model=wrong, messages=HELLO)
+            assert (caught.value.status_code, caught.value.param) == (400, "model"), code
+
+
 async def test_a_request_that_cannot_be_honoured_is_an_error_in_openais_shape(tmp_path: Path) -> None:
     async with served(tmp_path) as home, openai(home) as client:
         for wrong, status, param, code in (
