@@ -29,7 +29,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     replace those of a specialist for this message. `parts`: images, audio and files, after the content, which
     may then be empty. `response_schema`: the JSON Schema of the answer. `given`: the whole conversation, as a
     client of a stateless API gives it with each message; `content` is the text of its new messages. `api`:
-    the API that it came through.
+    the API that it came through. `hops`: through how many peers of other hubs the content passed.
     """
 
     content: str
@@ -50,6 +50,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     response_schema: dict[str, Any] | UnsetType = UNSET
     given: GivenConversation | UnsetType = UNSET
     api: Api | UnsetType = UNSET
+    hops: int | UnsetType = UNSET
 
 
 class StartSession(Struct, frozen=True, gc=False):

@@ -12,6 +12,7 @@ The hub imports nothing else from the drivers.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -27,6 +28,12 @@ from rhetor.domain.program import Exit, Launch, ProgramStatus
 from rhetor.domain.tool import Tool
 from rhetor.domain.tool_server import ToolServer
 from rhetor.domain.transcript import Excerpt, TranscriptFile
+
+HOPS_HEADER = "x-rhetor-hops"
+# Through how many peers the message of the running turn has passed, the one that answers included. The hub
+# sets it before it calls a peer. Requests to other servers than those of the vendors carry it, because one
+# may be a hub, which counts on from there: a circle through several hubs ends at the limit, too.
+HOPS: ContextVar[int] = ContextVar("hops", default=0)
 
 
 class Attachment(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from rhetor.drivers.base import HOPS, HOPS_HEADER
 from rhetor.drivers.models import sdks
 from rhetor.drivers.models.target import Provider
 from rhetor.drivers.models.urls import Address, Resolve, pinned
@@ -95,11 +96,18 @@ class Client:
         return await self._session.post(
             place.url,
             data=request.body,
-            headers={**place.json_headers, **request.headers} if request.headers else place.json_headers,
+            headers=self._headers(place, request),
             allow_redirects=False,
             proxy=None if place.is_here else self._proxy,
             server_hostname=place.tls_name,
         )
+
+    def _headers(self, place: _Place, request: Request) -> Mapping[str, str]:
+        hops = HOPS.get() if self._provider.reach is not None else 0
+        if not (hops or request.headers):
+            return place.json_headers
+        told = {HOPS_HEADER: str(hops)} if hops else {}
+        return {**place.json_headers, **(request.headers or {}), **told}
 
     async def get(self, path: str, seconds: float) -> aiohttp.ClientResponse:
         """Do the same as `post`, for GET. `seconds` limits the time to connect and each read after that."""

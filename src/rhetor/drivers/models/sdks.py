@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from rhetor.drivers.base import HOPS, HOPS_HEADER
 from rhetor.drivers.models.network import certificates
 from rhetor.drivers.models.repaired_body import repairing
 from rhetor.drivers.models.target import Provider
@@ -135,6 +136,8 @@ def _preparing(provider: Provider, resolve: Resolve) -> Preparing:
         for name in ("openai-organization", "openai-project"):
             request.headers.pop(name, None)
         if provider.reach is not None:
+            if hops := HOPS.get():
+                request.headers[HOPS_HEADER] = str(hops)
             await pin(request, provider.reach, resolve)
 
     return prepare

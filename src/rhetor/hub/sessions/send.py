@@ -43,7 +43,7 @@ from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.programs.status import require_rest
-from rhetor.hub.turns.attribution import attributed, cause_of, passed_through, require_hops
+from rhetor.hub.turns.attribution import attributed, cause_of, elsewhere, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.peer_call import require_voice, voice_of
@@ -144,6 +144,8 @@ async def _send(
     is_scheduled: bool,
 ) -> Accepted:
     via = command.via or passed_through(state, principal)
+    if command.hops:
+        via = (*elsewhere(command.hops, state.limits.hops), *via)
     require_hops(via, state.limits.hops)
     origin = _without_own(cause or cause_of(state, principal), principal)
     if cause is None:

@@ -21,6 +21,7 @@ from rhetor.errors import HopLimit, UnknownPeer
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+ELSEWHERE = "elsewhere"  # among the peers that a message has passed through: one of another hub
 RETOLD_CHARACTERS = 200_000  # of an earlier conversation that an agent is told
 # Why a peer is told the earlier conversation: it was restored, another peer had it, or others answered since.
 Retelling = Literal["restored", "taken over", "missed"]
@@ -47,6 +48,12 @@ def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
         return ()
     paths = (pending.via for pending in state.pending.values() if pending.peer == name)
     return (*max(paths, key=len, default=()), name)
+
+
+def elsewhere(hops: int, limit: int) -> tuple[str, ...]:
+    """Return what stands for the peers of other hubs that a message has passed through. `limit`: of hops;
+    more are not counted."""
+    return (ELSEWHERE,) * min(hops, limit)
 
 
 def cause_of(state: State, principal: Principal) -> Cause | None:

@@ -17,7 +17,7 @@ from rhetor.domain.event import MessageAccepted
 from rhetor.domain.output import Done, Output, PassedOn, Text
 from rhetor.domain.peer import Peer
 from rhetor.domain.session import Voice
-from rhetor.drivers.base import Conversation, Origin, PastMessage, Prompt
+from rhetor.drivers.base import HOPS, Conversation, Origin, PastMessage, Prompt
 from rhetor.errors import (
     ProviderCooling,
     ProviderFailed,
@@ -111,6 +111,7 @@ async def call_peer(
             yield Text(RETOLD.format(peer.name), "stderr")
         conversation = pending.conversation = await _conversation(state, peer, pending)
         finished = False
+        HOPS.set(len(pending.via) + 1)
         try:
             async with aclosing(conversation.send(asked, past)) as outputs:
                 async for output in outputs:

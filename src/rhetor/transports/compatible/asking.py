@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.asked import UNSUPPORTED, Asked
@@ -23,6 +24,7 @@ from rhetor.transports.server.call import Call
 
 A = TypeVar("A", bound=Asked)
 SESSION = "x-session-id"
+HOPS, HOPS_COUNT = "x-rhetor-hops", re.compile(r"[1-9][0-9]{0,5}")
 OURS = "s_"  # with which the ids of sessions begin
 
 
@@ -31,6 +33,12 @@ def session_of(call: Call) -> str | None:
     none."""
     id = call.headers.get(SESSION, "")
     return id if id.startswith(OURS) else None
+
+
+def hops_of(call: Call) -> int | UnsetType:
+    """Return through how many peers of another hub the message has passed, if a hub sends it."""
+    said = call.headers.get(HOPS, "")
+    return int(said) if HOPS_COUNT.fullmatch(said) else UNSET
 
 
 async def decoded(call: Call, content: bytearray, asked: Callable[[bytearray], A]) -> A:
@@ -97,4 +105,5 @@ def _command(call: Call, asked: Asked, peer: Peer, api: Api) -> SendMessage:
         response_schema=UNSET if schema is None else schema,
         given=given,
         api=api,
+        hops=hops_of(call),
     )

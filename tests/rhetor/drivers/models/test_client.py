@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.output import Done
 from rhetor.domain.tool import Tool
-from rhetor.drivers.base import Prompt
+from rhetor.drivers.base import HOPS, Prompt
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_server import Limits
 from rhetor.drivers.model_tools.servers import ToolServers
@@ -165,11 +165,12 @@ HERE = [
 @pytest.mark.usefixtures("no_proxies")
 @pytest.mark.parametrize("with_sdk", [False, True])
 @pytest.mark.parametrize(("name", "address"), HERE)
-async def test_no_name_of_this_machine_needs_leave_or_a_proxy(
+async def test_no_name_of_this_machine_needs_leave_or_a_proxy_and_each_is_told_the_hops(
     monkeypatch: pytest.MonkeyPatch, name: str, address: str, with_sdk: bool
 ) -> None:
     """With tools, a turn uses the provider's SDK."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    HOPS.set(2)
     async with fake_server(address=address) as found:
         entry = ProviderEntry("openai", f"http://{name}:{found.port}/v1")
         more: dict[str, Any] = {"providers": {"box": entry}, "resolve": at(address)}
@@ -181,6 +182,7 @@ async def test_no_name_of_this_machine_needs_leave_or_a_proxy(
             outputs = [output async for output in conversation.send(Prompt("Hi", tools=tools), ())]
     assert outputs[-1] == Done("stop")
     assert found.heads[0][0] == "POST /v1/chat/completions HTTP/1.1"
+    assert "x-rhetor-hops: 2" in [line.lower() for line in found.heads[0]]
 
 
 @pytest.mark.usefixtures("no_proxies")

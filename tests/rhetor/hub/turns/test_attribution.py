@@ -21,6 +21,7 @@ from rhetor.domain.program import Program
 from rhetor.domain.usage import Cell
 from rhetor.drivers.base import Prompt
 from rhetor.errors import Forbidden, HopLimit
+from rhetor.hub.core.limits import Limits
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import relayed, with_context
 
@@ -109,6 +110,17 @@ async def test_a_loop_of_peers_that_call_each_other_ends_after_eight_hops_with_a
         assert [refused.data for refused in driver.refused] == [
             {"hops": 9, "limit": 8, "hint": HopLimit.hint}
         ]
+
+
+async def test_hops_through_other_hubs_count() -> None:
+    async with house(limits=Limits(hops=3)) as here:
+        accepted = await here.send(content="hi", target="apollo", hops=2)
+        await here.end_of(accepted)
+        message = next(p for p in await here.log(accepted.session_id) if isinstance(p, ev.MessageAccepted))
+        assert message.via == ("elsewhere", "elsewhere")
+        for hops in (3, 1 << 60):
+            with pytest.raises(HopLimit):
+                await here.send(content="hi", target="apollo", hops=hops)
 
 
 async def test_a_plan_that_would_exceed_the_hop_limit_is_rejected_as_a_whole() -> None:

@@ -100,3 +100,13 @@ async def test_a_text_is_limited_like_that_of_any_message(tmp_path: Path) -> Non
         assert (many.status, many.json["error"]["code"]) == (413, "too_many_values")
         plain = await home.ask_tcp("POST", CHAT, {**KEY, "content-type": "text/plain"}, data=b"{}")
         assert (plain.status, plain.json["error"]["type"]) == (415, "invalid_request_error")
+
+
+async def test_hops_through_another_hub_count(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        answers = {}
+        for hops in ("7", "8", "a lot"):
+            headers = {**KEY, "x-rhetor-hops": hops}
+            answers[hops] = await home.ask_tcp("POST", CHAT, headers, json=body())
+        assert {hops: answer.status for hops, answer in answers.items()} == {"7": 200, "8": 400, "a lot": 200}
+        assert answers["8"].json["error"]["code"] == "hop_limit"
