@@ -210,10 +210,10 @@ def _message_stop(finish: str, usage: Usage) -> bytes:
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """Return the usage. Anthropic's `input_tokens` excludes tokens read from the cache."""
+    """Return the usage. Anthropic's `input_tokens` excludes tokens read from the cache, or written to it."""
     counts: dict[str, Any] = {
-        "input_tokens": usage.input - usage.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": usage.input - usage.cached - usage.written,
+        "cache_creation_input_tokens": usage.written,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }

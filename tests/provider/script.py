@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token counts as the provider reports them; `cached` is part of `input`, `reasoning` of `output`."""
+    """Token counts as the provider reports them; `cached` and `written` (to the cache, only with Anthropic)
+    are part of `input`, `reasoning` of `output`."""
 
     input: int
     output: int
     cached: int = 0
     reasoning: int = 0
+    written: int = 0
 
 
 class Failure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

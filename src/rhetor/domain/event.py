@@ -226,6 +226,7 @@ class UsageReported(Struct, frozen=True, gc=False):
     """The tokens of one model call.
 
     `cost`: USD as a decimal string, or None if the price is unknown (never 0 for unknown).
+    `cache_written_tokens`: of the input, those that the provider wrote to its cache, if there are any.
     """
 
     type: ClassVar[str] = "usage.reported"
@@ -234,6 +235,7 @@ class UsageReported(Struct, frozen=True, gc=False):
     output_tokens: int
     cached_tokens: int | None = None
     cost: str | None = None
+    cache_written_tokens: int | UnsetType = UNSET
 
 
 class BudgetReached(Struct, frozen=True, gc=False):

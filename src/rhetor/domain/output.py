@@ -111,13 +111,15 @@ class Withdrawn(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False):
-    """The tokens of one model call. `cost`: USD as a decimal string, or None if the price is unknown."""
+    """The tokens of one model call. `cost`: USD as a decimal string, or None if the price is unknown.
+    `cache_written_tokens`: of the input, those that the provider wrote to its cache."""
 
     model: str | None
     input_tokens: int
     output_tokens: int
     cached_tokens: int | None = None
     cost: str | None = None
+    cache_written_tokens: int = 0
 
 
 class Record(Struct, frozen=True, gc=False):

@@ -227,7 +227,12 @@ class Turn:
 
 def _usage_reported(usage: Usage) -> ev.UsageReported:
     return ev.UsageReported(
-        usage.model, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cost
+        usage.model,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cost,
+        usage.cache_written_tokens or UNSET,
     )
 
 
@@ -236,10 +241,12 @@ def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str |
     if not calls:
         return None, None
     cached = [c.cached_tokens for c in calls if c.cached_tokens is not None]
-    usage = {
+    usage: dict[str, int | None] = {
         "input_tokens": sum(c.input_tokens for c in calls),
         "output_tokens": sum(c.output_tokens for c in calls),
         "cached_tokens": sum(cached) if cached else None,
     }
+    if written := sum(c.cache_written_tokens for c in calls):
+        usage["cache_written_tokens"] = written
     costs = [c.cost for c in calls if c.cost is not None]
     return usage, f"{sum(map(Decimal, costs)):f}" if len(costs) == len(calls) else None

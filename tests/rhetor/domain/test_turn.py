@@ -130,6 +130,9 @@ def test_a_turn_does_not_wait_for_tools_that_the_caller_runs_after_it() -> None:
 def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
     calls = [Usage("m", 1, 2, 1, "0.1"), Usage("m", 3, 4, None, "0.2")]
     assert total_usage(calls) == ({"input_tokens": 4, "output_tokens": 6, "cached_tokens": 1}, "0.3")
+    written, _ = total_usage([*calls, Usage("m", 5, 0, cache_written_tokens=4)])
+    assert written is not None
+    assert written["cache_written_tokens"] == 4
     assert total_usage([*calls, Usage("n", 0, 0)])[1] is None
     assert total_usage([Usage("m", 1, 1, None, "0.0000004")])[1] == "0.0000004"
     assert total_usage([]) == (None, None)

@@ -279,7 +279,9 @@ class ModelTurn:
             admission.answered()
         if not isinstance(output, Usage):
             return output
-        cost = self._resources.prices.cost(target, output, exchange.cache_written)
+        written = exchange.cache_written
+        cost = self._resources.prices.cost(target, output, written)
+        output = replace(output, cache_written_tokens=written) if written else output
         try:
             return replace(output, cost=await self._deadline.wait(cost))
         except DeadlineExceeded:

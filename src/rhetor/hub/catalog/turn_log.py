@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import msgspec
+from msgspec import UNSET
 
 from rhetor.domain.event import (
     Cause,
@@ -116,7 +117,17 @@ async def so_far(log: Log, turn: TurnRow) -> SoFar:
     payloads = [event.payload for event in events]
     text = "".join(p.text for p in payloads if isinstance(p, OutputDelta) and p.channel == "answer")
     reported = (p for p in payloads if isinstance(p, UsageReported))
-    calls = [Usage(u.model, u.input_tokens, u.output_tokens, u.cached_tokens, u.cost) for u in reported]
+    calls = [
+        Usage(
+            u.model,
+            u.input_tokens,
+            u.output_tokens,
+            u.cached_tokens,
+            u.cost,
+            0 if u.cache_written_tokens is UNSET else u.cache_written_tokens,
+        )
+        for u in reported
+    ]
     usage = count(Source("", ""), TurnUsage(started=True), payloads, "").turn
     causes = (p.cause for p in payloads if isinstance(p, MessageAccepted) and p.cause)
     return SoFar(text, calls, usage or TurnUsage(started=True), next(causes, None), *_times(events))

@@ -123,6 +123,13 @@ async def test_what_an_answer_kept_is_sent_back_to_the_provider_unchanged() -> N
     assert content[0] == {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 
 
+async def test_tokens_that_the_provider_writes_to_its_cache_are_counted() -> None:
+    async with ProviderServer() as provider:
+        provider.script(Script(chunks=("Yes.",), usage=Tokens(9, 1, cached=3, written=4)))
+        outputs, _ = await apollo(anthropic_at(provider), asks("Hi"))
+    assert outputs[-2] == Usage("anthropic/m", 9, 1, 3, cache_written_tokens=4)
+
+
 async def test_a_fallback_at_another_api_gets_the_same_conversation() -> None:
     async with ProviderServer() as one, ProviderServer(key="") as other:
         one.script(Script(failure=Failure(403)))
