@@ -185,6 +185,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{MESSAGE}::test_no_stream_prints_the_complete_answer",
         ),
         "--quiet leaves only failures on stderr": (
+            f"{FAILURES}::test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure",
             f"{PROGRESS}::test_quiet_shows_the_answer_only_and_no_color_has_no_colours",
             f"{MESSAGE}::test_the_offline_notice_is_shown_once_and_not_with_quiet",
         ),
@@ -474,6 +475,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "no answer can pass for that of another peer": (
             f"{PIPELINE}::test_no_answer_can_pass_for_the_part_of_another_peer",
+        ),
+        "an answer that is cut off says so, fails its pipe, and reaches no later stage of its line": (
+            f"{PROVIDERS}::test_a_cut_answer_is_streamed_and_is_never_taken_for_a_whole_one",
+            f"{PIPELINE}::test_a_last_stage_that_fails_in_its_answer_says_that_it_is_cut_off",
         ),
     },
     "peers and programs": {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
-from tests.e2e.home import Machine
+from tests.e2e.home import SECONDS, Machine
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Failure, Script
 
@@ -84,13 +87,40 @@ def test_after_a_failing_provider_no_later_peer_is_called(
     assert len([c for c in provider.calls() if c["path"] == "/v1/chat/completions"]) == 1
 
 
-def test_a_cut_answer_shows_its_partial_text_and_fails(machine: Machine, provider: ProviderProcess) -> None:
+def test_a_cut_answer_is_streamed_and_is_never_taken_for_a_whole_one(
+    machine: Machine, provider: ProviderProcess, tmp_path: Path
+) -> None:
     provider.forget()
-    provider.script(Script(chunks=("half ", "and more"), cut_after=1))
+    provider.script(default=Script(chunks=("half ", "and more"), cut_after=1))
     failed = machine.run("apollo", "hi", variables=_openai(provider))
     assert (failed.returncode, failed.stdout) == (1, "half \n")
-    assert "apollo failed" in failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith("send the message again")
+    first, second, third = failed.stderr.splitlines()
+    assert first == "aish: the answer of apollo is cut off"
+    assert second.startswith("aish: apollo failed: ") and third.startswith("send the message again")
+
+    provider.forget()
+    failed = machine.run("-c", "athena hi | apollo", variables=_openai(provider))
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("aish: athena failed: ")
+    assert len([call for call in provider.calls() if call["body"]]) == 1  # apollo is not called
+
+    ended = tmp_path / "ended"
+    failed = machine.run("-c", f"apollo hi | (cat; touch {ended})", variables=_openai(provider))
+    assert (failed.returncode, ended.exists()) == (1, False)
+    for options, written in (("", "half \n"), ("--no-stream", "")):
+        pipe = f"set -o pipefail; '{machine.bin}/aish' apollo {options} hi | cat"
+        variables = {**machine.environment, **_openai(provider)}
+        ran = subprocess.run(
+            ["bash", "-c", pipe],
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert (ran.returncode, ran.stdout) == (1, written)
+        assert "aish: apollo failed: " in ran.stderr
 
 
 @pytest.mark.long

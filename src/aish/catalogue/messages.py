@@ -26,7 +26,7 @@ MESSAGE = Page(
         "--interrupt": "if the peer is busy: interrupt it",
         "--timeout": "stop waiting after S seconds",
         "--json": "print one event per line",
-        "--no-stream": "print the answer when it is complete",
+        "--no-stream": "print the answer when it is complete, and nothing of one that fails",
         "--quiet": "print only failures on stderr",
         "--raw": "do not render Markdown on a terminal",
         "--usage": "print tokens, cost and seconds after the answer",

@@ -145,6 +145,7 @@ class Turn:
         self.session_id = options.session_id
         self._turn_id = ""
         self._is_paused = False
+        self._has_answered = False
         self._display: Display | None = None
         self._asking: Asking | None = None
         self._thoughts: Sink | None = None
@@ -210,6 +211,8 @@ class Turn:
                 failure.hint = (
                     f"the turn is still paused, and the next hub continues it: aish explain {self._peer}"
                 )
+            if self._has_answered and not isinstance(failure, OutputLost):
+                say_cut_off(self._peer)
             raise
 
     def _print_frames(self, answer: "Stream") -> int:
@@ -228,8 +231,6 @@ class Turn:
                         show_usage(self._peer, used, frame.get("execution_time"))
                     return finish(self._peer, frame, quiet=self._options.quiet)
                 elif kind == "error":
-                    if self._options.schema is None:  # a broken JSON answer is of no use
-                        self._answer("".join(self._held))
                     raise turn_failure(self._peer, frame)
                 elif kind == "notice":
                     self._out.break_line()
@@ -290,6 +291,7 @@ class Turn:
         self._end_thoughts()
         if self._display is not None and text and not self._out.is_terminal:
             self._display.has_output()
+        self._has_answered = self._has_answered or bool(text)
         self._out.write(text)
 
     def _ask(self, request: "dict[str, Any]") -> None:
@@ -424,6 +426,11 @@ def _failed(peer: str, detail: str) -> str:
     if failed and " " not in who:
         detail = why if who == peer else f"{who}: {why}"
     return detail if detail.startswith(f"{peer} ") else f"{peer} failed: {detail}"
+
+
+def say_cut_off(peer: str) -> None:
+    """Say that what was written of an answer is not the whole. The reader of a pipe cannot see that."""
+    say(f"aish: the answer of {peer} is cut off")
 
 
 # the finish reasons of whole answers

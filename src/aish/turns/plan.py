@@ -9,13 +9,14 @@ import os
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, Sink, say
+from aish.output import STDERR, STDOUT, OutputLost, Sink, say
 from aish.turns.message import (
     Exchange,
     cancel_quietly,
     decode_event,
     finish,
     incomplete_answer,
+    say_cut_off,
     sender,
     show_notice,
     show_usage,
@@ -126,6 +127,11 @@ class PlanRun:
                     self._end_last()
                     self._show_usage()
                     return self._exit_code(event["data"]["status"])
+        except OutputLost:
+            raise
+        except Failure:
+            self._say_what_is_cut_off()
+            raise
         finally:
             if self._thoughts is not None:
                 self._thoughts.end_all()
@@ -326,8 +332,15 @@ class PlanRun:
             self._display.peer_ended(self._peers.get(step, step), failed=True)
         self._progress.end()
         self._end_last()
+        self._say_what_is_cut_off()
         say(failure.shown)
         self._failures.append(failure)
+
+    def _say_what_is_cut_off(self) -> None:
+        for step in self._last:
+            if step in self._streamed and step not in self._ends:
+                self._streamed.discard(step)  # so that it is said once
+                say_cut_off(self._peers[step])
 
     def _exit_code(self, status: str) -> int:
         quiet = self._options.quiet

@@ -142,7 +142,7 @@ def test_a_program_after_a_failed_peer_does_not_run_on_partial_output(aish: Shel
     broken = {"type": "error", "code": "provider_failed", "detail": "gone"}
     hub.on(APOLLO, stream(content("half\n"), broken))
     ran = aish("-c", "apollo x | (cat > got; touch finished)")
-    assert ran == Ran(1, "", "aish: apollo failed: gone\n")
+    assert ran == Ran(1, "", "aish: the answer of apollo is cut off\naish: apollo failed: gone\n")
     assert not (aish.folder / "finished").exists()
 
 
@@ -247,6 +247,16 @@ def test_a_failed_stage_ends_the_line_and_shows_why(aish: Shell, hub: ScriptedHu
     assert aish("-c", "athena x | apollo") == Ran(
         124, "", "aish: athena failed: too slow (you can try again)\n"
     )
+
+
+def test_a_last_stage_that_fails_in_its_answer_says_that_it_is_cut_off(aish: Shell, hub: ScriptedHub) -> None:
+    started, half, _ = spoken("apollo", "apollo", "half")
+    failed = event("step.failed", "apollo", code="provider_failed", detail="gone")
+    steps = [step("athena"), step("apollo", "athena")]
+    hub.on(PLANS, plan(*spoken("athena", "athena", "x"), started, half, failed, steps=steps, status="failed"))
+    cut_off, why = "aish: the answer of apollo is cut off\n", "aish: apollo failed: gone\n"
+    assert aish("-c", "athena x | apollo") == Ran(1, "half\n", cut_off + why)
+    assert aish("-c", "athena x | apollo --no-stream") == Ran(1, "", why)
 
 
 def test_a_broadcast_with_a_failure_shows_the_other_answers(aish: Shell, hub: ScriptedHub) -> None:

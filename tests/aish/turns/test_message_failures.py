@@ -99,7 +99,9 @@ def test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure(
     aish: Shell, hub: ScriptedHub, end: bytes, code: int, says: str
 ) -> None:
     hub.on(APOLLO, stream_head() + frame(content("half an ")) + end)
-    assert aish("apollo", "x") == Ran(code, "half an \n", f"aish: {says}\n")
+    cut_off = "aish: the answer of apollo is cut off\n"
+    assert aish("apollo", "x") == Ran(code, "half an \n", f"{cut_off}aish: {says}\n")
+    assert aish("apollo", "x", "--no-stream") == Ran(code, "", f"aish: {says}\n")
 
 
 @pytest.mark.parametrize("words", [("apollo",), ("apollo", ""), ("apollo", " "), ("apollo", "-s"), ("a,b",)])
