@@ -185,7 +185,6 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{MESSAGE}::test_no_stream_prints_the_complete_answer",
         ),
         "--quiet leaves only failures on stderr": (
-            f"{FAILURES}::test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure",
             f"{PROGRESS}::test_quiet_shows_the_answer_only_and_no_color_has_no_colours",
             f"{MESSAGE}::test_the_offline_notice_is_shown_once_and_not_with_quiet",
         ),

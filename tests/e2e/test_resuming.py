@@ -1,8 +1,11 @@
-"""The hub is killed while a shell waits for an answer: the shell starts the next hub and shows how the turn
-ended; the message is sent once, and the shell continues."""
+"""The hub goes away while a shell waits for an answer: the shell starts the next hub, or waits for it, and
+shows how the turn ended or goes on; the message is sent once, and the shell continues."""
 
 from __future__ import annotations
 
+import fcntl
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
+from tests.e2e.test_quotas import configure, request_of
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script
 
@@ -82,6 +86,52 @@ def test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan(
         machine.kill_hub()
         assert terminal.wait_for_end() == 1
         assert END in terminal.screen
+    with at_terminal(aish, "team-chat", "hi", columns=120) as terminal:
+        provider.reached(gate)
+        (machine.folder / "config.yaml").write_text("hub: {prt: 1}\n")
+        machine.kill_hub()
+        assert terminal.wait_for_end() == 5
+        assert "aish: the hub did not start; see " in terminal.screen
+        told = " ".join(terminal.screen.split())
+        assert "line 1: hub.prt: there is no such setting; did you mean port?" in told
+
+
+@pytest.mark.long
+def test_a_turn_goes_on_under_the_next_hub_and_the_shell_waits_for_that_hub_up_to_30_seconds(
+    machine: Machine, tmp_path: Path
+) -> None:
+    configure(machine, "ask")  # an agent that survives the hub, and whose turn is paused
+    shell = Shell(machine.folder, tmp_path)
+    shell.environment = dict(machine.environment)
+    with at_terminal(shell, columns=200) as terminal:
+        terminal.wait_for("aish> ")
+        terminal.type("first limit 3600\n")
+        terminal.wait_for("[d] details")
+        request = request_of(machine)["request_id"]
+        with (machine.folder / "start.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # no shell can start a hub now
+            machine.kill_hub()
+            shown = terminal.screen
+            terminal.read_for(3)
+            assert terminal.screen == shown
+        assert machine.run("approve", request, "now").returncode == 0
+        terminal.wait_for('["limit 3600", "limit 3600"]\n')
+        terminal.wait_for("aish> ", 2)
+        assert terminal.screen.count('["limit') == terminal.screen.count("[d] details") == 1
+        asked = json.loads(machine.run("history", "json").stdout)
+        assert [each["message"] for each in asked] == ["limit 3600"]
+
+        terminal.type("first limit 7200\n")
+        terminal.wait_for("[d] details", 2)
+        assert machine.run("shutdown").returncode == 0  # nothing starts a hub that was told to stop
+        machine.wait_for_end()
+        began = time.monotonic()
+        terminal.wait_for("aish: cannot reach the hub: No such file or directory; waited 30 s for it\n")
+        assert 25 < time.monotonic() - began < 40
+        terminal.wait_for("the turn is still paused, and the next hub continues it: aish explain first\n")
+        terminal.wait_for("aish> ", 3)
+        terminal.type("exit\n")
+        assert terminal.wait_for_end() == 5
 
 
 def model_calls(provider: ProviderProcess) -> list[str]:

@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 
 from .endpoint import Endpoint
-from .errors import Denied, HubError, HubUnreachable, error_of
+from .errors import Denied, HubError, HubUnreachable, error_of, unreachable
 from .retry import Backoff
 
 _HEARTBEAT, _CLOSE_TIMEOUT = 30.0, 1.0  # seconds
@@ -167,7 +167,7 @@ class Connection:
                 ) from error
             raise HubUnreachable(f"the hub rejected the WebSocket ({error.status})") from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise HubUnreachable(f"cannot reach the hub: {_reason(error)}") from error
+            raise unreachable(error) from error
         self._require_open()  # `aclose` may have been called meanwhile
         return socket
 
@@ -227,10 +227,6 @@ class Connection:
         for name in self._names.difference(self._listeners):
             self._names.discard(name)
             await socket.send_str(_encode_call(next(self._ids), "unsubscribe", {"subscription": name}))
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
 
 
 def _encode_call(id: int, method: str, params: Mapping[str, Any]) -> str:

@@ -50,6 +50,12 @@ class HubUnreachable(HubError):
     codes = ("unreachable",)
 
 
+def unreachable(error: Exception, *, retryable: bool = False) -> HubUnreachable:
+    """Return the exception for a connection that could not be opened, with the reason that the system has."""
+    reason = getattr(getattr(error, "os_error", error), "strerror", "") or str(error) or type(error).__name__
+    return HubUnreachable(f"cannot reach the hub: {reason}", retryable=retryable)
+
+
 class Denied(HubError):
     """The token is invalid or has expired, or the caller may not do this."""
 

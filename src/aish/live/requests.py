@@ -13,7 +13,7 @@ import msgspec
 from rhetor.domain.provider_variables import provider_variables
 
 from .endpoint import Endpoint
-from .errors import Denied, HubError, HubUnreachable, error_of
+from .errors import Denied, HubError, HubUnreachable, error_of, unreachable
 from .retry import Backoff
 
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
@@ -88,7 +88,7 @@ class Requests:
                 content_type = headers.get("content-type", _JSON)
                 return _value(await response.read(), response.status, content_type), headers
         except aiohttp.ClientConnectorError as error:
-            raise HubUnreachable(f"cannot reach the hub: {error}", retryable=True) from error
+            raise unreachable(error, retryable=True) from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             reason = str(error) or type(error).__name__
             raise HubUnreachable(f"lost the connection to the hub, outcome unknown: {reason}") from error

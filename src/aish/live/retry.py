@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+from .errors import HubError
+
 _FIRST, _LONGEST = 0.05, 2.0  # seconds
 
 
@@ -15,17 +17,19 @@ class Backoff:
     """
 
     def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
         self._deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
         self._longest = _FIRST
 
-    async def pause(self, error: Exception) -> None:
+    async def pause(self, error: HubError) -> None:
         """Wait until the next attempt.
 
         Raises:
-            Exception: `error`, if the time is over.
+            HubError: `error`, if the time is over. It says how long the client has waited.
         """
         left = None if self._deadline is None else self._deadline - asyncio.get_running_loop().time()
         if left is not None and left <= 0:
+            error.detail = f"{error.detail}; waited {self._timeout:g} s for it"
             raise error
         # random, so that many clients do not reconnect at the same moment
         seconds = random.uniform(self._longest / 4, self._longest)

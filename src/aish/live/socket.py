@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from .errors import Denied, HubError, HubUnreachable, SessionOver, error_of
+from .errors import Denied, HubError, HubUnreachable, SessionOver, error_of, unreachable
 from .requests import Requests, new_key
 from .retry import Backoff
 from .values import SocketMessage
@@ -148,4 +148,4 @@ class Socket:
                 raise SessionOver(f"the socket {self.id} was closed", "session_over") from error
             raise HubUnreachable(f"the hub rejected the WebSocket ({error.status})") from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise HubUnreachable(f"cannot reach the hub: {error}") from error
+            raise unreachable(error) from error

@@ -166,8 +166,11 @@ async def test_a_request_that_is_not_idempotent_is_not_repeated(tmp_path: Path) 
 async def test_the_client_gives_up_if_the_hub_does_not_return(tmp_path: Path) -> None:
     async with aish.connect(str(tmp_path), start=False, reconnect_timeout=0.2) as hub:
         for asked in (hub.peers(), anext(hub.follow("s_1")), anext(hub.watch_permissions())):
-            with pytest.raises(live.HubUnreachable):
+            with pytest.raises(live.HubUnreachable) as failed:
                 await asked
+            assert str(failed.value) == (
+                "cannot reach the hub: No such file or directory; waited 0.2 s for it"
+            )
 
 
 async def test_closing_the_connection_ends_a_follow_with_an_exception(tmp_path: Path) -> None:
