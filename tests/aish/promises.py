@@ -89,6 +89,8 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "Ctrl-C interrupts the answer and not the shell": (
             f"{RESUMING}::test_a_conversation_keeps_one_session_and_ctrl_c_stops_an_answer_only",
             f"{AT_PROMPT}::test_ctrl_c_in_a_program_ends_the_program_and_not_the_shell",
+            "aish/terminal/test_prompt_session.py"
+            "::test_ctrl_c_that_is_pressed_again_and_again_ends_the_input_once",
         ),
         "exit and quit leave the shell": (
             f"{AT_PROMPT}::test_the_prompt_runs_lines_until_exit",

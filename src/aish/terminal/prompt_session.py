@@ -121,8 +121,20 @@ def make_session(complete: Complete, history: str | None, bottom: Callable[[], S
         ConditionalContainer(Window(FormattedTextControl(lambda: [*bottom()]), height=1), is_shown)
     )
     session.app.ttimeoutlen = _ESCAPE_SECONDS
+    _take_ctrl_c_once(session)
     session.app.before_render += lambda _: _fit(session)
     return session
+
+
+def _take_ctrl_c_once(session: PromptSession[str]) -> None:
+    """Ignore a second SIGINT, which may arrive when the first one has ended the input already."""
+    app, send_sigint = session.app, session.app.key_processor.send_sigint
+
+    def send_while_reading() -> None:
+        if app.future is not None and not app.future.done():
+            send_sigint()
+
+    app.key_processor.send_sigint = send_while_reading  # type: ignore[method-assign]
 
 
 def _keys() -> KeyBindings:
