@@ -668,6 +668,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "a schedule is added, listed, run, paused and removed, and its answers are in a session": (
             f"{SCHEDULES}::test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell",
         ),
+        "ntfy, a webhook, a command and the desktop are told of each type, and of long turns only": (
+            f"{NOTIFY}::test_each_kind_of_recipient_is_told_of_each_type_and_what_failed_is_repeated",
+        ),
         "a missed run happens once": (
             f"{SCHEDULES}::test_a_killed_hub_runs_what_was_missed_once_and_status_says_that_none_runs",
         ),

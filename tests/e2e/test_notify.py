@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -16,6 +18,11 @@ from typing import Any
 
 import pytest
 from tests.e2e.home import SECONDS, Machine
+from tests.e2e.test_quotas import configure as configure_agents
+from tests.e2e.test_quotas import request_of
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Failure as ProviderFault
+from tests.provider.script import Script, Usage
 
 pytestmark = pytest.mark.long
 KEY = "Key-of-the-webhook-1"
@@ -57,6 +64,9 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
     made.end()
+
+
+phone = receiver  # another one
 
 
 def configure(machine: Machine, *entries: dict[str, Any], **more: Any) -> None:
@@ -209,3 +219,96 @@ def test_a_command_is_notified_of_a_permission_request_and_the_test_says_who_can
     assert (empty.returncode, empty.stdout) == (1, "")
     assert "no notifications are configured" in empty.stderr
     assert machine.run("notify").stdout.startswith("No notifications; ")
+
+
+TYPES = ("permission.asked", "turn.failed", "peer.stuck", "budget", "quota.paused", "turn.completed")
+
+
+def test_each_kind_of_recipient_is_told_of_each_type_and_what_failed_is_repeated(
+    machine: Machine, receiver: Receiver, phone: Receiver, provider: ProviderProcess, tmp_path: Path
+) -> None:
+    heard = {name: tmp_path / name for name in ("teller", "notify-send")}
+    asker = tmp_path / "asker"
+    asker.write_text(AGENT)
+    (tmp_path / "bin").mkdir()
+    for name, what in (("teller", 'cat >> "$F"'), ("notify-send", 'echo "$*" >> "$F"')):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\nF='{heard[name]}'\n{what}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    asker.chmod(0o755)
+    machine.environment["PATH"] = f"{tmp_path}/bin:{machine.environment['PATH']}"
+    configure_agents(machine, "ask")
+    agents = json.loads((machine.folder / "config.yaml").read_text())["tools"]
+    machine.environment["BOX_KEY"] = "sesame"
+    on = {"on": TYPES, "after": 4}
+    configure(
+        machine,
+        {"kind": "ntfy", "url": phone.url, **on},
+        {**hook(receiver), **on},
+        {"kind": "command", "command": [str(tmp_path / "bin" / "teller")], **on},
+        {"kind": "desktop", **on},
+        providers={"box": {"base_url": f"{provider.url}/v1", "api_key_env": "BOX_KEY"}},
+        models={"default": "box/m", "agents": []},
+        budgets={"peer.athena": {"tokens_per_day": 10}},
+        tools={**agents, "asker": {"driver": "claude", "executable": str(asker), "cwd": "~"}},
+    )
+    del machine.environment["RHETOR_MODELS__DEFAULT"]
+    provider.script(
+        *(Script(failure=ProviderFault(401)), Script(chunks=("Late.",), first_delay=4.1)),
+        default=Script(chunks=("Fine.",), usage=Usage(6, 4)),
+    )
+    phone.statuses, receiver.statuses = [500], [503]
+    assert machine.run("apollo", "fail").returncode == 1
+    assert machine.run("apollo", "take long").stdout == "Late.\n"
+    assert machine.run("apollo", "be quick").stdout == "Fine.\n"  # nobody is told of this
+    assert machine.run("athena", "spend it").stdout == "Fine.\n"
+    for words in (("athena", "again"), ("first", "limit 3600"), ("asker", "hi")):
+        turn = machine.start(*words)
+        request = request_of(machine)
+        option = next(each["option_id"] for each in request["options"] if each["option_id"] != "continue")
+        assert machine.run("approve", request["request_id"], option).returncode == 0
+        turn.communicate(timeout=SECONDS)
+    assert machine.run("ci-tool", "-n", "box", "--", "cat").returncode == 0
+    program = json.loads(machine.run("explain", "box", "--json").stdout)["pid"]
+    host = int(Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(host, signal.SIGSTOP)
+    try:
+        assert "stuck" in machine.run("explain", "box").stdout
+        wanted = {
+            *(("turn.failed", "apollo"), ("turn.completed", "apollo"), ("budget", "athena")),
+            *(("quota.paused", "first"), ("permission.asked", "asker"), ("peer.stuck", "box")),
+        }
+        until(lambda: {(told["type"], told["peer"]) for told in receiver.told} == wanted)
+    finally:
+        os.kill(host, signal.SIGCONT)
+    budgets = [told["text"] for told in receiver.told if told["type"] == "budget"]
+    assert len(budgets) == 2 and budgets[1].startswith("athena is paused: 100% ")
+    # the first attempt failed, and the second one has the same id
+    ids = [told["id"] for told in receiver.told]
+    assert (len(ids), len(set(ids)), receiver.told[0]["type"]) == (8, 7, "turn.failed")
+    assert ids.count(ids[0]) == 2
+
+    until(lambda: len(phone.heard) == 8)
+    assert {headers["title"] for headers, _ in phone.heard} == {
+        *("Turn failed", "Turn completed", "Budget", "Usage limit", "Permission asked", "Peer stuck"),
+    }
+    texts = sorted(told["text"] for told in receiver.told[1:])
+    assert sorted(body.decode() for _, body in phone.heard[1:]) == texts
+    for name, text_of in (
+        ("teller", lambda line: json.loads(line)["text"]),
+        ("notify-send", lambda line: line.removeprefix("--app-name=aish -- aish ")),
+    ):
+        lines = until(lambda: (found := heard[name].read_text().splitlines())[6:] and found)  # noqa: B023
+        assert sorted(map(text_of, lines)) == texts
+    assert not any("secret-plans" in text or "spend it" in text for text in texts)
+
+    tested = machine.run("notify", "test")
+    assert tested.returncode == 0
+    assert [line.split(":")[0] for line in tested.stdout.splitlines()] == [
+        *("✓ ntfy", "✓ webhook", "✓ command", "✓ desktop"),
+    ]
+    machine.end()
+    machine.wait_for_end()
+    found = outcomes(machine)
+    assert [attempt for kind, _, attempt in found if kind == "notification.failed"] == [1, 1]
+    sent = [attempt for kind, _, attempt in found if kind == "notification.sent"]
+    assert (len(sent), sent.count(2)) == (4 * 8, 2)

@@ -84,7 +84,7 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], folder: str, 
             process = await asyncio.create_subprocess_exec(
                 program,
                 *argv[1:],
-                stdin=PIPE,
+                stdin=PIPE if stdin else DEVNULL,
                 stdout=DEVNULL,
                 stderr=stderr,
                 env=dict(environment),
@@ -112,11 +112,12 @@ async def run(argv: Sequence[str], environment: Mapping[str, str], folder: str, 
 
 async def _end(process: Process, stdin: bytes) -> None:
     """Write its stdin, and wait until the program has ended."""
-    assert process.stdin is not None
-    with suppress(OSError):  # it need not read
-        process.stdin.write(stdin)
-        await process.stdin.drain()
-    process.stdin.close()
+    if process.stdin is not None:
+        # it need not read; if it has ended, uvloop raises RuntimeError
+        with suppress(OSError, RuntimeError):
+            process.stdin.write(stdin)
+            await process.stdin.drain()
+        process.stdin.close()
     await process.wait()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from rhetor.domain.notification import NotDelivered, Notification, Recipient
@@ -218,6 +219,18 @@ async def test_a_command_that_fails_or_does_not_end_is_a_failure(
         while True:  # its group was killed, and ends soon
             os.killpg(int((tmp_path / "pid").read_text()), 0)
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.long
+def test_a_program_that_ends_without_reading_has_been_notified(tmp_path: Path) -> None:
+    sender = Command(PHONE, ("true",), {"PATH": os.environ["PATH"]}, str(tmp_path))
+
+    async def send() -> None:
+        for _ in range(20):
+            await sender.send(TOLD)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of the hub
+        runner.run(send())
 
 
 async def test_the_desktop_is_notified_by_the_program_of_the_system_with_escaped_text(tmp_path: Path) -> None:
