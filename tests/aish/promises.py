@@ -185,6 +185,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "--no-stream prints the answer when it is complete": (
             f"{MESSAGE}::test_no_stream_prints_the_complete_answer",
+            f"{FAILURES}::test_a_failed_turn_keeps_its_partial_answer_and_shows_the_failure",
         ),
         "--quiet leaves only failures on stderr": (
             f"{PROGRESS}::test_quiet_shows_the_answer_only_and_no_color_has_no_colours",
@@ -392,6 +393,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{KILLED}::test_a_line_whose_hub_is_killed_shows_the_end_of_its_turn",
             f"{KILLED}::test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan",
         ),
+        "the shell waits up to 30 s for the next hub, and then exits with 5": (
+            f"{KILLED}::test_a_turn_goes_on_under_the_next_hub_and_the_shell_waits_for_that_hub_up_to_30_seconds",
+            f"{KILLED}::test_team_chat_whose_hub_is_killed_shows_the_end_of_its_plan",
+        ),
     },
     "grammar": {
         "lines are joined by ; && and ||": (
@@ -471,15 +476,15 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{PROVIDERS}::test_after_a_failing_provider_no_later_peer_is_called",
             f"{PIPELINE}::test_a_program_after_a_failed_peer_does_not_run_on_partial_output",
         ),
+        "an answer that is cut off says so, fails its pipe, and reaches no later stage of its line": (
+            f"{PROVIDERS}::test_a_cut_answer_is_streamed_and_is_never_taken_for_a_whole_one",
+            f"{PIPELINE}::test_a_last_stage_that_fails_in_its_answer_says_that_it_is_cut_off",
+        ),
         "a failure is never passed on through a Unix pipe": (
             f"{PROMISED}::test_from_another_shell_no_program_is_run_and_a_failure_is_not_passed_on",
         ),
         "no answer can pass for that of another peer": (
             f"{PIPELINE}::test_no_answer_can_pass_for_the_part_of_another_peer",
-        ),
-        "an answer that is cut off says so, fails its pipe, and reaches no later stage of its line": (
-            f"{PROVIDERS}::test_a_cut_answer_is_streamed_and_is_never_taken_for_a_whole_one",
-            f"{PIPELINE}::test_a_last_stage_that_fails_in_its_answer_says_that_it_is_cut_off",
         ),
     },
     "peers and programs": {
@@ -640,10 +645,13 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
     "setting up": {
         "setup finds what can answer, tries it and writes the configuration": (
             f"{SETTING_UP}::test_setup_reports_without_a_terminal_and_chooses_once",
-            f"{SETTING_UP}::test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way",
+            f"{SETTING_UP}::test_setup_asks_in_a_terminal_of_any_size_and_stores_a_key_on_the_way",
         ),
         "keys are read from stdin or a hidden prompt, never from a word, and never shown": (
             f"{SETTING_UP}::test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub",
+        ),
+        "keys are kept in the system's keyring if there is one, and are in no list of processes": (
+            f"{SETTING_UP}::test_keys_are_kept_in_the_keyring_of_the_system_and_are_in_no_list_of_processes",
         ),
         "config edit validates before it replaces": (
             f"{SETTING_UP}::test_an_edited_configuration_is_checked_before_it_replaces_the_file",
@@ -660,6 +668,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "a failed delivery is repeated with the same id, signed, and its outcomes are in the log": (
             f"{NOTIFY}::test_a_notification_that_failed_is_sent_by_the_next_hub_with_the_same_id",
         ),
+        "ntfy, a webhook, a command and the desktop are told of each type, and of long turns only": (
+            f"{NOTIFY}::test_each_kind_of_recipient_is_told_of_each_type_and_what_failed_is_repeated",
+        ),
         "no notification is lost or told twice if the hub is killed": (
             f"{NOTIFY}::test_a_hub_that_is_killed_again_and_again_loses_no_notification_and_gives_none_a_second_id",
         ),
@@ -667,9 +678,6 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
     "schedules": {
         "a schedule is added, listed, run, paused and removed, and its answers are in a session": (
             f"{SCHEDULES}::test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell",
-        ),
-        "ntfy, a webhook, a command and the desktop are told of each type, and of long turns only": (
-            f"{NOTIFY}::test_each_kind_of_recipient_is_told_of_each_type_and_what_failed_is_repeated",
         ),
         "a missed run happens once": (
             f"{SCHEDULES}::test_a_killed_hub_runs_what_was_missed_once_and_status_says_that_none_runs",

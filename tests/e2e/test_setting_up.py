@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import subprocess
+import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,10 @@ import pytest
 from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import Shell
 from tests.e2e.home import Machine
+from tests.needs import needs
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Failure as ProviderFault
 from tests.provider.script import Script
-from tests.scale import sampled
 
 from rhetor.hub_client import call
 
@@ -239,6 +243,96 @@ def test_keys_are_read_from_stdin_or_a_hidden_prompt_and_used_by_the_running_hub
         assert path.is_dir() or path.is_socket() or b"canary" not in path.read_bytes(), path
 
 
+@pytest.fixture
+def keyring(machine: Machine, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """The keyring of a desktop session, in which the machine's programs are. It returns the secrets that the
+    hub keeps there."""
+    bus, daemon = needs("dbus-daemon"), needs("gnome-keyring-daemon")
+    (tmp_path / "run").mkdir(mode=0o700)
+    machine.environment |= {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    with contextlib.ExitStack() as started:
+        begin = functools.partial(_begin, started, machine)
+        running = begin(bus, "--session", "--nofork", "--print-address")
+        assert running.stdout is not None
+        machine.environment["DBUS_SESSION_BUS_ADDRESS"] = running.stdout.readline().decode().strip()
+        unlocked = begin(daemon, "--unlock", "--foreground", "--components=secrets")
+        assert unlocked.stdin is not None
+        unlocked.stdin.write(b"secret")
+        unlocked.stdin.close()
+
+        def kept() -> list[str]:
+            ran = subprocess.run(
+                [sys.executable, "-c", KEPT], env=machine.environment, capture_output=True, check=True
+            )
+            return ran.stdout.decode().split()
+
+        yield kept
+
+
+def _begin(started: contextlib.ExitStack, machine: Machine, *command: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=machine.environment,
+    )
+    started.enter_context(process)
+    started.callback(process.terminate)
+    return process
+
+
+KEPT = """
+import secretstorage
+found = secretstorage.search_items(secretstorage.dbus_init(), {"service": "rhetor api key"})
+for item in found:
+    print(item.get_secret().decode())
+"""
+
+
+def test_keys_are_kept_in_the_keyring_of_the_system_and_are_in_no_list_of_processes(
+    machine: Machine, keyring: Callable[[], list[str]]
+) -> None:
+    seen: set[bytes] = set()
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.02):
+            for path in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    seen.add((path / "cmdline").read_bytes())
+                    seen.add((path / "environ").read_bytes())
+
+    with ProviderProcess("--key", "", "--model", "small") as provider:
+        provider.script(default=Script(chunks=("four",), key="sk-canary-1"))
+        file = f"hub: {{port: 0}}\nproviders:\n  box: {{base_url: '{provider.url}/v1'}}\n"
+        configure(machine, f"{file}models: {{default: box/small}}\n")
+        assert machine.run("apollo", "2+2?").returncode == 1  # there is no key yet
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            stored = machine.run("keys", "set", "box", stdin="sk-canary-1\n")
+            assert (stored.stdout, stored.stderr) == ("✓ Stored the key of box in the keyring\n", "")
+            assert machine.run("apollo", "2+2?").stdout == "four\n"
+            machine.kill_hub()
+            assert machine.run("apollo", "2+2?").stdout == "four\n"
+        finally:
+            is_over.set()
+            looking.join()
+        assert any(b"keys\0set\0box" in each for each in seen)
+        assert not any(b"canary" in each for each in seen)
+        assert keyring() == ["sk-canary-1"]
+        rows = {each["name"]: each for each in json.loads(machine.run("keys", "list", "json").stdout)}
+        assert (rows["box"]["stored"], rows["box"]["source"]) == ("keyring", "stored")
+        listed = machine.run("keys", "list").stdout
+        assert "in the keyring since " in listed and "canary" not in listed
+        for path in machine.folder.rglob("*"):
+            assert path.is_dir() or path.is_socket() or b"canary" not in path.read_bytes(), path
+        assert machine.run("keys", "remove", "box").returncode == 0
+        assert keyring() == []
+        assert machine.run("apollo", "2+2?").returncode == 1
+
+
 def test_setup_reports_without_a_terminal_and_chooses_once(machine: Machine) -> None:
     with ProviderProcess("--key", "", "--model", "small") as server:
         machine.environment["OLLAMA_HOST"] = server.url.removeprefix("http://")
@@ -264,10 +358,7 @@ def test_setup_reports_without_a_terminal_and_chooses_once(machine: Machine) -> 
     assert machine.run("setup", "--no").returncode == 2
 
 
-@pytest.mark.parametrize(("columns", "rows"), sampled([(40, 15), (80, 24), (200, 50)], 3))
-def test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way(
-    machine: Machine, columns: int, rows: int
-) -> None:
+def test_setup_asks_in_a_terminal_of_any_size_and_stores_a_key_on_the_way(machine: Machine) -> None:
     with (
         ProviderProcess("--key", "", "--model", "small") as server,
         ProviderProcess("--key", "sk-right-1", "--model", "large") as provider,
@@ -275,23 +366,29 @@ def test_setup_asks_in_a_terminal_and_stores_a_key_on_the_way(
         machine.environment["OLLAMA_HOST"] = server.url.removeprefix("http://")
         boxes = f"providers:\n  box: {{base_url: '{provider.url}/v1'}}  # ours\n"
         file = configure(machine, f"hub: {{port: 0}}\n{boxes}")
-        with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
-            terminal.wait_for_rows("  1  ollama/small", "  k  store an API key", "  q  quit", "[1]")
-            assert any(row.startswith("✗ box: box refused the request") for row in terminal.all_rows)
-            terminal.type("7\n")
-            terminal.wait_for("Type a number from 1 to 1, k or q.")
-            terminal.type("k\n")
-            terminal.wait_for("Which provider (box, openrouter, anthropic, openai)? ")
-            terminal.type("box\n")
-            terminal.wait_for("API key of box (not shown): ")
-            terminal.type("sk-right-1\n")
-            terminal.wait_for_rows("  2  box/large", "  k  store an API key", "  q  quit", "[1]")
-            terminal.type("2\n")
-            assert terminal.wait_for_end() == 0
-            assert all(len(row) <= columns for row in terminal.all_rows)
-            assert "sk-right" not in terminal.screen
-        assert file.read_text() == f"hub: {{port: 0}}\n{boxes}models:\n  default: box/large\n"
-        with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
+        for columns, rows in ((40, 15), (80, 24), (200, 50)):
+            with at_terminal(shell(machine), "setup", columns=columns, rows=rows, term="xterm") as terminal:
+                terminal.wait_for_rows("  1  ollama/small", "  k  store an API key", "  q  quit", "[1]")
+                assert any(row.startswith("✗ box: box refused the request") for row in terminal.all_rows)
+                assert all(len(row) <= columns for row in terminal.all_rows)
+                terminal.type("7\n")
+                terminal.wait_for("Type a number from 1 to 1, k or q.")
+                terminal.resize(rows - 2, columns - 4)
+                terminal.type("k\n")
+                terminal.wait_for("Which provider (box, openrouter, anthropic, openai)? ")
+                terminal.type("box\n")
+                terminal.wait_for("API key of box (not shown): ")
+                terminal.type("sk-right-1\n")
+                terminal.wait_for_rows("  2  box/large", "  k  store an API key", "  q  quit", "[1]")
+                terminal.type("2\n")
+                assert terminal.wait_for_end() == 0
+                assert all(len(row) <= columns for row in terminal.all_rows)
+                assert "sk-right" not in terminal.screen
+            assert file.read_text() == f"hub: {{port: 0}}\n{boxes}models:\n  default: box/large\n"
+            if rows != 50:
+                assert rest(machine, "PATCH", "/api/v2/config", {"models": None})[0] == 200
+                assert machine.run("keys", "remove", "box").returncode == 0
+        with at_terminal(shell(machine), "setup", term="xterm") as terminal:
             terminal.wait_for_rows("  2  ollama/small", "  k  store an API key", "  q  quit", "[1]")
             terminal.type("\x04")
             assert terminal.wait_for_end() == 0
