@@ -193,7 +193,7 @@ class Turn:
         return self._break_off(TurnState.INTERRUPTED, ev.TurnInterrupted(reason))
 
     def _complete(self, finish_reason: str, seconds: float) -> tuple[ev.Payload, ...]:
-        if finish_reason in WITHHELD and not self.text.strip():
+        if finish_reason in WITHHELD and not (self.text.strip() or self.calls):
             # an empty answer must not pass for a real one
             detail = f"{self.peer} gave an answer without text: {WITHHELD[finish_reason]}"
             data: dict[str, object] = {"finish_reason": finish_reason, "hint": "rephrase the message"}

@@ -127,6 +127,14 @@ def test_a_turn_does_not_wait_for_tools_that_the_caller_runs_after_it() -> None:
     assert (turn.state, end.text, end.finish_reason) == (TurnState.COMPLETED, "", "tool_calls")
 
 
+def test_a_call_that_the_limit_of_tokens_cut_off_is_an_answer() -> None:
+    turn = started()
+    turn.step(ToolUse("c1", "clock", '{"zo', "caller"))
+    (end,) = turn.step(Done("length"))
+    assert isinstance(end, ev.TurnCompleted)
+    assert (end.text, end.finish_reason) == ("", "length")
+
+
 def test_costs_add_up_exactly_and_an_unknown_one_is_never_zero() -> None:
     calls = [Usage("m", 1, 2, 1, "0.1"), Usage("m", 3, 4, None, "0.2")]
     assert total_usage(calls) == ({"input_tokens": 4, "output_tokens": 6, "cached_tokens": 1}, "0.3")
