@@ -214,6 +214,7 @@ def _options(body: b.ChatBody, choice: Choice, tool: str) -> CallOptions:
         parallel_calls=body.parallel_tool_calls,
         schema=None if schema is None else schema.schema or {"type": "object"},
         schema_name="" if schema is None else schema.name,
+        schema_strict=None if schema is None else schema.strict,
         json=isinstance(format, b.ObjectFormat),
         effort=body.reasoning_effort or "",
         more={name: getattr(body, name) for name in b.FORWARDED if _is_set(body, name)},

@@ -85,7 +85,7 @@ def test_a_conversation_is_given_with_its_tools_results_parts_and_thoughts() -> 
             stream_options={"include_usage": True},
             response_format={
                 "type": "json_schema",
-                "json_schema": {"name": "S", "schema": {"type": "object"}},
+                "json_schema": {"name": "S", "schema": {"type": "object"}, "strict": True},
             },
         )
     )
@@ -129,6 +129,7 @@ def test_a_conversation_is_given_with_its_tools_results_parts_and_thoughts() -> 
             parallel_calls=False,
             schema={"type": "object"},
             schema_name="S",
+            schema_strict=True,
             effort="low",
             more={"seed": 7},
         ),
