@@ -84,7 +84,7 @@ class KnownProviders:
         return {"models": [], "silent": []}
 
     async def count_tokens(
-        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes]
+        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes], hops: int = 0
     ) -> TokenCount:
         return estimated(peer.prompt, given, contents)
 

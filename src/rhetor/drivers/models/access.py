@@ -15,7 +15,7 @@ from rhetor.domain.given import GivenConversation
 from rhetor.domain.parts import Take
 from rhetor.domain.peer import Peer
 from rhetor.domain.provider_variables import MODEL, fingerprint, provider_variables
-from rhetor.drivers.base import Driver
+from rhetor.drivers.base import HOPS, Driver
 from rhetor.errors import TurnFailure
 
 from . import candidates
@@ -24,7 +24,7 @@ from .clients import Clients
 from .deadline import Timeouts
 from .driver import ChatDriver
 from .given.parts import fitted, has_parts
-from .given.tokens import TokenCount, count, estimated
+from .given.tokens import MOST_HOPS, TokenCount, count, estimated
 from .given_models import Finding, GivenModels
 from .inputs import KnownInputs, ModelInputs
 from .listing import Sources, listed_models
@@ -171,22 +171,27 @@ class ModelAccess:
         return await listed_models(sources, used)
 
     async def count_tokens(
-        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes] = MappingProxyType({})
+        self,
+        peer: Peer,
+        given: GivenConversation,
+        contents: Mapping[str, bytes] = MappingProxyType({}),
+        hops: int = 0,
     ) -> TokenCount:
         """Return how many tokens a conversation has for the peer, with the peer's own prompt: as its provider
         counts if that has Anthropic's API, an estimate otherwise. `contents`: of the blobs that it names.
+        `hops`: through how many hubs the question has passed, which may lead in a circle.
 
         Raises:
             ProviderFailed: the provider cannot count.
         """
-        if peer.has_voice:
+        if peer.has_voice and hops < MOST_HOPS:
             target = await self._models.resolve(peer.model)
             if isinstance(target, Target) and target.provider.kind == "anthropic":
                 client = await self._clients.get(target.provider)
                 takes = await self._taken.of(target) if has_parts(given) else None
-                return await count(
-                    client, target, peer.prompt, fitted(given, contents, takes, target), contents
-                )
+                fit = fitted(given, contents, takes, target)
+                HOPS.set(hops + 1)
+                return await count(client, target, peer.prompt, fit, contents)
         return estimated(peer.prompt, given, contents)
 
     async def price_list(self) -> dict[str, Any]:

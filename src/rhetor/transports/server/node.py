@@ -88,10 +88,10 @@ class Providers(Protocol):
         ...
 
     async def count_tokens(
-        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes]
+        self, peer: Peer, given: GivenConversation, contents: Mapping[str, bytes], hops: int = 0
     ) -> TokenCount:
         """Return how many tokens a conversation has for the peer, with the peer's own prompt. `contents`: of
-        the blobs that it names.
+        the blobs that it names. `hops`: through how many hubs the question has passed.
 
         Raises:
             ProviderFailed: the provider cannot count.

@@ -26,6 +26,7 @@ from rhetor.drivers.models.target import Target
 from rhetor.errors import ModelUnknown, Unprocessable
 
 SECONDS = 30.0  # for the count of a provider
+MOST_HOPS = 8  # hubs that ask each other, after which the count is an estimate
 _BYTES = 4  # of text for a token
 _IMAGE, _PAGE, _AUDIO_BYTES = 1600, 2000, 1024
 _EACH = 4  # tokens around a message or a tool

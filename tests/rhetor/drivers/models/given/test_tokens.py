@@ -29,6 +29,8 @@ async def test_tokens_are_counted_by_the_provider_or_estimated() -> None:
         call = provider.calls[-1]
         assert (count.exact, count.input_tokens) == (True, 17)
         assert (call.path, "stream" in (call.body or {})) == ("/v1/messages/count_tokens", False)
+        assert call.headers["x-rhetor-hops"] == "1"
+        assert not (await models.count_tokens(replace(APOLLO, model="p/m"), LOOP, hops=8)).exact
         provider.script(Script(failure=Failure(404, body="<h1>Not Found</h1>")))
         assert not (await models.count_tokens(replace(APOLLO, model="p/m"), LOOP)).exact
         provider.script(Script(failure=Failure(429)))
