@@ -9,11 +9,13 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
 
 from rhetor.auth.access_tokens import AccessTokens
 from rhetor.auth.addresses import Addresses, own_names
@@ -93,8 +95,7 @@ TRANSCRIPTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What a hub is started with. `source`: where the settings come from, to read and change them while it
     runs. `by_itself`: a shell started the hub, so it may choose another port, and stops when it is idle.
     `mark`: what `mark_own_process` returned. `secrets`: masked in all logs."""
@@ -105,7 +106,7 @@ class Start:
     environment: Mapping[str, str]
     by_itself: bool = False
     mark: Mark | None = None
-    secrets: Secrets = field(default_factory=Secrets)
+    secrets: Secrets = msgspec.field(default_factory=Secrets)
 
 
 def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:

@@ -7,9 +7,9 @@ hub nor its transports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from rhetor.auth.issuer_keys import IssuerEntry
@@ -53,8 +53,7 @@ from rhetor.settings import (
 from rhetor.tool_catalog import ConfiguredPrograms
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(Struct, frozen=True):
     """What one version of the settings defines. `agents`: the coding agents that may answer as models.
     `spools`: the keys of what programs print, and `kept`: those of providers, which stay the same."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,8 +32,7 @@ def elapsed_seconds() -> float:
     return time.clock_gettime(_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """A verified token. `ends`: when it expires, in seconds of a clock that cannot be set."""
 
     grant: Grant
@@ -43,8 +41,7 @@ class Access:
     ends: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(msgspec.Struct, frozen=True):
     """A signing key in the library's form. `ends`: as in `Access`; None if it signs new tokens."""
 
     stored: SigningKey

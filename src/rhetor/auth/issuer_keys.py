@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -44,8 +43,7 @@ class Fetch(Protocol):
     async def __call__(self, url: str, *, allow_private: bool) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(msgspec.Struct, frozen=True):
     """A key, with the only algorithm whose signatures it verifies."""
 
     key: Key

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rhetor.domain.identity import LEEWAY_SECONDS, MOST_SECONDS
 from rhetor.domain.principal import ALL
@@ -21,8 +22,7 @@ REFUSED = frozenset({"crit", "b64", "jwk", "jku", "x5u", "x5c", "zip", "cty"})
 MOST_SUBJECT = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Identified:
+class Identified(Struct, frozen=True):
     """A verified token of an issuer. `kid`: the id of its key. `ends`: when it expires, in seconds of a clock
     that cannot be set."""
 

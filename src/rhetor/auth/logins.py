@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 CODE_SECONDS = 60.0
 COOKIE_SECONDS = 12 * 3600.0
 MOST = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """Who logs in with a code: the caller who requested it, with the same rights. `credential`: that of the
     caller, as in `Principal.credential`. `is_granted`: whether the token that it was requested with has not
     been revoked."""

@@ -4,8 +4,9 @@ and of a team's own issuers."""
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from rhetor.domain.identity import OIDC
 from rhetor.domain.principal import ALL
@@ -21,8 +22,7 @@ MOST_CACHED = 10_000
 TOKEN, KEY = "token", "key"  # kinds of credentials, as in `Principal.credential`
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """What a valid token stands for. `kind`: as in `Principal.credential`. `agent`: the peer whose program
     has the key; None for a person."""
 

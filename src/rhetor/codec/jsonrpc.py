@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -46,8 +45,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _encode = msgspec.json.encode
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request. `is_notice`: it has no id, so it gets no reply."""
 
     method: str
@@ -56,8 +54,7 @@ class Call:
     is_notice: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """The error for a text, or a member of a batch, that is not a valid request. `why` is for a person."""
 
     code: int
@@ -65,8 +62,7 @@ class Fault:
     id: Id = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """The requests in one text. The replies to a batch are sent together, in any order."""
 
     items: tuple[Call | Fault, ...]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
@@ -42,8 +41,7 @@ _BINARY: Final = {PacketType.BINARY_EVENT: PacketType.EVENT, PacketType.BINARY_A
 _WITH_ATTACHMENTS: Final = {plain: binary for binary, plain in _BINARY.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(msgspec.Struct, frozen=True):
     """A packet of the client. `type`: EVENT or ACK also if it has attachments. `arguments`: the values of an
     EVENT, beginning with its name, or of an ACK. `auth`: the payload of a CONNECT, None if it has none.
 

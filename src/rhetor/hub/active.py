@@ -158,7 +158,7 @@ class EndedTurn(msgspec.Struct, frozen=True):
     step: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class ProgramInstance:
     """A running program, and the tasks that log its output and status.
 

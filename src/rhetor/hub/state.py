@@ -152,7 +152,7 @@ class NoToolServers:
         raise ToolServerFailed("this hub connects to no MCP servers", server=name, hint=hint)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class State:
     """The shared state of one hub. The log and the catalog are authoritative; this mirrors what is running.
 

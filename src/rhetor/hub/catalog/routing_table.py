@@ -22,7 +22,7 @@ MAX_ROWS = 100_000
 ALIAS = "alias"  # the kind of rows with aliases, which only the shell reads
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class RoutingTable:
     """The rules that apply now.
 

@@ -52,7 +52,7 @@ def due_of(row: Row) -> int:
     return int(row.id.rpartition("/")[2])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Schedules:
     """All schedules. `changed` notifies when the next time may have changed. `slots`: limits the runs that
     work at once. `seen`: the time when the clock was last read. `counted` is called with the number of

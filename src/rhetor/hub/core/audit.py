@@ -42,15 +42,13 @@ class AuditKey(msgspec.Struct, frozen=True):
     key: str
 
 
-@dataclass(slots=True)
-class Action:
+class Action(msgspec.Struct):
     """An action that is being executed. `detail`: for the entry about its end."""
 
     detail: str = ""
 
 
-@dataclass(slots=True)
-class _Standing:
+class _Standing(msgspec.Struct):
     """The key, the last entry, and the version of the row that counts the entries; None for any."""
 
     key: bytes
@@ -59,8 +57,7 @@ class _Standing:
     version: int | None
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """An entry that is to be written. `number`: of the entry, when it is durable."""
 
     entry: AuditEntry
@@ -68,7 +65,7 @@ class _Waiting:
     number: asyncio.Future[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Audit:
     """The audit of one hub."""
 

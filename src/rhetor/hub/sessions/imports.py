@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from rhetor.domain.command import ImportSessions
@@ -33,8 +33,7 @@ MOST_BYTES = 1 << 30  # of all files that are read in one run
 _READ = "transcript"
 
 
-@dataclass(slots=True)
-class FileReport:
+class FileReport(Struct):
     """The result of one file. `new`: turns that were not in the log yet; `known`: turns that were;
     `malformed`: lines that cannot be read; `skipped`: why the file was not imported; `error`: the error, if
     any."""
@@ -50,13 +49,12 @@ class FileReport:
     error: str | None = None
 
 
-@dataclass(slots=True)
-class ImportReport:
+class ImportReport(Struct):
     """The result of an import. `unchanged`: how many files have not changed since an earlier import; `more`:
     whether files are left for the next import."""
 
     dry_run: bool
-    files: list[FileReport] = field(default_factory=list)
+    files: list[FileReport] = msgspec.field(default_factory=list)
     unchanged: int = 0
     more: bool = False
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -59,16 +58,15 @@ RETRY_SECONDS = 1.0
 CANCELLED_CALL = {"code": "cancelled", "detail": "the turn ended before the tool returned a result"}
 
 
-@dataclass(slots=True)
-class Settled:
+class Settled(msgspec.Struct):
     """What to commit for some payloads of a turn: payloads, and the rows of requests that they open or close.
 
     `decided`: the answers that the user's rules gave.
     """
 
-    payloads: list[Payload] = field(default_factory=list)
-    rows: dict[str, Row] = field(default_factory=dict)
-    decided: list[Decided] = field(default_factory=list)
+    payloads: list[Payload] = msgspec.field(default_factory=list)
+    rows: dict[str, Row] = msgspec.field(default_factory=dict)
+    decided: list[Decided] = msgspec.field(default_factory=list)
 
 
 class OpenPause(Protocol):

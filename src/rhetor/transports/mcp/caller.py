@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rhetor.domain.command import Command
 from rhetor.domain.principal import Principal
@@ -17,8 +18,7 @@ MOST_VALUES = 20_000  # of a request; the library builds an object from each
 Report = Callable[[str], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class McpCaller:
+class McpCaller(Struct, frozen=True):
     """`report` sends a progress message for the request; None if the client did not ask for progress."""
 
     who: Principal
@@ -34,8 +34,7 @@ class McpCaller:
         return await self.hub.execute(self.who, command, API)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The result of a tool. `text` is for a model, `data` has the same as JSON values. `is_error`: the tool
     ran, but what it was asked for failed."""
 

@@ -12,9 +12,9 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from rhetor.codec.exposition import CONTENT_TYPE, Family, counter, exposition, gauge, histogram, labelled
@@ -118,8 +118,7 @@ def _following(lags: list[int]) -> Iterator[Family]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """The resources that the hub's process uses. `resident`: bytes of memory; `cpu`: seconds in user and
     system mode; `descriptors`: how many are open. None if the system does not provide the number."""
 

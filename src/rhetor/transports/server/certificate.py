@@ -8,10 +8,11 @@ import os
 import ssl
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import InvalidSettings
@@ -24,8 +25,7 @@ SOON = timedelta(days=14)  # a certificate that expires earlier should be renewe
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(Struct, frozen=True):
     """The PEM files of a certificate, with its chain, and of its key."""
 
     certificate: Path
@@ -36,8 +36,7 @@ class TlsFiles:
         return tuple(_signature(path) for path in (self.certificate, self.key))
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedCertificate:
+class LoadedCertificate(Struct, frozen=True):
     """`names`: the host names and addresses that the certificate is for, without those with wildcards, as
     they are written in a URL."""
 

@@ -11,14 +11,15 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from rhetor import errors
 
 REST, SSE = "rest", "sse"
 OTHER = "other"
 
 
-@dataclass(slots=True)
-class Traffic:
+class Traffic(Struct):
     """Bytes of an API since the hub started: bodies of requests and responses, or frames of WebSockets."""
 
     received: int = 0
@@ -32,7 +33,7 @@ def _codes(kind: type[errors.RhetorError]) -> set[str]:
 CODES = frozenset(_codes(errors.RhetorError))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Tally:
     """The counters of all APIs. `errors`: how often clients received an error, by API and code; `closed`: how
     many open connections the hub ended because of it."""

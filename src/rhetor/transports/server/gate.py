@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
+
+from msgspec import Struct
 
 from rhetor.auth.addresses import Addresses, Authority
 from rhetor.auth.credentials import ByCookie, Credential
@@ -57,8 +58,7 @@ VAGUE = frozenset({None, UNKNOWN_PROGRAM, UNIDENTIFIED})
 NOT_A_TOKEN = "the Authorization header has no token; send `Bearer TOKEN`"
 
 
-@dataclass(slots=True)
-class Client:
+class Client(Struct):
     """The client of one connection, over all its requests.
 
     `agent`: the peer whose program has opened the connection; None for a person. Over TCP, `is_known` is

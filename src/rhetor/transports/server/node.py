@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from rhetor.auth.access_tokens import AccessTokens
@@ -339,8 +340,7 @@ class NoPrograms:
         return {"check": "none", "ok": False, "detail": "not configured", "version": None}
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
+class Reloaded(Struct, frozen=True):
     """The settings whose values have changed. `changed`: those in effect now; `needs_restart`: those that
     take effect when the hub starts again."""
 
@@ -354,8 +354,7 @@ class Reloaded:
         return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in found if keys)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChange(Reloaded):
+class ConfigChange(Reloaded, frozen=True):
     """`overridden`: keys that were changed in the file and have no effect, each with the variable that
     overrides it."""
 
@@ -366,7 +365,7 @@ async def _nothing_changed() -> Reloaded:
     return Reloaded()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """The process, as all transports share it.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from starlette.websockets import WebSocket
 
 from rhetor.codec.jsonrpc import Call
@@ -32,8 +32,7 @@ async def loop(socket: WebSocket) -> None:
     await talk(socket, answer)
 
 
-@dataclass(slots=True)
-class Attended:
+class Attended(Struct):
     """A session that this connection follows. `hold` holds its notifications back until a reply is
     written."""
 

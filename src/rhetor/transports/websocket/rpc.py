@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from rhetor import errors
 from rhetor.codec import jsonrpc
@@ -20,8 +22,7 @@ from .connection import SocketConnection
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """The reply to a call: `result`, or the result of `later`, which runs while further calls are read.
     `then` is called when the reply has been written."""
 
@@ -30,11 +31,10 @@ class Reply:
     then: Callable[[], None] | None = None
 
 
-@dataclass(slots=True)
-class ReplyScope:
+class ReplyScope(Struct):
     """The contexts to exit when the replies to one text have been written."""
 
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    stack: AsyncExitStack = msgspec.field(default_factory=AsyncExitStack)
 
 
 Answer = Callable[[Call, ReplyScope], Awaitable[Reply]]
