@@ -18,7 +18,7 @@ FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialec
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
 NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
 
-.PHONY: setup demo test test-slow test-failed test-fast test-long test-browser interop check bench dist lock clean
+.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser interop check bench dist lock clean
 
 setup: $(STAMP) $(MAN)
 
@@ -53,6 +53,11 @@ test: setup
 # The tests that `make test` leaves to `make test-long`, at small size; most of them wait for programs
 test-slow: setup
 	$(PYTEST) --workers 6 -m "long and not browser"
+
+# The tests of `make test`, `test-slow` and `test-browser`. One run collects them once, and tests that need a
+# core fill the time in which others wait; so continuous integration runs this.
+test-all: setup
+	$(PYTEST) --workers 8
 
 # What failed in the last run, one test after the other
 test-failed: setup

@@ -56,7 +56,7 @@ def _slow_first(units: Iterable[Unit]) -> list[Unit]:
 
 
 def _mark(item: pytest.Item) -> str | None:
-    if item.nodeid.startswith(AGENTS):
+    if item.nodeid.startswith(AGENTS) or item.get_closest_marker("browser"):
         return "long"
     return next((mark for mark in ("alone", "long") if item.get_closest_marker(mark)), None)
 
