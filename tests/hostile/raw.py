@@ -74,10 +74,11 @@ async def refusal(home: Served, data: bytes) -> tuple[int, str]:
 
 
 def of_problem(reply: Reply) -> tuple[int, str]:
-    if "x-should-retry" in reply.headers:  # in the shape of OpenAI
+    if "x-should-retry" in reply.headers:  # in the shape of OpenAI or Anthropic
         assert reply.headers["content-type"] == "application/json", reply
-        assert set(reply.json["error"]) == {"message", "type", "param", "code"}
-        return reply.status, reply.json["error"]["code"]
+        error = reply.json["error"]
+        assert set(error) in ({"message", "type", "param", "code"}, {"message", "type"})
+        return reply.status, error.get("code", error["type"])
     assert reply.headers["content-type"] == "application/problem+json", reply
     problem = reply.json
     assert {"type", "title", "status", "detail", "code", "retryable"} <= set(problem)

@@ -55,6 +55,7 @@ BEYOND_SCHEMA = (
     ("unprocessable", "its first bytes show another type$", "a part has the type that it names"),
     ("unprocessable", r"a JSON Schema|^(the schema|\$\w+|the pattern) ", "`response_schema` is a schema"),
     ("unsupported", "", "what a message may contain depends on the peer and its model"),
+    ("invalid_request_error", "", "a conversation has rules between its messages, tools and options"),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 

@@ -203,6 +203,12 @@ def _body(row: Route, ids: Ids) -> Any:
         "GroupBody": {"name": "mine", "members": ["apollo"]},
         "MembersBody": {"members": ["apollo"]},
         "ChatBody": {"model": "box", "messages": [{"role": "user", "content": "hi"}]},
+        "MessagesBody": {
+            "model": "box",
+            "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hi"}],
+        },
+        "CountBody": {"model": "box", "messages": [{"role": "user", "content": "hi"}]},
     }
     return None if row.body is None else bodies.get(row.body.__name__, {})
 
@@ -221,6 +227,8 @@ def _names_owned(row: Route) -> bool:
         "NewScheduleBody",
         "SocketBody",
         "ChatBody",
+        "MessagesBody",
+        "CountBody",
     }
     return row.body is not None and row.body.__name__ in named
 

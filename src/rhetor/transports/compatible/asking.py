@@ -63,12 +63,18 @@ async def send(call: Call, asked: Asked, api: Api) -> tuple[Accepted, dict[str, 
         Unprocessable: the model is an invalid line, or the peer cannot honour a parameter.
         RhetorError: as `hub.sessions.send.send`.
     """
-    peer = await _peer(call, asked.model)
+    peer = await peer_of(call, asked.model)
     _require_honoured(peer, asked)
     return await accept(call, _command(call, asked, peer, api))
 
 
-async def _peer(call: Call, model: str) -> Peer:
+async def peer_of(call: Call, model: str) -> Peer:
+    """Return the peer that a request names as its model.
+
+    Raises:
+        UnknownPeer, NoCapablePeer: there is none.
+        Unprocessable: it is an invalid line.
+    """
     try:
         return await model_peer(call.hub.state, call.who, model)
     except UnknownPeer as error:

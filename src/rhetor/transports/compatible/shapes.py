@@ -77,3 +77,32 @@ class Completion(Struct):
     model: str
     choices: list[Choice]
     usage: dict[str, Any] | None = None
+
+
+class AnthropicUsage(Struct):
+    """The tokens of an answer, 0 if they are unknown. `input_tokens` are those outside a cache."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+
+
+class AnthropicMessage(Struct):
+    """An answer of the Messages API. `content`: blocks of the types `text`, `thinking` and `tool_use`, and
+    those that a provider of the same vendor has sent."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[dict[str, Any]]
+    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal"]
+    stop_sequence: None
+    usage: AnthropicUsage
+
+
+class TokenCount(Struct):
+    """The tokens of a conversation with its model's own prompt."""
+
+    input_tokens: int

@@ -6,12 +6,13 @@ from typing import Any
 
 from rhetor import errors as e
 from rhetor.auth.policy import Policy
+from rhetor.dialects.anthropic_messages_body import CountBody, MessagesBody
 from rhetor.dialects.openai_chat_body import ChatBody
 from rhetor.transports.rest.table import ANSWER, PEER, Errors
 from rhetor.transports.server.flow import CONVERSATION_BYTES
 from rhetor.transports.server.router import Route, Streams
 
-from . import chat, models, shapes
+from . import chat, messages, models, shapes
 
 READ, SEND = Policy.READ, Policy.SEND
 ASKED: Errors = (*ANSWER, e.HopLimit)
@@ -29,5 +30,9 @@ ROUTES = (
     Route("GET", "/v1/models/{id}", READ, models.one_model, answer=shapes.Model, errors=PEER),
     Route("POST", "/v1/chat/completions", SEND, chat.create_completion, ChatBody, shapes.Completion, ASKED,
           **CONVERSATION),
+    Route("POST", "/v1/messages", SEND, messages.create_message, MessagesBody, shapes.AnthropicMessage, ASKED,
+          **CONVERSATION),
+    Route("POST", "/v1/messages/count_tokens", SEND, messages.count_tokens, CountBody, shapes.TokenCount,
+          (*PEER, e.ProviderFailed), body_bytes=CONVERSATION_BYTES, takes_json=True),
 )
 # fmt: on

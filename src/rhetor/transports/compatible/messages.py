@@ -1,0 +1,78 @@
+"""Anthropic's Messages API: `/v1/messages`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.responses import Response
+
+from rhetor.dialects import anthropic_messages, anthropic_messages_answer
+from rhetor.dialects.asked import UNSUPPORTED
+from rhetor.dialects.vendor_errors import refused
+from rhetor.domain.given import GivenConversation, SaidPart, SaidResult
+from rhetor.transports.server import vendor
+from rhetor.transports.server.call import Call
+
+from .answers import TurnStream, whole
+from .asking import decoded, peer_of, send
+
+VERSION, BETA = "anthropic-version", "anthropic-beta"
+
+
+async def create_message(call: Call, content: bytearray) -> Response:
+    """Answer the last message of a conversation; with `stream: true`, as server-sent events.
+
+    `model` is a peer, `team:NAME`, `@CAPABILITY`, or a line of the grammar. The session in which the peer
+    answers is in the header `x-session-id`. A request with that header continues that session.
+    """
+    decode = partial(anthropic_messages.asked, betas=_betas(call), version=_version(call))
+    asked = await decoded(call, content, decode)
+    accepted, headers = await send(call, asked, "messages")
+    if not asked.stream:
+        make = partial(anthropic_messages_answer.message, turn_id=accepted.turn_id, model=asked.model)
+        return await whole(call, accepted, headers, make)
+    request_id: str = call.scope["state"][vendor.REQUEST_ID]
+    view = anthropic_messages_answer.MessageStream(accepted.turn_id, asked.model, request_id)
+    error_frame = partial(anthropic_messages_answer.error_frame, request_id=request_id)
+    return TurnStream(call, accepted, view, headers, error_frame, anthropic_messages_answer.PING)
+
+
+async def count_tokens(call: Call, content: bytearray) -> dict[str, int]:
+    """Return how many tokens a conversation has for the model, with the peer's own prompt.
+
+    A provider with this API counts them; for every other peer the number is an estimate.
+    """
+    decode = partial(anthropic_messages.counted, betas=_betas(call), version=_version(call))
+    asked = await decoded(call, content, decode)
+    _require_contents(asked.given)
+    found = await call.node.providers.count_tokens(await peer_of(call, asked.model), asked.given, {})
+    return {"input_tokens": found.input_tokens}
+
+
+def _require_contents(given: GivenConversation) -> None:
+    """Check that the conversation has the contents of all its parts.
+
+    Raises:
+        Unprocessable: it has a URL instead.
+    """
+    for message in given.messages:
+        results = [block.content for block in message.blocks if isinstance(block, SaidResult)]
+        for block in (*message.blocks, *(each for content in results for each in content)):
+            if isinstance(block, SaidPart) and block.part.url:
+                why = "the tokens of what a URL leads to cannot be counted; send the content itself"
+                raise refused("messages", why, UNSUPPORTED)
+
+
+def _version(call: Call) -> str:
+    """Return the version of the API that the client expects."""
+    version = call.headers.get(VERSION, anthropic_messages.OLD_VERSION)
+    if version not in anthropic_messages.VERSIONS:
+        known = ", ".join(sorted(anthropic_messages.VERSIONS))
+        raise refused(VERSION, f"{version[:40]!r} is no version of this API; there are {known}")
+    return version
+
+
+def _betas(call: Call) -> list[str]:
+    """Return the betas that the headers name."""
+    named = (each.strip() for value in call.headers.getlist(BETA) for each in value.split(","))
+    return [each for each in named if each]
