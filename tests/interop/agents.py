@@ -86,20 +86,24 @@ def _codex(home: Path, url: str) -> None:
 
 
 def _opencode(home: Path, url: str) -> None:
-    model = {"name": "Stub", "limit": {"context": 100_000, "output": 8000}}
-    options = {"baseURL": f"{url}/v1", "apiKey": "dummy"}
-    stub = {"npm": "@ai-sdk/openai-compatible", "name": "Stub", "options": options, "models": {"stub": model}}
-    config = {
+    _write(home / ".config" / "opencode" / "opencode.json", opencode_config(f"{url}/v1", "stub", "dummy"))
+
+
+def opencode_config(base_url: str, model: str, key: str) -> dict[str, Any]:
+    """Return the configuration with which OpenCode has one model, of an OpenAI-compatible provider."""
+    options = {"baseURL": base_url, "apiKey": key}
+    known = {"name": "Stub", "limit": {"context": 100_000, "output": 8000}}
+    stub = {"npm": "@ai-sdk/openai-compatible", "name": "Stub", "options": options, "models": {model: known}}
+    return {
         "autoupdate": False,
         "share": "disabled",
-        "model": "stub/stub",
-        "small_model": "stub/stub",
+        "model": f"stub/{model}",
+        "small_model": f"stub/{model}",
         "enabled_providers": ["stub"],
         "permission": {"bash": "ask", "edit": "ask"},
         "agent": {"title": {"disable": True}},
         "provider": {"stub": stub},
     }
-    _write(home / ".config" / "opencode" / "opencode.json", config)
 
 
 def _gemini(home: Path, url: str) -> None:

@@ -201,6 +201,12 @@ class House:
             found: list[Event] = json.loads(answer.read())["events"]
             return found
 
+    def exported(self) -> list[Event]:
+        """Return all events of the log, those of every caller."""
+        ran = self.machine.rhetor("export", "--plain")
+        assert ran.returncode == 0, ran
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
     def post(self, path: str, body: Any) -> Any:
         """Send a request over REST, which must succeed; return the answer."""
         connection = _Local(str(self.state / "hub.sock"))

@@ -1,0 +1,85 @@
+"""Real coding agents whose model is a peer of the hub: they call it through the API of their vendor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.interop.agents import Agent, opencode_config
+from tests.interop.home import House
+from tests.provider.script import Script
+
+TITLE = "Generate a title"
+
+
+def _opencode(house: House, url: str) -> None:
+    config = opencode_config(f"{url}/v1", "apollo", "{env:RHETOR_TOKEN}")
+    (house.home / ".config" / "opencode" / "opencode.json").write_text(json.dumps(config))
+
+
+# how each agent is configured to use the hub at a URL, with the key of its own in RHETOR_TOKEN
+CONFIGURED: dict[str, Callable[[House, str], None]] = {"opencode": _opencode}
+
+
+@pytest.fixture
+def customer(agent: Agent, house: House) -> Agent:
+    """An agent whose model is `apollo`, which is answered by the scripted provider."""
+    if agent.name not in CONFIGURED:
+        pytest.skip(f"{agent.name} is not configured here to use the hub as its provider")
+    house.environment |= {
+        "OPENAI_BASE_URL": f"{house.provider.url}/v1",
+        "OPENAI_API_KEY": "k",
+        "RHETOR_MODELS__DEFAULT": "openai/scripted",
+    }
+    point_to_hub(agent, house)
+    return agent
+
+
+def point_to_hub(agent: Agent, house: House) -> None:
+    """Start the hub, and let the agent use it."""
+    house.say("list")
+    CONFIGURED[agent.name](house, json.loads(house.say("status", "--json").out)["url"])
+
+
+def calls_of(house: House) -> list[dict[str, Any]]:
+    """Return the bodies of the calls to the provider that the agent's work needed."""
+    bodies = [call["body"] for call in house.provider.calls() if call["body"] is not None]
+    return [body for body in bodies if TITLE not in json.dumps(body)]
+
+
+def test_an_agent_runs_a_tool_for_a_specialist_and_is_named_as_the_caller(
+    customer: Agent, house: House
+) -> None:
+    made = house.work / "made"
+    house.provider.script(
+        Script(tool_calls=(customer.command(f"echo yes > {made}", "1"),)),
+        default=Script(chunks=("All ", "done")),
+    )
+    with house.speaking(customer.name, "make it") as turn:
+        asked = turn.until("permission.asked")["data"]
+        assert house.aish("approve", asked["request_id"]).code == 0
+        assert (turn.end(), turn.answer) == ("turn.completed", "All done")
+    assert made.read_text() == "yes\n"
+    first, second = calls_of(house)[-2:]
+    assert "make it" in json.dumps(first) and first["tools"]
+    text = json.dumps(first)
+    assert text.index("You are Apollo") < text.index("make it")  # the specialist's own role comes first
+    assert any(message["role"] == "tool" for message in second["messages"])
+    accepted = [event for event in house.exported() if event["type"] == "message.accepted"]
+    theirs = [event for event in accepted if event["data"].get("api")]
+    assert {(e["data"]["from"], tuple(e["data"]["via"])) for e in theirs} == {
+        (f"agent:{customer.name}", (customer.name,))
+    }
+    assert len({event["session_id"] for event in theirs if TITLE not in event["data"]["content"]}) == 1
+
+
+def test_an_agent_whose_model_is_a_peer_is_stopped_at_the_hop_limit(customer: Agent, house: House) -> None:
+    house.configure({customer.name: dict(customer.settings)}, limits={"hops": 1})
+    house.say("shutdown")
+    point_to_hub(customer, house)
+    with house.speaking(customer.name, "make it") as turn:
+        turn.end()
+    assert "the message would pass through 2 peers; the limit is 1" in json.dumps(turn.events)
+    assert calls_of(house) == []
