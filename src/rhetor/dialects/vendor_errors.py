@@ -17,6 +17,7 @@ _STATUSES = {
     "rate_limited": 429,
     "provider_cooling": 503,
 }
+_REFUSED_BY_PROVIDER = frozenset({400, 413, 422})
 _OPENAI_CODES = {
     "unauthenticated": "invalid_api_key",
     "login_expired": "invalid_api_key",
@@ -49,7 +50,10 @@ def refused(parameter: str, why: str, reason: str = "invalid_value") -> Unproces
 
 
 def status_of(error: RhetorError | type[RhetorError]) -> int:
-    """Return the HTTP status with which the vendors answer such an error."""
+    """Return the HTTP status with which the vendors answer such an error. A request that the model's provider
+    refuses is the client's, and is not to be repeated."""
+    if isinstance(error, RhetorError) and error.data.get("status") in _REFUSED_BY_PROVIDER:
+        return 400
     return _STATUSES.get(error.code, error.status)
 
 
