@@ -95,7 +95,7 @@ def generated_from() -> Any:
     generate a text of up to 131,072 characters for one. Imports name only paths that do not exist, because
     it would choose `/`; and models, one that exists."""
     page = _quick(PAGE)
-    for body in ("ChatBody",):
+    for body in ("ChatBody", "ResponsesBody"):
         page["components"]["schemas"][body]["properties"]["model"] = {"enum": ["apollo"]}
     page["components"]["schemas"]["ImportBody"]["properties"]["paths"]["items"] = NOWHERE
     return page
@@ -151,6 +151,9 @@ def _there(path: str, hub: RunningHub) -> dict[str, str] | None:
         return {"name": "hermes"}  # not one to which the tests send messages
     if "{id}" not in path:
         return None
+    if path.startswith("/v1/responses/"):
+        body = {"model": "apollo", "input": "hi"}
+        return {"id": str(hub.ask("POST", "/v1/responses", json=body).json()["id"])}
     if path.startswith("/v1/models/"):
         return {"id": "apollo"}
     if "/sessions/" in path:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rhetor.codec import typed_json
-from rhetor.domain.given import GivenConversation
+from rhetor.domain.given import GivenConversation, KeptWithTurn
 from rhetor.domain.parts import GivenPart, PartType, type_of
 from rhetor.errors import Unprocessable
 
@@ -38,6 +38,11 @@ class Asked(Struct, frozen=True, kw_only=True):
     given: GivenConversation
     stream: bool = False
     only_models: tuple[str, ...] = ()
+
+    @property
+    def stored(self) -> KeptWithTurn | UnsetType:
+        """What the API stores with the turn; UNSET if it stores nothing."""
+        return UNSET
 
 
 def decode(data: bytes | bytearray, kind: type[S], lists: tuple[str, ...], known: Mapping[str, str]) -> S:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .event import Api, ContextInjected
-from .given import GivenConversation
+from .given import GivenConversation, KeptWithTurn
 from .parts import GivenPart
 from .plan import IfBusy, Step
 from .program import Launch, OnExit
@@ -29,7 +29,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     replace those of a specialist for this message. `parts`: images, audio and files, after the content, which
     may then be empty. `response_schema`: the JSON Schema of the answer. `given`: the whole conversation, as a
     client of a stateless API gives it with each message; `content` is the text of its new messages. `api`:
-    the API that it came through. `hops`: through how many peers of other hubs the content passed.
+    the API that it came through. `kept`: what that API stores with the turn. `hops`: through how many peers
+    of other hubs the content passed.
     """
 
     content: str
@@ -49,6 +50,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     parts: tuple[GivenPart, ...] | UnsetType = UNSET
     response_schema: dict[str, Any] | UnsetType = UNSET
     given: GivenConversation | UnsetType = UNSET
+    kept: KeptWithTurn | UnsetType = UNSET
     api: Api | UnsetType = UNSET
     hops: int | UnsetType = UNSET
 
@@ -90,6 +92,20 @@ class ResumeSession(Struct, frozen=True, gc=False):
     session_id: str
     standing: bool = False
     cwd: str | None = None
+
+
+class CancelTurn(Struct, frozen=True, gc=False):
+    """End the turn, whether it is running or waits. A turn that has ended stays as it is."""
+
+    session_id: str
+    turn_id: str
+
+
+class ForgetResponse(Struct, frozen=True, gc=False):
+    """Remove what an API has stored with the turn, so that it no longer finds it. The turn stays in the
+    log."""
+
+    turn_id: str
 
 
 class SaveSession(Struct, frozen=True, gc=False):
@@ -335,6 +351,8 @@ Command = (
     | SaveSession
     | InterruptSession
     | AbandonTurn
+    | CancelTurn
+    | ForgetResponse
     | StopSession
     | ShareSession
     | UnshareSession

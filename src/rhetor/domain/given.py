@@ -119,6 +119,14 @@ class CallOptions(Struct, frozen=True, omit_defaults=True):
     more: dict[str, Any] = field(default_factory=dict)
 
 
+class KeptWithTurn(Struct, frozen=True):
+    """What an API stores with a message, to answer later requests about it. `shared`: what is mostly the same
+    in all requests of a client, and is stored once; `own`: the rest."""
+
+    shared: dict[str, Any]
+    own: dict[str, Any]
+
+
 class GivenConversation(Struct, frozen=True):
     """A conversation up to the message that is to be answered, which is the last one, and the user's.
 

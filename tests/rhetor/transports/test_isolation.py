@@ -92,6 +92,7 @@ async def belongings(home: Served, folder: Path) -> Ids:
     await ask("PUT", "/api/v2/schedules/daily", {"cron": "@yearly", "line": f"apollo {CANARY}"})
     await ask("POST", "/api/v2/inbox/apollo/new", {"text": CANARY})
     await ask("PUT", "/api/v2/budgets/caller.me", {"usd_per_day": "7"})
+    response = await ask("POST", "/v1/responses", {"model": "athena", "input": CANARY})
     [blob] = await _blob(home)
     terminal = home.hub.state.routing_table.terminals["desk"].stream
     asking.add_done_callback(lambda _: None)
@@ -104,6 +105,7 @@ async def belongings(home: Served, folder: Path) -> Ids:
         "b": second,
         "socket": socket,
         "blob": blob,
+        "response": response["id"],
         "terminal": terminal,
         "folder": str(site),
         "box": (await home.status("box"))["session_id"],
@@ -160,6 +162,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
         "/v1/models/": {"id": "box"},
+        "/v1/responses/": {"id": ids["response"]},
     }
     names = next((names for start, names in known.items() if row.path.startswith(start)), {})
     return re.sub(r"\{(\w+)\}", lambda match: names[match[1]], row.path)
@@ -209,6 +212,7 @@ def _body(row: Route, ids: Ids) -> Any:
             "messages": [{"role": "user", "content": "hi"}],
         },
         "CountBody": {"model": "box", "messages": [{"role": "user", "content": "hi"}]},
+        "ResponsesBody": {"model": "box", "input": "hi"},
     }
     return None if row.body is None else bodies.get(row.body.__name__, {})
 
@@ -229,6 +233,7 @@ def _names_owned(row: Route) -> bool:
         "ChatBody",
         "MessagesBody",
         "CountBody",
+        "ResponsesBody",
     }
     return row.body is not None and row.body.__name__ in named
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rhetor.errors import NotFound, StateConflict
-from rhetor.hub.catalog import checkpoints, given, pauses, shares
+from rhetor.hub.catalog import checkpoints, given, pauses, responses, shares
 from rhetor.hub.catalog.requests import KINDS as REQUESTS
 from rhetor.hub.catalog.sessions import ANSWERED
 from rhetor.hub.sessions import blobs, import_conversation, sockets
@@ -30,7 +30,7 @@ OVER = {
 BELONGING = (
     *("turn", "standing", *REQUESTS, MEMBER),
     *(checkpoints.KIND, pauses.KIND, shares.KIND),
-    *(given.KIND, given.CONTINUATION),
+    *(given.KIND, given.CONTINUATION, responses.KIND),
     *(blobs.IN_SESSION, ATTACHED, sockets.READ_MARK, import_conversation.KIND),
 )
 MANY = 100_000

@@ -49,6 +49,7 @@ from rhetor.hub.catalog.given import (
     stored_given,
     without_marks,
 )
+from rhetor.hub.catalog.responses import response_row
 from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.programs.ownership import peers_for
@@ -75,6 +76,7 @@ class Stored(msgspec.Struct, frozen=True):
     `asked`: the command as the client sent it. `given`: what is stored of it if it begins a session.
     `marked`: the conversation with its marks. `parts`: those of the new messages; `kept`: all parts and
     texts, whose rows are to be committed.
+    `shared`: the id of the blob with what the API stores once.
     """
 
     asked: SendMessage
@@ -84,6 +86,7 @@ class Stored(msgspec.Struct, frozen=True):
     urls: dict[str, str]
     parts: tuple[Part, ...]
     kept: tuple[Part, ...]
+    shared: str = ""
 
     @property
     def returned(self) -> list[ToolReturned]:
@@ -169,6 +172,10 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     if marked.tools:
         encoded = msgspec.json.encode(marked.tools)
         texts.append(await _kept(state, principal, encoded, "application/json"))
+    tools = texts[-1].blob_id if marked.tools else ""
+    if command.kept and command.kept.shared:
+        encoded = msgspec.json.encode(command.kept.shared)
+        texts.append(await _kept(state, principal, encoded, "application/json"))
     given = Given(
         principal.subject,
         target,
@@ -177,12 +184,13 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
         plain,
         marks=marks,
         system=system,
-        tools=texts[-1].blob_id if marked.tools else "",
+        tools=tools,
         options=marked.options,
     )
     kept = tuple({part.blob_id: part for part in (*reading.found.values(), *texts)}.values())
     new = tuple([reading.found[part.blob_id] for message in marked.new for part in message.parts])
-    return Stored(command, given, marked, hashes, reading.urls, new, kept)
+    shared = texts[-1].blob_id if command.kept and command.kept.shared else ""
+    return Stored(command, given, marked, hashes, reading.urls, new, kept, shared)
 
 
 def _target(state: State, principal: Principal, command: SendMessage, given: GivenConversation) -> str:
@@ -445,6 +453,9 @@ async def changes_of(
     kept = tuple(part for part in placed.stored.kept if part.blob_id not in new)
     rows, expects = uploads.rows_for(state, principal.subject, session.id, kept)
     rows.append(given_row(placed.added, turn_id, session.id, session.owner, state.ids.now()))
+    if about := placed.stored.asked.kept:
+        shared, now = placed.stored.shared, state.ids.now()
+        rows.append(response_row(about, shared, turn_id, session.id, principal.subject, now))
     drop = []
     if not placed.is_new:
         known = await state.store.find(CONTINUATION, parent=session.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rhetor.domain.command import AbandonTurn, InterruptSession
+from rhetor.domain.command import AbandonTurn, CancelTurn, InterruptSession
 from rhetor.domain.event import TurnCancelled
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
@@ -43,16 +43,42 @@ async def abandon(state: State, principal: Principal, command: AbandonTurn) -> s
 
     async def attempt() -> str | None:
         session = await sendable_session(state, principal, command.session_id)
-        waiting = await waiting_turns(state.store, session.id)
-        for turn in waiting:
-            if turn.id == command.turn_id:
-                cancelled = Draft(TurnCancelled(principal.subject), turn.id)
-                row = turn.become(TurnState.CANCELLED).row()
-                await state.store.commit(session.id, [cancelled], rows=[row], expects=[turn.unchanged])
-                return None
+        if await _cancelled_waiting(state, principal, session, command.turn_id):
+            return None
         return _leave_running(state, principal, session, command.turn_id)
 
     return await until_unchanged(attempt)
+
+
+async def cancel(state: State, principal: Principal, command: CancelTurn) -> None:
+    """Cancel a turn that is running, or that has not started. A turn that has ended stays as it is.
+
+    Raises:
+        NotFound, Forbidden: the caller has no such session, or may not send to it.
+    """
+
+    async def attempt() -> None:
+        session = await sendable_session(state, principal, command.session_id)
+        if await _cancelled_waiting(state, principal, session, command.turn_id):
+            return
+        runner = state.runners.get(session.id)
+        if runner is not None and runner.current is not None:
+            run = runner.current
+            if run.turn.turn_id == command.turn_id:
+                run.stop(lambda turn: turn.cancel(principal.subject))
+
+    await until_unchanged(attempt)
+
+
+async def _cancelled_waiting(state: State, principal: Principal, session: Session, turn_id: str) -> bool:
+    """Cancel the turn if it has not started. Return whether it had not."""
+    for turn in await waiting_turns(state.store, session.id):
+        if turn.id == turn_id:
+            cancelled = Draft(TurnCancelled(principal.subject), turn.id)
+            row = turn.become(TurnState.CANCELLED).row()
+            await state.store.commit(session.id, [cancelled], rows=[row], expects=[turn.unchanged])
+            return True
+    return False
 
 
 def _leave_running(state: State, principal: Principal, session: Session, turn_id: str) -> str | None:

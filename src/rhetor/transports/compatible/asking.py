@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
+from starlette.requests import HTTPConnection
 
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.asked import UNSUPPORTED, Asked
@@ -20,22 +21,22 @@ from rhetor.errors import UnknownPeer, Unprocessable
 from rhetor.hub.plans.line_turn import model_peer
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.rest.peers import accept
-from rhetor.transports.server.call import Call
+from rhetor.transports.server.call import Call, Caller
 
-A = TypeVar("A", bound=Asked)
+A = TypeVar("A")
 SESSION = "x-session-id"
 HOPS, HOPS_COUNT = "x-rhetor-hops", re.compile(r"[1-9][0-9]{0,5}")
 OURS = "s_"  # with which the ids of sessions begin
 
 
-def session_of(call: Call) -> str | None:
+def session_of(call: HTTPConnection) -> str | None:
     """Return the session that the request names. Clients such as OpenCode send ids of their own, which name
     none."""
     id = call.headers.get(SESSION, "")
     return id if id.startswith(OURS) else None
 
 
-def hops_of(call: Call) -> int | UnsetType:
+def hops_of(call: HTTPConnection) -> int | UnsetType:
     """Return through how many peers of another hub the message has passed, if a hub sends it."""
     said = call.headers.get(HOPS, "")
     return int(said) if HOPS_COUNT.fullmatch(said) else UNSET
@@ -63,12 +64,36 @@ async def send(call: Call, asked: Asked, api: Api) -> tuple[Accepted, dict[str, 
         Unprocessable: the model is an invalid line, or the peer cannot honour a parameter.
         RhetorError: as `hub.sessions.send.send`.
     """
-    peer = await peer_of(call, asked.model)
+    return await accept(call, await command_of(call, call, asked, api, call.key))
+
+
+async def command_of(
+    caller: Caller, connection: HTTPConnection, asked: Asked, api: Api, key: str | None = None
+) -> SendMessage:
+    """Return the command for a request that came through a connection. `key`: its idempotency key.
+
+    Raises:
+        UnknownPeer, NoCapablePeer: no peer is the model.
+        Unprocessable: the model is an invalid line, or the peer cannot honour a parameter.
+    """
+    peer = await peer_of(caller, asked.model)
     _require_honoured(peer, asked)
-    return await accept(call, _command(call, asked, peer, api))
+    given = asked.given
+    schema = None if peer.has_voice else given.options.schema  # a specialist's model gets it with the options
+    return SendMessage(
+        "\n\n".join(message.text for message in given.new),
+        asked.model,
+        session_of(connection),
+        command_id=key,
+        response_schema=UNSET if schema is None else schema,
+        given=given,
+        api=api,
+        kept=asked.stored,
+        hops=hops_of(connection),
+    )
 
 
-async def peer_of(call: Call, model: str) -> Peer:
+async def peer_of(caller: Caller, model: str) -> Peer:
     """Return the peer that a request names as its model.
 
     Raises:
@@ -76,7 +101,7 @@ async def peer_of(call: Call, model: str) -> Peer:
         Unprocessable: it is an invalid line.
     """
     try:
-        return await model_peer(call.hub.state, call.who, model)
+        return await model_peer(caller.hub.state, caller.who, model)
     except UnknownPeer as error:
         error.data["hint"] = "GET /v1/models lists the models"
         raise
@@ -98,18 +123,3 @@ def _require_honoured(peer: Peer, asked: Asked) -> None:
         who = "a line" if peer.driver == LINE_DRIVER else peer.name
         why = f"{who} is not a specialist, so it cannot honour this"
         raise refused(named[0], why, UNSUPPORTED)
-
-
-def _command(call: Call, asked: Asked, peer: Peer, api: Api) -> SendMessage:
-    given = asked.given
-    schema = None if peer.has_voice else given.options.schema  # a specialist's model gets it with the options
-    return SendMessage(
-        "\n\n".join(message.text for message in given.new),
-        asked.model,
-        session_of(call),
-        command_id=call.key,
-        response_schema=UNSET if schema is None else schema,
-        given=given,
-        api=api,
-        hops=hops_of(call),
-    )

@@ -8,14 +8,18 @@ from rhetor import errors as e
 from rhetor.auth.policy import Policy
 from rhetor.dialects.anthropic_messages_body import CountBody, MessagesBody
 from rhetor.dialects.openai_chat_body import ChatBody
+from rhetor.dialects.openai_responses_body import ResponsesBody
 from rhetor.transports.rest.table import ANSWER, PEER, Errors
 from rhetor.transports.server.flow import CONVERSATION_BYTES
-from rhetor.transports.server.router import Route, Streams
+from rhetor.transports.server.router import Route, SocketRoute, Streams
 
-from . import chat, messages, models, shapes
+from . import chat, messages, models, responses, responses_socket, shapes
+from . import kept_responses as kept
+from . import response_shapes as shown
 
 READ, SEND = Policy.READ, Policy.SEND
 ASKED: Errors = (*ANSWER, e.HopLimit)
+MISSING: Errors = (e.NotFound,)
 # what the routes that answer a conversation have in common
 CONVERSATION: dict[str, Any] = {
     "streams": Streams.BODY,
@@ -34,5 +38,16 @@ ROUTES = (
           **CONVERSATION),
     Route("POST", "/v1/messages/count_tokens", SEND, messages.count_tokens, CountBody, shapes.TokenCount,
           (*PEER, e.ProviderFailed), body_bytes=CONVERSATION_BYTES, takes_json=True),
+    Route("POST", "/v1/responses", SEND, responses.create_response, ResponsesBody, shown.ResponseObject,
+          ASKED, **CONVERSATION),
+    Route("GET", "/v1/responses/{id}", READ, kept.read_response, answer=shown.ResponseObject, errors=MISSING,
+          query=shown.ResponseQuery, streams=Streams.BODY),
+    Route("DELETE", "/v1/responses/{id}", SEND, kept.delete_response, answer=shown.DeletedResponse,
+          errors=MISSING),
+    Route("POST", "/v1/responses/{id}/cancel", SEND, kept.cancel_response, answer=shown.ResponseObject,
+          errors=MISSING),
+    Route("GET", "/v1/responses/{id}/input_items", READ, kept.list_input, answer=shown.InputItems,
+          errors=MISSING, query=shown.ItemsQuery),
 )
 # fmt: on
+SOCKETS = (SocketRoute("/v1/responses", SEND, responses_socket.responses_socket, "ws.responses"),)

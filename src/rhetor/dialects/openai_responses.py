@@ -1,0 +1,246 @@
+"""OpenAI's Responses API, and Open Responses: what a request asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from rhetor.domain.given import (
+    CallOptions,
+    GivenConversation,
+    GivenMessage,
+    KeptWithTurn,
+    SaidCall,
+    SaidResult,
+    SaidText,
+)
+
+from . import openai_responses_body as b
+from .asked import MISSING, UNSUPPORTED, Asked, decode
+from .openai_responses_items import Referenced, decoded, references, said
+from .openai_responses_tools import ToolName, Tools, tools_of
+from .vendor_errors import refused
+
+# the members that may differ in each request of a client
+_CHANGING = ("metadata", "previous_response_id")
+# the parameters that only a model can honour, with the values that change nothing
+_NEUTRAL: dict[str, Any] = {"max_output_tokens": None, "temperature": 1, "top_p": 1}
+
+
+class _Undecoded(b.ResponsesBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body whose items and tools are not decoded yet: all of them may be too much for one step."""
+
+    input: str | list[Raw] | None = None  # type: ignore[assignment]
+    tools: list[Raw] | None = None  # type: ignore[assignment]
+
+
+class _Create(_Undecoded, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["response.create"]
+
+
+class Request(Struct, frozen=True):
+    """The body of a request. `references`: the ids of items of earlier responses that its input refers to."""
+
+    body: b.ResponsesBody
+    items: tuple[b.Item, ...]
+    references: tuple[str, ...]
+
+
+class Before(Struct, frozen=True):
+    """The conversation of the previous response, up to its answer. `system`: the texts of its system and
+    developer messages, without its instructions."""
+
+    messages: tuple[GivenMessage, ...] = ()
+    system: tuple[SaidText, ...] = ()
+
+
+class ResponseAsked(Asked, frozen=True, kw_only=True):
+    """`shown`: the members of the response that repeat the request; `names`: the tools that the client knows
+    by another name than the model; `encrypted`: the client wants the model's reasoning, to send it back;
+    `instructed`: the first of the system texts are its instructions."""
+
+    shown: dict[str, Any]
+    names: dict[str, ToolName]
+    store: bool = True
+    background: bool = False
+    encrypted: bool = False
+    instructed: bool = False
+
+    @property
+    def kept(self) -> KeptWithTurn:
+        """What is needed to show the response later."""
+        own = {"encrypted": self.encrypted, "instructed": self.instructed}
+        if not (self.given.system or self.given.tools):
+            return KeptWithTurn({}, {**own, "shown": self.shown})
+        changing = {name: self.shown[name] for name in _CHANGING}
+        same = {name: value for name, value in self.shown.items() if name not in _CHANGING}
+        return KeptWithTurn({"shown": same, "names": self.names}, {**own, "shown": changing})
+
+    @property
+    def stored(self) -> KeptWithTurn | UnsetType:
+        return self.kept if self.store else UNSET
+
+
+def request_of(data: bytes | bytearray) -> Request:
+    """Decode a request.
+
+    Raises:
+        Malformed: the body is not JSON.
+        Unprocessable: a parameter is unknown, invalid, or not supported; `data["param"]` names it.
+        TooManyValues: an item of the input has too many values.
+    """
+    return _request(decode(data, _Undecoded, (), b.REFUSED))
+
+
+def request_on_socket(data: bytes) -> Request:
+    """Decode a `response.create` message of a WebSocket.
+
+    Raises:
+        Malformed, Unprocessable, TooManyValues: as `request_of`.
+    """
+    body = decode(data, _Create, (), b.REFUSED)
+    if body.background:
+        raise refused("background", "not supported on a WebSocket", UNSUPPORTED)
+    return _request(body)
+
+
+def _request(body: _Undecoded) -> Request:
+    items: Sequence[b.Item] = ()
+    if isinstance(body.input, str):
+        items = (b.MessageItem(role="user", content=body.input),)
+    elif body.input is not None:
+        items = decoded(body.input)
+    return Request(body, tuple(items), tuple(references(items)))
+
+
+NOTHING_BEFORE = Before()
+
+
+def asked(
+    request: Request, before: Before = NOTHING_BEFORE, referenced: Referenced | None = None
+) -> ResponseAsked:
+    """Return what a request asks for. `referenced`: what the items said that it refers to, by their ids.
+
+    Raises:
+        Unprocessable, TooManyValues: as `request_of`.
+    """
+    body = request.body
+    _check(body)
+    tools, found = tools_of(body), said(request.items, referenced or {})
+    instructions = (SaidText(body.instructions),) if body.instructions else ()
+    given = GivenConversation(
+        before.messages + found.messages,
+        instructions + before.system + found.system,
+        tools.given,
+        _options(body, tools),
+    )
+    if not given.new or not found.messages:
+        why = "the last item must be the user's message, or the output of a tool"
+        raise refused("input", why, MISSING if body.input is None else "invalid_value")
+    return ResponseAsked(
+        model=body.model,
+        given=given,
+        stream=bool(body.stream),
+        only_models=tuple(_only_models(body)),
+        shown=_shown(body, tools),
+        names=dict(tools.names),
+        store=body.store is not False,
+        background=bool(body.background),
+        encrypted=b.ENCRYPTED in (body.include or ()),
+        instructed=bool(instructions),
+    )
+
+
+def require_calls(given: GivenConversation) -> None:
+    """Check that each result of a tool in the new messages answers a call before it.
+
+    Raises:
+        Unprocessable: it does not.
+    """
+    blocks = [block for message in given.messages for block in message.blocks]
+    calls = {block.id for block in blocks if isinstance(block, SaidCall)}
+    for message in given.new:
+        for block in message.blocks:
+            if isinstance(block, SaidResult) and block.id not in calls:
+                raise refused("input", f"no tool call has the call_id {block.id!r} of this output")
+
+
+def _check(body: b.ResponsesBody) -> None:
+    if body.background and body.store is False:
+        raise refused("background", "only allowed with `store: true`")
+    if body.stream_options is not None and not body.stream:
+        raise refused("stream_options", "only allowed with `stream: true`")
+    for n, name in enumerate(body.include or ()):
+        if name == b.LOGPROBS:
+            raise refused(f"include[{n}]", "not supported", UNSUPPORTED)
+        if name not in b.INCLUDES:
+            raise refused(f"include[{n}]", f"must be one of {', '.join(sorted(b.INCLUDES))}")
+
+
+def _options(body: b.ResponsesBody, tools: Tools) -> CallOptions:
+    text, reasoning = body.text or b.Text(), body.reasoning or b.Reasoning()
+    schema = text.format if isinstance(text.format, b.SchemaFormat) else None
+    return CallOptions(
+        max_tokens=body.max_output_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        tool_choice=tools.choice,
+        tool=tools.tool,
+        parallel_calls=body.parallel_tool_calls,
+        schema=None if schema is None else schema.schema,
+        schema_name="" if schema is None else schema.name,
+        json=isinstance(text.format, b.ObjectFormat),
+        effort=reasoning.effort or "",
+        more={"verbosity": text.verbosity} if text.verbosity else {},
+    )
+
+
+def _only_models(body: b.ResponsesBody) -> Iterator[str]:
+    """Yield the parameters that ask for something which only a model can do."""
+    for name, neutral in _NEUTRAL.items():
+        if getattr(body, name) not in (None, neutral):
+            yield name
+    if body.reasoning is not None and body.reasoning.effort:
+        yield "reasoning.effort"
+    if body.text is not None and body.text.verbosity:
+        yield "text.verbosity"
+
+
+def _shown(body: b.ResponsesBody, tools: Tools) -> dict[str, Any]:
+    text, reasoning = body.text or b.Text(), body.reasoning or b.Reasoning()
+    format = text.format or b.TextFormat()
+    return {
+        "background": bool(body.background),
+        "frequency_penalty": 0.0,
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": body.max_tool_calls,
+        "metadata": body.metadata or {},
+        "model": body.model,
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
+        "presence_penalty": 0.0,
+        "previous_response_id": body.previous_response_id,
+        "prompt_cache_key": body.prompt_cache_key,
+        "reasoning": {"effort": reasoning.effort, "summary": reasoning.summary or reasoning.generate_summary},
+        "safety_identifier": body.safety_identifier,
+        "service_tier": body.service_tier if body.service_tier not in (None, "auto") else "default",
+        "store": body.store is not False,
+        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "text": {"format": _format(format), "verbosity": text.verbosity or "medium"},
+        "tool_choice": body.tool_choice or "auto",
+        "tools": list(tools.shown),
+        "top_logprobs": 0,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "truncation": body.truncation or "disabled",
+        **({"user": body.user} if body.user else {}),
+    }
+
+
+def _format(format: b.TextFormat | b.ObjectFormat | b.SchemaFormat) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(format)
+    if isinstance(format, b.SchemaFormat):
+        shown["strict"] = bool(format.strict)
+    return shown

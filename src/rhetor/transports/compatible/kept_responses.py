@@ -1,0 +1,175 @@
+"""Responses that were requested before: `/v1/responses/{id}`.
+
+A response is a turn. What its API stored with the turn is needed to show it; without that, it is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from starlette.responses import Response
+
+from rhetor.dialects.openai_responses import NOTHING_BEFORE, Before
+from rhetor.dialects.openai_responses_answer import About, Answer, answer_of, id_of, turn_of, turn_of_item
+from rhetor.dialects.openai_responses_input import items_of
+from rhetor.dialects.openai_responses_items import decoded, said
+from rhetor.dialects.openai_responses_stream import DONE, SseResponse, error_frame, frames_of
+from rhetor.dialects.openai_responses_tools import ToolName
+from rhetor.dialects.vendor_errors import refused
+from rhetor.domain.command import CancelTurn, ForgetResponse
+from rhetor.domain.given import GivenMessage
+from rhetor.errors import NotFound
+from rhetor.hub.sessions.responses import (
+    KeptTurn,
+    conversation_of,
+    records_of,
+    stored_response,
+    with_turn,
+)
+from rhetor.hub.sessions.send import Accepted
+from rhetor.transports.server import sse
+from rhetor.transports.server.call import Call, Caller
+
+from .answers import TurnStream
+from .open_responses import open_responses
+from .response_shapes import ItemsQuery, ResponseQuery
+
+Item = dict[str, Any]
+PREVIOUS = "previous_response_id"
+
+
+async def read_response(call: Call, id: str, query: ResponseQuery) -> Any:
+    """Return a response as it is now; with `?stream=true`, its events, up to its end.
+
+    A response whose request had `store: false` is not found once the connection of the request has ended.
+    """
+    found = await found_response(call, id)
+    about, state = about_of(found), call.hub.state
+    answer, events = answer_of(about, await records_of(state, found), query.starting_after)
+    if not query.stream:
+        return answer.response()
+    if answer.is_over:
+        headers = {**sse.HEADERS, "x-session-id": found.turn.stream}
+        return Response(frames_of(events) + DONE, headers=headers, media_type="text/event-stream")
+    view = SseResponse(about, after=query.starting_after)
+    turn = found.turn
+    return TurnStream(call, _accepted(call, found), view, {"x-session-id": turn.stream}, error_frame)
+
+
+async def delete_response(call: Call, id: str) -> dict[str, Any]:
+    """Delete a response. Its turn stays in the log of its session."""
+    turn_id = turn_of(id)
+    if open_responses(call.node).of(turn_id, call.who.subject) is not None:
+        open_responses(call.node).drop(turn_id)
+    else:
+        try:
+            await call.execute(ForgetResponse(turn_id))
+        except NotFound as missing:
+            raise NotFound("response", id) from missing
+    return {"id": id, "object": "response", "deleted": True}
+
+
+async def cancel_response(call: Call, id: str) -> dict[str, Any]:
+    """Cancel a response that is not complete, and return it. One that has ended stays as it is."""
+    found = await found_response(call, id)
+    turn = found.turn
+    await call.execute(CancelTurn(turn.stream, turn.id))
+    await call.hub.answer(_accepted(call, found))
+    return (await _answer(call, found)).response()
+
+
+async def list_input(call: Call, id: str, query: ItemsQuery) -> dict[str, Any]:
+    """List the items of the conversation that a response answered. The contents of images and files are left
+    out."""
+    found = await found_response(call, id)
+    conversation = await conversation_of(call.hub.state, found.turn)
+    items = list(items_of(conversation.messages, turn_name(found), about_of(found).names))
+    if query.order == "desc":
+        items.reverse()
+    begin = next((n + 1 for n, item in enumerate(items) if item["id"] == query.after), 0)
+    shown = items[begin : begin + query.limit]
+    return {
+        "object": "list",
+        "data": shown,
+        "first_id": shown[0]["id"] if shown else "",
+        "last_id": shown[-1]["id"] if shown else "",
+        "has_more": begin + len(shown) < len(items),
+    }
+
+
+async def found_response(caller: Caller, id: str) -> KeptTurn:
+    """Return a response of the caller.
+
+    Raises:
+        NotFound: there is none, or it is no longer found.
+    """
+    state, turn_id = caller.hub.state, turn_of(id)
+    try:
+        if (kept := open_responses(caller.node).of(turn_id, caller.who.subject)) is not None:
+            return await with_turn(state, turn_id, kept)
+        return await stored_response(state, caller.who, turn_id)
+    except NotFound as missing:
+        raise NotFound("response", id) from missing
+
+
+async def before_of(caller: Caller, id: str | None) -> Before:
+    """Return the conversation of the previous response with its answer; nothing if there is none.
+
+    Raises:
+        Unprocessable: it is not found, or not complete.
+    """
+    if id is None:
+        return NOTHING_BEFORE
+    try:
+        found = await found_response(caller, id)
+        conversation = await conversation_of(caller.hub.state, found.turn)
+        answer = await _answer(caller, found)
+    except NotFound as missing:
+        raise refused(PREVIOUS, f"there is no response {id!r}", "previous_response_not_found") from missing
+    if not answer.is_over:
+        raise refused(PREVIOUS, f"the response {id!r} is not complete yet")
+    instructed = 1 if found.kept.own["instructed"] else 0
+    said = _messages(answer.output)
+    return Before((*conversation.messages, *said), conversation.system[instructed:])
+
+
+async def referenced_by(caller: Caller, ids: Sequence[str]) -> dict[str, GivenMessage]:
+    """Return what items of earlier responses said, by their ids. Those that are not found are left out."""
+    answers: dict[str, Sequence[Item]] = {}
+    for turn_id in dict.fromkeys(map(turn_of_item, ids)):
+        try:
+            answers[turn_id] = (await _answer(caller, await found_response(caller, id_of(turn_id)))).output
+        except NotFound:
+            continue
+    items = [item for output in answers.values() for item in output if item["id"] in ids]
+    return {item["id"]: _messages([item])[0] for item in items}
+
+
+def about_of(found: KeptTurn) -> About:
+    """Return what is known of a response."""
+    kept = found.kept
+    names = msgspec.convert(kept.shared.get("names") or {}, dict[str, ToolName])
+    shown = {**kept.shared.get("shown", {}), **kept.own["shown"]}
+    return About(found.turn.id, shown, names, kept.own["encrypted"])
+
+
+def _accepted(call: Call, found: KeptTurn) -> Accepted:
+    turn = found.turn
+    return Accepted(turn.stream, turn.id, turn.peer, found.after, once=False, sender=call.who.subject)
+
+
+async def _answer(caller: Caller, found: KeptTurn) -> Answer:
+    about = msgspec.structs.replace(about_of(found), encrypted=True)
+    return answer_of(about, await records_of(caller.hub.state, found))[0]
+
+
+def _messages(output: Sequence[Item]) -> Sequence[GivenMessage]:
+    return said(decoded([Raw(msgspec.json.encode(item)) for item in output]), {}).messages
+
+
+def turn_name(found: KeptTurn) -> str:
+    """Return what the ids of a response's items have in common."""
+    return found.turn.id.removeprefix("t_")

@@ -1,0 +1,47 @@
+"""Responses that their clients do not want stored: they are found as long as the connection is open through
+which they were requested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rhetor.domain.given import KeptWithTurn
+from rhetor.transports.server.node import Node
+
+_NAME = "responses"
+
+
+class OpenResponses:
+    """The responses of all open connections, by the ids of their turns."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, KeptWithTurn]] = {}
+
+    def of(self, turn_id: str, subject: str) -> KeptWithTurn | None:
+        """Return what is kept of a response of the caller; None if there is none."""
+        owner, kept = self._kept.get(turn_id, ("", None))
+        return kept if owner == subject else None
+
+    def add(self, turn_id: str, subject: str, kept: KeptWithTurn) -> None:
+        """Keep a response, until it is dropped."""
+        self._kept[turn_id] = subject, kept
+
+    def drop(self, turn_id: str) -> None:
+        self._kept.pop(turn_id, None)
+
+    @contextmanager
+    def held(self, turn_id: str, subject: str, kept: KeptWithTurn) -> Iterator[None]:
+        """Keep a response for the time of the context."""
+        self.add(turn_id, subject, kept)
+        try:
+            yield
+        finally:
+            self.drop(turn_id)
+
+
+def open_responses(node: Node) -> OpenResponses:
+    """Return the open responses of the hub."""
+    found = node.components.setdefault(_NAME, OpenResponses())
+    assert isinstance(found, OpenResponses)
+    return found
