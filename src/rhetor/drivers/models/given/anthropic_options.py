@@ -7,7 +7,7 @@ from typing import Any
 
 from rhetor.domain.given import CallOptions
 from rhetor.drivers.models.anthropic_messages import MAX_TOKENS
-from rhetor.drivers.models.given.effort import anthropic_effort
+from rhetor.drivers.models.given.claude_models import ClaudeModel, claude_model
 from rhetor.drivers.models.given.hints import HINTS, effective
 from rhetor.drivers.models.given.refusals import no_parameter, unsupported
 from rhetor.drivers.models.target import Target
@@ -28,44 +28,52 @@ def options(target: Target, given: CallOptions) -> dict[str, Any]:
         raise unsupported(target, "response_format", why, "use response_format json_schema")
     if any(not each.strip() for each in given.stop):
         raise unsupported(target, "stop", "does not stop at blank text")
+    model = claude_model(target.model)
     more = dict(_more(target, given))
-    output = {**more.pop(_OUTPUT, {}), **_output(target, given)}
+    output = {**more.pop(_OUTPUT, {}), **_output(model, given)}
     found: dict[str, Any] = {
-        **_limit(target, given),
-        "temperature": _temperature(target, given),
-        "top_p": None if given.vendor == "openai" and given.top_p == 1 else given.top_p,
+        "max_tokens": given.max_tokens or MAX_TOKENS,
         "stop_sequences": list(given.stop) or None,
         "output_config": output or None,
+        **_thinking(target, model, given, more.pop("thinking", None)),
+        **_sampling(target, model, given, more),
         **more,
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _limit(target: Target, given: CallOptions) -> dict[str, Any]:
-    thinking, limit = given.thinking_tokens, given.max_tokens
-    if thinking is None:
-        return {"max_tokens": limit or MAX_TOKENS}
-    if thinking <= 0:
-        return {"max_tokens": limit or MAX_TOKENS, "thinking": {"type": "disabled"}}
-    if limit is not None and limit <= thinking:
+def _thinking(target: Target, model: ClaudeModel, given: CallOptions, adaptive: Any) -> dict[str, Any]:
+    """Return how the model is to think. `adaptive`: as the client gave it."""
+    tokens = given.thinking_tokens
+    if tokens is None:
+        return {"thinking": adaptive} if model.adaptive else {}
+    if tokens <= 0:
+        return {"thinking": {"type": "disabled"}} if model.stops else {}
+    if not model.budget:
+        return {"thinking": {"type": "adaptive"}}
+    if given.max_tokens is not None and given.max_tokens <= tokens:
         raise unsupported(target, "thinking", "must think with fewer tokens than max_tokens")
-    return {
-        "max_tokens": limit or thinking + MAX_TOKENS,
-        "thinking": {"type": "enabled", "budget_tokens": thinking},
-    }
+    limit = {} if given.max_tokens else {"max_tokens": tokens + MAX_TOKENS}
+    return {**limit, "thinking": {"type": "enabled", "budget_tokens": tokens}}
 
 
-def _temperature(target: Target, given: CallOptions) -> float | None:
-    if given.temperature is None or given.vendor == "anthropic":
-        return given.temperature
-    if given.temperature > 1:
+def _sampling(target: Target, model: ClaudeModel, given: CallOptions, more: dict[str, Any]) -> dict[str, Any]:
+    """Return how the next word is chosen. 1 is the default, which models that take nothing else reject."""
+    is_own = given.vendor == "anthropic"
+    found = {"temperature": given.temperature, "top_p": given.top_p, "top_k": more.pop("top_k", None)}
+    for name in ("temperature", "top_p"):
+        if found[name] == 1 and not (is_own and model.samples):
+            found[name] = None
+    for name, value in found.items():
+        if value is not None and not model.samples:
+            raise no_parameter(target, name)
+    if found["temperature"] is not None and found["temperature"] > 1:
         raise unsupported(target, "temperature", "takes a temperature from 0 to 1")
-    # its own default, which some models reject beside `top_p`
-    return None if given.temperature == 1 else given.temperature
+    return found
 
 
-def _output(target: Target, given: CallOptions) -> dict[str, Any]:
-    effort = given.effort if given.vendor == "anthropic" else anthropic_effort(target, given.effort)
+def _output(model: ClaudeModel, given: CallOptions) -> dict[str, Any]:
+    effort = model.effort(given.effort) if given.effort else ""
     found: dict[str, Any] = {"effort": effort} if effort else {}
     if given.schema is not None:
         found["format"] = {"type": "json_schema", "schema": given.schema}

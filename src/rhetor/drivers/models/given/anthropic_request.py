@@ -22,7 +22,7 @@ from rhetor.drivers.models.given.arguments import as_object
 from rhetor.drivers.models.given.names import ToolNames
 from rhetor.drivers.models.given.parts import Contents, anthropic_block
 from rhetor.drivers.models.given.refusals import unsupported
-from rhetor.drivers.models.given.sides import Side, sides
+from rhetor.drivers.models.given.sides import Side, sides, system_texts
 from rhetor.drivers.models.target import Target
 
 PATH = "/v1/messages"
@@ -72,7 +72,7 @@ class _Encoder:
 
     def system(self, prompt: str) -> dict[str, Any]:
         """Return the member with the peer's prompt and the client's."""
-        texts = [each for each in (SaidText(prompt), *self._given.system) if each.text.strip()]
+        texts = system_texts(self._given, prompt, at_anthropic=self._is_anthropic)
         if len(texts) == 1 and not texts[0].cache:
             return {"system": texts[0].text}
         return {"system": [_text(each) for each in texts]} if texts else {}

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rhetor.domain.given import CallOptions
-from rhetor.drivers.models.given.effort import openai_effort
+from rhetor.drivers.models.given.effort import openai_effort, takes_effort
 from rhetor.drivers.models.given.hints import HINTS, effective
 from rhetor.drivers.models.given.refusals import no_parameter
 from rhetor.drivers.models.json_answer import NAME
@@ -78,7 +78,9 @@ def _reasoning(target: Target, given: CallOptions) -> dict[str, Any]:
         wanted = {"effort": effort} if effort else {"max_tokens": tokens} if tokens else None
         return {"reasoning": wanted}
     if given.vendor != "openai":
-        effort = openai_effort(target, effort, tokens)
+        effort = openai_effort(effort, tokens) if takes_effort(target) else ""
+    elif is_openai(target.provider) and not takes_effort(target):
+        effort = ""
     return {"reasoning_effort": effort or None}
 
 

@@ -20,7 +20,7 @@ from rhetor.drivers.models.given.names import ToolNames
 from rhetor.drivers.models.given.openai_options import is_openai, options
 from rhetor.drivers.models.given.parts import Contents, openai_block
 from rhetor.drivers.models.given.refusals import unsupported
-from rhetor.drivers.models.given.sides import sides
+from rhetor.drivers.models.given.sides import sides, system_texts
 from rhetor.drivers.models.target import Target
 from rhetor.drivers.models.urls import is_loopback
 
@@ -63,8 +63,7 @@ class _Encoder:
 
     def system(self, prompt: str) -> Iterator[dict[str, Any]]:
         """Yield the message with the peer's prompt and the client's. Many servers take only one."""
-        texts = [SaidText(prompt), *self._given.system]
-        texts = [each for each in texts if each.text.strip()]
+        texts = system_texts(self._given, prompt, at_anthropic=False)
         if any(each.cache for each in texts) and self._marks:
             yield {"role": "system", "content": [self._text(each) for each in texts]}
         elif texts:

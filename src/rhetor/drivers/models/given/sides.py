@@ -13,10 +13,12 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from rhetor.domain.given import Block, GivenMessage, Role, SaidCall, SaidResult
+from rhetor.domain.given import Block, GivenConversation, GivenMessage, Role, SaidCall, SaidResult, SaidText
 from rhetor.drivers.models.given.refusals import invalid
 from rhetor.drivers.models.target import Target
 
+# Claude Code's line for Anthropic alone; it differs in each request, so that no cache would find the prompt
+_BILLING = "x-anthropic-billing-header:"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")  # OpenAI takes at most 40 characters, Anthropic no others than these
 
 Side = tuple[Role, list[Block]]
@@ -39,6 +41,12 @@ def sides(target: Target, messages: Sequence[GivenMessage], keeps: Callable[[Blo
         else:
             found.append((message.role, blocks))
     return list(_paired(target, found))
+
+
+def system_texts(given: GivenConversation, prompt: str, *, at_anthropic: bool) -> list[SaidText]:
+    """Return the peer's own prompt and the client's system text."""
+    texts = [each for each in (SaidText(prompt), *given.system) if each.text.strip()]
+    return [each for each in texts if at_anthropic or not each.text.startswith(_BILLING)]
 
 
 def _paired(target: Target, found: Sequence[Side]) -> Iterator[Side]:

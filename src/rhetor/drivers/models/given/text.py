@@ -15,6 +15,7 @@ from rhetor.drivers.base import Attachment, PastMessage, Prompt
 from rhetor.drivers.models.given.hints import HINTS, effective
 from rhetor.drivers.models.given.parts import attachments, parts_of
 from rhetor.drivers.models.given.refusals import no_parameter, unsupported
+from rhetor.drivers.models.given.sides import system_texts
 from rhetor.drivers.models.target import AgentTarget
 
 
@@ -38,7 +39,8 @@ def as_text(peer: Peer, message: Prompt, target: AgentTarget | None = None) -> A
     if target is not None:
         _check(given, target)
     names = names_of(given.messages)
-    prompt = "\n\n".join(filter(str.strip, (peer.prompt, *(each.text for each in given.system))))
+    texts = system_texts(given, peer.prompt, at_anthropic=False)
+    prompt = "\n\n".join(each.text for each in texts)
     new = _joined(given.new, names, message.contents)
     history = [_joined([each], names, message.contents) for each in given.earlier]
     asked = replace(

@@ -31,7 +31,7 @@ OPENAI = at("openai", "https://api.openai.com/v1", "gpt-5.4")
 LOCAL = at("openai", "http://127.0.0.1:8080/v1")
 ELSEWHERE = at("openai", "https://llm.example/v1")
 OPENROUTER = at("openrouter", "https://openrouter.ai/api/v1", "anthropic/claude-sonnet-5-5")
-ANTHROPIC = at("anthropic", "https://api.anthropic.com", "claude-sonnet-5-5")
+ANTHROPIC = at("anthropic", "https://api.anthropic.com", "claude-sonnet-4-6")
 ANTHROPIC_LIKE = at("anthropic", "https://llm.example")
 
 

@@ -121,6 +121,13 @@ def test_marks_for_the_cache_stay_where_they_are() -> None:
     assert [block["cache_control"] for block in blocks] == [EPHEMERAL, hour, EPHEMERAL, EPHEMERAL]
 
 
+def test_only_anthropic_gets_the_line_about_its_billing() -> None:
+    billing = SaidText("x-anthropic-billing-header: cc_version=2; cch=1a2b3;")
+    given = asks("Hi", system=(billing, SaidText("Be brief.")))
+    assert [block["text"] for block in sent(given)["system"]] == [billing.text, "Be brief."]
+    assert sent(given, ANTHROPIC_LIKE)["system"] == "Be brief."
+
+
 def test_images_documents_and_text_files_are_blocks_also_in_results() -> None:
     shown = result("c1")
     shown = type(shown)("c1", (SaidText("here"), image()))
@@ -250,10 +257,46 @@ def test_options_are_sent_as_the_api_takes_them(given: GivenConversation, expect
     assert found == expected
 
 
-def test_the_effort_of_another_api_is_left_out_for_models_that_may_not_take_it() -> None:
-    assert "output_config" not in sent(
-        with_options(effort="high"), at("anthropic", "http://x", "claude-haiku-4-5")
-    )
+NEW, OLD = at("anthropic", "https://x", "claude-sonnet-5-5"), at("anthropic", "https://x", "claude-haiku-4-5")
+BUDGET, NONE = CallOptions("anthropic", thinking_tokens=2000), CallOptions("anthropic", thinking_tokens=0)
+ADAPTIVE = CallOptions("anthropic", more={"thinking": {"type": "adaptive"}})
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "expected"),
+    [
+        (NEW, BUDGET, {"thinking": {"type": "adaptive"}}),
+        (NEW, ADAPTIVE, {"thinking": {"type": "adaptive"}}),
+        (NEW, NONE, {"thinking": {"type": "disabled"}}),
+        (at("anthropic", "https://x", "claude-opus-5-5"), NONE, {}),
+        (OLD, ADAPTIVE, {}),
+        (OLD, CallOptions("anthropic", effort="high"), {}),
+        (OLD, CallOptions(effort="high"), {}),
+        (
+            at("anthropic", "https://x", "claude-opus-4-5"),
+            CallOptions(effort="xhigh"),
+            {"output_config": {"effort": "high"}},
+        ),
+        (NEW, CallOptions("anthropic", temperature=1, top_p=1), {}),
+        (at("anthropic", "https://x", "m"), ADAPTIVE, {"thinking": {"type": "adaptive"}}),
+    ],
+)
+def test_wishes_about_thinking_are_those_that_the_model_takes(
+    target: Target, options: CallOptions, expected: dict[str, Any]
+) -> None:
+    found = sent(asks("Hi", options=options), target)
+    assert found.pop("max_tokens") >= MAX_TOKENS
+    del found["messages"]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "options", [CallOptions(temperature=0.5), CallOptions("anthropic", more={"top_k": 5})]
+)
+def test_models_that_choose_words_themselves_refuse_to_be_told_how(options: CallOptions) -> None:
+    with pytest.raises(InputUnsupported) as caught:
+        sent(asks("Hi", options=options), NEW)
+    assert caught.value.data["param"] in ("temperature", "top_k")
 
 
 @pytest.mark.parametrize(
