@@ -24,6 +24,7 @@ STOP_REASONS: Mapping[str, str] = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
     "refusal": "refusal",
+    "pause_turn": "pause_turn",
 }
 # arguments that are no JSON object; a client of this API expects one
 NOT_JSON = "INVALID_JSON"
@@ -159,7 +160,7 @@ def usage_of(end: ev.TurnEnd) -> dict[str, Any]:
     """Return the tokens of a turn, 0 if they are unknown: this API has no other way to say it. The tokens
     that were read from a cache are not among the input tokens."""
     found = (end.usage if isinstance(end, ev.TurnCompleted) else None) or {}
-    cached, written = found.get("cached_tokens") or 0, found.get("written_tokens") or 0
+    cached, written = found.get("cached_tokens") or 0, found.get("cache_written_tokens") or 0
     return {
         "input_tokens": max(0, (found.get("input_tokens") or 0) - cached - written),
         "output_tokens": found.get("output_tokens") or 0,

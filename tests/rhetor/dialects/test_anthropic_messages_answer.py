@@ -14,7 +14,7 @@ from rhetor.domain import event as ev
 from rhetor.errors import TurnFailure
 
 TURN = "t_1"
-USAGE = {"input_tokens": 7, "output_tokens": 5, "cached_tokens": 3}
+USAGE = {"input_tokens": 9, "output_tokens": 5, "cached_tokens": 3, "cache_written_tokens": 2}
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "c2ln"}
 REDACTED = {"type": "redacted_thinking", "data": "x"}
 TURN_OF_TOOLS: list[ev.Payload] = [
@@ -93,7 +93,7 @@ def test_a_stream_and_a_whole_message_have_the_same_content() -> None:
             "input_tokens": 4,
             "output_tokens": 5,
             "cache_read_input_tokens": 3,
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": 2,
         },
     }
     assert events[-1] == {"type": "message_stop"}

@@ -13,6 +13,8 @@ from rhetor.drivers.models.given.arguments import Allowance, as_object, is_encod
 from rhetor.drivers.models.given.names import ToolNames
 from rhetor.drivers.models.target import Target
 
+PAUSED = "pause_turn"  # tools of the provider take long
+
 
 class _Block:
     """A block of an answer that is not text. `pieces`: of its input, or of its thinking."""
@@ -50,6 +52,11 @@ class Message(anthropic_messages.Message):
                     self._calls += event["content_block"]["type"] == "tool_use"
             case "content_block_delta":
                 self._feed(event["index"], event["delta"])
+            case "message_delta" if event["delta"]["stop_reason"] == PAUSED:
+                found = super()._known(event, data)
+                # the client sends the answer back, so that the model goes on; it may have no text yet
+                self._answer.finish, self._answer.has_calls = PAUSED, True
+                return found
             case "content_block_stop":
                 block = self._open.pop(event["index"], None)
                 return () if block is None else self._whole(block)

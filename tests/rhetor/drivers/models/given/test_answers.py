@@ -246,6 +246,14 @@ def test_tools_that_the_provider_runs_are_kept_as_they_were() -> None:
     assert found[-1] == Done("stop")
 
 
+def test_a_paused_answer_says_so_because_the_client_continues_it() -> None:
+    paused = {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}}
+    assert claude(start(1, **paused), stop(1), stop="pause_turn") == [
+        Reasoned("anthropic", paused),
+        Done("pause_turn"),
+    ]
+
+
 def test_a_block_that_the_server_does_not_end_is_kept() -> None:
     found = claude(
         start(0, type="tool_use", id="t", name="clock", input={}),
