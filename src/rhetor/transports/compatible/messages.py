@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from rhetor.dialects import anthropic_messages, anthropic_messages_answer
@@ -14,7 +15,7 @@ from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
 
 from .answers import TurnStream, whole
-from .asking import decoded, peer_of, send
+from .asking import decoded, hops_of, peer_of, send
 
 VERSION, BETA = "anthropic-version", "anthropic-beta"
 
@@ -45,7 +46,9 @@ async def count_tokens(call: Call, content: bytearray) -> dict[str, int]:
     decode = partial(anthropic_messages.counted, betas=_betas(call), version=_version(call))
     asked = await decoded(call, content, decode)
     _require_contents(asked.given)
-    found = await call.node.providers.count_tokens(await peer_of(call, asked.model), asked.given, {})
+    hops = hops_of(call)
+    peer = await peer_of(call, asked.model)
+    found = await call.node.providers.count_tokens(peer, asked.given, {}, 0 if hops is UNSET else hops)
     return {"input_tokens": found.input_tokens}
 
 
