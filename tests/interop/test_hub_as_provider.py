@@ -19,8 +19,16 @@ def _opencode(house: House, url: str) -> None:
     (house.home / ".config" / "opencode" / "opencode.json").write_text(json.dumps(config))
 
 
+def _claude(house: House, url: str) -> None:
+    variables = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_MODEL": "apollo"}
+    variables |= {f"ANTHROPIC_DEFAULT_{size}_MODEL": "apollo" for size in ("HAIKU", "SONNET", "OPUS")}
+    settings = {"env": variables, "apiKeyHelper": "printenv RHETOR_TOKEN"}
+    (house.home / ".claude").mkdir(exist_ok=True)
+    (house.home / ".claude" / "settings.json").write_text(json.dumps(settings))
+
+
 # how each agent is configured to use the hub at a URL, with the key of its own in RHETOR_TOKEN
-CONFIGURED: dict[str, Callable[[House, str], None]] = {"opencode": _opencode}
+CONFIGURED: dict[str, Callable[[House, str], None]] = {"claude-code": _claude, "opencode": _opencode}
 
 
 @pytest.fixture
@@ -33,6 +41,8 @@ def customer(agent: Agent, house: House) -> Agent:
         "OPENAI_API_KEY": "k",
         "RHETOR_MODELS__DEFAULT": "openai/scripted",
     }
+    for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
+        house.environment.pop(name, None)
     point_to_hub(agent, house)
     return agent
 
