@@ -20,6 +20,7 @@ _SUBJECTS = (
         "filePath",
         "path",
         "absolute_path",
+        "fileName",
         "pattern",
         "query",
         "url",

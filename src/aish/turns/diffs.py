@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-_PATHS = ("file_path", "filePath", "filepath", "path", "absolute_path", "notebook_path")
+_PATHS = ("file_path", "filePath", "filepath", "path", "absolute_path", "notebook_path", "fileName")
 _OLD, _NEW = ("old_string", "oldString", "oldText"), ("new_string", "newString", "newText")
 _WHOLE = ("content", "contents", "file_text")
 _DIFFS = ("diff", "unified_diff", "patch")
@@ -33,7 +33,7 @@ class Change:
     def lines(self) -> list[str]:
         """Return the lines of the diff, without the file's name."""
         if self._diff:
-            return [revealed(line) for line in self._diff.rstrip("\n").split("\n")]
+            return [revealed(line) for line in self._diff.strip("\n").split("\n")]
         from difflib import unified_diff
 
         before, after = (self.before or "").splitlines(), self.after.splitlines()

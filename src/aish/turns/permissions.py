@@ -32,6 +32,7 @@ _PROTOCOL = frozenset(
     )
 )
 _CALL = "toolCallId"
+_NO_KIND = "other"  # the tool of such a call, which only its title describes
 _CALL_MEMBERS = frozenset((_CALL, "title", "content", "status", "kind", "sessionUpdate", "_meta"))
 _CHANGES = ("changes", "content", "edits")  # what the diffs show
 _GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
@@ -300,7 +301,8 @@ def _beside_arguments(detail: "Any") -> "list[tuple[str, str]]":
     request = _request_in(detail)
     if not isinstance(request, dict) or _given(detail) is request:
         return []
-    return [(name, request[name]) for name in _SAID if isinstance(request.get(name), str) and request[name]]
+    names = ("title", *_SAID) if request.get("kind") == _NO_KIND and _CALL in request else _SAID
+    return [(name, request[name]) for name in names if isinstance(request.get(name), str) and request[name]]
 
 
 def _value(value: "Any") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aish.screen import status
 from rhetor.domain.event import PlanEntry
 from rhetor.domain.output import Done, Planned, Text, ToolResult, ToolUse
 from rhetor.errors import ProviderFailed
@@ -26,6 +27,11 @@ LS = ToolUse("c_1", "Bash", {"command": "ls -la src", "description": "list"}, "a
 def same_but_for_seconds(rows: list[str]) -> list[str]:
     """Return the rows with `N s` for every duration."""
     return [re.sub(r"\d+(\.\d)? s", "N s", row) for row in rows]
+
+
+@pytest.mark.parametrize("name", ["file_path", "path", "fileName"])
+def test_an_edit_is_shown_by_the_name_of_its_file(name: str) -> None:
+    assert status.subject_of({"diff": "@@ -1 +1 @@", name: "/srv/x"}) == "/srv/x"
 
 
 @pytest.mark.long

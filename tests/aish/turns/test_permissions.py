@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aish.turns.permissions import summary
+from aish.turns.permissions import summary, what_runs
 from tests.aish.scripted import Ran, ScriptedHub, Shell, answer, problem
 
 LIST = "GET /api/v2/permissions"
@@ -109,6 +109,20 @@ def test_a_call_without_arguments_is_shown_by_its_title_and_its_texts(aish: Shel
         "    [in /work] (a command)",
         "    allow (Allow), always (Always allow), deny (Deny)",
     ]
+
+
+def test_a_tool_that_only_its_title_names_is_shown_with_it() -> None:
+    call = {"toolCallId": "c_1", "title": "Ask a peer", "kind": "other", "rawInput": {"peer": "apollo"}}
+    assert what_runs(call) == ["peer: apollo", "title: Ask a peer"]
+    assert what_runs({**call, "kind": "execute"}) == ["peer: apollo"]
+    assert what_runs({**call, "rawInput": {"title": "x", "peer": "apollo"}})[-1] == "title: Ask a peer"
+
+
+def test_a_diff_is_shown_below_the_name_of_its_file() -> None:
+    diff = "\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-one\n+two\n"
+    call = {"toolCallId": "c_1", "title": "Edit file", "kind": "edit"}
+    shown = what_runs({**call, "rawInput": {"fileName": "/srv/x", "diff": diff}})
+    assert shown == ["/srv/x", *(f"│ {line}" for line in diff.strip().splitlines())]
 
 
 def test_the_description_of_a_request_comes_after_its_command(aish: Shell, hub: ScriptedHub) -> None:

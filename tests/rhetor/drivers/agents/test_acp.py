@@ -205,6 +205,24 @@ def test_a_tool_call_is_reported_once_its_arguments_are_complete() -> None:
     assert calls.take({"toolCallId": "d", "kind": "read", "status": "in_progress"}) != []
 
 
+@pytest.mark.parametrize(
+    ("title", "given", "name"),
+    [
+        ("bash", {"cwd": "/"}, "bash"),
+        ("run the tests", {"command": "make test"}, "execute"),
+        ("Tests", {"command": "make test", "description": "Tests"}, "execute"),
+        ("", {"command": "make test"}, "execute"),
+        ("bash", None, "execute"),
+    ],
+)
+def test_the_title_of_a_tool_call_is_its_name_only_if_it_describes_nothing(
+    title: str, given: Any, name: str
+) -> None:
+    announced = {"toolCallId": "c", "title": title, "kind": "execute", "status": "in_progress"}
+    (told,) = Calls().take({**announced, "rawInput": given})
+    assert isinstance(told, ToolUse) and told.name == name
+
+
 def test_the_number_of_tool_calls_is_bounded() -> None:
     calls = Calls()
     for number in range(MAX_CALLS + 10):

@@ -104,10 +104,12 @@ class Calls:
 
 
 def _name(announced: dict[str, Any]) -> str:
-    """Return the tool's name. If an agent announces a call with its arguments, the title is the tool's name;
-    otherwise the title describes the call."""
+    """Return the tool's name. If an agent announces a call with its arguments, the title is the tool's name,
+    unless it is several words or one of the arguments; otherwise the title describes the call."""
     title, kind = text(announced, "title"), text(announced, "kind")
-    return (title or kind if announced.get("rawInput") is not None else kind or title) or "tool"
+    given = announced.get("rawInput")
+    describes = given is None or " " in title or title in table(announced, "rawInput").values()
+    return (kind or title if describes else title or kind) or "tool"
 
 
 def _arguments(known: dict[str, Any]) -> Any:
