@@ -1,7 +1,7 @@
 # Works where only Python (3.11 or newer), git and make are.
 SHELL := /bin/sh
 # The coding agents that `make interop` installs and runs
-AGENTS ?= claude-code codex opencode gemini continue
+AGENTS ?= claude-code codex opencode gemini copilot continue
 VENV := .venv
 PY := $(VENV)/bin/python
 # uv from the PATH where there is one, else a copy of our own under .tools

@@ -53,6 +53,31 @@ _GOOGLE = (
     "GOOGLE_GENAI_USE_VERTEXAI",
     "GOOGLE_GEMINI_BASE_URL",
 )
+# its login, its folders, and a model provider of the user's own
+_COPILOT = (
+    "COPILOT_GITHUB_TOKEN",
+    "GH_TOKEN",
+    "GITHUB_TOKEN",
+    "GH_HOST",
+    "COPILOT_GH_HOST",
+    "COPILOT_HOME",
+    "COPILOT_CACHE_HOME",
+    "COPILOT_MODEL",
+    "COPILOT_OFFLINE",
+    "COPILOT_PROVIDER_BASE_URL",
+    "COPILOT_PROVIDER_TYPE",
+    "COPILOT_PROVIDER_API_KEY",
+    "COPILOT_PROVIDER_API_KEY_COMMAND",
+    "COPILOT_PROVIDER_BEARER_TOKEN",
+    "COPILOT_PROVIDER_WIRE_API",
+    "COPILOT_PROVIDER_TRANSPORT",
+    "COPILOT_PROVIDER_AZURE_API_VERSION",
+    "COPILOT_PROVIDER_HEADERS",
+    "COPILOT_PROVIDER_MODEL_ID",
+    "COPILOT_PROVIDER_WIRE_MODEL",
+    "COPILOT_PROVIDER_MAX_PROMPT_TOKENS",
+    "COPILOT_PROVIDER_MAX_OUTPUT_TOKENS",
+)
 
 # capabilities of these agents in the older API, for which its clients still look
 _OLDER_CLAUDE = ("code-generation", "multi-file", "project-context", "testing")
@@ -116,6 +141,16 @@ CODING_AGENTS: dict[str, dict[str, Any]] = {
         (*_PASSED, *_GOOGLE),
         _NPM.format("@google/gemini-cli"),
         {"coding": 0.88, "code-analysis": 0.85, "refactoring": 0.82},
+    ),
+    "copilot": _agent(
+        "GitHub Copilot",
+        "acp",
+        "copilot",
+        ("--acp",),
+        (*_PASSED, *_COPILOT),
+        _NPM.format("@github/copilot"),
+        {"coding": 0.88, "refactoring": 0.85, "code-analysis": 0.82, "debugging": 0.82},
+        {"COPILOT_AUTO_UPDATE": "false"},
     ),
     "continue": _agent(
         "Continue",

@@ -237,11 +237,14 @@ def test_a_conversation_is_saved_resumed_and_found_by_its_name(machine: Machine,
     assert "kept" in said(machine, "sessions", "list", "--tool", "telos", "--all")
 
 
-@pytest.mark.parametrize("agent", ["claude-code", "codex", "gemini", "opencode", "continue", "cursor"])
+@pytest.mark.parametrize(
+    "agent", ["claude-code", "codex", "gemini", "opencode", "copilot", "continue", "cursor"]
+)
 def test_the_hub_is_added_to_an_agent_and_what_is_written_is_shown(
     machine: Machine, agent: str, tmp_path: Path
 ) -> None:
-    variables = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "CODEX_HOME": "", "CLAUDE_CONFIG_DIR": ""}
+    folders = ("XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "COPILOT_HOME")
+    variables = {"HOME": str(tmp_path), **dict.fromkeys(folders, "")}
     ran = machine.run("mcp", "install", agent, variables=variables)
     assert ran.returncode == 0, ran.stderr
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

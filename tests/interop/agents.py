@@ -39,7 +39,8 @@ _GEMINI = {
 class Agent:
     """`name`: the peer; `path`: the path of its requests to the provider; `command`: returns a call of its
     shell tool; `settings`: its entry under `tools:`.
-    `continues_after_denial`: it reports a denied call to its model, instead of ending the turn.
+    `continues_after_denial`: it reports a denied call to its model, instead of ending the turn, for which
+    `denied` is its answer.
     `streams`: it passes text on while its model sends it; `thinks`: it passes reasoning on; `asks_first`: it
     can request permission in this mode; `allows_always`: it offers that; `reports`: it reports its model.
     `kept`: the folder of its conversations in the home, if it reports a lost one; `age`: makes conversations
@@ -54,6 +55,7 @@ class Agent:
     environment: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     continues_after_denial: bool = True
+    denied: str = ""
     streams: bool = True
     thinks: bool = True
     asks_first: bool = True
@@ -152,6 +154,10 @@ def _gemini_command(command: str, id: str) -> ToolCall:
     return ToolCall("run_shell_command", json.dumps(arguments), id=f"call_{id}")
 
 
+def _copilot_command(command: str, id: str) -> ToolCall:
+    return ToolCall("bash", json.dumps({"command": command, "description": "a command"}), id=f"call_{id}")
+
+
 AGENTS = (
     Agent(
         "claude-code",
@@ -198,6 +204,26 @@ AGENTS = (
         {"args": ["--acp", "-m", "gemini-2.5-flash"]},
         kept=".gemini/tmp",
         age=_age_gemini,
+    ),
+    Agent(
+        "copilot",
+        "@github/copilot",
+        "copilot",
+        "/v1/chat/completions",
+        _nothing,
+        _copilot_command,
+        {
+            "COPILOT_PROVIDER_BASE_URL": "{url}/v1",
+            "COPILOT_PROVIDER_API_KEY": "dummy",
+            "COPILOT_MODEL": "stub",
+            "COPILOT_OFFLINE": "true",
+            # its first start unpacks 235 MB there
+            "COPILOT_CACHE_HOME": str(CACHE / "_github_copilot" / "cache"),
+        },
+        continues_after_denial=False,
+        denied="Info: Operation cancelled by user",
+        reports=False,
+        kept=".copilot/session-state",
     ),
     Agent(
         "continue",

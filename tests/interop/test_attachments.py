@@ -27,7 +27,7 @@ def _png() -> bytes:
 
 
 PICTURE = _png()
-TAKES = {"claude-code": True, "codex": True, "gemini": True, "continue": False}
+TAKES = {"claude-code": True, "codex": True, "gemini": True, "copilot": True, "continue": False}
 
 
 def test_a_picture_reaches_the_agents_model_byte_for_byte(agent: Agent, house: House) -> None:

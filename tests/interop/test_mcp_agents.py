@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import yaml
 from tests.interop.agents import Agent
-from tests.interop.home import House
+from tests.interop.home import SECONDS, House
 from tests.interop.test_sessions import alone
 from tests.provider.script import Script, ToolCall
 
+ASKED = {"copilot": "Ask a peer"}  # how its request names the tool, if not by its name
 QUESTION = "What is a cache?"
-TITLES = {"claude-code": "Claude Code", "codex": "Codex"}
+TITLES = {"claude-code": "Claude Code", "codex": "Codex", "copilot": "GitHub Copilot"}
 # arguments with which each agent, without the hub, calls tools of the server without a request
 ALONE = {
     "claude-code": ("--allowedTools", "mcp__rhetor", "-p", "ask apollo"),
     "codex": ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "ask apollo"),
+    "copilot": ("--allow-all-tools", "-p", "ask apollo"),
 }
 
 
@@ -39,8 +42,21 @@ def script(agent: Agent, house: House, tool: str, **arguments: str) -> None:
     ):  # it offers the tools once the server has started, for which the first call waits
         waits = ToolCall("list_mcp_resources", '{"server": "rhetor"}', "call_1")
         calls = [waits, ToolCall(tool, given, "call_2", namespace="mcp__rhetor")]
+    if agent.name == "copilot":
+        wait_for_tools(agent, house)
+        calls = [ToolCall(f"rhetor-{tool}", given)]
     answer = Script(chunks=("It keeps things",))
     house.provider.script(*(Script(tool_calls=(call,)) for call in calls), answer)
+
+
+def wait_for_tools(agent: Agent, house: House) -> None:
+    """Run turns until one offers the tools of the server, which starts beside them."""
+    house.provider.script(default=Script(chunks=("Not yet",)))
+    deadline = time.monotonic() + SECONDS
+    house.say(agent.name, "wait")
+    while "rhetor-ask_peer" not in house.asked(agent)[-1]:
+        assert time.monotonic() < deadline, "the server has not started"
+        house.say(agent.name, "wait")
 
 
 def allow_all(agent: Agent, house: House, **settings: object) -> None:
@@ -59,7 +75,7 @@ def result_of_a_turn(agent: Agent, house: House) -> str:
 def test_an_agent_of_the_hub_asks_a_peer_under_its_own_name(installed: Agent, house: House) -> None:
     script(installed, house, "ask_peer", peer="apollo", message=QUESTION)
     with house.speaking(installed.name, "ask apollo") as turn:
-        asked = turn.until("permission.asked", "ask_peer")["data"]
+        asked = turn.until("permission.asked", ASKED.get(installed.name, "ask_peer"))["data"]
         assert house.aish("approve", asked["request_id"]).code == 0
         assert (turn.end(), turn.answer) == ("turn.completed", "It keeps things")
     # the offline model quotes the message that it got

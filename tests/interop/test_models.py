@@ -11,7 +11,7 @@ from tests.interop.agents import Agent
 from tests.interop.home import House
 from tests.provider.script import Script
 
-PROGRAMS = {"claude-code": "claude", "codex": "codex", "gemini": "gemini", "opencode": "opencode"}
+PROGRAMS = {"claude-code": "claude", **{name: name for name in ("codex", "gemini", "opencode", "copilot")}}
 WITHOUT_TOOLS = ("claude-code", "codex")  # the agents that can run without tools
 
 

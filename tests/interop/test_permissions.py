@@ -46,7 +46,7 @@ def test_a_denied_call_is_not_run(asking_agent: Agent, house: House) -> None:
         assert turn.end() == "turn.completed"
     assert not (house.work / "made").exists()
     # an agent that ends its turn at a denial does not call its model again
-    assert turn.answer == ("I leave it" if agent.continues_after_denial else "")
+    assert turn.answer == ("I leave it" if agent.continues_after_denial else agent.denied)
     assert house.open_requests() == []
 
 
@@ -70,7 +70,7 @@ def test_a_rule_answers_requests_without_the_user(asking_agent: Agent, house: Ho
     chosen = next(o["option_id"] for o in asked["options"] if o["kind"] == kind)
     assert answered == {"request_id": asked["request_id"], "option_id": chosen, "by": "policy"}
     goes_on = verdict == "allow" or agent.continues_after_denial
-    assert turn.answer == ("That was it" if goes_on else "")
+    assert turn.answer == ("That was it" if goes_on else agent.denied)
     assert (house.work / "made").exists() is (verdict == "allow")
 
 
@@ -111,7 +111,7 @@ def test_a_pending_request_can_be_answered_after_the_hub_was_killed(
     events = house.turn(asked["session_id"], asked["turn_id"])
     assert events[-1]["type"] == "turn.completed", events[-1]
     goes_on = verdict == "approve" or agent.continues_after_denial
-    assert events[-1]["data"]["text"] == "I look. Done" if goes_on else "I look. "
+    assert events[-1]["data"]["text"] == "I look. " + ("Done" if goes_on else agent.denied)
     assert (house.work / "made").exists() is (verdict == "approve")
 
 

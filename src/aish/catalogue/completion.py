@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FILES, FOLDERS, PROGRAMS = "files", "folders", "programs"
 _ALSO = {"FILE": FILES, "FOLDER": FOLDERS, "CMD": PROGRAMS}
-_AGENTS = ("claude-code", "codex", "gemini", "opencode", "continue", "cursor")
+_AGENTS = ("claude-code", "codex", "gemini", "opencode", "copilot", "continue", "cursor")
 _TARGET = ("PEER", "@CAPABILITY", "team:TEAM")
 _KINDS = {
     "TARGET": _TARGET,

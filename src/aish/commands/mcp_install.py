@@ -56,15 +56,18 @@ def _agent(agent: str) -> "tuple[str, Edit, Edit]":
     home = os.path.expanduser("~")
     claude = os.environ.get("CLAUDE_CONFIG_DIR") or home
     codex = os.environ.get("CODEX_HOME") or os.path.join(home, ".codex")
+    copilot = os.environ.get("COPILOT_HOME") or os.path.join(home, ".copilot")
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
     servers = _json("mcpServers", lambda command: {"command": command[0], "args": command[1:]})
     stdio = _json("mcpServers", lambda c: {"type": "stdio", "command": c[0], "args": c[1:]})
+    every = _json("mcpServers", lambda c: {"type": "local", "command": c[0], "args": c[1:], "tools": ["*"]})
     local = _json("mcp", lambda command: {"type": "local", "command": command, "enabled": True})
     known: dict[str, tuple[str, tuple[Edit, Edit]]] = {
         "claude-code": (os.path.join(claude, ".claude.json"), stdio),
         "codex": (os.path.join(codex, "config.toml"), (_add_toml, _remove_toml)),
         "gemini": (os.path.join(home, ".gemini/settings.json"), servers),
         "opencode": (os.path.join(config, "opencode/opencode.json"), local),
+        "copilot": (os.path.join(copilot, "mcp-config.json"), every),
         "continue": (os.path.join(home, ".continue/config.yaml"), (_add_yaml, _remove_yaml)),
         "cursor": (os.path.join(home, ".cursor/mcp.json"), servers),
     }

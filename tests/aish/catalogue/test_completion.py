@@ -85,7 +85,7 @@ def offered(line: str) -> list[str]:
         ("route name new apollo ", "purpose|apollo|athena|box|@code-analysis|team:red|route:check"),
         ("inbox send box ", "prompt new keep"),
         ("project settings app --mcp docs,", "docs,time"),
-        ("mcp install c", "claude-code codex continue cursor"),
+        ("mcp install c", "claude-code codex copilot continue cursor"),
         ("mcp add x --env A=b --e", "--env"),
         ("approve ", "perm_1"),
         ("approve perm_1 ", "perm_1-always"),

@@ -156,6 +156,7 @@ FILES: dict[str, tuple[str, str, Any]] = {
         "name: mine\nmcpServers:\n  - name: a\n    command: a\n",
         yaml.safe_load,
     ),
+    "copilot": (".copilot/mcp-config.json", '{\n  "mcpServers": {\n    "a": {}\n  }\n}\n', json.loads),
     "cursor": (".cursor/mcp.json", "", json.loads),
 }
 
@@ -164,7 +165,7 @@ FILES: dict[str, tuple[str, str, Any]] = {
 def test_an_agent_gets_an_entry_and_loses_it_again(
     agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_CONFIG_HOME", "RHETOR_HOME"):
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME", "RHETOR_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     place, before, read = FILES[agent]

@@ -22,11 +22,11 @@ from .logins import how_to_log_in
 
 _LOG_IN = "log in to the agent again, or check its key"
 _MAX_WORDS = 500  # characters of the agent's own words that are kept
-# the wordings of claude 2.1, codex 0.169 and gemini 0.61
+# the wordings of claude 2.1, codex 0.169, gemini 0.61 and copilot 1.0
 _LOST = re.compile(
     r"no conversation found|no message found|no rollout found|no previous sessions found"
     r"|invalid session identifier|missing source rollout"
-    r"|turn (?:was )?not found",
+    r"|turn (?:was )?not found|resource not found: session",
     re.IGNORECASE,
 )
 _LOGGED_OUT = re.compile(

@@ -3,7 +3,7 @@ reads. Uses no network and starts no process.
 
 It checks that a credential exists, not its value. Only a turn shows whether the provider accepts it. The
 answer is "no" only if the agent has nowhere else to find a credential: a message to it then fails without
-starting it. Observed: claude 2.1.332, codex 0.171, gemini 0.61, opencode 1.18.
+starting it. Observed: claude 2.1.332, codex 0.171, gemini 0.61, opencode 1.18, copilot 1.0.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HOW = {
     "codex": "log in with: codex login",
     "gemini": "log in by starting gemini once, or set GEMINI_API_KEY",
     "opencode": "log in with: opencode auth login",
+    "copilot": "log in with: copilot login",
     "cursor": "log in with: cursor-agent login",
     "continue": "log in with: cn login",
     "goose": "choose a provider with: goose configure",
@@ -197,6 +198,10 @@ def _opencode(environment: Environment, folder: str | None) -> Login:
     return Login("unknown", "its provider may need no login; check with: opencode auth list")
 
 
+def _copilot(environment: Environment, folder: str | None) -> Login:
+    return Login("unknown", f"its login may be in the system's credential store; otherwise, {HOW['copilot']}")
+
+
 def _unknown(environment: Environment, folder: str | None) -> Login:
     return _UNKNOWN
 
@@ -207,6 +212,8 @@ def _home(environment: Environment) -> Path:
 
 _UNKNOWN = Login("unknown", "check in the program itself")
 _GOOGLE = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+# with a provider of the user's own, it needs no login
+_COPILOT = ("COPILOT_PROVIDER_BASE_URL", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
 _GOOGLE_ELSEWHERE = (
     "GOOGLE_GENAI_USE_VERTEXAI",
     "GOOGLE_GENAI_USE_GCA",
@@ -229,5 +236,6 @@ _AGENTS = {
         _GOOGLE_ELSEWHERE,
     ),
     "opencode": _Agent(("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", *_GOOGLE), _opencode),
+    "copilot": _Agent(_COPILOT, _copilot),
     "cursor-agent": _Agent(("CURSOR_API_KEY",), _unknown),
 }

@@ -407,15 +407,17 @@ async def test_after_a_lost_conversation_the_next_message_starts_a_new_one() -> 
     assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
     assert [resume["method"], decode(codex.prompt("again")[0])["method"]] == ["thread/resume", "thread/start"]
 
-    acp = Acp(known)
-    acp.opening_lines()
-    acp.prompt("hello")
-    can = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
-    load = decode(acp.decode(encode({"id": "initialize", "result": can})).writes[0])
-    error = {"code": -32603, "message": "Internal error", "data": {"details": "No previous sessions found"}}
-    heard = acp.decode(encode({"id": "session", "error": error}))
-    assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
-    assert [load["method"], decode(acp.prompt("again")[0])["method"]] == ["session/load", "session/new"]
+    gemini = {"code": -32603, "message": "Internal error", "data": {"details": "No previous sessions found"}}
+    copilot = {"code": -32002, "message": "Resource not found: Session s1 not found"}
+    for error in (gemini, copilot):
+        acp = Acp(known)
+        acp.opening_lines()
+        acp.prompt("hello")
+        can = {"protocolVersion": 1, "agentCapabilities": {"loadSession": True}}
+        load = decode(acp.decode(encode({"id": "initialize", "result": can})).writes[0])
+        heard = acp.decode(encode({"id": "session", "error": error}))
+        assert heard.ended and heard.failure is not None and heard.failure.detail.endswith(lost)
+        assert [load["method"], decode(acp.prompt("again")[0])["method"]] == ["session/load", "session/new"]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def home(folder: Path, files: dict[str, Any]) -> dict[str, str]:
         ("gemini", {".gemini/google_accounts.json": {"active": "me"}}, "unknown"),
         ("opencode", {".local/share/opencode/auth.json": {"anthropic": {}}}, "yes"),
         ("opencode", {}, "unknown"),
+        ("copilot", {}, "unknown"),
         ("my-agent", {}, "unknown"),
     ],
 )
@@ -70,6 +71,8 @@ def test_a_login_is_recognized_by_its_files(
         ("claude", "OPENAI_API_KEY", "no"),
         ("codex", "OPENAI_API_KEY", "no"),
         ("gemini", "GEMINI_API_KEY", "yes"),
+        ("copilot", "COPILOT_GITHUB_TOKEN", "yes"),
+        ("copilot", "COPILOT_PROVIDER_BASE_URL", "yes"),
         ("cursor-agent", "CURSOR_API_KEY", "yes"),
         ("claude", "CLAUDE_CODE_USE_VERTEX", "unknown"),
         ("codex", "CODEX_API_KEY", "unknown"),
