@@ -267,6 +267,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "5 hub unreachable": (f"{FAILURES}::test_an_unreachable_hub_exits_with_5",),
         "6 the answer ended only by silence": (
             f"{MESSAGE}::test_an_answer_that_ended_only_by_silence_exits_with_6",
+            f"{PROMISED}::test_an_answer_that_ended_by_silence_exits_with_6_and_a_screen_with_0",
         ),
         "124 timed out": (f"{SHELL}::test_a_timeout_ends_the_turn",),
         "130 interrupted": (f"{SHELL}::test_ctrl_c_stops_the_turn_in_the_hub",),
@@ -304,6 +305,8 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         "what takes over two seconds shows its progress": (
             f"{LONG_WORK}::test_work_that_takes_long_shows_its_progress_on_the_terminal",
             f"{LONG_WORK}::test_an_export_that_takes_long_shows_its_progress_on_the_terminal",
+            f"{LONG_WORK}::test_a_restore_that_takes_long_shows_its_progress_on_the_terminal",
+            "rhetor/maintenance/test_progress.py::test_long_work_shows_a_line_on_a_terminal_and_erases_it",
             f"{LONG_WORK}::test_nothing_is_shown_if_stderr_is_not_a_terminal",
         ),
         "what is typed during a turn is read by the next program": (
@@ -381,6 +384,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "the screen of a full-screen program is an answer": (
             f"{MESSAGE}::test_the_screen_of_a_full_screen_program_is_an_answer",
+            f"{PROMISED}::test_an_answer_that_ended_by_silence_exits_with_6_and_a_screen_with_0",
         ),
         "an answer that was cut short is reported, and fails if it is empty": (
             f"{SHELL}::test_an_answer_that_was_cut_short_is_reported_and_fails_if_it_is_empty",
@@ -442,7 +446,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{PIPELINE}::test_cd_returns_to_the_previous_folder",
             f"{PIPELINE}::test_a_builtin_with_invalid_arguments_exits_with_2",
         ),
-        "quotes bind": (f"{PIPELINE}::test_a_programs_output_goes_to_the_peer_without_its_last_newline",),
+        "quotes bind": (
+            f"{PIPELINE}::test_a_programs_output_goes_to_the_peer_without_its_last_newline",
+            f"{PROMISED}::test_what_is_quoted_is_text",
+        ),
         "programs run in the shell's own folder and environment": (
             f"{PIPELINE}::test_cd_and_the_environment_apply_to_programs",
             f"{PIPELINE}::test_a_line_of_programs_runs_without_the_hub",
@@ -489,6 +496,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "peers and programs": {
         "list shows peers by kind with model, status, pid and forwards": (
+            f"{PROMISED}::test_each_kind_of_peer_is_listed_with_its_place",
             f"{COMMANDS}::test_list_shows_peers_by_kind",
             f"{COMMANDS}::test_list_prints_json",
             f"{MODELS}::test_lists_show_the_model",
@@ -505,6 +513,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{TOOLS}::test_an_ampersand_runs_the_program_in_the_background",
             f"{TOOLS}::test_detach_does_not_attach_the_program",
             f"{TOOLS}::test_a_terminal_program_runs_in_this_folder_and_environment",
+        ),
+        "--prompt names the prompt at which an answer ends": (
+            f"{PROMISED}::test_an_answer_that_ended_by_silence_exits_with_6_and_a_screen_with_0",
         ),
         "ci-tool wraps a program on pipes": (
             f"{TOOLS}::test_a_tool_runs_on_pipes",

@@ -14,7 +14,7 @@ from aish import progress
 from aish.progress import Progress
 from rhetor.domain.progress import describe
 
-from .scripted import END, ScriptedHub, Shell, answer, frame, problem, stream_head
+from .scripted import END, Script, ScriptedHub, Shell, answer, frame, problem, stream_head
 
 MADE = {"checkpoint_id": "c_1", "name": "c_1", "files": 3, "folder": "/site", "left_out": [], "removed": []}
 SESSION = {"id": "s_1", "name": "work", "specialist_id": "apollo", "head": 2}
@@ -88,6 +88,19 @@ def test_nothing_is_shown_if_stderr_is_not_a_terminal(aish: Shell, hub: Scripted
     assert "accept" not in hub.wait_for(MAKE).headers
 
 
+def slowly(result: object) -> Script:
+    """Return a script that sends the progress of six files in three seconds, and then the result."""
+
+    def script(connection: socket) -> None:
+        connection.sendall(stream_head())
+        for done in range(6):
+            connection.sendall(frame({"progress": {"done": done, "total": 6, "unit": "files"}}))
+            time.sleep(0.5)
+        connection.sendall(frame({"result": result}) + END)
+
+    return script
+
+
 REPORT = {"dry_run": False, "files": [], "unchanged": 0, "more": False}
 
 
@@ -102,20 +115,25 @@ REPORT = {"dry_run": False, "files": [], "unchanged": 0, "more": False}
 def test_work_that_takes_long_shows_its_progress_on_the_terminal(
     aish: Shell, hub: ScriptedHub, words: tuple[str, ...], route: str, result: object, shown: str
 ) -> None:
-    def slowly(connection: object) -> None:
-        connection.sendall(stream_head())  # type: ignore[attr-defined]
-        for done in range(6):
-            counted = {"done": done, "total": 6, "unit": "files"}
-            connection.sendall(frame({"progress": counted}))  # type: ignore[attr-defined]
-            time.sleep(0.5)
-        connection.sendall(frame({"result": result}) + END)  # type: ignore[attr-defined]
-
     hub.on(FIND, answer({"sessions": [SESSION]}))
-    hub.on(route, slowly)
+    hub.on(route, slowly(result))
     code, out, err = on_a_terminal(aish, *words)
     assert (code, shown in out.decode()) == (0, True)
     assert b"  4 of 6 files" in err or b"  5 of 6 files" in err
     assert b"  1 of 6" not in err
+    assert err.endswith(b"\r\x1b[K")
+
+
+@pytest.mark.long
+def test_a_restore_that_takes_long_shows_its_progress_on_the_terminal(aish: Shell, hub: ScriptedHub) -> None:
+    done: dict[str, object] = {"changed": [], "before": None, "saved": None, "retold": False, "messages": []}
+    compared = stream_head() + frame({"result": done}) + END
+    hub.on(FIND, answer({"sessions": [SESSION]}))
+    hub.on("GET /api/v2/sessions/s_1/checkpoints", answer({"checkpoints": [MADE]}))
+    hub.on("POST /api/v2/sessions/s_1/restore", compared, slowly(done))
+    code, out, err = on_a_terminal(aish, "session", "restore", "work", "c_1", "--yes")
+    assert (code, out.decode()) == (0, "✓ Restored work to c_1 (0 changes to files)\n")
+    assert b"restore  4 of 6 files" in err or b"restore  5 of 6 files" in err
     assert err.endswith(b"\r\x1b[K")
 
 

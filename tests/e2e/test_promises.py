@@ -12,7 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.aish.pseudo_terminal import at_terminal
+from tests.aish.scripted import Shell
 from tests.e2e.home import SECONDS, Machine
+from tests.needs import needs
 
 pytestmark = pytest.mark.long
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -26,7 +29,10 @@ while piece := os.read(0, 4096):
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    made = Machine(tmp_path_factory.mktemp("promises") / "home")
+    folder = tmp_path_factory.mktemp("promises")
+    made = Machine(folder / "home")
+    made.folder.mkdir(mode=0o700)
+    (made.folder / "config.yaml").write_text(f"teams: {{red: [apollo]}}\nprojects: {{roots: ['{folder}']}}\n")
     made.environment |= {"RHETOR_MODELS__DEFAULT": "offline", "RHETOR_HUB__PORT": "0"}
     made.run("apollo", "so that what is said once has been said")
     yield made
@@ -80,6 +86,49 @@ def test_from_another_shell_no_program_is_run_and_a_failure_is_not_passed_on(mac
     assert in_bash(machine, "aish nobody hi | cat").returncode == 3
 
 
+def test_what_is_quoted_is_text(machine: Machine, tmp_path: Path) -> None:
+    ran = machine.run("-c", "apollo 'a > b | athena << c'; apollo \"d && e > f\"", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr, list(tmp_path.iterdir())) == (0, "", [])
+    assert "“a > b | athena << c”" in ran.stdout and "“d && e > f”" in ran.stdout
+
+
+def test_each_kind_of_peer_is_listed_with_its_place(machine: Machine) -> None:
+    folder = machine.folder.parent / "site"
+    folder.mkdir()
+    said(machine, "project", "create", "site", str(folder))
+    said(machine, "ci-terminal", "-n", "window", "--detach", "--", "cat")
+    said(machine, "ci-tool", "-n", "pipe", "--", "cat")
+    said(machine, "forward", "pipe", "telos")
+    shell = Shell(machine.folder, folder)
+    shell.environment = dict(machine.environment)
+    with at_terminal(shell, "--name", "jill") as terminal:
+        terminal.wait_for("aish> ")
+        listed = {
+            kind: {each["name"]: each for each in json.loads(said(machine, "list", "type", kind, "json"))}
+            for kind in ("greek", "terminal", "project", "tool", "team")
+        }
+        terminal.type("exit\n")
+        assert terminal.wait_for_end() == 0
+    assert {kind: sorted(peers) for kind, peers in listed.items() if kind not in ("greek", "tool")} == {
+        "terminal": ["jill", "window"],
+        "project": ["project:site"],
+        "team": ["team:red"],
+    }
+    agents = {"claude-code", "codex", "continue", "cursor", "gemini", "goose", "opencode"}
+    assert set(listed["tool"]) == agents | {"pipe"}
+    assert "apollo" in listed["greek"] and len(listed["greek"]) == 16
+    assert listed["greek"]["apollo"]["model"] == "offline"
+    assert is_running(listed["terminal"]["window"]["pid"])
+    assert (listed["tool"]["pipe"]["status"], listed["tool"]["pipe"]["forwards"]) == ("idle", ["telos"])
+    keys = {"name", "type", "description", "status", "port", "pid", "capabilities", "sessions", "forwards"}
+    assert all(keys <= set(peer) for peers in listed.values() for peer in peers.values())
+    everything = said(machine, "list")
+    assert str(folder) in everything and f"pid {listed['tool']['pipe']['pid']}" in everything
+    said(machine, "unforward", "pipe")
+    for name in ("window", "pipe"):
+        said(machine, "tools", "terminate", name)
+
+
 def test_an_answer_without_a_log_is_rejected_with_the_reason(machine: Machine) -> None:
     for words in (("apollo", "--no-log", "hi"), ("-c", "apollo hi --no-log")):
         ran = machine.run(*words)
@@ -123,6 +172,38 @@ def test_text_is_typed_into_a_program_and_run_only_with_x(machine: Machine) -> N
         assert said(machine, "box", "-x", "echo six", "--interrupt") == "six\n"
         assert shell.wait(SECONDS) == 1
     assert machine.run("tools", "terminate", "box").returncode == 0
+
+
+# the hub cannot know when it has answered: it reads in one thread, and does something else in another
+READS_IN_A_THREAD = """
+import sys, threading, time
+threading.Thread(target=lambda: [print("got", line, end="", flush=True) for line in sys.stdin]).start()
+time.sleep(1000)
+"""
+
+
+def test_an_answer_that_ended_by_silence_exits_with_6_and_a_screen_with_0(
+    machine: Machine, tmp_path: Path
+) -> None:
+    said(machine, "ci-terminal", "-n", "mum", "--detach", "--", *PYTHON, READS_IN_A_THREAD)
+    fell_silent = "mum fell silent; nothing else shows that its answer is complete\n"
+    for words in (("mum", "hi", "-x"), ("-c", "mum hi | cat"), ("--quiet", "mum", "hi", "-x")):
+        ran = machine.run(*words)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (6, "got hi\n", fell_silent), words
+    options = ("-n", "asks", "--prompt", "next> $", "--detach", "--", *PYTHON)
+    said(machine, "ci-terminal", *options, READS_IN_A_THREAD.replace("line, end", "line, 'next> ', end"))
+    assert said(machine, "asks", "hi", "-x") == "got hi\n"  # its prompt shows that it has answered
+    both = machine.run("mum,apollo", "hi", "-x")
+    assert (both.returncode, "[From Mum]\ngot hi\n" in both.stdout, both.stderr) == (6, True, fell_silent)
+    (tmp_path / "words").write_text("alpha\n" * 60 + "bravo\n" + "charlie\n" * 60)
+    said(machine, "ci-terminal", "-n", "page", "--detach", "--", needs("less"), str(tmp_path / "words"))
+    found = machine.run("page", "/bravo", "-x")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.startswith("bravo\ncharlie\n")
+    last = json.loads(said(machine, "page", "/charlie", "--json", "-x").splitlines()[-1])
+    assert (last["type"], last["data"]["finish_reason"]) == ("turn.completed", "screen")
+    for name in ("mum", "asks", "page"):
+        said(machine, "tools", "terminate", name)
 
 
 def test_a_program_ends_with_the_hub_or_survives_it_as_chosen(machine: Machine) -> None:
@@ -226,6 +307,7 @@ def test_a_conversation_is_saved_resumed_and_found_by_its_name(machine: Machine,
     listed = said(machine, "sessions", "list", "--tool", "telos").splitlines()
     assert [line.split()[0] for line in listed] == ["NAME", "kept", "design"]
     assert listed[2].split()[-2:] == ["a", "needle"] and "by id" in listed[1]
+    assert "by id" in said(machine, "sessions", "show", session)
     again = machine.run("telos", "-C", "and now?")
     assert (again.returncode, again.stderr.startswith("> by id\n")) == (0, True)
     rows = json.loads(said(machine, "history", "--session", "design", "--peer", "telos", "json"))
