@@ -113,8 +113,15 @@ def _exchanges(exchanges: "list[dict[str, str]]") -> str:
     return cleaned("\n".join(lines)) if lines else "No messages yet\n"
 
 
+def _without_fences(text: str) -> str:
+    """Return the text, with blanks instead of the lines that enclose the answers of other peers in it."""
+    import re
+
+    return re.sub(r"^--- [0-9a-f]{16} ---$", lambda fence: " " * len(fence[0]), text, flags=re.MULTILINE)
+
+
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(_without_fences(text).split())
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
@@ -137,7 +144,7 @@ def _highlighted(hit: "dict[str, object]") -> str:
 
     from aish.render import cleaned
 
-    excerpt, places = str(hit["excerpt"]), hit["highlights"]
+    excerpt, places = _without_fences(str(hit["excerpt"])), hit["highlights"]
     bold = os.isatty(STDOUT) and not os.environ.get("NO_COLOR")
     text, at = "", 0
     for start, length in places if bold else ():  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LOOKED_AT = 1000  # of the last messages
+_LOOKED_AT = 1000  # of the last messages to the peer
 _TAKES_MESSAGES = ("active", "paused", "waiting")
 _PLAN = "p_"
 
@@ -35,7 +35,8 @@ def continued(hub: Hub, peer: str, options: Options) -> Options:
 
 
 def _last_exchange(hub: Hub, peer: str) -> "dict[str, Any]":
-    for exchange in hub.ask("GET", f"/api/v2/history?limit={_LOOKED_AT}")["history"]:
+    path = f"/api/v2/history?limit={_LOOKED_AT}&peer={quote(peer)}"
+    for exchange in hub.ask("GET", path)["history"]:
         if exchange["ai"] == peer and not exchange["stream"].startswith(_PLAN):
             found: dict[str, Any] = exchange
             return found

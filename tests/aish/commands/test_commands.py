@@ -61,6 +61,21 @@ def test_list_shows_peers_by_kind(aish: Shell, hub: ScriptedHub) -> None:
     assert aish("list", "type", "tool").out == "No peers\n"
 
 
+def test_history_and_search_leave_out_the_lines_around_the_answers_of_other_peers(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    fence = "--- 0123456789abcdef ---"
+    text = f"[From Athena]\n{fence}\ntwo levels\n{fence}\n\nreview --- this"
+    common = {"at": "2026-11-30T09:00:00.000Z", "ai": "apollo"}
+    found = {"message": text, "response": "ok", "model": None, **common}
+    hub.on("GET /api/v2/history?limit=20", answer({"history": [found]}))
+    hit = {"role": "user", "excerpt": text, "highlights": [[text.index("levels"), 6]], **common}
+    hub.on("GET /api/v2/search?q=levels", answer({"hits": [hit]}))
+    shown = "[From Athena] two levels review --- this"
+    assert f"  > {shown}\n" in aish("history").out
+    assert aish("search", "levels").out == f"2026-11-30 09:00:00  you to apollo\n  {shown}\n"
+
+
 def test_a_missing_program_is_shown_as_not_installed(aish: Shell, hub: ScriptedHub) -> None:
     hub.on("GET /api/v2/ai", answer({"peers": [peer("codex", "tool", status="missing")]}))
     assert aish("list").out.splitlines()[1] == "codex  tool  not installed      codex does"

@@ -15,7 +15,7 @@ from rhetor.domain.grammar import Options
 from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, plan, says, spoken, stream
 
 EXCHANGE = {"ai": "apollo", "stream": "s_9", "message": "why?", "response": "because"}
-HISTORY = "GET /api/v2/history?limit=1000"
+HISTORY = "GET /api/v2/history?limit=1000&peer=apollo"
 
 
 @pytest.fixture(autouse=True)
