@@ -113,7 +113,8 @@ async def require_room(state: State, owner: str, more: int) -> None:
 
 
 async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
-    """Return a blob of the caller, or of a session that is shared with the caller, with its content.
+    """Return a blob of the caller, or of a session of the caller or one that is shared with the caller, with
+    its content.
 
     Raises:
         NotFound: the caller has no such blob, or its content is no longer stored.
@@ -121,10 +122,22 @@ async def owned_blob(state: State, principal: Principal, blob_id: str) -> Blob:
     row = await state.store.get(KIND, f"{principal.subject}/{blob_id}")
     for share in state.shares.with_subject(principal.subject):
         row = row or await state.store.get(IN_SESSION, f"{share.session_id}/{blob_id}")
+    row = row or await _sent_to(state, principal.subject, blob_id)
     if row is None:
         raise NotFound(KIND, blob_id)
     about = _described(row.doc)
     return Blob(about.media_type, await state.blobs.read(blob_id), about.name)
+
+
+async def _sent_to(state: State, owner: str, blob_id: str) -> Row | None:
+    """Return the row that says that another caller has sent a blob to a session of the owner."""
+    for sent in await state.store.find(KIND, parent=blob_id):
+        for id, _ in await state.store.documents(IN_SESSION, owner=sent.owner):
+            if _blob_of(id) == blob_id:
+                session = await state.store.get("session", id.rpartition("/")[0])
+                if session is not None and session.owner == owner:
+                    return await state.store.get(IN_SESSION, id)
+    return None
 
 
 _described = msgspec.json.Decoder(Described).decode

@@ -15,11 +15,20 @@ from tests.rhetor.hub.house import ME, OTHER, House, house
 from tests.scripted import ScriptedConversation, ScriptedDriver
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import KeepBlob, SendMessage, StartPlan, StopSession, UploadBlob
+from rhetor.domain.command import (
+    KeepBlob,
+    SendMessage,
+    ShareSession,
+    StartPlan,
+    StopSession,
+    UnshareSession,
+    UploadBlob,
+)
 from rhetor.domain.output import Output
 from rhetor.domain.parts import GivenPart, Part, Take, known_type, media_type_of
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Step
+from rhetor.domain.principal import READ, SEND, Principal
 from rhetor.drivers.base import Download, Inputs, PastMessage, Prompt
 from rhetor.errors import (
     BlobsFull,
@@ -171,6 +180,28 @@ async def test_each_step_of_a_plan_and_each_member_of_a_team_gets_its_parts(tmp_
         asked = SendMessage("both", "team:reviewers", context_window=1, parts=(given(PNG),))
         await home.end_of(await home.send(asked))
         assert home.driver.sent == [("both", [PNG])] * 2
+
+
+async def test_what_a_guest_sends_is_read_by_the_owner_of_the_session_and_by_nobody_else(
+    tmp_path: Path,
+) -> None:
+    async with rooms(tmp_path) as home:
+        state, stranger = home.hub.state, Principal.person("a stranger", local=True)
+        mine = await home.send(SendMessage("hi", "apollo", context_window=4))
+        await home.end_of(mine)
+        await home.execute(ShareSession(mine.session_id, OTHER.subject, (READ, SEND)))
+        sent = SendMessage("look", session_id=mine.session_id, parts=(given(PNG),))
+        await home.end_of(await home.hub.execute(OTHER, sent))
+        private = await home.upload(PDF, who=OTHER)
+        await home.execute(UnshareSession(mine.session_id, OTHER.subject))
+        messages = [each for each in await home.log(mine.session_id) if isinstance(each, ev.MessageAccepted)]
+        assert isinstance(messages[1].parts, list | tuple)
+        picture = messages[1].parts[0].blob_id
+        for who in (ME, OTHER):
+            assert (await blobs.owned_blob(state, who, picture)).content == PNG
+        for who, blob_id in ((stranger, picture), (ME, private)):
+            with pytest.raises(NotFound):
+                await blobs.owned_blob(state, who, blob_id)
 
 
 async def test_an_upload_is_kept_as_long_as_a_message_refers_to_it(tmp_path: Path) -> None:
