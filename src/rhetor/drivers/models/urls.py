@@ -130,6 +130,12 @@ def _require_allowed(host: str, address: Address, reach: Reach) -> None:
 
 
 @lru_cache(maxsize=256)
+def host_of(url: str) -> str:
+    """Return the host of a URL; empty if it has none."""
+    return urlsplit(url).hostname or ""
+
+
+@lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
     """Return whether `url` names this machine by a loopback address or as localhost, or by a name below that
     (RFC 6761, 6.3). No name is resolved."""

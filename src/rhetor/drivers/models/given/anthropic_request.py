@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from rhetor.domain.given import (
     Block,
@@ -24,6 +23,7 @@ from rhetor.drivers.models.given.parts import Contents, anthropic_block
 from rhetor.drivers.models.given.refusals import unsupported
 from rhetor.drivers.models.given.sides import Side, sides, system_texts
 from rhetor.drivers.models.target import Target
+from rhetor.drivers.models.urls import host_of
 
 PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
@@ -68,7 +68,7 @@ class _Encoder:
         self._given = given
         self._contents = contents
         self._names = ToolNames(tool.name for tool in given.tools)
-        self._is_anthropic = urlsplit(target.provider.base_url).hostname == _ANTHROPIC
+        self._is_anthropic = host_of(target.provider.base_url) == _ANTHROPIC
 
     def system(self, prompt: str) -> dict[str, Any]:
         """Return the member with the peer's prompt and the client's."""

@@ -7,6 +7,7 @@ everything. A test compares this with the tables of pydantic-ai, which takes too
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _NAME = re.compile(r"claude-(?:(?P<family>[a-z]+)-)?(?P<major>\d)(?:[-.](?P<minor>\d))?(?!\d)")
@@ -37,6 +38,7 @@ class ClaudeModel(NamedTuple):
 _ANY = ClaudeModel()
 
 
+@lru_cache(maxsize=256)
 def claude_model(name: str) -> ClaudeModel:
     """Return what a model takes."""
     name = name.rpartition("/")[2].lower()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from rhetor.domain.given import CallOptions
 from rhetor.drivers.models.given.effort import openai_effort, takes_effort
@@ -11,6 +10,7 @@ from rhetor.drivers.models.given.hints import HINTS, effective
 from rhetor.drivers.models.given.refusals import no_parameter
 from rhetor.drivers.models.json_answer import NAME
 from rhetor.drivers.models.target import Provider, Target
+from rhetor.drivers.models.urls import host_of
 
 _OPENAI = "api.openai.com"
 # the parameters of this API besides those that all APIs have, and hints
@@ -33,7 +33,7 @@ _LARGE = 16_384
 
 def is_openai(provider: Provider) -> bool:
     """Return whether a provider is OpenAI itself, which checks more strictly than others."""
-    return urlsplit(provider.base_url).hostname == _OPENAI
+    return host_of(provider.base_url) == _OPENAI
 
 
 def options(target: Target, given: CallOptions) -> dict[str, Any]:

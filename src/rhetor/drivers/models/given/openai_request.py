@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from rhetor.domain.given import (
     Block,
@@ -22,7 +21,7 @@ from rhetor.drivers.models.given.parts import Contents, openai_block
 from rhetor.drivers.models.given.refusals import unsupported
 from rhetor.drivers.models.given.sides import sides, system_texts
 from rhetor.drivers.models.target import Target
-from rhetor.drivers.models.urls import is_loopback
+from rhetor.drivers.models.urls import host_of, is_loopback
 
 PATH = "/chat/completions"
 # hosts whose models need their reasoning again while they call tools
@@ -55,11 +54,11 @@ class _Encoder:
         self._contents = contents
         self._names = ToolNames(tool.name for tool in given.tools)
         provider = target.provider
-        host = urlsplit(provider.base_url).hostname or ""
         self._marks = provider.kind == "openrouter"  # which passes them on
         # servers that are not a vendor's own often take only strings
         self._joins = not (is_openai(provider) or self._marks)
-        self._reasons = is_loopback(provider.base_url) or host.endswith(_REASONING_HOSTS)
+        url = provider.base_url
+        self._reasons = is_loopback(url) or host_of(url).endswith(_REASONING_HOSTS)
 
     def system(self, prompt: str) -> Iterator[dict[str, Any]]:
         """Yield the message with the peer's prompt and the client's. Many servers take only one."""

@@ -27,7 +27,8 @@ from rhetor.drivers.models.inputs import ModelInputs, hint_for
 from rhetor.drivers.models.parts import require_json
 from rhetor.drivers.models.target import Target
 
-_LARGE = 1 << 18  # bytes of contents whose encoding takes longer than the event loop should wait
+# what takes longer to encode than the event loop should wait: bytes of contents, and blocks of messages
+_LARGE, _MANY = 1 << 18, 200
 
 
 class GivenRequest(NamedTuple):
@@ -68,7 +69,8 @@ async def given_request(
         return GivenRequest(request, lambda: openai_answer.Completion(target, names))
 
     size = sum(map(len, message.contents.values())) if parted else 0
-    return await asyncio.to_thread(encoded) if size > _LARGE else encoded()
+    is_slow = size > _LARGE or sum(len(each.blocks) for each in given.messages) > _MANY
+    return await asyncio.to_thread(encoded) if is_slow else encoded()
 
 
 def option_fields(target: Target, options: CallOptions | None) -> dict[str, Any]:
