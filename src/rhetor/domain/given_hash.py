@@ -8,6 +8,7 @@ whether one side said something in one message or in several.
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
@@ -38,10 +39,10 @@ def chain(messages: Iterable[GivenMessage], before: str = "") -> str:
     return before
 
 
-def continuation_id(owner: str, target: str, hashed: str) -> str:
+def continuation_id(key: bytes, owner: str, target: str, hashed: str) -> str:
     """Return what identifies a conversation of a caller with a peer or a line, up to an answer. `hashed`: by
-    `chain`."""
-    return _digest([owner, target, hashed])
+    `chain`. Nobody without the `key` can tell from it what was said."""
+    return hmac.digest(key, _encoder.encode([owner, target, hashed]), "sha256").hex()
 
 
 def exact(message: GivenMessage) -> str:
@@ -79,7 +80,7 @@ def _plain(blocks: Sequence[Block]) -> tuple[str, list[Any], list[Any], list[str
 
 
 def _text(blocks: Iterable[Block]) -> str:
-    return "".join(word for block in blocks if isinstance(block, SaidText) for word in block.text.split())
+    return "".join(["".join(block.text.split()) for block in blocks if isinstance(block, SaidText)])
 
 
 def _parts(blocks: Iterable[Block]) -> Iterator[str]:

@@ -169,7 +169,7 @@ class State:
     `tool_servers`: the MCP servers whose tools models may have. `before_turn`: is called before a turn, if
     checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants and
     signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
-    `notifications`: false without recipients.
+    `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
     """
 
     store: Store
@@ -217,6 +217,7 @@ class State:
     audit: Audit = field(init=False)
     configured_budgets: InitVar[Iterable[Budget]] = ()
     owner: InitVar[str] = ""
+    given_key: bytes = b""
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

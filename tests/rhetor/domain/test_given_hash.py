@@ -81,8 +81,13 @@ def test_what_was_said_by_whom_counts() -> None:
 
 
 def test_conversations_of_others_and_with_other_peers_are_different() -> None:
-    ids = {continuation_id(owner, peer, "h") for owner in ("me", "you") for peer in ("apollo", "athena")}
-    assert len(ids) == 4
+    ids = {
+        continuation_id(key, owner, peer, "h")
+        for key in (b"1", b"2")
+        for owner in ("me", "you")
+        for peer in ("apollo", "athena")
+    }
+    assert len(ids) == 8
 
 
 def test_the_exact_hash_leaves_out_only_the_marks() -> None:

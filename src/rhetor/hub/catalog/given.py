@@ -7,7 +7,9 @@ and lists of tools are blobs, which are stored once.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
@@ -22,12 +24,15 @@ from rhetor.domain.given import (
     SaidText,
 )
 from rhetor.domain.given_hash import unmarked
-from rhetor.errors import NotFound
-from rhetor.store.base import Blobs, Catalog, Row
+from rhetor.errors import NotFound, StateConflict
+from rhetor.store.base import Blobs, Catalog, Row, Store
+
+from .programs import HUB_STREAM
 
 KIND = "given"  # of the rows with what a turn's message adds; their ids are those of the turns
 CONTINUATION = "continuation"  # of the rows that say how a conversation begins which a session continues
 STORED, OPEN = "stored", "open"  # the states of the rows of the two kinds
+KEY = "given-key", "hub"  # the kind and id of the row with the key for the ids of conversations
 MANY = 50  # turns, whose messages are joined in a thread
 Mark = tuple[int, int, CacheTime]  # of a block that is marked for the cache: its message, its place in it
 System = tuple[tuple[str, CacheTime], ...]  # the system texts, by the ids of their blobs
@@ -82,6 +87,16 @@ class GivenTurn(msgspec.Struct, frozen=True):
 _given = msgspec.json.Decoder(Given).decode
 _continuation = msgspec.json.Decoder(Continuation).decode
 _tools = msgspec.json.Decoder(tuple[GivenTool, ...]).decode
+
+
+async def load_key(store: Store) -> bytes:
+    """Return the key of this hub for the ids of conversations; make one if there is none. Ids are stored as
+    they are, also if content is encrypted."""
+    while (row := await store.get(*KEY)) is None:
+        made = Row(*KEY, STORED, msgspec.json.encode(secrets.token_hex(32)))
+        with suppress(StateConflict):  # it was made at the same time
+            await store.commit(HUB_STREAM, [], rows=[made], expects=[made.unchanged])
+    return bytes.fromhex(msgspec.json.decode(row.doc))
 
 
 def given_row(given: Given, turn_id: str, session_id: str, owner: str, at: int) -> Row:

@@ -22,11 +22,13 @@ from rhetor.domain.given import (
     Block,
     GivenConversation,
     GivenMessage,
+    SaidCall,
     SaidPart,
+    SaidReasoning,
     SaidResult,
     SaidText,
 )
-from rhetor.domain.given_hash import chain, continuation_id, exact
+from rhetor.domain.given_hash import chain, exact
 from rhetor.domain.given_text import names_of, shown
 from rhetor.domain.lines import LINE, LINE_DRIVER, LINE_PEER, is_line
 from rhetor.domain.parts import MOST_BYTES, MOST_PARTS, GivenPart, Part
@@ -51,10 +53,9 @@ from rhetor.hub.catalog.given import (
 )
 from rhetor.hub.catalog.responses import response_row
 from rhetor.hub.catalog.sessions import session_of
-from rhetor.hub.core.checks import check_content
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.attribution import most_recent
-from rhetor.hub.turns.given import names_in, past_of, takes_given
+from rhetor.hub.turns.given import id_of, names_in, past_of, takes_given
 from rhetor.store.base import Expect, Row
 
 from . import uploads
@@ -160,8 +161,7 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     target = _target(state, principal, command, conversation)
     _check(conversation, state.limits.message_bytes)
     before, hashed = await _thinking(conversation, lambda: _hashes(conversation))
-    id = continuation_id(principal.subject, target, before)
-    row = await state.store.get(CONTINUATION, id) if before else None
+    row = await _found(state, principal.subject, target, before)
     reading = _Parts(state, principal, continuation_of(row).urls if row is not None else {})
     messages = [await reading.stored(message) for message in conversation.messages]
     marked = replace(conversation, messages=tuple(messages))
@@ -217,18 +217,33 @@ def _check(conversation: GivenConversation, limit: int) -> None:
     if not conversation.new:
         raise Malformed("the last message must be the user's")
     for message in conversation.messages:
-        texts = [block for block in message.blocks if isinstance(block, SaidText)]
-        texts += [
-            inner
-            for block in message.blocks
-            if isinstance(block, SaidResult)
-            for inner in block.content
-            if isinstance(inner, SaidText)
-        ]
-        if any(text.text.strip() for text in texts):
-            check_content("\n".join(text.text for text in texts), limit)
+        if sum(map(_bytes, message.blocks)) > limit:
+            raise TooLarge("a message", limit)
     if all(not message.blocks for message in conversation.new):
         raise Malformed("the message is empty")
+
+
+def _bytes(block: Block) -> int:
+    """Return the size of a block's text, in bytes of UTF-8.
+
+    Raises:
+        Malformed: it is not valid Unicode.
+    """
+    match block:
+        case SaidText(text) | SaidReasoning(text):
+            pass
+        case SaidCall(_, name, arguments):
+            text = name + arguments
+        case SaidResult(_, content):
+            return sum(_bytes(each) for each in content)
+        case _:
+            return 0
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Malformed("a message contains half of a surrogate pair; send valid Unicode") from error
 
 
 def _hashes(conversation: GivenConversation) -> tuple[str, str]:
@@ -341,10 +356,7 @@ async def place(state: State, principal: Principal, stored: Stored) -> Placed:
     target = LINE_PEER if is_line(given.target) else command.target
     window = state.limits.context_window
     new = Placed(stored, replace(command, target=target, context_window=window))
-    if not given.before:
-        return new
-    id = continuation_id(given.caller, given.target, given.before)
-    row = await state.store.get(CONTINUATION, id)
+    row = await _found(state, given.caller, given.target, given.before)
     session = await _open_session(state, row.parent) if row is not None else None
     if row is None or session is None:
         return new
@@ -352,6 +364,13 @@ async def place(state: State, principal: Principal, stored: Stored) -> Placed:
     if not await _is_last(state, session, found):
         return new
     return Placed(stored, replace(command, session_id=session.id, target=None), (row.id, found))
+
+
+async def _found(state: State, caller: str, target: str, before: str) -> Row | None:
+    """Return the row with the hash of the earlier messages; None if there is none, or there are none."""
+    if not before:
+        return None
+    return await state.store.get(CONTINUATION, await id_of(state, caller, target, before))
 
 
 async def _shown(state: State, stored: Stored) -> str:
@@ -369,7 +388,7 @@ async def _in_session(state: State, stored: Stored, session_id: str) -> tuple[st
         source = await stored_given(state.store, found.turn)
         if source is None or not given.before:
             continue
-        if row.id == continuation_id(given.caller, source.target, given.before):
+        if row.id == await id_of(state, given.caller, source.target, given.before):
             session = await _open_session(state, session_id)
             if session is not None and await _is_last(state, session, found):
                 return row.id, found

@@ -160,7 +160,19 @@ async def _send(
     except StateConflict:  # the session changed between the read and the commit
         # senders that met a conflict retry one at a time, so that each can only conflict with a new sender
         async with state.exclusively(f"send {command.session_id or command.target}"):
-            return await until_unchanged(lambda: _attempt(state, principal, command, source, fulfils))
+            return await until_unchanged(lambda: _again(state, principal, command, source, fulfils))
+
+
+async def _again(
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    source: MessageSource,
+    fulfils: RowRef | None,
+) -> Accepted:
+    if source.given is not None:  # one of its texts may have been removed with another session
+        source = replace(source, given=await given.store(state, principal, command))
+    return await _attempt(state, principal, command, source, fulfils)
 
 
 def _without_own(cause: Cause | None, principal: Principal) -> Cause | None:

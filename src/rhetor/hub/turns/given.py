@@ -33,6 +33,7 @@ from rhetor.hub.catalog.given import (
     GivenTurn,
     about,
     continuation_row,
+    load_key,
     messages_of,
     stored_given,
 )
@@ -59,6 +60,13 @@ def takes_given(peer: Peer) -> bool:
     """Whether the peer needs all of a given conversation with each message: it is a specialist, which gets it
     as it is, or a line, whose steps remember nothing."""
     return peer.has_voice or peer.driver == LINE_DRIVER
+
+
+async def id_of(state: State, caller: str, target: str, hashed: str) -> str:
+    """Return the id of the row by which a conversation is found again; see `continuation_id`."""
+    if not state.given_key:
+        state.given_key = await load_key(state.store)
+    return continuation_id(state.given_key, caller, target, hashed)
 
 
 def past_of(messages: Sequence[GivenMessage]) -> list[PastMessage]:
@@ -89,11 +97,12 @@ async def told_past(
 async def past_of_given(
     state: State, conversation: GivenConversation, pending: PendingRequests, peer: Peer
 ) -> list[PastMessage]:
-    """Return the earlier messages as the history for a peer that answers instead of a specialist."""
-    if peer.reads_plain:
+    """Return the earlier messages as the history for a peer that does not get the conversation as it is: a
+    line, or an agent that answers instead of a specialist."""
+    if peer.has_voice or peer.reads_plain:
         return []
     pending.retells = "taken over" if peer.remembers else None
-    return await told_past(state, conversation.earlier, TOLD_MESSAGES, whole=takes_given(peer))
+    return await told_past(state, conversation.earlier, TOLD_MESSAGES, whole=False)
 
 
 async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn | None:
@@ -239,6 +248,6 @@ async def continuation_rows(
         hashed, hashes = given.before, hashes[: len(hashes) - len(found.conversation.new)]
     else:
         return []
-    id = continuation_id(given.caller, given.target, hashed)
+    id = await id_of(state, given.caller, given.target, hashed)
     continuation = Continuation(turn_id, head.epoch, hashes, found.urls)
     return [continuation_row(id, session.id, session.owner, continuation, state.ids.now())]
