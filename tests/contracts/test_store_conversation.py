@@ -44,6 +44,13 @@ async def test_messages_come_oldest_first_with_their_turn_time_and_number(store:
     assert done.last == 3
 
 
+async def test_an_answer_that_only_calls_tools_names_them(store: Store) -> None:
+    only = TurnCompleted("m", "\n", "tool_calls", called=("clock", "calendar"))
+    also = TurnCompleted("m", "I look.", "tool_calls", called=("clock",))
+    await store.commit("s", [question("hi", "t"), Draft(only, "t"), question("ho", "u"), Draft(also, "u")])
+    assert await said(store, "s") == ["hi", "[Calls of clock, calendar]", "ho", "I look."]
+
+
 async def test_a_limit_keeps_the_last_messages(store: Store) -> None:
     await turns(store, "s", "a", "b", "c")
     assert await said(store, "s", 4) == ["b?", "b!", "c?", "c!"]

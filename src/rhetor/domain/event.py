@@ -314,7 +314,8 @@ class TurnCompleted(Struct, frozen=True, gc=False):
 
     `finish_reason`: as OpenAI names them, and `refusal`. `usage`: the tokens of all model calls of the turn.
     `cost`: USD as a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to
-    its end, without the time in which it was paused.
+    its end, without the time in which it was paused. `called`: the names of the tools that the model called,
+    and that the caller runs now.
     """
 
     type: ClassVar[str] = "turn.completed"
@@ -324,6 +325,7 @@ class TurnCompleted(Struct, frozen=True, gc=False):
     usage: dict[str, Any] | None = None
     cost: str | None = None
     seconds: float = 0.0
+    called: tuple[str, ...] | UnsetType = UNSET
 
 
 class TurnFailed(Struct, frozen=True, gc=False):

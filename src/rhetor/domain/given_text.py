@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .given import Block, GivenMessage, SaidCall, SaidResult, SaidText
 
-NAMED = 5  # results that the text of a message names
+NAMED = 5  # tools that the text of a message names
 
 
 def shown(messages: Sequence[GivenMessage], names: dict[str, str]) -> str:
@@ -19,9 +19,13 @@ def shown(messages: Sequence[GivenMessage], names: dict[str, str]) -> str:
     results = [block for block in blocks if isinstance(block, SaidResult)]
     if not results:
         return ""
-    called = [names.get(result.id, result.id) for result in results]
-    more = f" and {len(called) - NAMED} more" if len(called) > NAMED else ""
-    return f"[{'Results' if len(called) > 1 else 'Result'} of {', '.join(called[:NAMED])}{more}]"
+    return named("Result", [names.get(result.id, result.id) for result in results])
+
+
+def named(what: str, tools: Sequence[str]) -> str:
+    """Return what stands for results or calls of these tools."""
+    more = f" and {len(tools) - NAMED} more" if len(tools) > NAMED else ""
+    return f"[{what}{'s' if len(tools) > 1 else ''} of {', '.join(tools[:NAMED])}{more}]"
 
 
 def names_of(messages: Iterable[GivenMessage]) -> dict[str, str]:

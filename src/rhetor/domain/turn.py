@@ -201,7 +201,8 @@ class Turn:
         self.state = TurnState.COMPLETED
         usage, cost = total_usage(self._usage)
         seconds = round(seconds, 3)
-        return (ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, seconds),)
+        called = tuple(call.name for call in self.calls) or UNSET
+        return (ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, seconds, called),)
 
     def _break_off(self, state: TurnState, end: ev.TurnEnd) -> tuple[ev.Payload, ...]:
         self._require(*OPEN)

@@ -20,6 +20,7 @@ from rhetor.domain.event import (
     TurnStarted,
     UsageReported,
 )
+from rhetor.domain.given_text import named
 
 from .base import Spoken
 
@@ -40,12 +41,13 @@ def peer_of(doc: bytes) -> str:
 
 
 def said(payload: Payload) -> tuple[str, str] | None:
-    """Return the role and the text if the payload is a message of the conversation, else None."""
+    """Return the role and the text if the payload is a message of the conversation, else None. If an answer
+    has only calls of tools, the text names them."""
     match payload:
         case MessageAccepted(role=role, content=content):
             return role, content
-        case TurnCompleted(text=text):
-            return ASSISTANT, text
+        case TurnCompleted(text=text, called=called):
+            return ASSISTANT, named("Call", called) if called and not text.strip() else text
         case OutputPartial(text=text) if text:
             return ASSISTANT, text
     return None

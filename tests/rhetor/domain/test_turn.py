@@ -125,6 +125,7 @@ def test_a_turn_does_not_wait_for_tools_that_the_caller_runs_after_it() -> None:
     assert kept == (ev.ReasoningKept("anthropic", {"signature": "x"}),)
     assert isinstance(end, ev.TurnCompleted)
     assert (turn.state, end.text, end.finish_reason) == (TurnState.COMPLETED, "", "tool_calls")
+    assert end.called == ("clock",)
 
 
 def test_a_call_that_the_limit_of_tokens_cut_off_is_an_answer() -> None:

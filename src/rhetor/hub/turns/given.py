@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.event import ReasoningKept, ToolCalled
+from rhetor.domain.event import OutputPartial, ReasoningKept, ToolCalled, TurnCompleted
 from rhetor.domain.given import (
     Block,
     GivenConversation,
@@ -172,13 +172,15 @@ async def answer_of(state: State, turn_id: str, spoken: Sequence[Spoken]) -> lis
     row = await state.store.get("turn", turn_id)
     events = [event async for event in turn_events(state.store, TurnRow.of(row))] if row is not None else []
     blocks: list[Block] = []
+    text = "" if events else "".join(one.content for one in spoken if one.role == "assistant")
     for event in events:
         match event.payload:
             case ReasoningKept(vendor, data):
                 blocks.append(SaidReasoning("", vendor, data))
             case ToolCalled(call_id, name, arguments, "caller"):
                 blocks.append(SaidCall(call_id, name, arguments_text(arguments)))
-    text = "".join(one.content for one in spoken if one.role == "assistant")
+            case TurnCompleted(text=said) | OutputPartial(text=said):
+                text = said
     if text:
         at = sum(isinstance(block, SaidReasoning) for block in blocks)
         blocks.insert(at, SaidText(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import TypeVar
 
 import pytest
 from tests.pictures import JPEG, PNG
+from tests.rhetor.drivers.programs.host.hosting import hosting
+from tests.rhetor.hub import agent_programs
+from tests.rhetor.hub.agent_programs import ACP, agents
 from tests.rhetor.hub.house import OTHER, House, house
 from tests.scripted import ScriptedConversation, ScriptedDriver
 
@@ -29,7 +33,9 @@ from rhetor.domain.given import (
 )
 from rhetor.domain.output import Done, Output, Reasoned, Text, ToolUse
 from rhetor.domain.parts import GivenPart
-from rhetor.domain.peer import Peer
+from rhetor.domain.peer import Peer, PeerKind
+from rhetor.domain.program import Program
+from rhetor.domain.turn import Turn
 from rhetor.drivers.base import Inputs, PastMessage, Prompt
 from rhetor.errors import KeyReused, Malformed, ProviderFailed, TooLarge, Unprocessable
 from rhetor.hub.catalog.sessions import session_of
@@ -37,7 +43,8 @@ from rhetor.hub.plans import old_streams
 from rhetor.hub.sessions.checkpoints import Made
 from rhetor.hub.sessions.forks import Forked
 from rhetor.hub.sessions.send import Accepted
-from rhetor.hub.turns.given import given_turn
+from rhetor.hub.turns.given import given_to, given_turn, past_of_given
+from rhetor.hub.turns.pending import PendingRequests
 from rhetor.store.base import Store
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.memory import MemoryStore
@@ -383,6 +390,61 @@ async def test_a_team_is_told_the_clients_instructions_and_cannot_have_its_tools
         with pytest.raises(Unprocessable) as caught:
             await client.ask("four")
         assert caught.value.data["param"] == "tools"
+
+
+@pytest.mark.long
+async def test_an_agent_is_told_what_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    echo = ACP.replace('told = "nothing"', 'told = said["params"]["prompt"][0]["text"]')
+    monkeypatch.setitem(agent_programs.PROTOCOLS, "acp", (echo, agent_programs.PROTOCOLS["acp"][1]))
+    kept = FileBlobs(tmp_path / "blobs")
+    with tempfile.TemporaryDirectory(prefix="rt") as folder:
+        async with asyncio.timeout(60), hosting(Path(folder)) as hosts, agents(hosts, kept=kept) as hub:
+            client = Client(House(hub, ScriptedDriver()), "acp", system=(SaidText("Be brief."),))
+            client.messages = [said("one"), answered("hello")]
+            first = await client.ask("two")
+            heard = client.messages[-1].text
+            await client.ask("three")
+            client.fields["system"] = (SaidText("Be verbose."),)
+            await client.ask("four")
+            assert "[Context: the client's instructions]" in heard
+            assert "Be brief." in heard
+            assert "[Context: the earlier conversation]" in heard
+            assert "User: one\n\nAssistant: hello" in heard
+            assert heard.endswith("two")
+            assert client.messages[-3].text == "three"
+            assert "Be verbose." in client.messages[-1].text
+            contexts = [
+                p for p in await client.house.log(first.session_id) if isinstance(p, ev.ContextInjected)
+            ]
+            assert [context.metadata["source"] for context in contexts] == [
+                "the client's instructions",
+                "the earlier conversation",
+                "the client's instructions",
+            ]
+
+
+async def test_an_agent_that_answers_instead_of_a_specialist_is_told_the_conversation() -> None:
+    conversation = GivenConversation(
+        (said("one"), answered(SaidCall("c", "clock", "{}")), said("two")),
+        (SaidText("Be brief."),),
+        (WEATHER,),
+    )
+    agent = Peer("acp", PeerKind.TOOL, "acp", program=Program(("acp",), "/"))
+    async with house() as here:
+        state = here.hub.state
+        pending = PendingRequests(state, "s_1", "me", Turn("t_1", "m_1", "apollo"))
+        past = await past_of_given(state, conversation, pending, agent)
+        asked = await given_to(state, agent, Prompt("two", given=conversation))
+        assert [(one.role, one.content) for one in past] == [
+            ("user", "one"),
+            ("assistant", "[Call of clock: {}]"),
+        ]
+        assert pending.retells == "taken over"
+        assert asked.given is None
+        assert asked.content.startswith("[Context: the client's instructions]")
+        assert asked.content.endswith("two")
 
 
 def texts(message: GivenMessage) -> str:

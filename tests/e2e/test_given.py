@@ -1,0 +1,139 @@
+"""Conversations of a stateless client, whose hub is killed while one of its messages waits."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.home import SECONDS, Machine
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script, ToolCall, Usage
+
+SYSTEM = {"role": "system", "content": "Answer the client."}
+CLOCK = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object"}}}
+PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+opened: list[http.client.HTTPConnection] = []
+
+
+class LocalConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(SECONDS)
+        self.sock.connect(self._path)
+
+
+@pytest.fixture(autouse=True)
+def close_connections() -> Iterator[None]:
+    yield
+    while opened:
+        opened.pop().close()
+
+
+def begin(machine: Machine, messages: list[Any], **headers: str) -> http.client.HTTPResponse:
+    """Send a conversation, and return the response once the hub has accepted it."""
+    body = {"model": "apollo", "messages": [SYSTEM, *messages], "tools": [CLOCK], "stream": True}
+    connection = LocalConnection(machine.folder / "hub.sock")
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(
+        "POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json", **named}
+    )
+    opened.append(connection)
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    return response
+
+
+def chunks_of(response: http.client.HTTPResponse) -> list[dict[str, Any]]:
+    lines = response.read().decode().splitlines()
+    data = [line[6:] for line in lines if line.startswith("data: ") and line != "data: [DONE]"]
+    return [choice["delta"] for each in data for choice in json.loads(each)["choices"]]
+
+
+def text_of(response: http.client.HTTPResponse) -> str:
+    return "".join(delta.get("content") or "" for delta in chunks_of(response))
+
+
+def asked_of(provider: ProviderProcess) -> list[dict[str, Any]]:
+    return [call["body"] for call in provider.calls() if call["path"].endswith("/chat/completions")]
+
+
+@pytest.mark.long
+def test_a_conversation_that_waits_survives_a_kill_of_the_hub(
+    machine: Machine, provider: ProviderProcess
+) -> None:
+    key = {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "scripted"}
+    machine.environment |= {**key, "RHETOR_MODELS__TAKES": '{"openai/scripted": ["image"]}'}
+    call, usage = ToolCall("clock", "{}", "c1"), Usage(10, 5)
+    provider.script(
+        Script(tool_calls=(call,), finish="tool_calls", usage=usage),
+        Script(chunks=("half ", "more"), hold={1: "never"}),
+        Script(chunks=("It is noon.",), usage=usage),
+        Script(chunks=("Yes.",), usage=usage),
+        Script(chunks=("Indeed.",), usage=usage),
+    )
+    machine.run("list")
+    question = {"role": "user", "content": "What time is it?"}
+    first = begin(machine, [question])
+    session = first.getheader("x-session-id") or ""
+    calls = [call for chunk in chunks_of(first) for call in chunk.get("tool_calls", ())]
+    called = {**calls[0], "function": {"name": "clock", "arguments": "{}"}}
+    echoed = {"role": "assistant", "content": None, "tool_calls": [{**called, "type": "function"}]}
+    result = {"role": "tool", "tool_call_id": called["id"], "content": "noon"}
+    running = begin(machine, [question, echoed, result])
+    assert running.getheader("x-session-id") == session
+    provider.reached("never")
+    image = {"type": "image_url", "image_url": {"url": PICTURE}}
+    waiting = [
+        question,
+        echoed,
+        result,
+        {"role": "assistant", "content": "half "},
+        {"role": "user", "content": [{"type": "text", "text": "And now?"}, image]},
+    ]
+    accepted = begin(machine, waiting, x_session_id=session, idempotency_key="k")
+    machine.kill_hub()
+    assert machine.run("list").returncode == 0  # starts the next hub
+    again = begin(machine, waiting, x_session_id=session, idempotency_key="k")
+    assert again.getheader("x-turn-id") == accepted.getheader("x-turn-id")
+    assert text_of(again) == "It is noon."
+    asked = asked_of(provider)[2]
+    assert [tool["function"]["name"] for tool in asked["tools"]] == ["clock"]
+    assert asked["messages"][0]["content"].endswith("Answer the client.")
+    kinds = [(each["role"], bool(each.get("tool_calls"))) for each in asked["messages"][1:]]
+    assert kinds == [
+        ("user", False),
+        ("assistant", True),
+        ("tool", False),
+        ("assistant", False),
+        ("user", False),
+    ]
+    assert [part["type"] for part in asked["messages"][-1]["content"]] == ["text", "image_url"]
+
+    followed = [
+        *waiting,
+        {"role": "assistant", "content": "It is noon."},
+        {"role": "user", "content": "Sure?"},
+    ]
+    last = begin(machine, followed)
+    assert (last.getheader("x-session-id"), text_of(last)) == (session, "Yes.")
+    shell = machine.run("apollo", "-s", session, "Really?")
+    assert (shell.stdout, shell.returncode) == ("Indeed.\n", 0), shell.stderr
+    told = asked_of(provider)[4]["messages"]
+    assert {"role": "assistant", "content": "[Call of clock: {}]"} in told
+    (listed,) = json.loads(machine.run("sessions", "list", "--json").stdout)
+    assert (listed["id"], listed["summary"]["first"]) == (session, "What time is it?")
+    history = machine.run("history").stdout
+    assert "  > What time is it?\n  [Call of clock]\n" in history
+    assert "  > [Result of clock]\n" in history
+    assert "[Call of clock]" in machine.run("sessions", "export", session).stdout
