@@ -240,14 +240,23 @@ async def every_turn_ends(database: Path) -> None:
     """Wait until no turn is left. Some sessions have a long queue: each turn has its own time."""
     left = unfinished(database)
     while left:
-        await until(lambda before=left: unfinished(database) != before)  # type: ignore[misc]
+        try:
+            await until(lambda before=left: unfinished(database) != before)  # type: ignore[misc]
+        except TimeoutError:
+            raise AssertionError(f"turns that do not end: {events_of(database, left)}") from None
         left = unfinished(database)
 
 
-def unfinished(database: Path) -> int:
+def unfinished(database: Path) -> set[str]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        states = [state for (state,) in db.execute("SELECT state FROM rows WHERE kind = 'turn'")]
-    return sum(state not in OVER for state in states)
+        states = db.execute("SELECT id, state FROM rows WHERE kind = 'turn'").fetchall()
+    return {turn for turn, state in states if state not in OVER}
+
+
+def events_of(database: Path, turns: set[str]) -> dict[str, list[str]]:
+    query = "SELECT type FROM events WHERE turn_id = ? ORDER BY seq"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        return {turn: [kind for (kind,) in db.execute(query, (turn,))] for turn in turns}
 
 
 async def until(holds: Callable[[], bool]) -> None:

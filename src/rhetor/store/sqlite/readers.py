@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import clear_frames
 from typing import TypeVar
 
 from rhetor.errors import Malformed
@@ -56,7 +57,7 @@ class Readers:
         try:
             if self._near is None:
                 self._near = connect(self._path, query_only=True, busy_timeout=0.0)
-            return read(self._near)
+            return _result(read, self._near)
         except (sqlite3.Error, UnicodeEncodeError):
             self._leave_near()
             return await self.run(read)
@@ -86,7 +87,7 @@ class Readers:
         try:
             connection = self._take()
             with self._given_back(connection), atomic(connection):
-                return read(connection)
+                return _result(read, connection)
         except sqlite3.Error as error:
             raise refusal(error) from error
         except UnicodeEncodeError as error:
@@ -112,3 +113,14 @@ class Readers:
                 self._idle.append(connection)
             else:
                 connection.close()
+
+
+def _result(read: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    """Read. If that fails, drop the cursors that the traceback refers to: while one of them is unfinished,
+    all later reads with the connection see the state that this one has seen."""
+    try:
+        return read(connection)
+    except BaseException as error:  # whatever it is
+        if error.__traceback__ is not None:
+            clear_frames(error.__traceback__.tb_next)
+        raise
