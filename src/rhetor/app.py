@@ -223,7 +223,9 @@ async def serve(start: Start) -> None:
             hub.state.background.start(made.access.check_models(), "models"),
             hub.state.background.start(node.connections.keep_checking(), "connections"),
             hub.state.background.start(asyncio.to_thread(prompt.settle), "prompt history"),
-            hub.state.background.start(keep_small(node.tally, hub.state.store.forget_unused), "memory"),
+            hub.state.background.start(
+                keep_small(node.tally, node.held, hub.state.store.forget_unused), "memory"
+            ),
         ]
         if certificate is not None:
             beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))

@@ -12,15 +12,17 @@ from collections.abc import Callable
 from functools import cache
 
 from .counters import Tally
+from .held_bytes import SMALL_BYTES, HeldBytes
 
 EVERY_SECONDS = 2.0
 MUCH_BYTES = 8 << 20
 UNUSED_SECONDS = 20.0
 
 
-async def keep_small(tally: Tally, forget_unused: Callable[[float], int]) -> None:
+async def keep_small(tally: Tally, held: HeldBytes, forget_unused: Callable[[float], int]) -> None:
     """Give free memory back, forever: when the traffic has become less after `MUCH_BYTES`, and when as much
-    was forgotten because nobody used it. `forget_unused`: the store's."""
+    was forgotten because nobody used it. While a large body is still in memory, give back what is free, and
+    again afterwards. `forget_unused`: the store's."""
     trimmed = before = tally.total
     forgotten = 0
     while True:
@@ -28,7 +30,8 @@ async def keep_small(tally: Tally, forget_unused: Callable[[float], int]) -> Non
         total = tally.total
         forgotten += forget_unused(UNUSED_SECONDS)
         if max(total - trimmed, forgotten) >= MUCH_BYTES and total - before < MUCH_BYTES:
-            trimmed, forgotten = total, 0
+            if held.total <= SMALL_BYTES:
+                trimmed, forgotten = total, 0
             await asyncio.to_thread(_trim)
         before = total
 
