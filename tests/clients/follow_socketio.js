@@ -16,6 +16,7 @@ const socket = io(url, {
 });
 
 socket.on("connect", async () => {
+  if (isOver) return;
   const answer = await socket.emitWithAck("subscribe", { session_id: session, cursor, events: ["event"] });
   if (answer.outcome !== "ok") throw new Error(JSON.stringify(answer));
 });
@@ -23,14 +24,25 @@ socket.on(`event:${session}`, (event) => {
   seen.push(event);
   cursor = event.cursor;
   if (event.type === "session.state" && event.data.state === "stopped") {
-    socket.disconnect();
-    process.stdout.write(JSON.stringify({ seen, transport: last }));
+    isOver = true;
+    endIfUpgraded();
   }
 });
 let last = "";
+let isOver = false;
+// on a busy machine, the session may end before the transport has changed
+const endIfUpgraded = () => {
+  if (!isOver || last !== transports.split(",").pop()) return;
+  socket.disconnect();
+  process.stdout.write(JSON.stringify({ seen, transport: last }));
+};
 socket.on("connect", () => {
   last = socket.io.engine.transport.name;
-  socket.io.engine.on("upgrade", (transport) => (last = transport.name));
+  socket.io.engine.on("upgrade", (transport) => {
+    last = transport.name;
+    endIfUpgraded();
+  });
+  endIfUpgraded();
 });
 socket.on("connect_error", (error) => {
   if (error.data) throw error; // the hub refused; others are cuts

@@ -23,7 +23,7 @@ from socketio.exceptions import SocketIOError
 import socketio
 
 PAUSE = 0.01
-ANSWER_SECONDS = 5
+ANSWER_SECONDS = 60
 
 
 @dataclass

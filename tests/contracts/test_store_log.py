@@ -106,7 +106,7 @@ async def test_records_have_the_fields_of_their_event_and_share_their_frames(sto
 
 async def test_waiting_returns_at_once_if_there_are_events_or_the_position_is_lost(store: Store) -> None:
     done = await fill(store, 3)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await store.wait("s", Position(done.epoch, 2))
         await store.wait("s", Position(done.epoch, 9))
         await store.wait("s", Position("0" * 32, 3))
@@ -120,7 +120,7 @@ async def test_a_commit_wakes_only_the_followers_of_its_stream(store: Store) -> 
     ]
     await asyncio.sleep(0)
     await store.commit("s", [chunk("x", "t")])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*waiting[:2])
     assert not waiting[2].done()
     waiting[2].cancel()
@@ -132,7 +132,7 @@ async def test_a_new_epoch_wakes_followers(store: Store) -> None:
     waiting = asyncio.create_task(store.wait("s", Position(done.epoch, 1)), name="waiting")
     await asyncio.sleep(0)
     await store.commit("s", [], base=("s", Position(done.epoch, 1)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await waiting
 
 
@@ -147,7 +147,7 @@ async def test_a_cancelled_follower_does_not_affect_others(store: Store) -> None
     await asyncio.gather(*waiting[::2], return_exceptions=True)
     assert not any(waiter.done() for waiter in waiting[1::2])
     await store.commit("s", [chunk("x", "t")])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*waiting[1::2])
 
 
@@ -199,7 +199,7 @@ async def test_a_follower_of_a_restored_stream_loses_its_position(store: Store) 
     upcoming = asyncio.ensure_future(anext(batches))
     await asyncio.sleep(0)
     await store.commit("s", [], base=("s", Position(done.epoch, 1)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(PositionLost) as lost:
             await upcoming
     assert lost.value.data["outcome"] == "epoch_changed"

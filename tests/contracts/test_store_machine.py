@@ -75,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     def run(self, what: Coroutine[Any, Any, T]) -> T:
         async def limited() -> T:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 return await what
 
         return self.runner.run(limited())

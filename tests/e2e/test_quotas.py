@@ -110,6 +110,7 @@ def test_a_pause_continues_within_two_seconds_of_its_time_under_the_next_hub(
         os.kill(machine.hub_pid(), stop)
         machine.wait_for_end()
     assert machine.run("list").returncode == 0  # starts the next hub
+    listening = time.time()
     _, err = turn.communicate(timeout=SECONDS)
     assert b"the turn is still paused, and the next hub continues it: aish explain first" in err
     found = until_completed(machine, request["session_id"])
@@ -117,7 +118,9 @@ def test_a_pause_continues_within_two_seconds_of_its_time_under_the_next_hub(
     [paused] = [e for e in found if e["type"] == "quota.paused"]
     [answered] = [e for e in found if e["type"] == "permission.answered"]
     assert (answered["data"]["option_id"], answered["data"]["by"]) == ("now", "reset")
-    assert 0 <= seconds_of(answered["at"]) - seconds_of(paused["data"]["resets_at"]) < 2
+    resets_at = seconds_of(paused["data"]["resets_at"])
+    # on a busy machine, the next hub may start after that time
+    assert resets_at <= seconds_of(answered["at"]) < max(resets_at, listening) + 2
     assert sum(e["type"] == "turn.completed" for e in found) == 1
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 import requests
 from tests.e2e.home import SECONDS
-from tests.hostile.raw import MESSAGE, replies, request
+from tests.hostile.raw import MESSAGE, PROMPT_SECONDS, replies, request
 from tests.hostile.running import RunningHub
 from tests.rhetor.hub.refusing import RefusingStore, refusals
 from tests.scale import scaled
@@ -138,7 +138,7 @@ async def test_the_memory_of_a_body_is_freed_with_its_answer(
 
 async def settled(home: Served) -> None:
     """Wait until only the clients' kept connections are open, and all handlers have ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PROMPT_SECONDS):
         while len(home.server.server_state.connections) > 1 or home.server.server_state.tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.02)
@@ -154,7 +154,7 @@ def test_a_flood_does_not_increase_the_memory_of_the_hub(hub: RunningHub) -> Non
     before = resident(hub)
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(flood, range(scaled(160, 16)))) == {413, 422}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while resident(hub) > before + GROWTH:
         assert time.monotonic() < deadline, (before, resident(hub))
         time.sleep(0.1)

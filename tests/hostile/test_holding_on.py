@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.hostile.raw import MESSAGE, of_problem, one_reply, require_well
+from tests.hostile.raw import MESSAGE, PROMPT_SECONDS, of_problem, one_reply, require_well
 from tests.served import TOKEN, Served, served
 
 from rhetor.domain.event import OutputDelta
@@ -51,14 +51,14 @@ def head(home: Served, method: bytes, path: bytes, *, tcp: bool = True) -> bytes
 
 
 async def ends(reader: asyncio.StreamReader) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PROMPT_SECONDS):
         while await reader.read(1 << 16):
             pass
 
 
 async def none_left(home: Served, besides: int = 0) -> None:
     """Wait until the hub has at most `besides` connections; there is no event for it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PROMPT_SECONDS):
         while len(home.server.server_state.connections) > besides:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -101,7 +101,7 @@ async def test_garbage_after_the_request_does_not_end_its_stream(tmp_path: Path)
         path = f"/api/v2/sessions/{session}/events".encode()
         accept = b"Accept: text/event-stream\r\n\r\n"
         writer.write(head(home, b"GET", path, tcp=False) + accept + b"\0 garbage\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PROMPT_SECONDS):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
             for number in range(3):
                 await home.hub.state.store.commit(session, [Draft(OutputDelta(f"text {number}"), "t_1")])
@@ -173,7 +173,7 @@ async def test_a_client_that_reads_no_response_is_dropped(
             path = f"/api/v2/sessions/{session}/events".encode()
             writer.write((head(home, b"GET", path, tcp=False) + b"\r\n") * 5)
             await writer.drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PROMPT_SECONDS):
                 while len(home.server.server_state.connections) <= besides:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await none_left(home, besides)
@@ -182,11 +182,11 @@ async def test_a_client_that_reads_no_response_is_dropped(
 async def test_empty_lines_do_not_keep_a_connection_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.3)
     async with served(tmp_path) as home, connected(home) as (reader, writer):
         writer.write(head(home, b"GET", b"/healthz", tcp=False) + b"\r\n")
         first = await one_reply(reader)
         assert first is not None and first.status == 200
+        monkeypatch.setattr(BoundedProtocol, "head_seconds", 0.3)
         writer.write(b"\r\n")
         second = await one_reply(reader)
         assert second is not None and of_problem(second) == (408, "request_timeout")

@@ -116,7 +116,7 @@ async def test_failures_and_faults_are_scripted() -> None:
 
 
 async def test_a_gate_holds_a_chunk_until_it_is_released() -> None:
-    async with asyncio.timeout(20), ProviderServer() as provider, aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), ProviderServer() as provider, aiohttp.ClientSession() as session:
         provider.script(Script(chunks=("a", "b"), hold={1: "go"}))
         url = f"{provider.url}/v1beta/models/m:streamGenerateContent?alt=sse"
         async with session.post(url, json=ASK, headers={"x-goog-api-key": "k"}) as answer:

@@ -147,7 +147,7 @@ async def test_each_event_is_named_by_its_type() -> None:
 
 
 async def test_gates_and_faults_count_chunks_like_in_other_dialects() -> None:
-    async with asyncio.timeout(20), ProviderServer() as provider, client(provider.url) as sdk:
+    async with asyncio.timeout(60), ProviderServer() as provider, client(provider.url) as sdk:
         provider.script(
             Script(chunks=("a", "b"), hold={1: "go"}),
             Script(chunks=("a", "b"), cut_after=1),

@@ -71,7 +71,7 @@ async def written(folder: Path, *scripts: Sequence[Any]) -> AsyncIterator[tuple[
 
 async def numbers(follow: live.Follow, last: int) -> list[int]:
     found: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in follow:
             found.append(event.seq)
             if event.seq == last:

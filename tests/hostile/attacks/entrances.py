@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.hostile.raw import Reply
 from tests.served import TOKEN, Served
 
-SECONDS = 20.0
+SECONDS = 25.0
 Line = tuple[str, str]
 UPGRADE: tuple[Line, ...] = (
     ("Connection", "Upgrade"),

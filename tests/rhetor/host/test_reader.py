@@ -21,7 +21,7 @@ from rhetor.host.status import reader_of
 from tests.needs import needs
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 
-SECONDS = 20.0
+SECONDS = 60.0
 # from here on, the program works on a message; it reports that on stdout
 READS = "import os, sys; os.write(1, b'.')\n"
 

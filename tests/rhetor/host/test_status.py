@@ -19,7 +19,7 @@ from rhetor.host.reader import NO, WAITS
 from rhetor.host.spec import Spec
 from rhetor.host.status import reader_of
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 @contextmanager

@@ -52,7 +52,7 @@ async def test_a_wake_up_between_entering_and_waiting_counts() -> None:
     wakeups = Wakeups()
     woken = wakeups.enter("s")
     wakeups.wake("s")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await woken
     wakeups.leave("s", woken)
     assert (len(wakeups), wakeups.streams) == (0, 0)

@@ -56,7 +56,7 @@ async def holding(**options: Any) -> AsyncIterator[Holder]:
     async with with_programs(**options) as home:
         told = home.socket.parent / "told"
         await home.announce("box", *PYTHON, TELLS, str(told))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(25):
             while not told.exists():  # noqa: ASYNC110  # written by another process
                 await asyncio.sleep(0.01)
         yield Holder(home, told.read_text())
@@ -138,7 +138,7 @@ async def test_all_connections_with_the_key_end_with_the_program() -> None:
         over_unix = Caller(await stack.enter_async_context(local))
         assert await over_unix.result("echo", message=1) == 1
         assert (await box.home.ask("DELETE", "/api/v2/programs/box")).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             ended: list[Any] = [await client.ended() for client in over_tcp]
             assert isinstance(talker.engine, OnWebSocket)
             ended += [await over_unix.closed(), await talker.engine.closed()]
@@ -158,7 +158,7 @@ async def test_the_key_ends_when_the_program_is_killed() -> None:
         assert (await box.tcp("GET", "/api/v2/ai")).status == 200
         pid = (await box.home.status("box"))["pid"]
         os.kill(pid, 9)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(25):
             while (await box.tcp("GET", "/api/v2/ai")).status != 401:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -186,7 +186,7 @@ async def test_two_programs_have_different_keys() -> None:
     async with holding() as box:
         told = box.home.socket.parent / "told2"
         await box.home.announce("crate", *PYTHON, TELLS, str(told))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(25):
             while not told.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         other = Holder(box.home, told.read_text())

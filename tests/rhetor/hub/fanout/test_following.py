@@ -45,7 +45,7 @@ async def test_followers_receive_the_first_output_at_once(monkeypatch: pytest.Mo
     more = asyncio.Event()
     async with house([Text("a"), more, Done()]) as home:
         accepted = await home.send(session_id=await _session(home), content="hi")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await home.until(accepted.session_id, accepted.after, OutputDelta)
         more.set()
         await home.end_of(accepted)

@@ -53,7 +53,7 @@ class Observed:
         }
 
     async def until_all_visible(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asyncio.gather(self.waiter, self.follower, *self.commits)
 
 
@@ -61,7 +61,7 @@ async def first_wait(descriptor: int) -> None:
     """Wait until a call of fsync waits at the gate."""
     waits = asyncio.Event()
     asyncio.get_running_loop().add_reader(descriptor, waits.set)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await waits.wait()
     asyncio.get_running_loop().remove_reader(descriptor)
 

@@ -79,7 +79,7 @@ async def test_open_connections_bytes_and_errors_are_counted_by_api(tmp_path: Pa
         assert of(after, "rhetor_sent_bytes_total")["rest",] > of(before, "rhetor_sent_bytes_total")["rest",]
         codes = {"not_found": 1.0, "unauthenticated": 1.0, "unknown_peer": 1.0, "unprocessable": 1.0}
         assert of(after, "rhetor_errors_total") == {("rest", code): n for code, n in codes.items()}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sum(of(await scrape(home), "rhetor_connections_open").values()):
                 pass
 
@@ -124,7 +124,7 @@ async def test_lagging_followers_are_counted(tmp_path: Path) -> None:
         await _append(home, quick.session, 20)
         head = await home.hub.state.store.head(quick.session)
         assert head is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while follower.cursor.seq != head.head:  # noqa: ASYNC110  # a reader's progress has no event
                 await asyncio.sleep(0.01)
         assert of(await scrape(home), "rhetor_follower_lag_events") == {(): 0}

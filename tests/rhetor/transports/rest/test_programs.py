@@ -139,7 +139,7 @@ async def test_a_prompt_pattern_with_nested_repetition_does_not_stop_the_hub() -
         asked = program(kind="terminal", argv=argv, prompt="^(a+)+$")
         assert (await home.ask("POST", "/api/v2/programs", asked)).status == 200
         screen = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "a!" not in screen:
                 status = (await home.ask("GET", "/api/v2/ai/p/status")).json
                 screen = "\n".join(status["screen"])

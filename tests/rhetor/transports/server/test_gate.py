@@ -70,7 +70,7 @@ async def test_head_returns_the_headers_of_get_even_for_endless_streams(tmp_path
         assert (await home.ask("HEAD", "/api/v2/ai/nobody")).status == 404
         assert (await home.ask_tcp("HEAD", "/api/v2/ai")).status == 401
         assert (await home.ask("HEAD", "/api/v2/bulk")).status == 405
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             while home.node.connections.by_api():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -30,7 +30,7 @@ UPGRADE = {
     "sec-websocket-version": "13",
     "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
-SECONDS = 30.0
+SECONDS = 60.0
 LONG = "y" * 300_000  # more than 16 records
 
 

@@ -39,7 +39,7 @@ async def events_of(home: Served, session_id: str) -> list[Frame]:
 
 async def until_unread(home: Served, socket_id: str, count: int) -> None:
     """Wait until `count` whole messages are unread in the socket."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             listed = (await home.ask("GET", "/api/ai/socket")).json["sockets"]
             if next(s for s in listed if s["socket_id"] == socket_id)["waiting"] == count:

@@ -295,7 +295,7 @@ async def test_a_terminal_is_notified_if_the_host_of_its_program_does_not_answer
             os.kill(host, signal.SIGSTOP)
             try:
                 await shown.socket.send(b"key")
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     assert await shown.closed() == 1011
                 assert shown.socket.close_reason == "host_silent"
             finally:
