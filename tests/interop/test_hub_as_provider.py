@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.interop.agents import Agent, opencode_config
+from tests.interop.agents import Agent, codex_config, opencode_config
 from tests.interop.home import House
 from tests.provider.script import Script
 
@@ -27,8 +27,16 @@ def _claude(house: House, url: str) -> None:
     (house.home / ".claude" / "settings.json").write_text(json.dumps(settings))
 
 
+def _codex(house: House, url: str) -> None:
+    (house.home / ".codex" / "config.toml").write_text(codex_config(url, "apollo", "RHETOR_TOKEN"))
+
+
 # how each agent is configured to use the hub at a URL, with the key of its own in RHETOR_TOKEN
-CONFIGURED: dict[str, Callable[[House, str], None]] = {"claude-code": _claude, "opencode": _opencode}
+CONFIGURED: dict[str, Callable[[House, str], None]] = {
+    "claude-code": _claude,
+    "codex": _codex,
+    "opencode": _opencode,
+}
 
 
 @pytest.fixture
