@@ -37,6 +37,7 @@ GO: list[dict[str, str]] = [{"role": "user", "content": "go"}]
 # the hub's APIs in the form of vendors, over TCP: the path, and the body of a request that is not streamed
 DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
     "the hub, chat completions": ("/v1/chat/completions", {"model": "apollo", "messages": GO}),
+    "the hub, responses": ("/v1/responses", {"model": "apollo", "input": "go"}),
 }
 # the targets for added time (at most) and calls per second (at least), relative to each of the other proxies
 ADDED = {RAW: 3.5, PROXY: 0.25}
