@@ -192,6 +192,7 @@ def _options(body: b.ResponsesBody, tools: Tools) -> CallOptions:
         parallel_calls=body.parallel_tool_calls,
         schema=None if schema is None else schema.schema,
         schema_name="" if schema is None else schema.name,
+        schema_strict=None if schema is None else schema.strict,
         json=isinstance(text.format, b.ObjectFormat),
         effort=reasoning.effort or "",
         more={"verbosity": text.verbosity} if text.verbosity else {},

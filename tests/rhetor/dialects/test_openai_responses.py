@@ -204,6 +204,7 @@ def test_options_are_given_and_those_that_only_a_model_honours_are_named() -> No
         top_p=0.9,
         schema={"type": "object"},
         schema_name="answer",
+        schema_strict=True,
         effort="high",
         more={"verbosity": "low"},
     )
