@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 from openai import APIStatusError
 
 from rhetor.domain.event import MessageAccepted
@@ -16,10 +17,10 @@ from rhetor.drivers.base import Conversation, Driver
 from rhetor.hub.core.limits import Limits
 from tests.provider import Failure, ProviderServer, Script
 from tests.provider.script import ToolCall
-from tests.rhetor.drivers.talk import chat_driver, openai_at
+from tests.rhetor.drivers.talk import anthropic_at, chat_driver, openai_at
 from tests.served import TOKEN, Served, served
 
-from .clients import openai
+from .clients import anthropic, openai
 
 pytestmark = pytest.mark.anyio
 HELLO: Any = [{"role": "user", "content": "hello"}]
@@ -60,6 +61,65 @@ async def test_a_clients_tools_and_options_reach_the_model_and_its_calls_come_ba
     assert roles[-4:] == ["user", "assistant", "tool", "tool"]
     text = json.dumps(body["messages"])
     assert text.index("You are a mirror.") < text.index("Be brief.") < text.index("hello")
+
+
+CLAUDE = replace(MIRROR, name="claude", model="anthropic/m")
+GPT = replace(MIRROR, name="gpt", model="openai/m")
+
+
+@pytest.mark.long
+async def test_clients_of_either_api_run_their_tools_with_models_of_the_other(tmp_path: Path) -> None:
+    calls = (ToolCall("weather", '{"at": "Oslo"}', piece=4),)
+    calling, answer = Script(reasoning=("Hm.",), tool_calls=calls), Script(chunks=("Rain.",))
+    tool: Any = {"name": "weather", "input_schema": {"type": "object"}}
+    thinking: Any = {"type": "enabled", "budget_tokens": 1024}
+    hello: Any = [{"role": "user", "content": "hello"}]
+    async with ProviderServer() as provider:
+        provider.script(calling, answer, calling, answer)
+        async with (
+            chat_driver(openai_at(provider) | anthropic_at(provider)) as driver,
+            served(tmp_path, drivers={"chat": driver}, also=[CLAUDE, GPT]) as home,
+            openai(home) as chat,
+            anthropic(home) as messages,
+        ):
+            first = await chat.chat.completions.create(model="claude", messages=hello, tools=TOOLS)
+            said = first.choices[0]
+            (called,) = said.message.tool_calls or []
+            result: Any = {"role": "tool", "tool_call_id": called.id, "content": "rain"}
+            conversation = [*hello, said.message.to_dict(), result]
+            last = await chat.chat.completions.create(model="claude", messages=conversation, tools=TOOLS)
+            assert last.choices[0].message.content == "Rain."
+            told = await messages.messages.create(
+                model="gpt", max_tokens=4000, messages=hello, tools=[tool], thinking=thinking
+            )
+            assert (told.stop_reason, [block.type for block in told.content]) == (
+                "tool_use",
+                ["thinking", "tool_use"],
+            )
+            use = told.content[-1]
+            assert use.type == "tool_use"
+            assert use.input == {"at": "Oslo"}
+            shown: Any = {"type": "tool_result", "tool_use_id": use.id, "content": "rain"}
+            content: Any = [block.to_dict() for block in told.content]
+            again: Any = [
+                *hello,
+                {"role": "assistant", "content": content},
+                {"role": "user", "content": [shown]},
+            ]
+            final = await messages.messages.create(model="gpt", max_tokens=4000, messages=again, tools=[tool])
+            assert final.content[0].to_dict() == {"type": "text", "text": "Rain."}
+        to_claude, to_gpt = provider.requests[1], provider.requests[3]
+    input = {"type": "tool_use", "id": called.id, "name": "weather", "input": {"at": "Oslo"}}
+    assert to_claude["messages"][1] == {"role": "assistant", "content": [input]}
+    assert to_claude["messages"][2]["content"][0]["tool_use_id"] == called.id
+    assert [message["role"] for message in to_gpt["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert to_gpt["messages"][2]["reasoning_content"] == "Hm."
+    assert to_gpt["messages"][3] == {"role": "tool", "tool_call_id": use.id, "content": "rain"}
 
 
 def itself(home: Served) -> dict[str, str]:
