@@ -38,6 +38,7 @@ GO: list[dict[str, str]] = [{"role": "user", "content": "go"}]
 DIALECTS: dict[str, tuple[str, dict[str, object]]] = {
     "the hub, chat completions": ("/v1/chat/completions", {"model": "apollo", "messages": GO}),
     "the hub, responses": ("/v1/responses", {"model": "apollo", "input": "go"}),
+    "the hub, messages": ("/v1/messages", {"model": "apollo", "max_tokens": 100, "messages": GO}),
 }
 # the targets for added time (at most) and calls per second (at least), relative to each of the other proxies
 ADDED = {RAW: 3.5, PROXY: 0.25}

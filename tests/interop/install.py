@@ -1,4 +1,4 @@
-"""`python -m tests.interop.install NAME…`: install the newest coding agents from npm into a cache.
+"""`python -m tests.interop.install NAME…`: install the newest coding agents from npm into a cache, and `llm`.
 
 An installation that is less than a day old is used unchanged; if npm fails, an older one is used.
 """
@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.interop.agents import AGENTS, Agent, named
+from tests.interop.agents import AGENTS, CACHE, Agent, named
 
 DAY = 86_400.0
 INSTALL_SECONDS = 300.0
 MARK = ".installed"
+LLM_PACKAGE = "llm==0.36"
+LLM = CACHE / LLM_PACKAGE / "bin" / "llm"
 
 
 def main(names: list[str]) -> int:
@@ -25,6 +27,7 @@ def main(names: list[str]) -> int:
     if unknown or not names:
         return _said(f"name some of: {' '.join(agent.name for agent in AGENTS)}", 2)
     missing = [agent.name for agent in map(named, names) if not _made_sure(agent)]
+    missing += [] if _has_llm() else ["llm"]
     return _said(f"not installed: {' '.join(missing)}", 1) if missing else 0
 
 
@@ -37,6 +40,19 @@ def _made_sure(agent: Agent) -> bool:
     version = _run([str(program), "--version"], 60.0)
     _said(f"{agent.name}: {version.stdout.strip() or version.stderr.strip()} in {agent.folder}", 0)
     return version.returncode == 0
+
+
+def _has_llm() -> bool:
+    """Return whether `llm` is installed, with what it needs, in an environment of its own."""
+    if not LLM.exists():
+        uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".tools" / "bin" / "uv")
+        folder = LLM.parents[1]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)])
+        ran = _run([uv, "pip", "install", "--quiet", "--python", str(folder / "bin" / "python"), LLM_PACKAGE])
+        if ran.returncode != 0:
+            _said(f"{LLM_PACKAGE}: uv failed ({ran.returncode}): {ran.stderr.strip()[-2000:]}", 1)
+    return LLM.exists()
 
 
 def _age(agent: Agent) -> float:

@@ -72,8 +72,8 @@ class ChatStream(Struct):
             return error_frame(failure_of(end))
         delta = self._first({})
         last = self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}])
-        usage = usage_of(end) if self.include_usage else None
-        return last + (b"" if usage is None else self._chunk([], usage)) + DONE
+        usage = self._chunk([], usage_of(end)) if self.include_usage else b""
+        return last + usage + DONE
 
     def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
         chunk = {
@@ -127,8 +127,7 @@ def _completion(
         "model": model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
     }
-    usage = usage_of(end)
-    return found if usage is None else {**found, "usage": usage}
+    return {**found, "usage": usage_of(end)}
 
 
 def error_frame(error: RhetorError) -> bytes:
@@ -136,11 +135,9 @@ def error_frame(error: RhetorError) -> bytes:
     return b"data: %b\n\n" % _encode(vendor_errors.openai(error))
 
 
-def usage_of(end: ev.TurnEnd) -> dict[str, Any] | None:
-    """Return the tokens of a turn; None if they are unknown."""
-    found = end.usage if isinstance(end, ev.TurnCompleted) else None
-    if not found:
-        return None
+def usage_of(end: ev.TurnEnd) -> dict[str, Any]:
+    """Return the tokens of a turn. Clients rely on their numbers, so those that are unknown are 0."""
+    found = (end.usage if isinstance(end, ev.TurnCompleted) else None) or {}
     read, written = found.get("input_tokens") or 0, found.get("output_tokens") or 0
     return {
         "prompt_tokens": read,

@@ -101,7 +101,8 @@ def test_a_whole_answer_is_one_completion() -> None:
         "total_tokens": 12,
         "prompt_tokens_details": {"cached_tokens": 0},
     }
-    assert "usage" not in whole([ev.TurnCompleted("m", "x", "stop")])
+    unknown = whole([ev.TurnCompleted("m", "x", "stop")])["usage"]
+    assert unknown["total_tokens"] == 0  # clients such as llm fail without numbers
 
 
 @pytest.mark.parametrize(

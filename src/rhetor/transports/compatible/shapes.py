@@ -69,14 +69,14 @@ class Choice(Struct):
 
 
 class Completion(Struct):
-    """A chat completion. `created`: Unix time in seconds. Without `usage`, the tokens are unknown."""
+    """A chat completion. `created`: Unix time in seconds. Tokens that are unknown are 0."""
 
     id: str
     object: Literal["chat.completion"]
     created: int
     model: str
     choices: list[Choice]
-    usage: dict[str, Any] | None = None
+    usage: dict[str, Any]
 
 
 class AnthropicUsage(Struct):

@@ -125,6 +125,43 @@ def body(**more: Any) -> dict[str, Any]:
     return {"model": "apollo", "messages": HELLO, **more}
 
 
+async def test_requests_in_the_shape_of_aichat_are_answered_in_the_shape_that_it_reads(
+    tmp_path: Path,
+) -> None:
+    """aichat sends floats for its parameters, and the calls and results of its functions as texts."""
+    functions = [{"type": "function", "function": {"name": "now", "description": "", "parameters": {}}}]
+    wishes = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 4096, "stream": True, "tools": functions}
+    call = {"id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    rounds = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": '{"output":"noon"}', "tool_call_id": "c1"},
+    ]
+    system = {"role": "system", "content": "Be brief."}
+    called = [ToolUse("c1", "now", {}, "caller"), Done("tool_calls")]
+    headers = {"authorization": f"Bearer {TOKEN}", "user-agent": "aichat/0.30.0"}
+    async with served(tmp_path, called, [Text("noon"), Done()], [Text("hi"), Done()]) as home:
+        first = await home.ask_tcp("POST", CHAT, headers, json=body(messages=[system, *HELLO], **wishes))
+        messages = [system, *HELLO, *rounds]
+        second = await home.ask_tcp("POST", CHAT, headers, json=body(messages=messages, **wishes))
+        assert first.headers["content-type"].startswith("text/event-stream")
+        [delta] = [d for d in deltas(first.text) if d.get("tool_calls")]
+        assert delta["tool_calls"][0] == {"index": 0, **call}
+        assert "".join(d.get("content") or "" for d in deltas(second.text)) == "noon"
+        assert second.headers["x-session-id"] == first.headers["x-session-id"]
+        whole = await home.ask_tcp("POST", CHAT, headers, json=body())
+        assert whole.json["choices"][0]["message"]["content"] == "hi"
+        assert whole.json["usage"]["prompt_tokens"] == 0
+        listed = await home.ask_tcp("GET", "/v1/models", headers)
+        assert "apollo" in [model["id"] for model in listed.json["data"]]
+
+
+def deltas(text: str) -> list[dict[str, Any]]:
+    """Return the deltas of a stream, which ends with `[DONE]`."""
+    *frames, done, _ = text.split("\n\n")
+    assert done == "data: [DONE]"
+    return [json.loads(frame.removeprefix("data: "))["choices"][0]["delta"] for frame in frames]
+
+
 async def test_a_team_and_a_line_answer_as_models(tmp_path: Path) -> None:
     async with served(tmp_path) as home, openai(home) as client:
         said = await client.chat.completions.create(model="team:reviewers", messages=HELLO)
