@@ -56,6 +56,18 @@ BEYOND_SCHEMA = (
     ("unprocessable", r"a JSON Schema|^(the schema|\$\w+|the pattern) ", "`response_schema` is a schema"),
     ("unsupported", "", "what a message may contain depends on the peer and its model"),
     ("invalid_request_error", "", "a conversation has rules between its messages, tools and options"),
+    ("invalid_value", "^messages: the last message must be", "a conversation ends with the user's message"),
+    ("invalid_value", "^tool_choice: ", "`tool_choice` names tools of `tools`"),
+    (
+        "invalid_value",
+        "^(stream_options|max_tokens): (only|not) allowed with",
+        "it depends on another member",
+    ),
+    ("invalid_value", "must be an http, https or data URL$", "which URLs the hub reads"),
+    ("invalid_value", ": (not base64: .*|empty)$", "the content of a part is base64"),
+    ("unsupported_parameter", "file_id: ", "the hub has no files API"),
+    ("missing_required_parameter", "file_data: missing$", "a file has content"),
+    ("malformed", "^the message is empty$", "a message has text or a part"),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 
