@@ -27,6 +27,7 @@ from .given import (
     SaidText,
 )
 
+_SPACES = b" \t\n\r\v\f"
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -80,7 +81,8 @@ def _plain(blocks: Sequence[Block]) -> tuple[str, list[Any], list[Any], list[str
 
 
 def _text(blocks: Iterable[Block]) -> str:
-    return "".join(["".join(block.text.split()) for block in blocks if isinstance(block, SaidText)])
+    said = b"".join([block.text.encode() for block in blocks if isinstance(block, SaidText)])
+    return said.translate(None, _SPACES).decode()  # the quickest way, for texts of many megabytes
 
 
 def _parts(blocks: Iterable[Block]) -> Iterator[str]:

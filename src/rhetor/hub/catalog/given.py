@@ -99,8 +99,8 @@ async def load_key(store: Store) -> bytes:
     return bytes.fromhex(msgspec.json.decode(row.doc))
 
 
-def given_row(given: Given, turn_id: str, session_id: str, owner: str, at: int) -> Row:
-    doc = msgspec.json.encode(given)
+def given_row(doc: bytes, turn_id: str, session_id: str, owner: str, at: int) -> Row:
+    """Return the row of a turn's `Given`, which `doc` is as JSON."""
     return Row(KIND, turn_id, STORED, doc, owner=owner, parent=session_id, at=at)
 
 

@@ -95,6 +95,10 @@ def command_key(principal: Principal, command: KeyedCommand, result: Any) -> Key
     """Return the idempotency key that stores the command's `result`; None if there is no `command_id`."""
     if command.command_id is None:
         return None
+    return Key(principal.subject, command.command_id, fingerprint(command), msgspec.json.encode(result))
+
+
+def fingerprint(command: KeyedCommand) -> str:
+    """Return the digest by which a command that is sent again is known to be the same."""
     body = msgspec.json.encode([type(command).__name__, replace(command, command_id=None)])
-    digest = hashlib.sha256(body).hexdigest()
-    return Key(principal.subject, command.command_id, digest, msgspec.json.encode(result))
+    return hashlib.sha256(body).hexdigest()

@@ -53,10 +53,11 @@ from rhetor.hub.catalog.given import (
 )
 from rhetor.hub.catalog.responses import response_row
 from rhetor.hub.catalog.sessions import session_of
+from rhetor.hub.core.commits import fingerprint
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.attribution import most_recent
 from rhetor.hub.turns.given import id_of, names_in, past_of, takes_given
-from rhetor.store.base import Expect, Row
+from rhetor.store.base import Expect, Key, Row
 
 from . import uploads
 from .states import sendable_session
@@ -74,13 +75,14 @@ T = TypeVar("T")
 class Stored(msgspec.Struct, frozen=True):
     """A given conversation whose parts and texts are stored.
 
-    `asked`: the command as the client sent it. `given`: what is stored of it if it begins a session.
-    `marked`: the conversation with its marks. `parts`: those of the new messages; `kept`: all parts and
-    texts, whose rows are to be committed.
-    `shared`: the id of the blob with what the API stores once.
+    `asked`: the command as the client sent it, and its `fingerprint` if it has an idempotency key. `given`:
+    what is stored of it if it begins a session. `marked`: the conversation with its marks. `parts`: those of
+    the new messages; `kept`: all parts and texts, whose rows are to be committed. `shared`: the id of the
+    blob with what the API stores once.
     """
 
     asked: SendMessage
+    fingerprint: str
     given: Given
     marked: GivenConversation
     exact: tuple[str, ...]
@@ -88,6 +90,12 @@ class Stored(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
     kept: tuple[Part, ...]
     shared: str = ""
+
+    def key(self, result: object) -> Key | None:
+        """Return the idempotency key, as `command_key` does."""
+        if self.asked.command_id is None:
+            return None
+        return Key(self.given.caller, self.asked.command_id, self.fingerprint, msgspec.json.encode(result))
 
     @property
     def returned(self) -> list[ToolReturned]:
@@ -190,7 +198,8 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     kept = tuple({part.blob_id: part for part in (*reading.found.values(), *texts)}.values())
     new = tuple([reading.found[part.blob_id] for message in marked.new for part in message.parts])
     shared = texts[-1].blob_id if command.kept and command.kept.shared else ""
-    return Stored(command, given, marked, hashes, reading.urls, new, kept, shared)
+    digest = await _thinking(conversation, lambda: fingerprint(command)) if command.command_id else ""
+    return Stored(command, digest, given, marked, hashes, reading.urls, new, kept, shared)
 
 
 def _target(state: State, principal: Principal, command: SendMessage, given: GivenConversation) -> str:
@@ -471,7 +480,9 @@ async def changes_of(
     new = {part.blob_id for part in placed.stored.parts}
     kept = tuple(part for part in placed.stored.kept if part.blob_id not in new)
     rows, expects = uploads.rows_for(state, principal.subject, session.id, kept)
-    rows.append(given_row(placed.added, turn_id, session.id, session.owner, state.ids.now()))
+    added = placed.added
+    doc = await _thinking(placed.stored.marked, lambda: msgspec.json.encode(added))
+    rows.append(given_row(doc, turn_id, session.id, session.owner, state.ids.now()))
     if about := placed.stored.asked.kept:
         shared, now = placed.stored.shared, state.ids.now()
         rows.append(response_row(about, shared, turn_id, session.id, principal.subject, now))

@@ -48,7 +48,7 @@ from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
 from rhetor.hub.turns.peer_call import require_voice, voice_of
 from rhetor.hub.turns.runner import SessionRunner, wake
-from rhetor.store.base import Committed, Draft, Expect, Row
+from rhetor.store.base import Committed, Draft, Expect, Key, Row
 
 from . import given, uploads
 from .given import Placed, Stored
@@ -315,11 +315,7 @@ async def _accept(
         committed = await state.store.commit(
             session.id,
             drafts,
-            key=command_key(
-                principal,
-                prepared.source.asked or command,
-                {"session_id": session.id, "turn_id": turn.id, "message_id": turn.message_id},
-            ),
+            key=prepared.key(principal, command, turn),
             expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due, *needed],
             rows=[session_row(session), turn.row(), *taken.rows, *kept],
             drop=dropped,
@@ -389,11 +385,6 @@ class MessageSource(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...] = ()
     given: Stored | None = None
 
-    @property
-    def asked(self) -> SendMessage | None:
-        """The command as it was sent, if a conversation came with it."""
-        return self.given.asked if self.given is not None else None
-
 
 class PreparedMessage(msgspec.Struct, frozen=True):
     """A message that is about to be committed: its session, and the context that is sent with it. `fulfils`:
@@ -412,6 +403,13 @@ class PreparedMessage(msgspec.Struct, frozen=True):
     @property
     def given(self) -> GivenTurn | None:
         return self.placed.turn if self.placed is not None else None
+
+    def key(self, principal: Principal, command: SendMessage, turn: TurnRow) -> Key | None:
+        """Return the idempotency key, if there is one. It is of the command as it was sent."""
+        result = {"session_id": self.session.id, "turn_id": turn.id, "message_id": turn.message_id}
+        if self.source.given is not None:
+            return self.source.given.key(result)
+        return command_key(principal, command, result)
 
     @property
     def still_due(self) -> list[Expect]:
