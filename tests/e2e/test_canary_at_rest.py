@@ -164,6 +164,19 @@ def blobs(scene: Scene) -> None:
     assert ask(scene.machine, "GET", f"/api/v2/blobs/{kept}") == (200, content)
 
 
+def clients(scene: Scene) -> None:
+    """A client of a vendor's API, with instructions and tools of its own."""
+    tool = {"name": "clock", "description": f"{CANARY} of a tool", "parameters": {"type": "object"}}
+    messages = [{"role": "system", "content": f"{CANARY} of a client"}]
+    for number in range(2):
+        messages.append({"role": "user", "content": f"{CANARY} of message {number}"})
+        body = {"model": "apollo", "messages": messages, "tools": [{"type": "function", "function": tool}]}
+        status, answer = ask(scene.machine, "POST", "/v1/chat/completions", body)
+        assert status == 200, answer
+        messages.append(json.loads(answer)["choices"][0]["message"])
+        assert CANARY in messages[-1]["content"]
+
+
 def copies(scene: Scene) -> None:
     """Backups and exports that are made in the state folder itself."""
     for command in (
@@ -177,8 +190,8 @@ def copies(scene: Scene) -> None:
     assert CANARY in shown.stdout
 
 
-SMALL: tuple[Callable[[Scene], None], ...] = (models, programs, blobs)
-ALL = (models, failures, programs, agents, checkpoints, blobs, copies)
+SMALL: tuple[Callable[[Scene], None], ...] = (models, programs, blobs, clients)
+ALL = (models, failures, programs, agents, checkpoints, blobs, clients, copies)
 
 
 def hosts(machine: Machine) -> list[int]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.home import SECONDS, Machine
+from tests.e2e.home import Machine
+from tests.e2e.test_sockets import UnixConnection
 from tests.provider.process import ProviderProcess
 from tests.provider.script import Script, ToolCall, Usage
 
@@ -20,17 +19,6 @@ PICTURE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAE
 
 
 opened: list[http.client.HTTPConnection] = []
-
-
-class LocalConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=SECONDS)
-        self._path = str(path)
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SECONDS)
-        self.sock.connect(self._path)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +31,7 @@ def close_connections() -> Iterator[None]:
 def begin(machine: Machine, messages: list[Any], **headers: str) -> http.client.HTTPResponse:
     """Send a conversation, and return the response once the hub has accepted it."""
     body = {"model": "apollo", "messages": [SYSTEM, *messages], "tools": [CLOCK], "stream": True}
-    connection = LocalConnection(machine.folder / "hub.sock")
+    connection = UnixConnection(machine)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(
         "POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json", **named}
