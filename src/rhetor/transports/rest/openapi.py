@@ -120,7 +120,7 @@ def _parameters(row: Route, schemas: _Schemas) -> Iterable[Schema]:
     if row.body is not None and (row.takes_json or "command_id" in row.body.__struct_fields__):
         key = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
         yield {"in": "header", "name": "Idempotency-Key", "required": False, "schema": key}
-    if row.method == "GET" and row.streams is not Streams.NEVER:
+    if row.method == "GET" and row.streams not in (Streams.NEVER, Streams.BODY):
         yield {"in": "header", "name": "last-event-id", "required": False, "schema": AFTER}
 
 
