@@ -485,7 +485,8 @@ async def changes_of(
     rows.append(given_row(doc, turn_id, session.id, session.owner, state.ids.now()))
     if about := placed.stored.asked.kept:
         shared, now = placed.stored.shared, state.ids.now()
-        rows.append(response_row(about, shared, turn_id, session.id, principal.subject, now))
+        row = response_row(about, shared, turn_id, session.id, principal.subject, now)
+        rows.append(replace(row, doc=state.secrets.mask_json(row.doc)) if state.secrets else row)
     drop = []
     if not placed.is_new:
         known = await state.store.find(CONTINUATION, parent=session.id)

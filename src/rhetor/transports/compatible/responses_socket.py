@@ -6,8 +6,11 @@ one after the other.
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.websockets import WebSocket
 
+from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.openai_responses import Request, request_on_socket
 from rhetor.dialects.openai_responses_answer import About, turn_of
 from rhetor.dialects.openai_responses_stream import SocketResponse, socket_error
@@ -62,7 +65,7 @@ class ResponsesSocket:
         try:
             if isinstance(message, bytes):
                 raise Malformed("requests must be text messages")
-            request = request_on_socket(message.encode())
+            request = await self._decoded(message.encode())
             previous = request.body.previous_response_id
             if not await self._respond(request, len(message)):
                 self._evict(previous)
@@ -73,6 +76,12 @@ class ResponsesSocket:
             await self._refuse(error)
             if isinstance(error, Malformed):
                 self._connection.count_fault()
+
+    async def _decoded(self, data: bytes) -> Request:
+        if len(data) <= LARGE_BYTES:
+            return request_on_socket(data)
+        async with self._connection.node.decoding:
+            return await asyncio.to_thread(request_on_socket, data)
 
     async def _respond(self, request: Request, size: int) -> bool:
         """Send the message, and write the events of its response. Return whether it did not fail."""

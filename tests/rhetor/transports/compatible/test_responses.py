@@ -224,7 +224,7 @@ async def test_a_websocket_answers_requests_in_turn_and_continues_what_is_not_st
             assert failed["error"]["code"] == "invalid_value"
             gone = await _asked(socket, input="three", store=False, previous_response_id=second.id)
             assert (gone["status"], gone["error"]["code"]) == (400, "previous_response_not_found")
-            stored = await _asked(socket, input="four")
+            stored = await _asked(socket, input="four " + "x" * (300 << 10))
             await socket.send_raw(json.dumps({"type": "response.cancel"}))
             assert json.loads(await socket.recv_bytes())["error"]["param"] == "type"
         async with client.responses.connect() as socket:
