@@ -28,9 +28,17 @@ def close_connections() -> Iterator[None]:
         opened.pop().close()
 
 
-def begin(machine: Machine, messages: list[Any], **headers: str) -> http.client.HTTPResponse:
+def begin(
+    machine: Machine, messages: list[Any], more: dict[str, Any] | None = None, **headers: str
+) -> http.client.HTTPResponse:
     """Send a conversation, and return the response once the hub has accepted it."""
-    body = {"model": "apollo", "messages": [SYSTEM, *messages], "tools": [CLOCK], "stream": True}
+    body = {
+        "model": "apollo",
+        "messages": [SYSTEM, *messages],
+        "tools": [CLOCK],
+        "stream": True,
+        **(more or {}),
+    }
     connection = UnixConnection(machine)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(
@@ -125,3 +133,7 @@ def test_a_conversation_that_waits_survives_a_kill_of_the_hub(
     assert "  > What time is it?\n  [Call of clock]\n" in history
     assert "  > [Result of clock]\n" in history
     assert "[Call of clock]" in machine.run("sessions", "export", session).stdout
+
+    line = begin(machine, [question], {"model": "athena | apollo", "tools": []})
+    assert text_of(line)
+    assert "- line: athena | apollo\n" in machine.run("sessions", "show", line.headers["x-session-id"]).stdout

@@ -28,6 +28,7 @@ def facts(session: "Session") -> str:
         "session": session["id"],
         "name": session["name"],
         "peer": session["specialist_id"],
+        "line": (session.get("metadata") or {}).get("line"),
         "state": session["state"],
         "created": local_time(session["created_at"]),
         "last used": local_time(session["used_at"]),

@@ -35,6 +35,7 @@ from rhetor.domain.parts import MOST_BYTES, MOST_PARTS, GivenPart, Part
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
+from rhetor.domain.socket import TEAM
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Malformed, TooLarge, Unprocessable
 from rhetor.hub.catalog.given import (
@@ -56,7 +57,7 @@ from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.core.commits import fingerprint
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.attribution import most_recent
-from rhetor.hub.turns.given import id_of, names_in, past_of, takes_given
+from rhetor.hub.turns.given import TOLD_MESSAGES, id_of, names_in, past_of, takes_given
 from rhetor.store.base import Expect, Key, Row
 
 from . import uploads
@@ -363,7 +364,8 @@ async def place(state: State, principal: Principal, stored: Stored) -> Placed:
             command = replace(command, target=None)  # the session has its peer, whoever is the best now
         return Placed(stored, command, found_there)
     target = LINE_PEER if is_line(given.target) else command.target
-    window = state.limits.context_window
+    # a client expects the whole conversation to count, and the members of a team know only their own sessions
+    window = TOLD_MESSAGES if given.target.startswith(TEAM) else state.limits.context_window
     new = Placed(stored, replace(command, target=target, context_window=window))
     row = await _found(state, given.caller, given.target, given.before)
     session = await _open_session(state, row.parent) if row is not None else None

@@ -386,6 +386,7 @@ async def test_a_team_is_told_the_clients_instructions_and_cannot_have_its_tools
         told = [content for _, content in driver.heard]
         assert all("Be brief." in text and "User: one" in text and text.endswith("two") for text in told[:2])
         assert told[2:] == ["three", "three"]
+        assert all("Be brief." in history[0].content for history in driver.histories[2:])
         client.fields["tools"] = (WEATHER,)
         with pytest.raises(Unprocessable) as caught:
             await client.ask("four")
