@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -33,7 +33,7 @@ from .turns import TurnRow
 CATCH_UP_SECONDS = 10.0
 
 
-async def turn_events(log: Log, turn: TurnRow) -> AsyncIterator[Event]:
+async def turn_events(log: Log, turn: TurnRow) -> AsyncGenerator[Event, None]:
     """Yield the events of a turn that are in the log now, in order."""
     head = await log.head(turn.stream)
     if head is None:

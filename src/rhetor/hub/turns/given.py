@@ -4,12 +4,13 @@ the client's next message, which gives the conversation back with the answer."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
-from rhetor.domain.event import OutputPartial, ReasoningKept, ToolCalled, TurnCompleted
+from rhetor.domain.event import Event, ReasoningKept, ToolCalled, TurnCompleted, TurnEnd
 from rhetor.domain.given import (
     Block,
     GivenConversation,
@@ -170,21 +171,30 @@ async def answer_of(state: State, turn_id: str, spoken: Sequence[Spoken]) -> lis
     """Return the answer of a turn with its calls and its reasoning; nothing if it has none. `spoken`: its
     messages, in case its events are no longer in the log."""
     row = await state.store.get("turn", turn_id)
-    events = [event async for event in turn_events(state.store, TurnRow.of(row))] if row is not None else []
     blocks: list[Block] = []
-    text = "" if events else "".join(one.content for one in spoken if one.role == "assistant")
-    for event in events:
+    text = "".join(one.content for one in spoken if one.role == "assistant")
+    for event in await _until_end(state, TurnRow.of(row)) if row is not None else ():
         match event.payload:
             case ReasoningKept(vendor, data):
                 blocks.append(SaidReasoning("", vendor, data))
             case ToolCalled(call_id, name, arguments, "caller"):
                 blocks.append(SaidCall(call_id, name, arguments_text(arguments)))
-            case TurnCompleted(text=said) | OutputPartial(text=said):
-                text = said
+            case TurnCompleted(text=said, called=called) if called and not said.strip():
+                text = ""  # what readers of the log see only names the calls
     if text:
         at = sum(isinstance(block, SaidReasoning) for block in blocks)
         blocks.insert(at, SaidText(text))
     return [GivenMessage("assistant", tuple(blocks))] if blocks else []
+
+
+async def _until_end(state: State, turn: TurnRow) -> list[Event]:
+    found: list[Event] = []
+    async with aclosing(turn_events(state.store, turn)) as events:
+        async for event in events:
+            found.append(event)
+            if isinstance(event.payload, TurnEnd):
+                break
+    return found
 
 
 def arguments_text(arguments: Any) -> str:
