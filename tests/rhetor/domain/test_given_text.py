@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rhetor.domain.given import GivenMessage, SaidCall, SaidPart, SaidReasoning, SaidResult, SaidText
-from rhetor.domain.given_text import names_of, shown, told
+from rhetor.domain.given_text import names_of, paired, shown, told
 from rhetor.domain.parts import GivenPart
 
 CALL = GivenMessage("assistant", (SaidReasoning("hm"), SaidText("I look."), SaidCall("c1", "clock", "{}")))
@@ -26,3 +26,14 @@ def test_a_peer_that_takes_text_is_told_calls_and_results() -> None:
     assert told(RESULT, names) == "[Result of clock: noon]"
     failed = GivenMessage("user", (SaidResult("c1", (SaidText("stopped"),), True),))
     assert told(failed, names) == "[Error of clock: stopped]"
+
+
+def test_calls_and_results_that_are_not_together_become_text() -> None:
+    more = GivenMessage("user", (SaidText("and now?"),))
+    answer = GivenMessage("assistant", (SaidText("noon"),))
+    together = [more, CALL, RESULT, more, answer, more]
+    assert paired(together) == together
+    apart = paired([CALL, more, answer, RESULT])
+    assert apart[0].blocks[-1] == SaidText("[Call of clock: {}]")
+    assert apart[-1].blocks == (SaidText("[Result of clock: noon]"),)
+    assert apart[1:3] == [more, answer]

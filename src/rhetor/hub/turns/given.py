@@ -21,7 +21,7 @@ from rhetor.domain.given import (
     SaidText,
 )
 from rhetor.domain.given_hash import chain, continuation_id, exact
-from rhetor.domain.given_text import names_of, told
+from rhetor.domain.given_text import names_of, paired, told
 from rhetor.domain.lines import LINE_DRIVER
 from rhetor.domain.parts import GivenPart, Part
 from rhetor.domain.peer import Peer
@@ -122,7 +122,7 @@ async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn 
         hashes = tuple(map(exact, messages))
         if given.logged:
             logged = await logged_messages(state, session, before=turn_id)
-            conversation = replace(conversation, messages=(*logged, *conversation.new))
+            conversation = replace(conversation, messages=tuple(paired([*logged, *conversation.new])))
     except NotFound as error:
         raise _lost(error) from error
     return GivenTurn(given, conversation, hashes)

@@ -224,8 +224,9 @@ async def test_a_conversation_that_waits_for_its_turn_is_read_back_as_it_was_giv
         given = driver.given[-1]
         assert given.system == client.fields["system"]
         assert given.tools == (WEATHER,)
-        assert [texts(message) for message in given.messages] == ["one", "hello", "wait", "done", "two"]
-        assert given.messages[-1].blocks[1] == SaidText("two", "1h")
+        told = ["one", "hello", "wait", "done", "[Result of x: t]\n\ntwo"]
+        assert [texts(message) for message in given.messages] == told
+        assert given.messages[-1].blocks[-1] == SaidText("two", "1h")
         assert sorted(driver.prompts[-1].contents.values()) == sorted([PNG, JPEG])
 
 
