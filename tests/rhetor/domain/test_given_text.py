@@ -35,5 +35,5 @@ def test_calls_and_results_that_are_not_together_become_text() -> None:
     assert paired(together) == together
     apart = paired([CALL, more, answer, RESULT])
     assert apart[0].blocks[-1] == SaidText("[Call of clock: {}]")
-    assert apart[-1].blocks == (SaidText("[Result of clock: noon]"),)
+    assert apart[-1].blocks == (SaidText("[Result of clock: noon]"), PICTURE)
     assert apart[1:3] == [more, answer]
