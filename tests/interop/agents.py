@@ -16,7 +16,7 @@ CACHE = Path(os.environ.get("AISH_INTEROP") or Path.home() / ".cache" / "aish-in
 _NO_NETWORK = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
 _LOOPBACK = "127.0.0.1,localhost"
 _CODEX = """\
-model = "{model}"
+model = "stub"
 model_provider = "stub"
 check_for_update_on_startup = false
 [analytics]
@@ -24,7 +24,7 @@ enabled = false
 [model_providers.stub]
 name = "stub"
 base_url = "{url}/v1"
-env_key = "{key}"
+env_key = "STUB_KEY"
 wire_api = "responses"
 """
 _GEMINI = {
@@ -84,12 +84,7 @@ def _nothing(home: Path, url: str) -> None:
 
 def _codex(home: Path, url: str) -> None:
     (home / ".codex").mkdir()
-    (home / ".codex" / "config.toml").write_text(codex_config(url))
-
-
-def codex_config(url: str, model: str = "stub", key: str = "STUB_KEY") -> str:
-    """Return the configuration of Codex for a provider at a URL. `key`: the variable that has its key."""
-    return _CODEX.format(url=url, model=model, key=key)
+    (home / ".codex" / "config.toml").write_text(_CODEX.format(url=url))
 
 
 def _opencode(home: Path, url: str) -> None:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.agents import Agent, codex_config, opencode_config
+from tests.interop.agents import Agent, opencode_config
 from tests.interop.home import House
 from tests.provider.script import Script
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "other-clients.md"
 TITLE = "Generate a title"
 
 
+def shown(agent: str, url: str) -> str:
+    """Return the configuration of an agent as the page shows it, for the hub at a URL."""
+    found = re.search(rf"^{agent}, in `.*?^```\w+\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1].replace("http://127.0.0.1:8300", url)
+
+
 def _opencode(house: House, url: str) -> None:
-    config = opencode_config(f"{url}/v1", "apollo", "{env:RHETOR_TOKEN}")
-    (house.home / ".config" / "opencode" / "opencode.json").write_text(json.dumps(config))
+    ours = {
+        **opencode_config("", "", ""),
+        **json.loads(shown("OpenCode", url)),
+        "enabled_providers": ["rhetor"],
+    }
+    (house.home / ".config" / "opencode" / "opencode.json").write_text(json.dumps(ours))
 
 
 def _claude(house: House, url: str) -> None:
-    variables = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_MODEL": "apollo"}
-    variables |= {f"ANTHROPIC_DEFAULT_{size}_MODEL": "apollo" for size in ("HAIKU", "SONNET", "OPUS")}
-    settings = {"env": variables, "apiKeyHelper": "printenv RHETOR_TOKEN"}
     (house.home / ".claude").mkdir(exist_ok=True)
-    (house.home / ".claude" / "settings.json").write_text(json.dumps(settings))
+    (house.home / ".claude" / "settings.json").write_text(shown("Claude Code", url))
 
 
 def _codex(house: House, url: str) -> None:
-    (house.home / ".codex" / "config.toml").write_text(codex_config(url, "apollo", "RHETOR_TOKEN"))
+    quiet = "check_for_update_on_startup = false\nanalytics = {enabled = false}\n"
+    (house.home / ".codex" / "config.toml").write_text(quiet + shown("Codex", url))
 
 
 # how each agent is configured to use the hub at a URL, with the key of its own in RHETOR_TOKEN

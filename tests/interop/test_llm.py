@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from tests.served import TOKEN, Served, served
 from rhetor.domain.event import MessageAccepted, ToolReturned
 from rhetor.domain.output import Done, Text, ToolUse
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "other-clients.md"
 pytestmark = pytest.mark.anyio
 
 
 def configure(folder: Path, home: Served, *models: str) -> None:
-    """Name the peers as models of an OpenAI-compatible server."""
-    shared = {"api_base": f"{home.node.url}/v1", "api_key_name": "hub", "supports_tools": True}
-    listed = [{"model_id": name, "model_name": name, **shared} for name in models]
+    """Name the peers as models, in the form that the page shows."""
+    [text] = re.findall(r"^```yaml\n(- model_id.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    [shown] = yaml.safe_load(text.replace("http://127.0.0.1:8300", home.node.url))
+    listed = [{**shown, "model_id": name, "model_name": name} for name in models]
     (folder / "extra-openai-models.yaml").write_text(yaml.safe_dump(listed))
-    (folder / "keys.json").write_text(json.dumps({"hub": TOKEN}))
+    (folder / "keys.json").write_text(json.dumps({"rhetor": TOKEN}))
 
 
 async def llm(folder: Path, *words: str) -> str:
