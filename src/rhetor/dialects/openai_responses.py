@@ -27,6 +27,7 @@ from .vendor_errors import refused
 # the members that may differ in each request of a client
 _CHANGING = ("metadata", "previous_response_id")
 # the parameters that only a model can honour, with the values that change nothing
+_USUAL = (None, "medium")  # of the verbosity
 _NEUTRAL: dict[str, Any] = {"max_output_tokens": None, "temperature": 1, "top_p": 1}
 
 
@@ -195,7 +196,7 @@ def _options(body: b.ResponsesBody, tools: Tools) -> CallOptions:
         schema_strict=None if schema is None else schema.strict,
         json=isinstance(text.format, b.ObjectFormat),
         effort=reasoning.effort or "",
-        more={"verbosity": text.verbosity} if text.verbosity else {},
+        more={} if text.verbosity in _USUAL else {"verbosity": text.verbosity},
     )
 
 
@@ -206,8 +207,10 @@ def _only_models(body: b.ResponsesBody) -> Iterator[str]:
             yield name
     if body.reasoning is not None and body.reasoning.effort:
         yield "reasoning.effort"
-    if body.text is not None and body.text.verbosity:
+    if body.text is not None and body.text.verbosity not in _USUAL:
         yield "text.verbosity"
+    if body.text is not None and isinstance(body.text.format, b.ObjectFormat):
+        yield "text.format"
 
 
 def _shown(body: b.ResponsesBody, tools: Tools) -> dict[str, Any]:

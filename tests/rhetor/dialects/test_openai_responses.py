@@ -212,7 +212,8 @@ def test_options_are_given_and_those_that_only_a_model_honours_are_named() -> No
         *("max_output_tokens", "temperature", "top_p", "reasoning.effort", "text.verbosity"),
     )
     assert found.shown["text"] == {"format": {**schema, "description": None}, "verbosity": "low"}
-    assert wanted(text={"format": {"type": "json_object"}}).given.options.json
+    found = wanted(text={"format": {"type": "json_object"}, "verbosity": "medium"})
+    assert (found.given.options, found.only_models) == (CallOptions(json=True), ("text.format",))
 
 
 def test_everything_that_clients_send_without_effect_is_accepted() -> None:
