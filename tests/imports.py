@@ -30,6 +30,7 @@ LAYERS = [
     {"data_keys"},
     {"reload"},
     {"configuration", "provider_keys"},
+    {"local_models"},
     {"app"},
     {"maintenance"},
     {"cli"},
@@ -68,6 +69,7 @@ ROOT_ONLY = {
     "reload",
     "configuration",
     "provider_keys",
+    "local_models",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence
 CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables", "rhetor.domain.progress")
@@ -118,7 +120,15 @@ STACKS = {
         {"hub"},
     ],
     "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp", "compatible"}],
-    "rhetor.drivers": [{"base"}, {"programs"}, {"agents"}, {"models"}, {"model_tools"}, {"notifications"}],
+    "rhetor.drivers": [
+        {"base"},
+        {"programs"},
+        {"agents"},
+        {"models"},
+        {"local"},
+        {"model_tools"},
+        {"notifications"},
+    ],
 }
 # small and isolated: started as a file
 HOST = ["rhetor", "host"]

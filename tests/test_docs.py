@@ -59,8 +59,9 @@ def test_every_default_is_documented() -> None:
     for key, shown in rows.items():
         if "NAME" in key:
             continue
-        section, name = key.split(".")
-        value = getattr(getattr(settings, section), name)
+        value: object = settings
+        for name in key.split("."):
+            value = getattr(value, name)
         assert (key, shown) == (
             key,
             _shown(value),

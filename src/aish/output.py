@@ -222,6 +222,13 @@ def show_offline_notice() -> None:
         say(_OFFLINE)
 
 
+def show_local_notice(model: str) -> None:
+    """Print once per process that a small model on this machine answers."""
+    if "local" not in _shown_notices:
+        _shown_notices.add("local")
+        say(f"a small local model ({model}) answers; add a provider for better answers")
+
+
 def show_model_notice() -> None:
     """Print once per process that the running hub does not use this shell's `RHETOR_MODEL`."""
     if "model" not in _shown_notices:

@@ -48,6 +48,7 @@ from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
+from rhetor.local_models import LocalLibrary
 from rhetor.provider_keys import ProviderKeys
 from rhetor.reload import Reloading
 from rhetor.sealed_files import SealedFiles
@@ -214,6 +215,7 @@ async def serve(start: Start) -> None:
         node.data_keys = data_keys
         api_keys.reloading, node.api_keys = reloading, api_keys
         node.configuration = ConfigurationFile(reloading)
+        node.local_models = LocalLibrary(reloading, node.configuration)
         stack.enter_context(on_hang_up(reloading.try_reload, node.shut_down))
         # no failure of these ends the hub: it is logged
         starter = Principal(node.owner, address=f"pid {os.getpid()}")

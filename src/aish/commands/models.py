@@ -10,14 +10,19 @@ if TYPE_CHECKING:
 
 _HEADING = ("MODEL", "TAKES", "USD/1M IN", "OUT", "USED BY")
 _LONGEST_PEERS = 40  # characters
+_LOCAL = ("list", "pull", "remove", "use")  # the subcommands about the models that the hub runs itself
 
 
 def models(words: "list[str]") -> int:
-    """List the models, or those that a word is a part of.
+    """List the models, or those that a word is a part of; or manage the local ones.
 
     Raises:
-        Failure: the words are invalid, or the hub cannot be reached.
+        Failure: the words are invalid, or the hub cannot be reached or rejects the request.
     """
+    if words and words[0] in _LOCAL:
+        from aish.commands.local_models import SUBCOMMANDS
+
+        return SUBCOMMANDS[words[0]](words[1:])
     as_json = any(word in JSON_WORDS for word in words)
     parts = [word.lower() for word in words if word not in JSON_WORDS]
     if len(parts) > 1 or any(part.startswith("-") for part in parts):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PATH, _TRY, _CONFIG = "/api/v2/setup", "/api/v2/setup/try", "/api/v2/config"
 _FIND_TIMEOUT, _TRY_TIMEOUT = 30.0, 45.0  # seconds; the hub's own limits are shorter
 _AT_ONCE = 4
-_TITLES = {"provider": "provider", "server": "on this machine", "agent": "coding agent"}
+_TITLES = {"provider": "provider", "server": "on this machine", "agent": "coding agent", "local": "local"}
 
 
 def setup(words: "list[str]") -> int:

@@ -12,7 +12,16 @@ from aish.client.home import state_home
 from aish.client.hub import Hub, quote
 from aish.client.json_sse import decode
 from aish.exits import Failure
-from aish.output import STDERR, STDOUT, OutputLost, Sink, say, show_model_notice, show_offline_notice
+from aish.output import (
+    STDERR,
+    STDOUT,
+    OutputLost,
+    Sink,
+    say,
+    show_local_notice,
+    show_model_notice,
+    show_offline_notice,
+)
 from aish.turns.input import read_input, return_input
 from aish.turns.signals import Signals, Terminated
 
@@ -494,5 +503,8 @@ def show_notice(answer: "Stream") -> None:
     notices = answer.headers.get("x-rhetor-notice", "").split(", ")
     if "offline" in notices:
         show_offline_notice()
+    for notice in notices:
+        if notice.startswith("local="):
+            show_local_notice(notice[6:])
     if "model" in notices:
         show_model_notice()

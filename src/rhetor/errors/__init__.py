@@ -18,7 +18,7 @@ from .access import (
 )
 from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
-from .hub import InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
+from .hub import DownloadFailed, InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
 from .limits import (
     BlobsFull,
     BytesExceeded,
@@ -108,6 +108,7 @@ __all__ = [
     "CannotRunLine",
     "CannotSchedule",
     "ContextOverflow",
+    "DownloadFailed",
     "EmptyAnswer",
     "EnvironmentDiffers",
     "FanoutLimit",

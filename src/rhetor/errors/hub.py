@@ -51,3 +51,11 @@ class ShuttingDown(RhetorError):
 
     def __init__(self) -> None:
         super().__init__("the hub is shutting down")
+
+
+class DownloadFailed(RhetorError):
+    """A file could not be downloaded. What has arrived is kept, and the next attempt continues there."""
+
+    code, status = "download_failed", 502
+    retryable = True
+    hint = "run the command again; it continues where it stopped"

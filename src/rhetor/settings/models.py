@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from rhetor.drivers.models.local import LOCAL
 from rhetor.drivers.models.local_models import LOCAL_SERVERS
 from rhetor.drivers.models.resolve import AUTO, BUILT_IN, CLI, OFFLINE
 
@@ -41,7 +42,8 @@ def require_models(settings: Settings, tools: Mapping[str, ToolSettings]) -> Non
         if ref.startswith(CLI):
             _require_one_of(keys, name, _agents(tools), CLI, "", "agent that can be a model")
         elif name and model.strip():
-            known = {*settings.providers, *BUILT_IN, *(server.name for server in LOCAL_SERVERS)}
+            servers = (server.name for server in LOCAL_SERVERS)
+            known = {*settings.providers, *BUILT_IN, *servers, LOCAL}
             _require_one_of(keys, name, known, "", f"/{model}", "provider")
         else:
             hint = _near(ref, (AUTO, OFFLINE)) or "write auto, offline, provider/model or cli:agent"

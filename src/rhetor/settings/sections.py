@@ -149,6 +149,14 @@ def _require_prices(section: Section) -> None:
             raise ValueError(f"{key} must be {PRICE}")
 
 
+class LocalModelSettings(Section, frozen=True):
+    """The small models that the hub itself runs. `use`: the one that `auto` takes if nothing better answers;
+    null for none. `idle`: seconds without a call after which the process of a model ends."""
+
+    use: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")] | None = "smollm2"
+    idle: Seconds = 300
+
+
 class ModelSettings(Section, frozen=True):
     """Which models answer, and what they cost.
 
@@ -163,6 +171,7 @@ class ModelSettings(Section, frozen=True):
     fallbacks: tuple[ModelRef, ...] = ()
     prices: dict[ModelRef, PriceSettings] = {}
     takes: dict[ModelRef, tuple[Take, ...]] = {}
+    local: LocalModelSettings = LocalModelSettings()
 
 
 class PermissionSettings(Section, frozen=True):

@@ -46,6 +46,9 @@ SHARED = {  # exists once for the whole hub; what a caller sees of it must not c
     "/api/v2/budgets/{name}",
     "/api/v2/specialists/{name}",
     "/api/v2/keys/{name}",
+    "/api/v2/models/local",
+    "/api/v2/models/local/{name}",
+    "/api/v2/models/local/{name}/use",
     "/api/v2/specialists",
 }
 # the caller gets one of its own under the name, or is told that the name is taken
@@ -159,6 +162,7 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/budgets/": {"name": "caller.me"},
         "/api/v2/specialists/": {"name": "apollo"},
         "/api/v2/keys/": {"name": "openai"},
+        "/api/v2/models/local/": {"name": "smollm2"},
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
         "/v1/models/": {"id": "box"},
@@ -186,6 +190,7 @@ def _body(row: Route, ids: Ids) -> Any:
         "ToolServerBody": {"name": "mine", "command": ["true"]},
         "BudgetBody": {"usd_per_day": "1"},
         "KeyBody": {"key": "sk-1"},
+        "PullBody": {"model": "smollm2"},
         "TrialBody": {"model": "openai/gpt-x"},
         "SpecialistBody": {"name": "mine", "prompt": "hi"},
         "SpecialistChangeBody": {"role": "mine"},

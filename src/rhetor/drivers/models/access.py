@@ -28,6 +28,7 @@ from .given.tokens import MOST_HOPS, TokenCount, count, estimated
 from .given_models import Finding, GivenModels
 from .inputs import KnownInputs, ModelInputs
 from .listing import Sources, listed_models
+from .local import LOCAL, Local
 from .prices import Price, Prices
 from .resolve import AUTO, CLI, OFFLINE, KeptKeys, Models, ProviderEntry, no_kept_keys
 from .target import AgentTarget, Target
@@ -42,7 +43,8 @@ class ModelAccess:
     `fallbacks`: references of the models to try, in this order, if a peer's own model fails. `prices`: the
     user's prices by reference, which have priority. `agents`: the agents that may answer as models. `named`:
     the models that the settings name, by the keys of the setting. `kept` returns the stored keys.
-    `takes`: what models take besides text, by reference, which has priority.
+    `takes`: what models take besides text, by reference, which has priority. `small`: the models that the
+    hub runs itself.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ModelAccess:
         named: Mapping[tuple[str | int, ...], str] = MappingProxyType({}),
         kept: KeptKeys = no_kept_keys,
         takes: Mapping[str, frozenset[Take]] = MappingProxyType({}),
+        small: Local | None = None,
     ) -> None:
         self._named = named
         self._by_variable = default == AUTO  # whether RHETOR_MODEL decides which model answers
@@ -64,13 +67,14 @@ class ModelAccess:
         self._checking = asyncio.Lock()
         self._environment = dict(environment)
         self._agents = agents
-        self._clients = Clients(timeouts.connect)
+        self._clients = Clients(timeouts.connect, local=small)
         self._models = Models(
             self._environment,
             self._clients.list_models,
             providers=providers,
             default=default,
             agents=agents,
+            small=small,
             kept=kept,
         )
         self._given = GivenModels(self._models, self._clients)
@@ -209,6 +213,8 @@ class ModelAccess:
             return {"name": OFFLINE, "model": OFFLINE}
         if isinstance(target, AgentTarget):
             return {"name": f"{CLI}{target.name}", "model": target.model}
+        if target.provider.local:
+            return {"name": LOCAL, "model": target.model, "is_small": self._by_variable}
         return {"name": target.provider.name, "model": target.model, "base_url": target.provider.base_url}
 
     async def warm_up(self) -> None:

@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True):
     `ready`: whether it is worth a try. `detail`: what was found. `hint`: what to do if it is not ready."""
 
     name: str
-    kind: Literal["provider", "server", "agent"]
+    kind: Literal["provider", "server", "agent", "local"]
     model: str | None
     ready: bool
     detail: str
@@ -56,7 +56,7 @@ class Trial(msgspec.Struct, frozen=True):
 
 async def found(driver: ChatDriver) -> list[Candidate]:
     """Return all candidates: those in the configuration, the built-in providers, the usual model servers on
-    this machine, and the coding agents that can be models."""
+    this machine, the coding agents that can be models, and the small models that the hub runs itself."""
     models = driver.resources.models
     providers = await models.providers()
     places = {provider.base_url.rstrip("/") for provider in providers}
@@ -66,7 +66,11 @@ async def found(driver: ChatDriver) -> list[Candidate]:
         searched(servers, SEARCH_SECONDS),
     )
     running = [_server(server, names) for server, names in searching]
-    return [*listed, *running, *_agents(driver)]
+    small = [
+        Candidate(target.ref, "local", target.ref, True, "a small model that the hub runs")
+        for target in models.small()
+    ]
+    return [*listed, *running, *_agents(driver), *small]
 
 
 async def _provider(driver: ChatDriver, provider: Provider) -> Candidate:

@@ -16,6 +16,7 @@ from rhetor.domain.parts import Take
 from rhetor.drivers.models import errors
 from rhetor.drivers.models.client import Client, is_success, whole
 from rhetor.drivers.models.listed_takes import listed_takes
+from rhetor.drivers.models.local import Local
 from rhetor.drivers.models.local_models import ModelList
 from rhetor.drivers.models.network import ProxyUnsupported, certificates, proxy_for
 from rhetor.drivers.models.target import Provider, Target
@@ -24,9 +25,13 @@ from rhetor.errors import Unprocessable
 
 
 class Clients:
-    """The clients of all providers that were called. `connect_timeout`: seconds to establish a connection."""
+    """The clients of all providers that were called. `connect_timeout`: seconds to establish a connection.
+    `local`: the small models that the hub itself runs."""
 
-    def __init__(self, connect_timeout: float = 10.0, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self, connect_timeout: float = 10.0, resolve: Resolve = resolved, local: Local | None = None
+    ) -> None:
+        self._local = local
         self._connect_timeout = connect_timeout
         self._resolve = resolve
         self._made: dict[Provider, Client] = {}
@@ -36,10 +41,14 @@ class Clients:
         """Return the client for a provider. The first call for a provider takes up to a second.
 
         Raises:
-            ProviderFailed: the proxy that the environment sets for the provider cannot be used.
+            ProviderFailed: the proxy that the environment sets for the provider cannot be used, or the
+                process of a small model does not start.
         """
         if (client := self._made.get(provider)) is not None:
             return client
+        if provider.local:
+            assert self._local is not None  # it is where the provider is from
+            return await self._local.client(provider.local)
         async with self._making:
             if provider not in self._made:
                 try:
@@ -55,6 +64,8 @@ class Clients:
         Raises:
             ProviderFailed: the provider could not be reached, or refused the request.
         """
+        if provider.local:
+            return [provider.local]
         try:
             return msgspec.json.decode(await self._listing(provider), type=ModelList).names
         except msgspec.DecodeError:

@@ -68,7 +68,7 @@ class ChatDriver:
             ProviderFailed: `auto` has no model. A turn fails in the same way.
         """
         target = await self.resources.models.resolve(None)
-        if isinstance(target, Target):
+        if isinstance(target, Target) and not target.provider.local:  # its process starts at first use
             await self.resources.clients.get(target.provider)
             self.resources.prices.prepare(target)
 

@@ -140,11 +140,8 @@ _WHY_EMPTY = {
 def cut(target: Target, why: str) -> ProviderCut:
     """Return the error for a stream that ended early or became unreadable."""
     detail = f"the answer of {target.provider.name} is incomplete: {_masked(target, why)}"
-    return ProviderCut(
-        _placed(target, detail),
-        retryable=True,
-        **_data(target, None, "send the message again; the partial answer is kept"),
-    )
+    again = "send the message again; the partial answer is kept"
+    return ProviderCut(_placed(target, detail), retryable=True, **_data(target, None, again))
 
 
 def timed_out(target: Target, phase: str, seconds: float) -> ProviderTimeout:
@@ -201,6 +198,8 @@ def unreachable(target: Target, error: Exception) -> ProviderUnreachable:
     """Return the error for a connection that failed, or was closed before any answer."""
     detail = f"{target.provider.name} cannot be reached: {_masked(target, reason(error))}"
     hint = f"check that {_shown_url(target)} is running and reachable from this machine"
+    if target.provider.local:
+        hint = "send the message again, which starts the model again"
     return ProviderUnreachable(_placed(target, detail), retryable=True, **_data(target, None, hint))
 
 

@@ -86,7 +86,9 @@ class ModelInputs:
         if listed is not None:
             return listed
         # these servers constrain the answers of any model
-        return by_name(target.model) | (_JSON if target.provider.name in _LOCAL else TEXT_ONLY)
+        return by_name(target.model) | (
+            _JSON if target.provider.name in _LOCAL or target.provider.local else TEXT_ONLY
+        )
 
     async def _of_provider(self, provider: Provider) -> Mapping[str, Taken]:
         if provider.kind not in TELLING:

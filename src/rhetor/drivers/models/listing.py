@@ -58,7 +58,7 @@ async def listed_models(sources: Sources, used: Mapping[str, str | None]) -> dic
     local = sources.models.local()
     answers = await asyncio.gather(*asked)
     targets = {target.ref: target for found, _ in answers for target in found}
-    targets |= {target.ref: target for target in await local}
+    targets |= {target.ref: target for target in (*await local, *sources.models.small())}
     rows: dict[str, ListedModel] = {}
     for ref, peers in _by_ref(used).items():
         row, target = await _used(sources, ref)

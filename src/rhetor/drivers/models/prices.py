@@ -45,6 +45,9 @@ class Price(msgspec.Struct, frozen=True):
         return (fresh + cached * rate + usage.output_tokens * self.output) / _MILLION
 
 
+_FREE = Price(Decimal(0), Decimal(0))
+
+
 class Prices:
     """The prices of all models. `own`: the user's prices by `provider/model`, which have priority. `clock`
     returns Unix time, because the prices in the table change."""
@@ -70,6 +73,8 @@ class Prices:
         """
         if own := self._own.get(target.ref):
             return _text(own.of(usage))
+        if target.provider.local:
+            return "0"
         if usage.cost is not None or is_loopback(target.provider.base_url):
             return usage.cost
         # shielded, because all turns share it, and an interrupted turn must not cancel it for the others
@@ -82,14 +87,14 @@ class Prices:
         """Return the prices of models, None for those that are unknown. Prices that depend on the length of
         the input are those of a short one."""
         if all(target.ref in self._own or is_loopback(target.provider.base_url) for target in targets):
-            return [self._own.get(target.ref) for target in targets]
+            return [self._on_this_machine(target) for target in targets]
         table = await asyncio.shield(self._loading())
         at = datetime.fromtimestamp(self._clock(), UTC)
         return await asyncio.to_thread(lambda: [self._listed(table, target, at) for target in targets])
 
     def _listed(self, table: DataSnapshot, target: Target, at: datetime) -> Price | None:
         if target.ref in self._own or is_loopback(target.provider.base_url):
-            return self._own.get(target.ref)
+            return self._on_this_machine(target)
         counts = ((_SAMPLE, 0, 0), (0, _SAMPLE, 0), (_SAMPLE, 0, _SAMPLE))
         usages = (Usage(target.ref, given, said, cached or None) for given, said, cached in counts)
         found = [_in_table(table, target, usage, 0, at) for usage in usages]
@@ -98,6 +103,9 @@ class Prices:
         scale = _MILLION // _SAMPLE
         cached = None if found[2] is None or found[2] == found[0] else found[2] * scale
         return Price(found[0] * scale, found[1] * scale, cached)
+
+    def _on_this_machine(self, target: Target) -> Price | None:
+        return self._own.get(target.ref, _FREE if target.provider.local else None)
 
     async def describe(self) -> dict[str, str | None]:
         """Return what the table is: `{source, version, date}`. `date`: of the newest price in it; None if

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from rhetor.drivers.models import errors
+from rhetor.drivers.models.local import LOCAL, Local, local_target
 from rhetor.drivers.models.local_models import LocalServer, local_servers, search
 from rhetor.drivers.models.target import AgentTarget, Kind, Provider, Target
 from rhetor.drivers.models.urls import Reach, Resolve, check_url, is_loopback, resolved
@@ -43,7 +44,8 @@ _FROM_ENVIRONMENT = Reach(loopback=True)
 
 _SHOWN = 5  # models in a hint
 
-# how long the result "no provider" is kept before local servers are searched again
+# how long the result "no provider" is kept before local servers are searched again; the same is true for a
+# small model that the hub runs itself
 OFFLINE_SECONDS = 10.0
 
 ListModels = Callable[[Provider], Awaitable[Sequence[str]]]
@@ -82,8 +84,8 @@ class Models:
     """Resolves references and caches the results until `reset`. The result "no provider" expires.
 
     `list_models` asks a provider for its models. `servers` lists the local servers to search. `agents`: the
-    coding agents that can answer as models. `kept` returns the keys that the user has stored, by the name of
-    the provider. `clock` returns monotonic seconds.
+    coding agents that can answer as models. `small`: the models that the hub runs itself. `kept` returns the
+    keys that the user has stored, by the name of the provider. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Models:
         default: str = AUTO,
         servers: LocalServers = local_servers,
         agents: Agents | None = None,
+        small: Local | None = None,
         kept: KeptKeys = no_kept_keys,
         resolve: Resolve = resolved,
         clock: Callable[[], float] = time.monotonic,
@@ -103,6 +106,7 @@ class Models:
         self._list_models = list_models
         self._servers = servers
         self._agents = agents
+        self._small = small
         self._read_kept = kept
         self._kept: Mapping[str, str] = {}
         self._resolve = resolve
@@ -168,6 +172,12 @@ class Models:
         found = await search(servers)
         return [Target(_local(server), name) for server, names in found for name in names]
 
+    def small(self) -> list[Target]:
+        """Return the models that the hub can run itself, unless a configured provider has their name."""
+        if self._small is None or LOCAL in self._entries:
+            return []
+        return [local_target(name) for name in self._small.names()]
+
     async def resolve(self, ref: str | None) -> Target | AgentTarget | None:
         """Return the target of `ref` (None means `auto`); None for the offline model.
 
@@ -185,7 +195,7 @@ class Models:
         return found[ref].target
 
     def _holds(self, found: _Found | None) -> bool:
-        # only "no provider" expires, so an ordinary turn does not read the clock
+        # only what another model could replace expires, so an ordinary turn does not read the clock
         return found is not None and (found.until == math.inf or self._clock() < found.until)
 
     async def _search(self, ref: str) -> _Found:
@@ -197,8 +207,10 @@ class Models:
             return _Found(self._agent(ref))
         if ref != AUTO:
             return _Found(await self._explicit(ref))
-        target = await self._auto()
-        return _Found(target) if target else _Found(None, self._clock() + OFFLINE_SECONDS)
+        if target := await self._auto():
+            return _Found(target)
+        name = self._small.ready() if self._small is not None else None
+        return _Found(local_target(name) if name else None, self._clock() + OFFLINE_SECONDS)
 
     def _agent(self, ref: str) -> AgentTarget:
         if self._agents is None:
@@ -218,6 +230,9 @@ class Models:
         if not (name and model):
             raise _unknown(f"{ref!r} is not a model", name, model, "write provider/model, cli:agent or auto")
         provider = self._provider(name)
+        if provider is None and name == LOCAL and self._small is not None:
+            self._small.require(model)
+            return local_target(model)
         if provider is None:
             raise _unknown(f"there is no provider named {name!r}", name, model, f"providers: {self._known()}")
         if not provider.key and provider.key_env:
@@ -230,7 +245,8 @@ class Models:
 
     def _known(self) -> str:
         local = (server.name for server in self._servers(self._environment))
-        return ", ".join(sorted({*self._entries, *BUILT_IN, *local}))
+        small = () if self._small is None else (LOCAL,)
+        return ", ".join(sorted({*self._entries, *BUILT_IN, *local, *small}))
 
     def _provider(self, name: str) -> Provider | None:
         """Return the provider with this name, with or without a key; None if there is none. The configuration

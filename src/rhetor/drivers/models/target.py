@@ -13,7 +13,8 @@ Kind = Literal["openai", "anthropic", "openrouter"]
 
 class Provider(msgspec.Struct, frozen=True):
     """A provider that can be called. `key_env`: the variable that has, or should have, its key; empty if no
-    key is needed. `reach` is None if the URL is built in and needs no check."""
+    key is needed. `reach` is None if the URL is built in and needs no check. `local`: the small model that
+    the hub itself runs; the URL and the key are those of its process, and `base_url` is only shown."""
 
     name: str
     kind: Kind
@@ -21,6 +22,7 @@ class Provider(msgspec.Struct, frozen=True):
     key: str = ""
     key_env: str = ""
     reach: Reach | None = None
+    local: str = ""
 
     def __repr__(self) -> str:
         """Return the provider without its key, which must not appear in logs."""

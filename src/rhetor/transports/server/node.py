@@ -37,6 +37,10 @@ MODEL = "x-rhetor-model"
 RELOAD = "hub.reload"  # what the audit calls reading the configuration again
 
 
+Note = Callable[[int, int | None], None]
+LOCAL_MODEL = "local model"
+
+
 class TokenCount(Protocol):
     """`exact`: the provider has counted; otherwise it is an estimate."""
 
@@ -223,6 +227,74 @@ class NoApiKeys:
         raise NotFound("provider", provider)
 
 
+class LocalModels(Protocol):
+    """The small models that the hub itself runs. `note` gets the megabytes that are done, and how many there
+    are."""
+
+    def listed(self) -> dict[str, Any]:
+        """Return `{models, known, installed, use, idle}`."""
+        ...
+
+    async def pull_known(self, name: str, note: Note | None) -> dict[str, Any]:
+        """Fetch a model by its name; return what `listed` has for it.
+
+        Raises:
+            NotFound: there is none of this name.
+            DownloadFailed: it did not arrive.
+            NameTaken: another model has the name.
+        """
+        ...
+
+    async def pull_url(
+        self, url: str, sha256: str, name: str | None, note: Note | None, *, loopback: bool
+    ) -> dict[str, Any]:
+        """Fetch a model from a URL. `loopback`: it may name this machine.
+
+        Raises:
+            Unprocessable: the URL may not be called, or is not that of a model with this digest.
+            DownloadFailed, NameTaken: as for `pull_known`.
+        """
+        ...
+
+    async def use(self, name: str) -> dict[str, Any]:
+        """Have `auto` take the model if nothing better answers.
+
+        Raises:
+            NotFound: there is none of this name.
+            InvalidSettings: the setting cannot be written.
+        """
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove a model.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
+        ...
+
+
+class NoLocalModels:
+    """A hub that runs no models."""
+
+    def listed(self) -> dict[str, Any]:
+        return {"models": [], "known": [], "installed": False, "use": None, "idle": 0.0}
+
+    async def pull_known(self, name: str, note: Note | None) -> dict[str, Any]:
+        raise NotFound(LOCAL_MODEL, name)
+
+    async def pull_url(
+        self, url: str, sha256: str, name: str | None, note: Note | None, *, loopback: bool
+    ) -> dict[str, Any]:
+        raise NotFound(LOCAL_MODEL, url)
+
+    async def use(self, name: str) -> dict[str, Any]:
+        raise NotFound(LOCAL_MODEL, name)
+
+    async def remove(self, name: str) -> None:
+        raise NotFound(LOCAL_MODEL, name)
+
+
 class Configuration(Protocol):
     """The settings in force, and the file that they come from. `path`: of the file. What changes the file
     raises `InvalidSettings` if the result is invalid or cannot be written; then nothing was changed."""
@@ -373,8 +445,9 @@ class Node:
     variables may become its own; `url`: the URL of the TCP listener; `console`: the URL at which browsers log
     in; `certificate`: that of the TCP listener, if it has TLS; `max_parallel`: the limit of a bulk request
     that sets none; `reload` reads the configuration again, or raises if it is invalid; `told_offline`: the
-    notice about the offline model was sent; `trusts_unidentified`: callers whose process is not known are the
-    owner; `configuration`: the settings and their file;
+    notice about the offline model was sent; `told_local`: the one about the small local model was sent;
+    `trusts_unidentified`: callers whose process is not known are the owner; `configuration`: the settings and
+    their file;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
     decodes a large body or message; `access_tokens` signs those of this hub, and
     `verifier` verifies all tokens, among
@@ -406,11 +479,13 @@ class Node:
     held: HeldBytes = field(default_factory=HeldBytes)
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
     told_offline: bool = field(default=False)
+    told_local: bool = field(default=False)
     trusts_unidentified: bool = False
     prompt: Prompt = field(default_factory=NoPrompt)
     api_keys: ApiKeys = field(default_factory=NoApiKeys)
     data_keys: DataKeys = field(default_factory=NoDataKeys)
     configuration: Configuration = field(default_factory=NoConfiguration)
+    local_models: LocalModels = field(default_factory=NoLocalModels)
     components: dict[str, Any] = field(default_factory=dict)
     access_tokens: AccessTokens = field(init=False)
     verifier: Verifier = field(init=False)
@@ -470,16 +545,25 @@ class Node:
 
     async def notices(self, request: Request) -> dict[str, str]:
         """Return headers with notices for a person: that the offline model answers (sent once, until the hub
-        gets other provider variables), and that the hub does not use the RHETOR_MODEL of the caller's
-        shell."""
+        gets other provider variables), that a small local model does (sent once), and that the hub does not
+        use the RHETOR_MODEL of the caller's shell."""
         notices: list[str] = []
-        if not self.told_offline and (await self.providers.describe())["name"] == "offline":
-            self.told_offline = True
-            notices.append("offline")
+        if not (self.told_offline and self.told_local):
+            notices += await self._about_model()
         wanted = request.headers.get(MODEL)
         if wanted and wanted != quote(self.providers.model, safe=""):
             notices.append("model")
         return {NOTICE: ", ".join(notices)} if notices else {}
+
+    async def _about_model(self) -> list[str]:
+        found = await self.providers.describe()
+        if found["name"] == "offline" and not self.told_offline:
+            self.told_offline = True
+            return ["offline"]
+        if found.get("is_small") and not self.told_local:
+            self.told_local = True
+            return [f"local={found['model']}"]
+        return []
 
 
 def written(client: tuple[str, int] | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from rhetor.domain.output import Done, Usage
+from rhetor.drivers.models.local import local_target
 from rhetor.drivers.models.prices import KNOWN_DATE, KNOWN_VERSION, PACKAGE, Price, Prices, newest_price
 from rhetor.drivers.models.target import Kind, Provider, Target
 from tests.provider import ProviderServer, Script
@@ -38,6 +39,13 @@ async def cost(target: Target, usage: Usage, written: int = 0, **own: Price) -> 
 
 def used(input_tokens: int, output_tokens: int, cached: int | None = None, told: str | None = None) -> Usage:
     return Usage("x/y", input_tokens, output_tokens, cached, told)
+
+
+async def test_a_small_model_that_the_hub_runs_costs_nothing_unless_a_price_is_set() -> None:
+    small = local_target("smollm2")
+    assert await cost(small, used(1000, 100)) == "0"
+    assert await Prices().per_million([small]) == [Price(Decimal(0), Decimal(0))]
+    assert await cost(small, used(1_000_000, 0), local__smollm2=Price(Decimal(1), Decimal(1))) == "1"
 
 
 @pytest.mark.parametrize(

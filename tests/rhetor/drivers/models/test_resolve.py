@@ -14,7 +14,7 @@ from rhetor.drivers.models import local_models
 from rhetor.drivers.models.clients import Clients
 from rhetor.drivers.models.local_models import LOCAL_SERVERS, LocalServer, local_servers, search
 from rhetor.drivers.models.resolve import Models, ProviderEntry
-from rhetor.drivers.models.target import Provider, Target
+from rhetor.drivers.models.target import AgentTarget, Provider, Target
 from rhetor.drivers.models.urls import Reach
 from rhetor.errors import ModelUnknown, ProviderDenied, ProviderFailed, ProviderUnreachable
 from tests.provider import ProviderServer
@@ -399,3 +399,79 @@ def test_the_variables_that_have_keys_are_known_without_the_keys() -> None:
         "anthropic": "ANTHROPIC_AUTH_TOKEN",
         "openai": "",
     }
+
+
+class Small:
+    """Stands in for the models that the hub runs itself."""
+
+    def __init__(self, *names: str, use: str | None = "smollm2") -> None:
+        self._names = names
+        self._use = use
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def ready(self) -> str | None:
+        return self._use if self._use in self._names else None
+
+    def require(self, name: str) -> None:
+        if name not in self._names:
+            raise ModelUnknown(
+                f"no {name}", provider="local", model=name, status=None, hint="aish models pull"
+            )
+
+    async def client(self, name: str) -> Any:
+        raise AssertionError("resolving starts no process")
+
+
+class LoggedIn:
+    """An agent that `auto` may use."""
+
+    def named(self, ref: str) -> AgentTarget:
+        raise AssertionError
+
+    def ready(self) -> AgentTarget | None:
+        return AgentTarget("claude", "claude-code")
+
+
+async def test_auto_takes_the_small_model_after_everything_else_but_the_offline_text() -> None:
+    small = Small("smollm2")
+    assert await ref({}, small=small) == "local/smollm2"
+    assert await ref({}, small=small, agents=LoggedIn()) == "cli:claude"
+    assert await ref({"OPENAI_API_KEY": "k"}, small=small) == "openai/gpt-5.4-mini"
+    async with ProviderServer(models=("llama3.2",), key="") as server:
+        ollama = (LocalServer("ollama", f"{server.url}/v1"),)
+        assert await ref({}, small=small, servers=lambda _: ollama) == "ollama/llama3.2"
+    assert await ref({}, small=Small("other")) is None
+    assert await ref({}, small=Small("smollm2", use=None)) is None
+    assert await ref({}, small=small, default="offline") is None
+
+
+async def test_a_better_model_replaces_the_small_one_after_a_while() -> None:
+    now = 0.0
+    found: list[LocalServer] = []
+    async with ProviderServer(models=("llama3.2",), key="") as server:
+        made = models({}, small=Small("smollm2"), servers=lambda _: tuple(found), clock=lambda: now)
+        first = await made.resolve("auto")
+        found.append(LocalServer("ollama", f"{server.url}/v1"))
+        assert await made.resolve("auto") == first
+        now = 11.0
+        target = await made.resolve("auto")
+    assert isinstance(target, Target)
+    assert target.ref == "ollama/llama3.2"
+
+
+async def test_a_small_model_can_be_named_unless_a_configured_provider_has_its_name() -> None:
+    small = Small("smollm2")
+    target = await models({}, small=small).resolve("local/smollm2")
+    assert isinstance(target, Target)
+    assert (target.ref, target.provider.local, target.provider.key) == ("local/smollm2", "smollm2", "")
+    assert models({}, small=small).small() == [target]
+    with pytest.raises(ModelUnknown, match="no qwen"):
+        await models({}, small=small).resolve("local/qwen")
+    own = {"local": ProviderEntry("openai", "http://127.0.0.1:9/v1")}
+    configured = models({}, small=small, providers=own)
+    target = await configured.resolve("local/smollm2")
+    assert isinstance(target, Target)
+    assert (target.provider.local, target.provider.base_url) == ("", "http://127.0.0.1:9/v1")
+    assert configured.small() == []

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from rhetor.codec.typed_json import unprocessable, value
+from rhetor.errors import Unprocessable
 
-from .common import Body, Model, Name
+from .common import Body, Model, Name, one_of
 
 CONFIG_BYTES = 1 << 20
 # the hub checks the values as it checks those of the file
@@ -71,6 +72,34 @@ class TrialBody(Body, frozen=True, kw_only=True):
     """A model to try: `provider/model` or `cli:agent`."""
 
     model: Model
+
+
+LocalName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)")]
+
+
+class PullBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model to fetch: `model`, one of `known`; or any GGUF file by its `url` and the SHA-256 of its
+    content. `name`: what the model from a URL is called; by default, as its file."""
+
+    constraints = one_of(model={"type": "string"}, url={"type": "string"}) | {
+        "dependentRequired": {"url": ["sha256"]}
+    }
+    model: LocalName | None = None
+    url: Annotated[str, Meta(max_length=4096, pattern=r"^https?://[^\s@]+$")] | None = None
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None = None
+    name: LocalName | None = None
+
+    def source(self) -> tuple[str, str]:
+        """Return the URL and its digest; the name of a known model and an empty text.
+
+        Raises:
+            Unprocessable: there is neither a model nor a URL, or both; or the digest is missing.
+        """
+        if (self.model is None) == (self.url is None):
+            raise Unprocessable("body: give either model or url")
+        if self.url is not None and self.sha256 is None:
+            raise Unprocessable("body: a url needs sha256, the digest of its content")
+        return (self.model, "") if self.model is not None else (self.url or "", self.sha256 or "")
 
 
 class ConfigTextBody(Body, frozen=True, kw_only=True):

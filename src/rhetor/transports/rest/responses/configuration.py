@@ -72,7 +72,7 @@ class Candidate(Struct):
     try. `detail`: what was found. `hint`: what to do if it is not ready."""
 
     name: str
-    kind: Literal["provider", "server", "agent"]
+    kind: Literal["provider", "server", "agent", "local"]
     model: str | None
     ready: bool
     detail: str
@@ -96,6 +96,45 @@ class Trial(Struct):
     answer: str
     error: str
     hint: str
+
+
+class LocalModel(Struct):
+    """A small model that the hub can run. `source`: the package or the URL that it is from. `context`: the
+    tokens for which it was trained, null if its file does not say it. `in_use`: `auto` takes it if nothing
+    better answers. `pid`: of its process, null if none runs."""
+
+    name: str
+    model: str
+    bytes: int
+    sha256: str
+    source: str
+    context: int | None
+    pulled_at: Time
+    in_use: bool
+    pid: int | None
+
+
+class KnownModel(Struct):
+    """A model that can be pulled by its name."""
+
+    name: str
+    bytes: int
+    source: str
+
+
+class LocalModels(Struct):
+    """`installed`: whether the library that runs them is. `use` and `idle`: the settings `models.local`."""
+
+    models: list[LocalModel]
+    known: list[KnownModel]
+    installed: bool
+    use: str | None
+    idle: float
+
+
+class LocalModelRemoved(Struct):
+    name: str
+    status: str
 
 
 class Specialist(Struct):
