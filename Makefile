@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 # uv from the PATH where there is one, else a copy of our own under .tools
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
+LOCAL := $(VENV)/.local-models
 MAN := $(VENV)/share/man/man1/aish.1
 # Tests write bytecode, for each of the workers would otherwise compile all of them anew
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q
@@ -18,7 +19,7 @@ FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialec
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
 NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
 
-.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser interop check bench dist lock clean
+.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model interop check bench dist lock clean
 
 setup: $(STAMP) $(MAN)
 
@@ -34,30 +35,37 @@ $(STAMP): pyproject.toml requirements/dev.txt requirements/uv.txt
 	@$(PY) -m compileall -q src  # so that the first run is as fast as the second
 	@touch $(STAMP)
 
+# What runs small models on this machine; only `make demo` and `make test-model` need it
+$(LOCAL): requirements/local.txt $(STAMP)
+	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements/local.txt
+	@touch $(LOCAL)
+
 # man -M .venv/share/man aish
 $(MAN): $(STAMP) $(wildcard src/aish/catalogue/*.py)
 	@$(PY) -m aish.catalogue.man_page $(VENV)/share/man
 
 # The main job, on a fresh machine: a message goes through two peers, the last one's answer streams. It has a
-# home of its own, and asks no coding agent that may be logged in here.
-demo: setup
-	@echo '$$ echo "Design a cache" | athena | apollo'
-	@RHETOR_HOME=$$(mktemp -d) && export RHETOR_HOME RHETOR_MODELS__AGENTS='[]' && \
-	{ $(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'; status=$$?; \
+# home of its own, needs no key, and asks no coding agent that may be logged in here: unless there is a
+# provider, a small model answers, which runs on this machine.
+demo: setup $(LOCAL)
+	@RHETOR_HOME=$$(mktemp -d) && PATH="$$PATH:$(dir $(UV))" && export RHETOR_HOME PATH RHETOR_MODELS__AGENTS='[]' && \
+	{ echo '$$ aish models pull smollm2' && $(VENV)/bin/aish models pull smollm2 && \
+	echo '$$ echo "Design a cache" | athena | apollo' && \
+	$(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'; status=$$?; \
 	$(VENV)/bin/aish shutdown >/dev/null; rm -rf "$$RHETOR_HOME"; exit $$status; }
 
 # Everything but what has a target of its own below, in under five minutes on two cores
 test: setup
-	$(PYTEST) $(PARALLEL) -m "not browser and not long"
+	$(PYTEST) $(PARALLEL) -m "not browser and not model and not long"
 
 # The tests that `make test` leaves to `make test-long`, at small size; most of them wait for programs
 test-slow: setup
-	$(PYTEST) --workers 6 -m "long and not browser"
+	$(PYTEST) --workers 6 -m "long and not browser and not model"
 
 # The tests of `make test`, `test-slow` and `test-browser`. One run collects them once, and tests that need a
 # core fill the time in which others wait; so continuous integration runs this.
 test-all: setup
-	$(PYTEST) --workers 8
+	$(PYTEST) --workers 8 -m "not model"
 
 # What failed in the last run, one test after the other
 test-failed: setup
@@ -69,11 +77,15 @@ test-fast: setup
 
 # Everything at full size, one test after the other
 test-long: setup
-	RHETOR_TEST_SCALE=full $(PYTEST)
+	RHETOR_TEST_SCALE=full $(PYTEST) -m "not model"
 
 # What needs Chromium
 test-browser: setup
 	$(PYTEST) -m browser tests/clients
+
+# What needs the small local model, which is fetched once
+test-model: setup $(LOCAL)
+	$(PYTEST) -m model tests/model
 
 # The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
 # its conformance suite; needs npm.
@@ -100,6 +112,7 @@ dist: setup
 lock:
 	$(UV) pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	echo 'xllamacpp>=2026.10,<2027' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/local.txt
 	echo 'uv>=0.13,<0.14' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/uv.txt
 
 clean:
