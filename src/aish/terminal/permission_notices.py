@@ -19,11 +19,19 @@ class PermissionNotices:
     def __init__(self, feed: "HubFeed") -> None:
         self._notices = feed.notices
         self._pending: dict[tuple[str, str], Permission] = {}
+        self._shown: set[tuple[str, str]] = set()  # by the turns of this prompt, together with their ends
+        permissions.SHOWN_HERE.append(self._was_shown)
         feed.start(self._watch, "permission requests are not shown")
 
     async def _watch(self, hub: "Hub") -> None:
         async for change in hub.watch_permissions():
             self._take(change)
+
+    def _was_shown(self, session_id: str, request_id: str) -> None:
+        """Show nothing more of a request. This connection to the hub may learn of its end later than the turn
+        does, above all if the hub was restarted."""
+        self._shown.add((session_id, request_id))
+        self._notices.withdraw(f"{session_id}\0{request_id}")
 
     def _take(self, change: "PermissionChange") -> None:
         request = change.request
@@ -34,9 +42,12 @@ class PermissionNotices:
             asks = "" if permissions.describe_pause(request.detail) else "asks: "
             text = f"⏸ {request.peer} {asks}{_summary(request)}"
             self._notices.add(f"{text} — aish approve {self._short_id(request)}", key=name, rings=True)
+            if key in self._shown:
+                self._notices.withdraw(name)
             return
         self._pending.pop(key, None)
-        if not self._notices.withdraw(name) and request.request_id not in permissions.ANSWERED_HERE:
+        is_known = key in self._shown or request.request_id in permissions.ANSWERED_HERE
+        if not self._notices.withdraw(name) and not is_known:
             self._notices.add(_outcome(change))
 
     def _short_id(self, request: "Permission") -> str:

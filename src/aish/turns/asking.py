@@ -13,6 +13,7 @@ from aish.screen.keys import Keyboard
 from aish.turns.choices import DETAILS, choices_of, lines_of
 from aish.turns.permissions import (
     ANSWERED_HERE,
+    SHOWN_HERE,
     describe_pause,
     find_request,
     post_answer,
@@ -52,7 +53,7 @@ class Asking:
 
     def ask(self, peer: str, request: "Request") -> bool:
         """Ask the user, and return without waiting for an answer. Return False if the user cannot be asked
-        here."""
+        here. `request`: the members of its event, and `session_id`."""
         if not request.get("options") and not request.get("questions"):
             return False
         if not Keyboard.is_there():
@@ -78,6 +79,8 @@ class Asking:
             peer, request = found
             self._display.set_question(None)
             self._display.say(_outcome(peer, request, answer))
+            for tell in SHOWN_HERE:
+                tell(str(request.get("session_id")), id)
             self._display.waits_for(peer)
 
     def close(self) -> None:

@@ -310,7 +310,7 @@ class Turn:
             from aish.turns.asking import Asking
 
             self._asking = self._asking or Asking(self._display, self._hub.home)
-            if self._asking.ask(self._peer, request):
+            if self._asking.ask(self._peer, {**request, "session_id": self.session_id}):
                 return
         from aish.turns.permissions import show_request
 

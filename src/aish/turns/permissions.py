@@ -37,6 +37,8 @@ _CALL_MEMBERS = frozenset((_CALL, "title", "content", "status", "kind", "session
 _CHANGES = ("changes", "content", "edits")  # what the diffs show
 _GUTTER = "│ "  # before the further lines of a value, so that it cannot look like other parts of the request
 ANSWERED_HERE: set[str] = set()  # ids of the requests that this process answered
+# called with the session and the id of each request that a turn has shown here together with its end
+SHOWN_HERE: "list[Callable[[str, str], None]]" = []
 
 
 def pending_requests(hub: Hub) -> "list[dict[str, Any]]":

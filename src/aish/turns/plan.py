@@ -153,7 +153,7 @@ class PlanRun:
             case "output.delta":
                 self._step_output(step, data)
             case "permission.asked":
-                self._ask(self._peers[step], data)
+                self._ask(self._peers[step], {**data, "session_id": event.get("session_id")})
             case "permission.answered" if self._asking is not None:
                 self._asking.answered(data)
             case "budget.reached" if not self._options.json:
