@@ -8,6 +8,7 @@ from aish.output import STDERR, STDOUT, Sink, say
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.headings import Quoting
+    from aish.screen.wrapping import Wrapping
 
 
 class HeadedSink(Sink):
@@ -58,7 +59,7 @@ class Remarks:
 
 
 class Progress:
-    """Shows the answers of earlier stages, dimmed, on stderr if that is a terminal.
+    """Shows the answers of earlier stages, dimmed and wrapped between words, on stderr if that is a terminal.
 
     They are streamed if the stages run one at a time, and otherwise shown whole.
     """
@@ -67,6 +68,7 @@ class Progress:
         self._sink = Sink(STDERR, dim=True) if shown and os.isatty(STDERR) else None
         self._peer = ""
         self._part: Quoting | None = None
+        self._wrapping: Wrapping | None = None
         self.one_at_a_time = True
         self.has_headings = False  # whether the heading of an answer has been shown
 
@@ -76,15 +78,18 @@ class Progress:
         if self._part is None or self._peer != peer:
             from aish.headings import Quoting
             from aish.render import heading
+            from aish.screen.wrapping import Wrapping
 
             self._end_part()
             say(heading(peer), dim=True)
-            self._peer, self._part = peer, Quoting()
+            self._peer, self._part, self._wrapping = peer, Quoting(), Wrapping(_columns)
             self.has_headings = True
-        self._sink.write(self._part.feed(text))
+        assert self._wrapping is not None
+        self._sink.write(self._wrapping.feed(self._part.feed(text)))
 
     def break_line(self) -> None:
         if self._sink is not None:
+            self._sink.write("" if self._wrapping is None else self._wrapping.end())
             self._sink.break_line()
 
     def end(self) -> None:
@@ -94,5 +99,9 @@ class Progress:
         self._peer, self._part = "", None
 
     def _end_part(self) -> None:
-        if self._sink is not None and self._part is not None:
-            self._sink.write(self._part.end())
+        if self._sink is not None and self._part is not None and self._wrapping is not None:
+            self._sink.write(self._wrapping.feed(self._part.end()) + self._wrapping.end())
+
+
+def _columns() -> int:
+    return os.get_terminal_size(STDERR).columns

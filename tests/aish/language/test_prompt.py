@@ -72,11 +72,12 @@ def test_answers_of_earlier_stages_are_shown_dimmed(aish: Shell, hub: ScriptedHu
         {"id": "athena", "ai": "athena", "depends_on": []},
         {"id": "apollo", "ai": "apollo", "depends_on": ["athena"]},
     ]
-    said = [*spoken("athena", "athena", "a", "b"), *spoken("apollo", "apollo", "last")]
+    said = [*spoken("athena", "athena", "a", "b c", "cc dddd eeee"), *spoken("apollo", "apollo", "last")]
     hub.on("POST /api/v2/plans", plan(*said, steps=steps))
-    with at_terminal(aish, "-c", "athena x | apollo") as terminal:
-        assert terminal.wait_for_end() == 0
-        assert terminal.screen == f"{DIM}[From Athena]{RESET}\n{DIM}ab{RESET}\nlast\n"
+    for columns, shown in ((80, "ab ccc dddd eeee"), (14, "ab ccc dddd\neeee")):
+        with at_terminal(aish, "-c", "athena x | apollo", columns=columns) as terminal:
+            assert terminal.wait_for_end() == 0
+            assert terminal.screen == f"{DIM}[From Athena]{RESET}\n{DIM}{shown}{RESET}\nlast\n"
 
 
 def test_no_answer_on_a_terminal_can_pass_for_the_part_of_another_peer(aish: Shell, hub: ScriptedHub) -> None:
