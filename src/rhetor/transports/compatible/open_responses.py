@@ -10,6 +10,7 @@ from rhetor.domain.given import KeptWithTurn
 from rhetor.transports.server.node import Node
 
 _NAME = "responses"
+MOST_OPEN = 16  # of one WebSocket; clients continue the last one
 
 
 class OpenResponses:
@@ -37,6 +38,30 @@ class OpenResponses:
         try:
             yield
         finally:
+            self.drop(turn_id)
+
+
+class OwnResponses:
+    """The responses of one WebSocket: the last `MOST_OPEN` of them."""
+
+    def __init__(self, all: OpenResponses) -> None:
+        self._all = all
+        self._turns: dict[str, None] = {}  # the oldest first
+
+    def add(self, turn_id: str, subject: str, kept: KeptWithTurn) -> None:
+        self._all.add(turn_id, subject, kept)
+        self._turns[turn_id] = None
+        if len(self._turns) > MOST_OPEN:
+            self.drop(next(iter(self._turns)))
+
+    def drop(self, turn_id: str) -> None:
+        """Forget a response, if it is one of these."""
+        if turn_id in self._turns:
+            del self._turns[turn_id]
+            self._all.drop(turn_id)
+
+    def close(self) -> None:
+        for turn_id in list(self._turns):
             self.drop(turn_id)
 
 

@@ -20,7 +20,7 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.websocket.connection import SocketConnection, talk
 
 from .asking import command_of, session_of
-from .open_responses import open_responses
+from .open_responses import OwnResponses, open_responses
 from .responses import API, resolved
 
 
@@ -31,13 +31,13 @@ async def responses_socket(socket: WebSocket) -> None:
 
 class ResponsesSocket:
     """Serves one connection. If it was opened with a session, all of its requests continue that. Responses
-    that are not stored can be continued until it is closed, or until a request that continues them fails."""
+    that are not stored can be continued until it is closed, until a request that continues them fails, or
+    until there are too many newer ones."""
 
     def __init__(self, connection: SocketConnection, socket: WebSocket) -> None:
         self._connection = connection
         self._socket = socket
-        self._open = open_responses(connection.node)
-        self._own: set[str] = set()
+        self._own = OwnResponses(open_responses(connection.node))
 
     async def serve(self) -> None:
         """Answer requests until the client closes the connection.
@@ -50,8 +50,7 @@ class ResponsesSocket:
                 await self._charge(message)
                 await self._answer(message)
         finally:
-            for turn_id in self._own:
-                self._open.drop(turn_id)
+            self._own.close()
 
     async def _charge(self, message: str | bytes) -> None:
         try:
@@ -91,8 +90,7 @@ class ResponsesSocket:
         accepted: Accepted = await connection.execute(command)
         turn_id = accepted.turn_id
         if not found.store:
-            self._own.add(turn_id)
-            self._open.add(turn_id, connection.who.subject, found.kept)
+            self._own.add(turn_id, connection.who.subject, found.kept)
         about = About(turn_id, found.shown, found.names, found.encrypted)
         await connection.follow(accepted.session_id, accepted.after, SocketResponse(about))
         row = await connection.hub.state.store.get("turn", turn_id)
@@ -100,10 +98,7 @@ class ResponsesSocket:
 
     def _evict(self, previous: str | None) -> None:
         """Forget a response that a request could not continue (Open Responses, WebSocket continuation)."""
-        turn_id = turn_of(previous or "")
-        if turn_id in self._own:
-            self._own.remove(turn_id)
-            self._open.drop(turn_id)
+        self._own.drop(turn_of(previous or ""))
 
     async def _refuse(self, error: RhetorError) -> None:
         self._connection.fault(error.code)
