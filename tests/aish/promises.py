@@ -145,6 +145,7 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "-C continues the last conversation and first shows its last exchange": (
             f"{PREPARED}::test_the_last_conversation_is_continued_after_its_last_exchange_is_shown",
+            f"{PREPARED}::test_on_a_terminal_the_last_exchange_is_dimmed_and_wrapped_between_words",
             f"{PREPARED}::test_a_copy_of_an_ended_conversation_is_continued",
             f"{PREPARED}::test_without_a_conversation_nothing_is_sent",
         ),

@@ -3,7 +3,7 @@
 from aish import exits
 from aish.client.hub import Hub, quote
 from aish.exits import Failure
-from aish.output import STDERR, say
+from aish.output import say
 from rhetor.domain.grammar import Options
 
 TYPE_CHECKING = False
@@ -44,10 +44,7 @@ def _last_exchange(hub: Hub, peer: str) -> "dict[str, Any]":
 
 
 def _show(peer: str, exchange: "dict[str, Any]") -> None:
-    import os
+    from aish.render import cleaned
 
-    from aish.render import DIM, RESET, cleaned
-
-    shown = f"> {exchange['message']}\n{exchange['response'] or f'({peer} has not answered)'}"
-    has_colours = os.isatty(STDERR) and not os.environ.get("NO_COLOR")
-    say(f"{DIM}{cleaned(shown)}{RESET}" if has_colours else cleaned(shown))
+    answer = exchange["response"] or f"({peer} has not answered)"
+    say(cleaned(f"> {exchange['message']}\n{answer}"), dim=True)

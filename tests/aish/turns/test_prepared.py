@@ -10,8 +10,10 @@ import pytest
 
 from aish.client.hub import Hub
 from aish.exits import Failure
+from aish.render import DIM, RESET
 from aish.turns import attached
 from rhetor.domain.grammar import Options
+from tests.aish.pseudo_terminal import at_terminal
 from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, plan, says, spoken, stream
 
 EXCHANGE = {"ai": "apollo", "stream": "s_9", "message": "why?", "response": "because"}
@@ -87,6 +89,16 @@ def test_the_last_conversation_is_continued_after_its_last_exchange_is_shown(
     assert ran == Ran(0, "ok\n", "> why?\nbecause\n")
     assert aish("-c", "apollo 'and now?' --continue --quiet") == Ran(0, "ok\n", "")
     assert hub.bodies(APOLLO)[-1] == {"content": "and now?", "session_id": "s_9"}
+
+
+def test_on_a_terminal_the_last_exchange_is_dimmed_and_wrapped_between_words(
+    aish: Shell, hub: ScriptedHub
+) -> None:
+    hub.on(HISTORY, answer({"history": [{**EXCHANGE, "message": "why is it so slow?"}]}))
+    hub.on("GET /api/v2/sessions/s_9", answer({"id": "s_9", "state": "active"}))
+    with at_terminal(aish, "apollo", "-C", "and now?", columns=14) as terminal:
+        assert terminal.wait_for_end() == 0
+    assert terminal.screen == f"{DIM}> why is it so\n  slow?\nbecause{RESET}\nok\n"
 
 
 def test_a_copy_of_an_ended_conversation_is_continued(aish: Shell, hub: ScriptedHub) -> None:
