@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,3 +138,26 @@ def test_a_conversation_that_waits_survives_a_kill_of_the_hub(
     line = begin(machine, [question], {"model": "athena | apollo", "tools": []})
     assert text_of(line)
     assert "- line: athena | apollo\n" in machine.run("sessions", "show", line.headers["x-session-id"]).stdout
+
+
+@pytest.mark.long
+def test_a_specialist_whose_model_is_itself_ends_at_the_hop_limit(machine: Machine) -> None:
+    """The hub calls itself under the name of a provider, as two hubs would that call each other."""
+    machine.environment["RHETOR_MODELS__DEFAULT"] = "offline"
+    machine.run("list")
+    machine.end()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    del machine.environment["RHETOR_MODELS__DEFAULT"]
+    token = (machine.folder / "token").read_text().strip()
+    machine.environment |= {
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+        "OPENAI_API_KEY": token,
+        "RHETOR_MODEL": "apollo",
+        "RHETOR_HUB__PORT": str(port),
+    }
+    asked = machine.run("apollo", "hello")
+    assert asked.returncode != 0
+    assert "9 peers" in asked.stderr
+    assert len(json.loads(machine.run("sessions", "list", "--json").stdout)) == 7  # and that of the shell
