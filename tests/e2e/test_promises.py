@@ -114,7 +114,7 @@ def test_each_kind_of_peer_is_listed_with_its_place(machine: Machine) -> None:
         "project": ["project:site"],
         "team": ["team:red"],
     }
-    agents = {"claude-code", "codex", "continue", "cursor", "gemini", "goose", "opencode"}
+    agents = {"claude-code", "codex", "continue", "copilot", "cursor", "gemini", "goose", "opencode"}
     assert set(listed["tool"]) == agents | {"pipe"}
     assert "apollo" in listed["greek"] and len(listed["greek"]) == 16
     assert listed["greek"]["apollo"]["model"] == "offline"
