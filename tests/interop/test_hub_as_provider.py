@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,31 @@ def test_an_agent_whose_model_is_a_peer_is_stopped_at_the_hop_limit(customer: Ag
         turn.end()
     assert "the message would pass through 2 peers; the limit is 1" in json.dumps(turn.events)
     assert calls_of(house) == []
+
+
+def test_an_agent_answers_as_the_model_of_a_client_and_still_asks_a_person(
+    agent: Agent, house: House
+) -> None:
+    house.say("list")
+    house.provider.script(default=Script(chunks=("Two ", "levels")))
+    question = {"role": "user", "content": "Design a cache"}
+    answer = house.post("/v1/chat/completions", {"model": agent.name, "messages": [question]})
+    message = answer["choices"][0]["message"]
+    assert (message["content"], answer["model"]) == ("Two levels", agent.name)
+    again = house.post(
+        "/v1/chat/completions", {"model": agent.name, "messages": [question, message, question]}
+    )
+    assert again["choices"][0]["finish_reason"] == "stop"
+    accepted = [event for event in house.exported() if event["type"] == "message.accepted"]
+    assert len({event["session_id"] for event in accepted}) == 1
+    if not agent.asks_first:
+        return
+    house.provider.script(Script(tool_calls=(agent.command(f"echo yes > {house.work}/made", "1"),)))
+    with ThreadPoolExecutor() as threads:
+        body = {"model": agent.name, "messages": [{"role": "user", "content": "make it"}]}
+        made = threads.submit(house.post, "/v1/chat/completions", body)
+        while not (waiting := house.open_requests()):
+            assert not made.done(), made.result()
+        assert house.aish("approve", waiting[0]["request_id"]).code == 0
+        assert made.result()["choices"][0]["message"]["content"] == "Two levels"
+    assert (house.work / "made").read_text() == "yes\n"

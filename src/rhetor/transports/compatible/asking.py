@@ -62,8 +62,11 @@ async def send(call: Call, asked: Asked, api: Api) -> tuple[Accepted, dict[str, 
     Raises:
         UnknownPeer, NoCapablePeer: no peer is the model.
         Unprocessable: the model is an invalid line, or the peer cannot honour a parameter.
+        TooManyConnections: the answer is to be a stream, and the caller may open no more.
         RhetorError: as `hub.sessions.send.send`.
     """
+    if asked.stream:
+        call.node.connections.require_room(call.who)
     return await accept(call, await command_of(call, call, asked, api, call.key))
 
 

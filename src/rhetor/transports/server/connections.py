@@ -84,6 +84,15 @@ class Connections:
         finally:
             self._close(connection, subject)
 
+    def require_room(self, principal: Principal) -> None:
+        """Check that `opened` will accept one more stream that answers a message, before it is sent.
+
+        Raises:
+            TooManyConnections: the caller has as many connections open as it may.
+        """
+        if principal.is_limited:
+            self._admit(principal.subject, asyncio.get_running_loop().time(), is_new=False)
+
     def recheck(self) -> None:
         """End the connections whose credential is no longer valid."""
         for connection in list(self._open):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rhetor.domain.output import Done, Text
+from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.flow import BODY_BYTES
 from tests.served import TOKEN, Answer, Served, served
 
@@ -60,6 +61,19 @@ def with_image(size: int) -> dict[str, Any]:
     content = b"\x89PNG\r\n\x1a\n" + bytes(size)
     url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return body([{"type": "image_url", "image_url": {"url": url}}])
+
+
+async def test_a_stream_beyond_the_limit_of_connections_sends_no_message(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with served(tmp_path, [gate, Text("hi"), Done()], connections=Connections(100, 1)) as home:
+        async with home.remote.post(f"{home.node.url}{CHAT}", headers=KEY, json=body(stream=True)) as first:
+            assert first.status == 200
+            second = await home.ask_tcp("POST", CHAT, KEY, json=body(stream=True))
+            assert (second.status, second.json["error"]["code"]) == (429, "too_many_connections")
+            assert second.headers["retry-after"] == "5"
+            gate.set()
+            assert b"[DONE]" in await first.content.read()
+        assert len(home.driver.heard) == 1
 
 
 async def large(home: Served, content: dict[str, Any]) -> Answer:
