@@ -48,7 +48,7 @@ $(MAN): $(STAMP) $(wildcard src/aish/catalogue/*.py)
 # home of its own, needs no key, and asks no coding agent that may be logged in here: unless there is a
 # provider, a small model answers, which runs on this machine.
 demo: setup $(LOCAL)
-	@RHETOR_HOME=$$(mktemp -d) && PATH="$$PATH:$(dir $(UV))" && export RHETOR_HOME PATH RHETOR_MODELS__AGENTS='[]' && \
+	@RHETOR_HOME=$$(mktemp -d) && PATH="$$PATH:$(abspath $(dir $(UV)))" && export RHETOR_HOME PATH RHETOR_MODELS__AGENTS='[]' && \
 	{ echo '$$ aish models pull smollm2' && $(VENV)/bin/aish models pull smollm2 && \
 	echo '$$ echo "Design a cache" | athena | apollo' && \
 	$(VENV)/bin/aish -c 'echo "Design a cache" | athena | apollo'; status=$$?; \

@@ -58,7 +58,16 @@ def commands(environment: Mapping[str, str], wanted: Path, to: Path) -> Iterator
     own = str(Path(sys.executable).parent)
     if (uv := shutil.which("uv", path=f"{path}{os.pathsep}{own}")) is not None:
         yield (
-            *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--link-mode", "copy"),
+            *(
+                str(Path(uv).absolute()),
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "--link-mode",
+                "copy",
+            ),
             *("--python", sys.executable, "--target", str(to), "--requirement", str(wanted)),
         )
     options = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:")
@@ -67,7 +76,7 @@ def commands(environment: Mapping[str, str], wanted: Path, to: Path) -> Iterator
         yield (sys.executable, "-m", "pip", *rest)
     for name in ("pip3", "pip"):
         if (pip := shutil.which(name, path=path)) is not None:
-            yield (pip, *rest)
+            yield (str(Path(pip).absolute()), *rest)
             return
 
 
