@@ -247,8 +247,8 @@ async def continuation_rows(
     answer of this turn, or, if it has none, when the client sends the turn's message again. `known`: the
     turn's conversation, if it need not be read."""
     try:
-        found = known or await given_turn(state, session, turn_id)
-    except TurnFailure:
+        found = known or await _as_client_gave(state, turn_id)
+    except NotFound:
         return []  # a part of it is not stored any more; the client's next message begins a new session
     head = await state.store.head(session.id)
     if found is None or head is None:
@@ -256,10 +256,23 @@ async def continuation_rows(
     given, hashes = found.given, found.exact
     if answer is not None:
         hashed = chain([answer], given.hashed)
-    elif given.before:
+    elif given.before and not given.logged:
         hashed, hashes = given.before, hashes[: len(hashes) - len(found.conversation.new)]
     else:
         return []
     id = await id_of(state, given.caller, given.target, hashed)
     continuation = Continuation(turn_id, head.epoch, hashes, found.urls)
     return [continuation_row(id, session.id, session.owner, continuation, state.ids.now())]
+
+
+async def _as_client_gave(state: State, turn_id: str) -> GivenTurn | None:
+    """Return the messages of a turn's conversation as its client gave them; None if no client gave one.
+
+    Raises:
+        NotFound: a part of it is no longer stored.
+    """
+    given = await stored_given(state.store, turn_id)
+    if given is None:
+        return None
+    messages = await messages_of(state.store, given)
+    return GivenTurn(given, GivenConversation(messages), tuple(map(exact, messages)))
