@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from msgspec.structs import replace
 from openai import APIStatusError
+from pydantic import BaseModel
 
 from rhetor.domain.event import MessageAccepted
 from rhetor.domain.peer import Peer, PeerKind
@@ -120,6 +121,31 @@ async def test_clients_of_either_api_run_their_tools_with_models_of_the_other(tm
     ]
     assert to_gpt["messages"][2]["reasoning_content"] == "Hm."
     assert to_gpt["messages"][3] == {"role": "tool", "tool_call_id": use.id, "content": "rain"}
+
+
+class Weather(BaseModel):
+    place: str
+    rain: bool
+
+
+@pytest.mark.long
+async def test_openais_client_gets_structured_output_whole_and_as_a_stream(tmp_path: Path) -> None:
+    said = Script(chunks=('{"place": "Oslo", ', '"rain": true}'))
+    async with ProviderServer() as provider:
+        provider.script(said, said)
+        async with (
+            chat_driver(openai_at(provider)) as driver,
+            served(tmp_path, drivers={"chat": driver}, also=[MIRROR]) as home,
+            openai(home) as client,
+        ):
+            asks: Any = {"model": "mirror", "messages": HELLO, "response_format": Weather}
+            whole = await client.chat.completions.parse(**asks)
+            async with client.chat.completions.stream(**asks) as stream:
+                streamed = await stream.get_final_completion()
+        format = provider.requests[0]["response_format"]
+    for found in (whole, streamed):
+        assert found.choices[0].message.parsed == Weather(place="Oslo", rain=True)
+    assert (format["type"], format["json_schema"]["strict"]) == ("json_schema", True)
 
 
 def itself(home: Served) -> dict[str, str]:
