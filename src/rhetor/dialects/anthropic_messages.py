@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from rhetor.domain.given import (
+    INVALID_JSON,
     Block,
     CacheTime,
     CallOptions,
@@ -187,8 +188,15 @@ def _assistant(content: str | Sequence[Raw], where: str) -> Iterator[Block]:
         if isinstance(block, b.TextBlock):
             yield SaidText(block.text, _cache(block.cache_control))
         else:
-            arguments = msgspec.json.encode(block.input).decode()
-            yield SaidCall(block.id, block.name, arguments, _cache(block.cache_control))
+            yield SaidCall(block.id, block.name, _arguments(block.input), _cache(block.cache_control))
+
+
+def _arguments(input: b.Object) -> str:
+    """Return the arguments of a call as the model wrote them, if they were not a JSON object."""
+    text = input.get(INVALID_JSON)
+    if len(input) == 1 and isinstance(text, str):
+        return text
+    return msgspec.json.encode(input).decode()
 
 
 def _tool(raw: Raw, where: str) -> GivenTool:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from rhetor.domain import event as ev
+from rhetor.domain.given import INVALID_JSON
 from rhetor.errors import RhetorError
 from rhetor.store.base import Record
 
@@ -26,8 +27,6 @@ STOP_REASONS: Mapping[str, str] = {
     "refusal": "refusal",
     "pause_turn": "pause_turn",
 }
-# arguments that are no JSON object; a client of this API expects one
-NOT_JSON = "INVALID_JSON"
 _encode = msgspec.json.encode
 
 
@@ -192,7 +191,7 @@ def _thinking(text: str) -> dict[str, Any]:
 
 
 def _input(arguments: Any) -> dict[str, Any]:
-    return arguments if isinstance(arguments, dict) else {NOT_JSON: arguments}
+    return arguments if isinstance(arguments, dict) else {INVALID_JSON: arguments}
 
 
 def _stop_reason(end: ev.TurnEnd) -> str | None:

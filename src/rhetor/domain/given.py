@@ -18,6 +18,10 @@ Vendor = Literal["openai", "anthropic"]
 Choice = Literal["auto", "none", "required"]
 CacheTime = Literal["", "5m", "1h"]  # how long a provider may keep what was said up to here; empty: unmarked
 
+# the member with arguments that are not a JSON object, for APIs that take only objects; the name is from
+# Anthropic's documentation
+INVALID_JSON = "INVALID_JSON"
+
 
 class SaidText(Struct, frozen=True, tag="text", omit_defaults=True):
     """Text. `cache`: the client marks the end of what the provider should cache."""

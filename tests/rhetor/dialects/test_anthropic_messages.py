@@ -46,6 +46,12 @@ def test_a_plain_request_is_a_conversation_of_one_message() -> None:
     assert found.given.options == CallOptions("anthropic", max_tokens=9)
 
 
+def test_arguments_that_were_not_a_json_object_come_back_as_the_model_wrote_them() -> None:
+    call = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"INVALID_JSON": '{"at":'}}
+    messages = [HELLO, {"role": "assistant", "content": [call]}, HELLO]
+    assert asked(body(messages=messages)).given.messages[1].blocks == (SaidCall("c1", "weather", '{"at":'),)
+
+
 def test_a_conversation_with_tools_keeps_every_block() -> None:
     redacted = {"type": "redacted_thinking", "data": "x"}
     call = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"at": "Oslo"}}

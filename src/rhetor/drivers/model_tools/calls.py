@@ -15,11 +15,11 @@ from rhetor.domain.output import Output, Permission, ToolResult, ToolUse
 from rhetor.domain.tool import ALLOW, DENY
 from rhetor.drivers.model_tools.toolbox import AvailableTool, Servers, Toolbox
 from rhetor.drivers.models.deadline import Interrupted
+from rhetor.drivers.models.given.arguments import LEVELS, is_deep
 from rhetor.errors import ToolUnanswered
 
 ANSWER_SECONDS = 3600.0  # the time limit for a client to return a tool's result
 STOP_SECONDS = 1.0  # for telling the servers of a turn that ends that their calls are cancelled
-DEPTH = 128  # levels of nested arrays and objects in arguments
 
 OPTIONS = (
     PermissionOption(ALLOW, "Allow once", "allow_once"),
@@ -189,23 +189,9 @@ def decoded(arguments: str) -> dict[str, Any]:
         raise InvalidCall("the arguments are nested too deeply") from error
     if not isinstance(value, dict):
         raise InvalidCall("the arguments are not a JSON object")
-    if _is_deep(value):
-        raise InvalidCall(f"the arguments are nested deeper than {DEPTH} levels")
+    if is_deep(value):
+        raise InvalidCall(f"the arguments are nested deeper than {LEVELS} levels")
     return value
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEPTH):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _refusal(call_id: str, code: str, detail: str) -> ToolResult:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rhetor.domain.given import CallOptions
+from rhetor.domain.given import INVALID_JSON, CallOptions
 from rhetor.domain.output import Done, Output, Text, ToolResult
 from rhetor.domain.parts import TEXT_ONLY
 from rhetor.domain.tool import Tool
@@ -194,7 +194,7 @@ def _sent_back(part: ToolCallPart) -> str:
     try:
         arguments = decoded(words)
     except InvalidCall:
-        arguments = {"not_understood": words[:EXCERPT]}
+        arguments = {INVALID_JSON: words[:EXCERPT]}
     return msgspec.json.encode(arguments).decode()
 
 

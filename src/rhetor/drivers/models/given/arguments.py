@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from rhetor.domain.given import INVALID_JSON
 from rhetor.errors import ToolCallRefused
 
 MOST_BYTES = 1 << 20  # of the arguments of all calls in one answer
 MOST_CALLS = 128  # in one answer
-_LEVELS = 128  # of nested arrays and objects
-NOT_UNDERSTOOD = "not_understood"  # the member with the text of arguments that are no object
+LEVELS = 128  # of nested arrays and objects
 
 
 def new_id() -> str:
@@ -33,7 +33,7 @@ def kept(arguments: str) -> Any:
 def as_object(arguments: str) -> dict[str, Any]:
     """Return arguments of a client as an object, for an API that takes only objects."""
     value = kept(arguments)
-    return value if isinstance(value, dict) else {NOT_UNDERSTOOD: arguments}
+    return value if isinstance(value, dict) else {INVALID_JSON: arguments}
 
 
 def is_encodable(value: Any) -> bool:
@@ -42,12 +42,13 @@ def is_encodable(value: Any) -> bool:
         msgspec.json.encode(value)
     except (UnicodeError, ValueError, RecursionError):
         return False
-    return not _is_deep(value)
+    return not is_deep(value)
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Return whether arrays and objects are nested in more than `LEVELS` levels."""
     level = [value]
-    for _ in range(_LEVELS):
+    for _ in range(LEVELS):
         level = [
             inner
             for each in level

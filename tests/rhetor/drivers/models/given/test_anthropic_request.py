@@ -320,7 +320,7 @@ def test_what_the_api_does_not_have_is_refused_by_name(given: GivenConversation,
 
 def test_arguments_that_are_no_object_are_sent_as_text_within_one() -> None:
     given = asks("Hi", assistant(SaidCall("c1", "clock", '{"a":')), user(result("c1")))
-    assert messages(given)[1]["content"][0]["input"] == {"not_understood": '{"a":'}
+    assert messages(given)[1]["content"][0]["input"] == {"INVALID_JSON": '{"a":'}
 
 
 def test_betas_are_a_header_and_a_count_has_only_what_counts() -> None:
