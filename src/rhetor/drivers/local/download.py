@@ -78,7 +78,7 @@ async def _continue(
         begin, total = _place(response, url)
         if begin != size:  # the server sends the whole content
             size = 0
-        _require_space(part, size, total)
+        _require_space(part, 0 if total is None else total - size)
         await _write(response, url, part, size, total, note)
         if total is not None and _size(part) < total:
             raise httpx2.RemoteProtocolError("the connection closed before the end")
@@ -127,6 +127,8 @@ async def _write(
         nonlocal size
         if not size and not held.startswith(MAGIC):
             raise Unprocessable(f"{url} is not a GGUF model: it does not begin with GGUF")
+        if total is None:  # nobody knows how much will come
+            _require_space(part, len(held))
         await asyncio.to_thread(_cut, part, size, bytes(held))
         size += len(held)
         held.clear()
@@ -151,10 +153,10 @@ def _cut(part: Path, size: int, more: bytes = b"") -> None:
         file.write(more)
 
 
-def _require_space(part: Path, size: int, total: int | None) -> None:
+def _require_space(part: Path, more: int) -> None:
     free = shutil.disk_usage(part.parent).free
-    if total is not None and total - size + SPARE > free:
-        needed = (total - size) // MEGABYTE
+    if more + SPARE > free:
+        needed = more // MEGABYTE
         hint = "remove files, or local models (aish models remove NAME)"
         raise DownloadFailed(
             f"the disk has {free // MEGABYTE:,} MB free; the file needs {needed:,} MB", hint=hint

@@ -169,6 +169,7 @@ class LocalModels:
     def _shape(self, file: ModelFile) -> dict[str, Any]:
         return {
             **asdict(file),
+            "source": _shown(file.source),
             "model": local_target(file.name).ref,
             "pulled_at": timestamp(int(file.pulled_at * 1000)),
             "in_use": file.name == self.use,
@@ -180,6 +181,14 @@ def name_of(url: str) -> str:
     """Return the name for a model: that of its file, without what no name may have."""
     file = unquote(urlsplit(url).path.rpartition("/")[2]).removesuffix(".gguf").lower()
     return re.sub(r"[^a-z0-9._-]+", "-", file).strip("-._")[:64]
+
+
+def _shown(source: str) -> str:
+    """Return a source as every caller may see it: a URL without what may be a secret in it."""
+    if "://" not in source:
+        return source
+    url = urlsplit(source)
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _unknown(name: str, detail: str, hint: str) -> ModelUnknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -148,3 +149,20 @@ async def test_a_file_for_which_the_disk_has_no_room_is_not_begun(
     async with serving(content()) as (url, _):
         with pytest.raises(DownloadFailed, match="the disk has"):
             await download.fetch(url, tmp_path / "part", HERE)
+
+
+async def test_a_file_of_unknown_length_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + CONTENT)
+        await writer.drain()
+
+    part = tmp_path / "part"
+    free = iter([1 << 50, 1 << 50, 0])  # bytes: at the beginning, and at each write
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=next(free, 0)))
+    async with serving(answer) as (url, _):
+        with pytest.raises(DownloadFailed, match="the disk has 0 MB free"):
+            await download.fetch(url, part, HERE)
+    assert part.stat().st_size < len(CONTENT)
