@@ -18,6 +18,8 @@ from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.turns.given import given_turn
 from rhetor.store.base import Record
 
+from .states import readable_session
+
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
@@ -34,25 +36,28 @@ async def stored_response(state: State, principal: Principal, turn_id: str) -> K
     """Return a turn of the caller's, and what an API stored with it.
 
     Raises:
-        NotFound: there is no such turn, or nothing is stored with it.
+        NotFound: there is no such turn, or nothing is stored with it, or its session is no longer shared with
+            the caller.
     """
     row = await state.store.get(KIND, turn_id)
     if row is None or row.owner != principal.subject:
         raise NotFound("response", turn_id)
-    return await with_turn(state, turn_id, await kept_in(state.blobs, row))
+    return await with_turn(state, principal, turn_id, await kept_in(state.blobs, row))
 
 
-async def with_turn(state: State, turn_id: str, kept: KeptWithTurn) -> KeptTurn:
-    """Return a turn with what is kept of it.
+async def with_turn(state: State, principal: Principal, turn_id: str, kept: KeptWithTurn) -> KeptTurn:
+    """Return a turn of the caller's with what is kept of it.
 
     Raises:
-        NotFound: its session was removed, or its events are no longer in the log.
+        NotFound: its session was removed or is no longer shared with the caller, or its events are no longer
+            in the log.
     """
     row = await state.store.get("turn", turn_id)
     turn = TurnRow.of(row) if row is not None else None
     head = await state.store.head(turn.stream) if turn is not None else None
     if turn is None or head is None or turn.behind < head.earliest - 1:
         raise NotFound("response", turn_id)
+    await readable_session(state, principal, turn.stream)
     return KeptTurn(turn, Position(head.epoch, turn.behind), kept)
 
 

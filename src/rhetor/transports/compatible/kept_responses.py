@@ -109,7 +109,7 @@ async def found_response(caller: Caller, id: str) -> KeptTurn:
     state, turn_id = caller.hub.state, turn_of(id)
     try:
         if (kept := open_responses(caller.node).of(turn_id, caller.who.subject)) is not None:
-            return await with_turn(state, turn_id, kept)
+            return await with_turn(state, caller.who, turn_id, kept)
         return await stored_response(state, caller.who, turn_id)
     except NotFound as missing:
         raise NotFound("response", id) from missing

@@ -44,7 +44,7 @@ async def create_response(call: Call, content: bytearray) -> Response:
     if found.stream:
         return _Stream(call, accepted, found, SseResponse(about), headers)
     if found.background:
-        kept = await with_turn(call.hub.state, accepted.turn_id, found.kept)
+        kept = await with_turn(call.hub.state, call.who, accepted.turn_id, found.kept)
         answer, _ = answer_of(about, await records_of(call.hub.state, kept))
         return json_response(answer.response(), headers)
     with _held(call, accepted, found):

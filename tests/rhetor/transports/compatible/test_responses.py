@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 from rhetor.domain.event import MessageAccepted, ToolReturned
 from rhetor.domain.output import Done, Reasoned, Text, ToolUse, Usage
 from rhetor.errors import RateLimited
+from tests.callers import caller
 from tests.scripted import Script
 from tests.served import TOKEN, served
 
@@ -135,13 +137,29 @@ async def test_a_stored_response_is_read_streamed_again_and_deleted(tmp_path: Pa
         assert [row.state for row in await home.hub.state.store.find("turn")] == ["completed"]
 
 
-async def _is_gone(client: AsyncOpenAI, id: str) -> None:
-    for call in (
+async def test_a_response_in_a_session_that_is_no_longer_shared_is_gone(tmp_path: Path) -> None:
+    async with served(tmp_path, [Text("hello"), Done()]) as home:
+        guest = await caller(home)
+        made = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "context_window": 4})
+        shares = f"/api/v2/sessions/{made.json['id']}/shares"
+        await home.ask("POST", shares, {"subject": "guest", "scopes": ["read", "send"]})
+        key = guest["authorization"].removeprefix("Bearer ")
+        async with openai(home, api_key=key, default_headers={"x-session-id": made.json["id"]}) as client:
+            created = await client.responses.create(model="apollo", input="hi")
+            assert (await client.responses.retrieve(created.id)) == created
+            await home.ask("DELETE", f"{shares}/guest")
+            await _is_gone(client, created.id, deletes=False)
+
+
+async def _is_gone(client: AsyncOpenAI, id: str, *, deletes: bool = True) -> None:
+    calls: list[Awaitable[object]] = [
         client.responses.retrieve(id),
         client.responses.cancel(id),
         client.responses.input_items.list(id),
-        client.responses.delete(id),
-    ):
+    ]
+    if deletes:
+        calls.append(client.responses.delete(id))
+    for call in calls:
         with pytest.raises(NotFoundError, match=id):
             await call
 
