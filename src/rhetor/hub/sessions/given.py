@@ -8,9 +8,8 @@ a new session.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
@@ -22,9 +21,7 @@ from rhetor.domain.given import (
     Block,
     GivenConversation,
     GivenMessage,
-    SaidCall,
     SaidPart,
-    SaidReasoning,
     SaidResult,
     SaidText,
 )
@@ -37,7 +34,7 @@ from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.socket import TEAM
 from rhetor.domain.timestamps import timestamp
-from rhetor.errors import Malformed, TooLarge, Unprocessable
+from rhetor.errors import Forbidden, NotFound, TooLarge, Unprocessable
 from rhetor.hub.catalog.given import (
     CONTINUATION,
     KIND,
@@ -61,16 +58,15 @@ from rhetor.hub.turns.given import TOLD_MESSAGES, id_of, names_in, past_of, take
 from rhetor.store.base import Expect, Key, Row
 
 from . import uploads
+from .given_limits import check, few, thinking
 from .states import sendable_session
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-LARGE = 1 << 18  # characters, from which on a conversation is hashed in a thread
 INSTRUCTIONS, EARLIER = "the client's instructions", "the earlier conversation"
 UNSUPPORTED = "unsupported_parameter"
 LEFT_OUT = "(Earlier messages are left out.)"
-T = TypeVar("T")
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -168,14 +164,15 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     conversation = command.given
     assert conversation is not UNSET
     target = _target(state, principal, command, conversation)
-    _check(conversation, state.limits.message_bytes)
-    before, hashed = await _thinking(conversation, lambda: _hashes(conversation))
+    check(conversation, state.limits.message_bytes)
+    conversation = replace(conversation, system=few(conversation.system))
+    before, hashed = await thinking(conversation, lambda: _hashes(conversation))
     row = await _found(state, principal.subject, target, before)
     reading = _Parts(state, principal, continuation_of(row).urls if row is not None else {})
     messages = [await reading.stored(message) for message in conversation.messages]
     marked = replace(conversation, messages=tuple(messages))
     plain, marks = without_marks(marked.messages)
-    hashes = await _thinking(conversation, lambda: tuple(map(exact, plain)))
+    hashes = await thinking(conversation, lambda: tuple(map(exact, plain)))
     texts = [await _kept(state, principal, text.text.encode(), "text/plain") for text in marked.system]
     system = tuple((part.blob_id, text.cache) for part, text in zip(texts, marked.system, strict=True))
     if marked.tools:
@@ -199,7 +196,7 @@ async def store(state: State, principal: Principal, command: SendMessage) -> Sto
     kept = tuple({part.blob_id: part for part in (*reading.found.values(), *texts)}.values())
     new = tuple([reading.found[part.blob_id] for message in marked.new for part in message.parts])
     shared = texts[-1].blob_id if command.kept and command.kept.shared else ""
-    digest = await _thinking(conversation, lambda: fingerprint(command)) if command.command_id else ""
+    digest = await thinking(conversation, lambda: fingerprint(command)) if command.command_id else ""
     return Stored(command, digest, given, marked, hashes, reading.urls, new, kept, shared)
 
 
@@ -222,61 +219,10 @@ def _require_no_tools(given: GivenConversation, peer: Peer) -> None:
         raise Unprocessable(f"tools: {why}", faults=[fault], param="tools", reason=UNSUPPORTED)
 
 
-def _check(conversation: GivenConversation, limit: int) -> None:
-    """Check the messages. `limit`: of the bytes of each."""
-    if not conversation.new:
-        raise Malformed("the last message must be the user's")
-    for message in conversation.messages:
-        if sum(map(_bytes, message.blocks)) > limit:
-            raise TooLarge("a message", limit)
-    if all(not message.blocks for message in conversation.new):
-        raise Malformed("the message is empty")
-
-
-def _bytes(block: Block) -> int:
-    """Return the size of a block's text, in bytes of UTF-8.
-
-    Raises:
-        Malformed: it is not valid Unicode.
-    """
-    match block:
-        case SaidText(text) | SaidReasoning(text):
-            pass
-        case SaidCall(_, name, arguments):
-            text = name + arguments
-        case SaidResult(_, content):
-            return sum(_bytes(each) for each in content)
-        case _:
-            return 0
-    if text.isascii():
-        return len(text)
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError as error:
-        raise Malformed("a message contains half of a surrogate pair; send valid Unicode") from error
-
-
 def _hashes(conversation: GivenConversation) -> tuple[str, str]:
     earlier = conversation.earlier
     before = chain(earlier) if earlier else ""
     return before, chain(conversation.new, before)
-
-
-async def _thinking(conversation: GivenConversation, work: Callable[[], T]) -> T:
-    """Return the result of `work`, which is done in a thread if the conversation is large."""
-    size = sum(_size(block) for message in conversation.messages for block in message.blocks)
-    return await asyncio.to_thread(work) if size > LARGE else work()
-
-
-def _size(block: Block | SaidText | SaidPart) -> int:
-    match block:
-        case SaidText(text):
-            return len(text)
-        case SaidPart(part):
-            return len(part.data)
-        case SaidResult(_, content):
-            return sum(map(_size, content))
-    return 0
 
 
 async def _kept(state: State, principal: Principal, content: bytes, media_type: str) -> Part:
@@ -368,7 +314,7 @@ async def place(state: State, principal: Principal, stored: Stored) -> Placed:
     window = TOLD_MESSAGES if given.target.startswith(TEAM) else state.limits.context_window
     new = Placed(stored, replace(command, target=target, context_window=window))
     row = await _found(state, given.caller, given.target, given.before)
-    session = await _open_session(state, row.parent) if row is not None else None
+    session = await _own_session(state, principal, row.parent) if row is not None else None
     if row is None or session is None:
         return new
     found = continuation_of(row)
@@ -404,6 +350,15 @@ async def _in_session(state: State, stored: Stored, session_id: str) -> tuple[st
             if session is not None and await _is_last(state, session, found):
                 return row.id, found
     return None
+
+
+async def _own_session(state: State, principal: Principal, session_id: str) -> Session | None:
+    """Return the open session; None if it is another's, and not shared with the caller any more."""
+    try:
+        session = await sendable_session(state, principal, session_id)
+    except (Forbidden, NotFound):
+        return None
+    return session if session.id == session_id and session.takes_messages else None
 
 
 async def _open_session(state: State, session_id: str) -> Session | None:
@@ -483,7 +438,7 @@ async def changes_of(
     kept = tuple(part for part in placed.stored.kept if part.blob_id not in new)
     rows, expects = uploads.rows_for(state, principal.subject, session.id, kept)
     added = placed.added
-    doc = await _thinking(placed.stored.marked, lambda: msgspec.json.encode(added))
+    doc = await thinking(placed.stored.marked, lambda: msgspec.json.encode(added))
     rows.append(given_row(doc, turn_id, session.id, session.owner, state.ids.now()))
     if about := placed.stored.asked.kept:
         shared, now = placed.stored.shared, state.ids.now()

@@ -11,6 +11,7 @@ from rhetor.dialects import anthropic_messages, anthropic_messages_answer
 from rhetor.dialects.asked import UNSUPPORTED
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.given import GivenConversation, SaidPart, SaidResult
+from rhetor.hub.sessions.given_limits import check
 from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
 
@@ -45,6 +46,7 @@ async def count_tokens(call: Call, content: bytearray) -> dict[str, int]:
     """
     decode = partial(anthropic_messages.counted, betas=_betas(call), version=_version(call))
     asked = await decoded(call, content, decode)
+    check(asked.given, call.hub.state.limits.message_bytes)
     _require_contents(asked.given)
     hops = hops_of(call)
     peer = await peer_of(call, asked.model)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 from tests.pictures import JPEG, PNG
 from tests.rhetor.drivers.programs.host.hosting import hosting
 from tests.rhetor.hub import agent_programs
@@ -18,7 +19,15 @@ from tests.rhetor.hub.house import OTHER, House, house
 from tests.scripted import ScriptedConversation, ScriptedDriver
 
 from rhetor.domain import event as ev
-from rhetor.domain.command import ForkSession, MakeCheckpoint, RestoreSession, SendMessage, StopSession
+from rhetor.domain.command import (
+    ForkSession,
+    MakeCheckpoint,
+    RestoreSession,
+    SendMessage,
+    ShareSession,
+    StopSession,
+    UnshareSession,
+)
 from rhetor.domain.given import (
     Block,
     CallOptions,
@@ -42,6 +51,7 @@ from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.plans import old_streams
 from rhetor.hub.sessions.checkpoints import Made
 from rhetor.hub.sessions.forks import Forked
+from rhetor.hub.sessions.given_limits import MOST_BLOCKS, MOST_GIVEN_PARTS, MOST_SYSTEM, MOST_TOOLS
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.given import given_to, given_turn, past_of_given
 from rhetor.hub.turns.pending import PendingRequests
@@ -51,6 +61,7 @@ from rhetor.store.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
+PICTURES = [SaidPart(GivenPart("image", url="http://192.0.2.1/a.png"))] * (MOST_GIVEN_PARTS + 1)
 WEATHER = GivenTool("get_weather", "Tells the weather.", {"type": "object", "properties": {}})
 
 
@@ -367,6 +378,10 @@ async def test_a_fork_knows_the_conversation_with_its_calls(tmp_path: Path) -> N
         ((said(" "),), Malformed),
         ((said("x" * (1 << 21)),), TooLarge),
         ((said("one"), answered("x" * (1 << 21)), said("two")), TooLarge),
+        ((GivenMessage("user", (SaidText("x"),) * MOST_BLOCKS),), Unprocessable),
+        ((GivenMessage("user", (SaidResult("c", (SaidText("x"),) * MOST_BLOCKS),)),), Unprocessable),
+        ((said("x"),) * (MOST_BLOCKS + 1), Unprocessable),
+        ((said("one"), answered(*PICTURES), said("two")), Unprocessable),
     ],
 )
 async def test_an_invalid_conversation_is_rejected(
@@ -375,6 +390,36 @@ async def test_an_invalid_conversation_is_rejected(
     async with given_house(tmp_path) as (here, _):
         with pytest.raises(error):
             await here.send(content="", target="apollo", given=GivenConversation(messages), api="chat")
+
+
+async def test_more_tools_than_any_model_takes_are_rejected(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, _):
+        with pytest.raises(Unprocessable, match="at most 1,000 tools, not 1,001"):
+            await Client(here, tools=(WEATHER,) * (MOST_TOOLS + 1)).give("hi")
+
+
+async def test_very_many_system_texts_reach_the_model_as_a_few(tmp_path: Path) -> None:
+    texts = tuple(SaidText(f"rule {n}") for n in range(3 * MOST_SYSTEM))
+    async with given_house(tmp_path) as (here, driver):
+        await Client(here, system=texts).ask("hi")
+        found = driver.given[0].system
+        assert len(found) == MOST_SYSTEM
+        assert "\n\n".join(each.text for each in found) == "\n\n".join(each.text for each in texts)
+
+
+async def test_a_conversation_of_a_session_that_is_no_longer_shared_begins_a_new_one(tmp_path: Path) -> None:
+    async with given_house(tmp_path) as (here, _):
+        shared = (await Client(here).ask("mine")).session_id
+        await here.execute(ShareSession(shared, OTHER.subject, ("read", "send")))
+        theirs = GivenConversation((said("theirs"),))
+        command = SendMessage("theirs", "apollo", given=theirs, api="chat")
+        there: Accepted = await here.hub.execute(OTHER, replace(command, session_id=shared))
+        end = await here.end_of(there)
+        assert isinstance(end, ev.TurnCompleted)
+        again = GivenConversation((said("theirs"), answered(end.text), said("more")))
+        await here.execute(UnshareSession(shared, OTHER.subject))
+        new: Accepted = await here.hub.execute(OTHER, replace(command, content="more", given=again))
+        assert new.session_id not in (shared, "")
 
 
 async def test_a_team_is_told_the_clients_instructions_and_cannot_have_its_tools(tmp_path: Path) -> None:
