@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Raw, Struct, field
 
-from .openai_chat_body import CacheMark, Model, Tier
+from .openai_chat_body import CacheMark, Id, Model, Tier
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$(?!\n)")]
@@ -51,14 +51,14 @@ class DocumentBlock(Struct, frozen=True, tag="document"):
 
 
 class ToolUseBlock(Struct, frozen=True, kw_only=True, tag="tool_use"):
-    id: str
+    id: Id
     name: ToolName
     input: Object = field(default_factory=dict)
     cache_control: CacheMark | None = None
 
 
 class ToolResultBlock(Struct, frozen=True, kw_only=True, tag="tool_result"):
-    tool_use_id: str
+    tool_use_id: Id
     content: str | list[TextBlock | ImageBlock | DocumentBlock] | None = None
     is_error: bool | None = None
     cache_control: CacheMark | None = None

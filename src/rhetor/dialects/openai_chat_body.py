@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from rhetor.codec.typed_json import PLAIN
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Id = Annotated[str, Meta(pattern=PLAIN)]  # of a call; some gateways put much into it
 Tier = Annotated[str, Meta(max_length=64)]
 Key = Annotated[str, Meta(max_length=512)]
 FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$(?!\n)")]
@@ -68,7 +69,7 @@ class FunctionCall(Struct, frozen=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
-    id: str
+    id: Id
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -107,7 +108,7 @@ class AssistantMessage(Struct, frozen=True, kw_only=True, tag="assistant", tag_f
 
 class ToolMessage(Struct, frozen=True, kw_only=True, tag="tool", tag_field="role"):
     content: Content
-    tool_call_id: str
+    tool_call_id: Id
 
 
 Message = SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage

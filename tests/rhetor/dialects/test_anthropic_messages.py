@@ -170,6 +170,11 @@ def test_thinking_is_a_number_of_tokens(thinking: Any, tokens: int) -> None:
             "messages[0].content[0].type",
             "invalid_value",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a\x1b[2J"}]}]},
+            "messages[0].content[0].tool_use_id",
+            "invalid_value",
+        ),
     ],
 )
 def test_what_cannot_be_honoured_is_named(more: Any, param: str, reason: str) -> None:

@@ -158,6 +158,8 @@ def test_a_conversation_is_given_with_its_tools_results_parts_and_thoughts() -> 
         ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter"),
         ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "messages", "invalid_value"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages", "invalid_value"),
+        ({"messages": [*HELLO, {"role": "tool", "content": "x", "tool_call_id": "a\x1b[2J"}]},
+         "messages[1].tool_call_id", "invalid_value"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type", "invalid_value"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice",
          "invalid_value"),
