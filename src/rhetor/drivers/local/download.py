@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from msgspec.structs import replace
+
 from rhetor.drivers.models.network import certificates
-from rhetor.drivers.models.urls import Reach, Resolve, check_url, pin, resolved
+from rhetor.drivers.models.urls import Reach, Resolve, check_url, is_loopback, pin, resolved
 from rhetor.errors import DownloadFailed, Unprocessable
 
 from .files import MEGABYTE, Note
@@ -89,6 +91,7 @@ async def _answer(
     client: httpx2.AsyncClient, url: str, begin: int, reach: Reach, resolve: Resolve
 ) -> AsyncIterator[httpx2.Response]:
     """Yield the response to a request for the content from `begin` on, after all redirects."""
+    began_here = is_loopback(url)  # another server must not lead to one on this machine
     headers = {"accept-encoding": "identity", **({"range": f"bytes={begin}-"} if begin else {})}
     for _ in range(REDIRECTS + 1):
         await check_url(url, reach, resolve)
@@ -100,6 +103,7 @@ async def _answer(
                 yield response
                 return
             url = urljoin(url, response.headers.get("location", ""))
+            reach = replace(reach, loopback=reach.loopback and began_here)
         finally:
             await response.aclose()
     raise DownloadFailed(f"{url} redirects more than {REDIRECTS} times")

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,18 @@ async def test_a_redirect_is_followed_but_not_to_an_address_that_may_not_be_call
         with pytest.raises(DownloadFailed, match="redirects more than 5 times"):
             await download.fetch(url, tmp_path / "other", HERE)
         assert len(begins) == 6
+
+
+async def test_another_server_cannot_redirect_to_this_machine(tmp_path: Path) -> None:
+    async def resolve(host: str) -> list[IPv4Address]:
+        return [IPv4Address("127.0.0.1")]
+
+    async with serving(content()) as (here, begins):
+        async with serving(status("302 Found", f"location: {here}")) as (url, _):
+            elsewhere = url.replace("127.0.0.1", "models.example")
+            with pytest.raises(Unprocessable, match="does not allow"):
+                await download.fetch(elsewhere, tmp_path / "part", HERE, resolve=resolve)
+        assert begins == []
 
 
 async def test_a_download_that_brings_nothing_fails_after_some_attempts_and_keeps_what_is_there(
