@@ -124,8 +124,8 @@ def _given(tool: b.Tool, where: str) -> Iterator[tuple[GivenTool, ToolName]]:
         case b.NamespaceTool(name=space, tools=inner):
             for each in inner:
                 yield _one(each, space)
-        case b.WebSearchTool(external_web_access=False):
-            pass  # Codex sends it always; a model may answer without it
+        case b.WebSearchTool(external_web_access=bool()):
+            pass  # Codex sends it always, according to its sandbox; a model may answer without it
         case _:
             why = "the hub has no web search; give the specialist an MCP server that searches"
             raise refused(f"{where}.type", why, UNSUPPORTED)

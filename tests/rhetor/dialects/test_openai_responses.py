@@ -133,8 +133,9 @@ def test_reasoning_of_openai_itself_is_given_back_as_it_was() -> None:
     assert said == GivenMessage("assistant", (SaidReasoning("", "openai", item),))
 
 
-def test_tools_of_all_kinds_are_functions_for_the_model() -> None:
-    search = {"type": "web_search", "external_web_access": False}
+@pytest.mark.parametrize("is_live", [False, True])  # as Codex sends it in a sandbox, and with full access
+def test_tools_of_all_kinds_are_functions_for_the_model(is_live: bool) -> None:
+    search = {"type": "web_search", "external_web_access": is_live}
     found = wanted(tools=[WEATHER, PATCH, GROUP, search], tool_choice="required", parallel_tool_calls=False)
     described = "Edits files.\n\nThe input must match this lark grammar:\nstart: /.+/"
     weather, patch, inner = found.given.tools
