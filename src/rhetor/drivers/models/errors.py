@@ -20,6 +20,7 @@ from rhetor.drivers.resets import in_headers, named_in, said_in
 from rhetor.errors import (
     ContextOverflow,
     EmptyAnswer,
+    HopLimit,
     ModelUnknown,
     ProviderCooling,
     ProviderCut,
@@ -253,6 +254,9 @@ def _number(text: str | None) -> float | None:
 
 def _failure(target: Target, status: int, said: Reason, *, resets: bool = False) -> ProviderFailed:
     """Return the error. `resets`: the response says when its limit ends, so it is no matter of credit."""
+    if said.code == HopLimit.code:  # the provider is a hub; each hop on the way back says it once more
+        about = {**_data(target, status or None, ""), "reason": HopLimit.code}
+        return ProviderFailed(_masked(target, said.words), retryable=False, **about)
     names = f"{said.words} {said.type} {said.code}"
     kind, retryable, hint = _condition(target, status, "" if resets else names)
     reason = {"reason": QUOTA} if _is_quota(status, names) and not resets else {}

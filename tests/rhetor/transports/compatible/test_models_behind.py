@@ -177,7 +177,8 @@ async def test_a_specialist_whose_model_is_itself_ends_at_the_hop_limit(tmp_path
     ):
         with pytest.raises(APIStatusError, match="through 5 peers; the limit is 4") as caught:
             await client.chat.completions.create(model="mirror", messages=HELLO)
-        assert caught.value.status_code == 400
+        assert (caught.value.status_code, caught.value.code) == (400, "hop_limit")
+        assert "refused the request" not in str(caught.value)  # as each hop on the way back would say
         sessions = await home.hub.state.store.find("session")
         logs = [await home.log(row.id) for row in sessions]
     via = sorted(len(each.via) for log in logs for each in log if isinstance(each, MessageAccepted))
