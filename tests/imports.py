@@ -72,7 +72,12 @@ ROOT_ONLY = {
     "local_models",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence
-CLIENT_MAY = ("rhetor.domain.grammar", "rhetor.domain.provider_variables", "rhetor.domain.progress")
+CLIENT_MAY = (
+    "rhetor.domain.grammar",
+    "rhetor.domain.prefaces",
+    "rhetor.domain.progress",
+    "rhetor.domain.provider_variables",
+)
 # inside these packages, nothing imports upwards or sideways within one line
 STACKS = {
     "aish": [

@@ -134,12 +134,15 @@ async def test_a_summary_has_first_words_messages_and_cost(store: Store) -> None
     await store.commit("fork", [], base=("s", Position(old.epoch, 2)))
     await store.commit("fork", [question("d?", "d"), used("m", "d")])
     await store.commit("long", [question("  why\n" + "x " * 400, "e")])
+    note = f"<system-reminder>{'n' * 1000}</system-reminder>"
+    await store.commit("noted", [question(f"{note}\n\nfix it", "g")])
     await store.commit("empty", [Draft(TurnStarted("apollo"), "f")])
-    found = await store.summaries(["s", "fork", "long", "empty", "none"])
+    found = await store.summaries(["s", "fork", "long", "noted", "empty", "none"])
     assert found == {
         "s": Summary("a?", 6, Decimal("0.15"), is_complete=True),
         "fork": Summary("a?", 3, None, is_complete=False),
         "long": Summary(("why " + "x " * 400)[:200], 1),
+        "noted": Summary("fix it", 1),
         "empty": Summary(),
     }
     await store.commit("s", [], base=("s", Position(old.epoch, 2)))  # the restore takes no cost back

@@ -104,10 +104,11 @@ def _fitted(text: str) -> str:
 
 def _exchanges(exchanges: "list[dict[str, str]]") -> str:
     from aish.render import cleaned, local_time
+    from rhetor.domain.prefaces import without_prefaces
 
     lines = []
     for one in exchanges:
-        message, response = _short(one["message"]), _short(one["response"]) or "(no answer)"
+        message, response = _short(without_prefaces(one["message"])), _short(one["response"]) or "(no answer)"
         model = f" ({one['model']})" if one.get("model") else ""
         lines.append(f"{local_time(one['at'])}  {one['ai']}{model}\n  > {message}\n  {response}\n")
     return cleaned("\n".join(lines)) if lines else "No messages yet\n"

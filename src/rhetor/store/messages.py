@@ -21,11 +21,13 @@ from rhetor.domain.event import (
     UsageReported,
 )
 from rhetor.domain.given_text import named
+from rhetor.domain.prefaces import without_prefaces
 
 from .base import Spoken
 
 ASSISTANT = "assistant"
 MOST_BEGINNING = 200  # characters
+MOST_PREFACE = 1 << 14
 
 
 class _Turn(msgspec.Struct):
@@ -82,8 +84,9 @@ def cost_of(reports: Iterable[UsageReported]) -> tuple[Decimal | None, bool]:
 
 
 def beginning(text: str) -> str:
-    """Return the beginning of a text, on one line."""
-    return " ".join(text[: 2 * MOST_BEGINNING].split())[:MOST_BEGINNING]
+    """Return the beginning of a text, on one line, without what a coding agent puts before it."""
+    said = without_prefaces(text[:MOST_PREFACE]) if text.startswith("<") else text
+    return " ".join(said[: 2 * MOST_BEGINNING].split())[:MOST_BEGINNING]
 
 
 def last_spoken(backwards: Iterable[Spoken], limit: int, *, answered: bool) -> Sequence[Spoken]:

@@ -9,7 +9,7 @@ from typing import Any
 from rhetor.domain.event import UsageReported
 from rhetor.store.base import Summary
 from rhetor.store.encoding import decode
-from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, beginning, cost_of
+from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, MOST_PREFACE, beginning, cost_of
 
 from .incarnation import present
 from .sealed import Sealing
@@ -27,9 +27,11 @@ WITH RECURSIVE view (depth, inc, last, base, base_seq, origin) AS (
 _COUNT = f"""{_VIEW}
 SELECT count(DISTINCT t.turn_id || ' ' || t.role) FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
 """
+# characters; only a text that begins with a tag may have something before its first words
+_NEEDED = f"iif(substr(content, 1, 1) = '<', {MOST_PREFACE}, {2 * MOST_BEGINNING})"
 # a sealed text is opened as a whole
 _FIRST = f"""{_VIEW}
-SELECT origin, t.seq, iif(typeof(content) = 'text', substr(content, 1, {2 * MOST_BEGINNING}), content)
+SELECT origin, t.seq, iif(typeof(content) = 'text', substr(content, 1, {_NEEDED}), content)
 FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
 WHERE t.role <> '{ASSISTANT}' ORDER BY depth DESC, t.seq LIMIT 1
 """
