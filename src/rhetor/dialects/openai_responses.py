@@ -19,7 +19,7 @@ from rhetor.domain.given import (
 )
 
 from . import openai_responses_body as b
-from .asked import MISSING, UNSUPPORTED, Asked, decode
+from .asked import MISSING, UNSUPPORTED, UNSUPPORTED_VALUE, Asked, decode
 from .openai_responses_items import Referenced, decoded, references, said
 from .openai_responses_tools import ToolName, Tools, tools_of
 from .vendor_errors import refused
@@ -172,6 +172,8 @@ def require_calls(given: GivenConversation) -> None:
 def _check(body: b.ResponsesBody) -> None:
     if body.background and body.store is False:
         raise refused("background", "only allowed with `store: true`")
+    if body.generate is False:
+        raise refused("generate", "must be true: there is nothing to prepare", UNSUPPORTED_VALUE)
     if body.stream_options is not None and not body.stream:
         raise refused("stream_options", "only allowed with `stream: true`")
     for n, name in enumerate(body.include or ()):

@@ -302,6 +302,7 @@ def test_what_codex_sends_is_accepted() -> None:
         ({"tool_choice": {"type": "function", "name": "other"}}, "tool_choice", "invalid_value"),
         ({"tool_choice": {"type": "web_search"}, "tools": [WEATHER]}, "tool_choice.type", "invalid_value"),
         ({"top_logprobs": 2}, "top_logprobs", "unsupported_value"),
+        ({"generate": False}, "generate", "unsupported_value"),
         ({"include": ["message.output_text.logprobs"]}, "include[0]", "unsupported_parameter"),
         ({"include": ["all"]}, "include[0]", "invalid_value"),
         ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),
