@@ -75,7 +75,11 @@ BEYOND_SCHEMA = (
     ("missing_required_parameter", "file_data: missing$", "a file has content"),
     ("malformed", "^the message is empty$", "a message has text or a part"),
     ("download_failed", "", "only the server knows what a URL has"),
-    ("unprocessable", "is not a GGUF model|has the SHA-256|cannot name a local model", "a URL has a model"),
+    (
+        "unprocessable",
+        "is not a GGUF model|has the SHA-256|is not a valid name for a local model",
+        "a URL has a model",
+    ),
     ("unprocessable", "got `float`$", "1.0 is an integer in JSON Schema; the hub requires 1"),
 )
 

@@ -43,12 +43,12 @@ def _pull(words: "list[str]") -> int:
     body: dict[str, Any] = {"model": plain[0]}
     if "://" in plain[0]:
         if "--sha256" not in options:
-            raise Failure("a URL needs --sha256, the digest of its content", exits.USAGE)
+            raise Failure("a URL needs --sha256 with the SHA-256 of the file", exits.USAGE)
         body = {"url": plain[0], "sha256": options["--sha256"].lower()}
         if "--name" in options:
             body["name"] = options["--name"]
     elif "--sha256" in options or "--name" in options:
-        raise Failure("--sha256 and --name are for a URL", exits.USAGE)
+        raise Failure("--sha256 and --name work only with a URL", exits.USAGE)
     hub = Hub()
     model = ask_with_progress(hub, f"pull {plain[0].rpartition('/')[2]}", _PATH, body)
     if "--json" in options:

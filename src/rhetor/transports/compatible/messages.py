@@ -64,7 +64,7 @@ def _require_contents(given: GivenConversation) -> None:
         results = [block.content for block in message.blocks if isinstance(block, SaidResult)]
         for block in (*message.blocks, *(each for content in results for each in content)):
             if isinstance(block, SaidPart) and block.part.url:
-                why = "the tokens of what a URL leads to cannot be counted; send the content itself"
+                why = "the tokens of a URL cannot be counted; send the content itself"
                 raise refused("messages", why, UNSUPPORTED)
 
 
@@ -73,7 +73,7 @@ def _version(call: Call) -> str:
     version = call.headers.get(VERSION, anthropic_messages.OLD_VERSION)
     if version not in anthropic_messages.VERSIONS:
         known = ", ".join(sorted(anthropic_messages.VERSIONS))
-        raise refused(VERSION, f"{version[:40]!r} is no version of this API; there are {known}")
+        raise refused(VERSION, f"unknown version {version[:40]!r} of this API; use one of {known}")
     return version
 
 

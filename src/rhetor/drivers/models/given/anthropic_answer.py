@@ -54,7 +54,7 @@ class Message(anthropic_messages.Message):
                 self._feed(event["index"], event["delta"])
             case "message_delta" if event["delta"]["stop_reason"] == PAUSED:
                 found = super()._known(event, data)
-                # the client sends the answer back, so that the model goes on; it may have no text yet
+                # the client sends the answer back, so that the model continues; it may have no text yet
                 self._answer.finish, self._answer.has_calls = PAUSED, True
                 return found
             case "content_block_stop":

@@ -58,7 +58,7 @@ def _thinking(target: Target, model: ClaudeModel, given: CallOptions, adaptive: 
 
 
 def _sampling(target: Target, model: ClaudeModel, given: CallOptions, more: dict[str, Any]) -> dict[str, Any]:
-    """Return how the next word is chosen. 1 is the default, which models that take nothing else reject."""
+    """Return the sampling parameters. 1 is the default, which models that take nothing else reject."""
     is_own = given.vendor == "anthropic"
     found = {"temperature": given.temperature, "top_p": given.top_p, "top_k": more.pop("top_k", None)}
     for name in ("temperature", "top_p"):

@@ -31,13 +31,13 @@ def kept(arguments: str) -> Any:
 
 
 def as_object(arguments: str) -> dict[str, Any]:
-    """Return arguments of a client as an object, for an API that takes only objects."""
+    """Return arguments that a client sent as an object, for an API that takes only objects."""
     value = kept(arguments)
     return value if isinstance(value, dict) else {INVALID_JSON: arguments}
 
 
 def is_encodable(value: Any) -> bool:
-    """Return whether the log takes a value: without half characters, and not nested too deeply."""
+    """Return whether the log takes a value: it has no lone surrogates and is not nested too deeply."""
     try:
         msgspec.json.encode(value)
     except (UnicodeError, ValueError, RecursionError):

@@ -17,7 +17,7 @@ _SAME = {"none": "low", "minimal": "low"}
 
 class ClaudeModel(NamedTuple):
     """`adaptive`: it takes adaptive thinking. `budget`: it takes a number of tokens to think with. `stops`:
-    it can be told not to think. `samples`: it takes `temperature`, `top_p` and `top_k`. `efforts`: those that
+    thinking can be disabled. `samples`: it takes `temperature`, `top_p` and `top_k`. `efforts`: those that
     it takes."""
 
     adaptive: bool = True

@@ -70,7 +70,7 @@ def _called(block: Block, called: dict[str, str], used: set[str], target: Target
     if not isinstance(block, SaidCall):
         return block
     if block.id in called:
-        raise invalid(target, f"does not take two calls with the id {block.id[:100]!r}")
+        raise invalid(target, f"does not accept two calls with the id {block.id[:100]!r}")
     id = called[block.id] = _unused(block.id, used)
     used.add(id)
     return block if id == block.id else replace(block, id=id)
@@ -94,5 +94,7 @@ def _check(target: Target, results: Sequence[str], called: dict[str, str]) -> No
             raise invalid(target, f"needs a result of the call {id[:100]!r} in the next message")
     for id in results:
         if id not in called:
-            raise invalid(target, f"does not take the result of {id[:100]!r}, which is no call just before")
-    raise invalid(target, "does not take two results of one call")
+            raise invalid(
+                target, f"does not accept the result of {id[:100]!r}, which is not one of the preceding calls"
+            )
+    raise invalid(target, "does not accept two results of one call")

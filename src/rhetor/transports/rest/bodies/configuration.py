@@ -98,7 +98,7 @@ class PullBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if (self.model is None) == (self.url is None):
             raise Unprocessable("body: give either model or url")
         if self.url is not None and self.sha256 is None:
-            raise Unprocessable("body: a url needs sha256, the digest of its content")
+            raise Unprocessable("body: a url needs sha256, the SHA-256 of the file")
         return (self.model, "") if self.model is not None else (self.url or "", self.sha256 or "")
 
 

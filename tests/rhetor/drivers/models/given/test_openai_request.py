@@ -154,12 +154,15 @@ def test_the_image_of_a_result_follows_in_a_message_of_the_user() -> None:
     [
         (asks("Hi", assistant(*CALLS), "And?"), "p/m needs a result of the call 'c1' in the next message"),
         (asks("Hi", assistant(*CALLS)), "p/m needs a result of the call 'c1' in the next message"),
-        (asks(user(result("c1"))), "p/m does not take the result of 'c1', which is no call just before"),
+        (
+            asks(user(result("c1"))),
+            "p/m does not accept the result of 'c1', which is not one of the preceding calls",
+        ),
         (
             asks("Hi", assistant(*CALLS), user(result("c1"), result("c1"))),
-            "p/m does not take two results of one call",
+            "p/m does not accept two results of one call",
         ),
-        (asks("Hi", assistant(*CALLS, *CALLS), "And?"), "p/m does not take two calls with the id 'c1'"),
+        (asks("Hi", assistant(*CALLS, *CALLS), "And?"), "p/m does not accept two calls with the id 'c1'"),
     ],
 )
 def test_calls_and_results_must_match(given: GivenConversation, why: str) -> None:
