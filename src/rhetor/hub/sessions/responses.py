@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rhetor.domain.command import ForgetResponse
-from rhetor.domain.event import Position
+from rhetor.domain.event import Position, TurnEnd
 from rhetor.domain.given import GivenConversation, KeptWithTurn
 from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound, PositionLost
@@ -70,7 +70,11 @@ async def records_of(state: State, found: KeptTurn) -> Sequence[Record]:
     turn, after, records = found.turn, found.after, list[Record]()
     try:
         while page := await state.store.page(turn.stream, after):
-            records += [record for record in page if record.turn_id == turn.id]
+            for record in page:
+                if record.turn_id == turn.id:
+                    records.append(record)
+                    if isinstance(record.event.payload, TurnEnd):
+                        return records  # what follows in the session may be long
             after = page[-1].position
     except PositionLost as lost:
         raise NotFound("response", turn.id) from lost
