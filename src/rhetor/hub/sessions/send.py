@@ -201,7 +201,8 @@ async def _attempt(
     if peer.driver == SCHEDULE_DRIVER and not source.is_scheduled:
         hint = "send it to a peer; aish schedule run NAME runs the line now"
         raise Unprocessable("a session of a schedule accepts no messages", session_id=session.id, hint=hint)
-    if peer.driver == LINE_DRIVER and placed is None and LINE not in session.metadata:
+    is_line = placed is not None and bool(placed.line)
+    if peer.driver == LINE_DRIVER and not is_line and LINE not in session.metadata:
         raise Unprocessable(f"{peer.name} has no line to run", hint="send it to a peer")
     require_voice(peer, command.model, command.system)
     parts, schema, context = source.parts, command.response_schema, command.context

@@ -162,3 +162,6 @@ async def test_a_line_has_no_tools_of_clients_and_keeps_to_its_session(tmp_path:
             await give(here, "three", line="athena | prometheus", session_id=first.session_id)
         with pytest.raises(Unprocessable, match="has no line"):
             await here.send(content="hi", target="hub:line")
+        with pytest.raises(Unprocessable, match="has no line"):
+            await give(here, "hi", line="hub:line")
+        assert {row.id for row in await here.store.find("session")} == {first.session_id}
