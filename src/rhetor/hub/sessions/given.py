@@ -55,10 +55,11 @@ from rhetor.hub.core.commits import fingerprint
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.turns.attribution import most_recent
 from rhetor.hub.turns.given import TOLD_MESSAGES, id_of, names_in, past_of, takes_given
+from rhetor.hub.turns.given_size import thinking
 from rhetor.store.base import Expect, Key, Row
 
 from . import uploads
-from .given_limits import check, few, thinking
+from .given_limits import check, few
 from .states import sendable_session
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How large a given conversation may be, and how the event loop keeps running while a large one is read.
+"""How large a given conversation may be.
 
 A body of 32 MiB may have hundreds of thousands of small values, and each of them takes time and disk space
 here. The limits are above what the models of any vendor take.
@@ -6,28 +6,22 @@ here. The limits are above what the models of any vendor take.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from rhetor.domain.given import (
     Block,
     GivenConversation,
     SaidCall,
-    SaidPart,
     SaidReasoning,
     SaidResult,
     SaidText,
 )
 from rhetor.errors import Malformed, TooLarge, Unprocessable
 
-LARGE = 1 << 18  # characters, from which on a conversation is hashed in a thread
-EACH = 128  # characters that take as long as one more block, however small it is
 MOST_BLOCKS = 20_000  # texts, calls, results and parts of all messages
 MOST_GIVEN_PARTS = 600  # of all messages; OpenAI takes 500, Anthropic 600
 MOST_TOOLS = 1000
 MOST_SYSTEM = 32  # texts, each of which is stored as a blob
-T = TypeVar("T")
 
 
 def check(conversation: GivenConversation, limit: int) -> None:
@@ -62,12 +56,6 @@ def few(system: Sequence[SaidText]) -> tuple[SaidText, ...]:
     return (*kept, SaidText("\n\n".join(each.text for each in rest), rest[-1].cache))
 
 
-async def thinking(conversation: GivenConversation, work: Callable[[], T]) -> T:
-    """Return the result of `work`, which is done in a thread if the conversation is large."""
-    size = sum(EACH + _size(block) for message in conversation.messages for block in message.blocks)
-    return await asyncio.to_thread(work) if size > LARGE else work()
-
-
 def _number(blocks: Sequence[Block]) -> int:
     inner = sum(len(block.content) for block in blocks if isinstance(block, SaidResult))
     return len(blocks) + inner
@@ -99,14 +87,3 @@ def _bytes(block: Block) -> int:
         return len(text.encode())
     except UnicodeEncodeError as error:
         raise Malformed("a message contains half of a surrogate pair; send valid Unicode") from error
-
-
-def _size(block: Block | SaidText | SaidPart) -> int:
-    match block:
-        case SaidText(text):
-            return len(text)
-        case SaidPart(part):
-            return len(part.data)
-        case SaidResult(_, content):
-            return sum(EACH + _size(each) for each in content)
-    return 0

@@ -44,6 +44,7 @@ from rhetor.store.base import Row
 
 from .attachments import attached_parts, with_contents
 from .attribution import nonce
+from .given_size import thinking
 
 if TYPE_CHECKING:
     from rhetor.domain.session import Session
@@ -119,7 +120,7 @@ async def given_turn(state: State, session: Session, turn_id: str) -> GivenTurn 
         messages = await messages_of(state.store, given)
         system, tools = await about(state.blobs, given)
         conversation = GivenConversation(messages, system, tools, given.options)
-        hashes = tuple(map(exact, messages))
+        hashes = await thinking(conversation, lambda: tuple(map(exact, messages)))
         if given.logged:
             logged = await logged_messages(state, session, before=turn_id)
             conversation = replace(conversation, messages=tuple(paired([*logged, *conversation.new])))
