@@ -50,8 +50,9 @@ from rhetor.hub.turns.peer_call import require_voice, voice_of
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect, Key, Row
 
-from . import given, uploads
-from .given import Placed, Stored
+from . import given, given_store, uploads
+from .given import Placed
+from .given_store import Stored
 from .states import sendable_session
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ async def _send(
     if cause is None:
         require_tokens(state, principal, origin)
     parts = await uploads.parts_of(state, principal, command.parts) if command.parts else ()
-    stored = await given.store(state, principal, command) if command.given else None
+    stored = await given_store.store(state, principal, command) if command.given else None
     parts = stored.parts if stored is not None else parts
     counted = principal.subject if counts else ""
     source = MessageSource(via, origin, counted, cause is None, is_scheduled, parts, stored)
@@ -171,7 +172,7 @@ async def _again(
     fulfils: RowRef | None,
 ) -> Accepted:
     if source.given is not None:  # one of its texts may have been removed with another session
-        source = replace(source, given=await given.store(state, principal, command))
+        source = replace(source, given=await given_store.store(state, principal, command))
     return await _attempt(state, principal, command, source, fulfils)
 
 
