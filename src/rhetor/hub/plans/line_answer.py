@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rhetor.domain.event import Event, PlanEnded, PlanStarted, StepDone, StepFailed, StepStarted
 from rhetor.domain.output import Output, Shared, Text
@@ -20,6 +21,42 @@ if TYPE_CHECKING:
 SEPARATOR = "\n\n"
 # a line in an answer that looks like the heading of another part; it is shown as `[ From`
 HEADING = re.compile(r"^([^\S\n]*)\[From ", re.MULTILINE)
+
+
+class LineRun:
+    """What the conversations of turns that run a line have in common: the plan that runs."""
+
+    ending: ClassVar[str]  # what has stopped a plan whose turn is over
+
+    def __init__(self, state: State, session_id: str) -> None:
+        self._state = state
+        self._session_id = session_id
+        self._plan_id = ""
+
+    async def _outputs(self, planned: Planned) -> AsyncGenerator[Output, None]:
+        """Yield the outputs of a plan that was started.
+
+        Raises:
+            TurnFailure: a step failed; it has the code of that step.
+        """
+        self._plan_id = planned.plan_id
+        async with aclosing(outputs_of(self._state, planned)) as outputs:
+            async for output in outputs:
+                yield output
+        self._plan_id = ""
+
+    async def answer(self, id: str, value: Any) -> None:
+        """Do nothing: the requests of the steps belong to the plan."""
+
+    async def interrupt(self) -> None:
+        self._stop()
+
+    async def aclose(self) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if plan := self._state.plans.get(self._plan_id):
+            plan.stop(self.ending)
 
 
 async def outputs_of(state: State, planned: Planned) -> AsyncGenerator[Output, None]:

@@ -28,7 +28,7 @@ from rhetor.hub.sessions import send as sending
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import most_recent, nonce, passed_through
 
-from .line_answer import outputs_of
+from .line_answer import LineRun
 from .lines import meaning_of, plan_of
 from .plan_run import Origin
 from .plans import checked, start
@@ -75,15 +75,15 @@ async def _send_to_line(state: State, principal: Principal, command: SendMessage
     return await sending.send(state, principal, command)
 
 
-class LineConversation:
+class LineConversation(LineRun):
     """The conversation with a line, for one turn of its session."""
 
+    ending = "the end of the turn"
+
     def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
-        self._state = state
-        self._session_id = requests.stream
+        super().__init__(state, requests.stream)
         self._principal = Principal(requests.owner)
         self._origin = Origin(requests.via, requests.onward, unattended=True)
-        self._plan_id = ""
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         """Run the line, and yield the starts and the ends of its steps and the answers of the last ones.
@@ -94,25 +94,10 @@ class LineConversation:
         """
         command = await self._plan(message, history)
         planned = await start(self._state, self._principal, command, self._origin, counts=False)
-        self._plan_id = planned.plan_id
-        async with aclosing(outputs_of(self._state, planned)) as outputs:
+        async with aclosing(self._outputs(planned)) as outputs:
             async for output in outputs:
                 yield output
-        self._plan_id = ""
         yield Done()
-
-    async def answer(self, id: str, value: Any) -> None:
-        """Do nothing: the requests of the steps belong to the plan."""
-
-    async def interrupt(self) -> None:
-        self._stop()
-
-    async def aclose(self) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if plan := self._state.plans.get(self._plan_id):
-            plan.stop("the end of the turn")
 
     async def _plan(self, message: Prompt, history: Sequence[PastMessage]) -> StartPlan:
         row = await self._state.store.get("session", self._session_id)

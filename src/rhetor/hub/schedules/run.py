@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rhetor.domain.output import Done, Output
 from rhetor.domain.peer import Peer
@@ -14,7 +14,7 @@ from rhetor.errors import NotFound
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.turn_log import received
 from rhetor.hub.catalog.turns import TurnRow
-from rhetor.hub.plans.line_answer import outputs_of
+from rhetor.hub.plans.line_answer import LineRun
 from rhetor.hub.plans.plans import Planned, start
 
 from .lines import plan_of
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
-class ScheduledRun:
+class ScheduledRun(LineRun):
     """The conversation of one run. The line is the turn's message, which only the scheduler can send."""
 
+    ending = "the end of the scheduled run"
+
     def __init__(self, state: State, peer: Peer, requests: OpenRequests) -> None:
-        self._state = state
-        self._session_id = requests.stream
-        self._plan_id = ""
+        super().__init__(state, requests.stream)
 
     async def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
         """Run the line, and yield the starts and the ends of its steps and the answers of the last ones.
@@ -46,25 +46,10 @@ class ScheduledRun:
             if schedule is None:
                 raise NotFound("schedule", self._session_id)
             planned = await self._start(schedule, await self._line(message.turn, schedule))
-            self._plan_id = planned.plan_id
-            async with aclosing(outputs_of(self._state, planned)) as outputs:
+            async with aclosing(self._outputs(planned)) as outputs:
                 async for output in outputs:
                     yield output
-            self._plan_id = ""
         yield Done()
-
-    async def answer(self, id: str, value: Any) -> None:
-        """Do nothing: the requests of the steps belong to the plan."""
-
-    async def interrupt(self) -> None:
-        self._stop()
-
-    async def aclose(self) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if plan := self._state.plans.get(self._plan_id):
-            plan.stop("the end of the scheduled run")
 
     async def _line(self, turn_id: str, schedule: Schedule) -> str:
         """Return the line as it was sent, without the context that was put before it.
