@@ -3,6 +3,7 @@ keeps their parts, system texts and tools."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ from .given_limits import check, few
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+URL_SECONDS = 60.0  # after which no other URL of a conversation is read
 UNSUPPORTED = "unsupported_parameter"
 
 
@@ -171,6 +173,7 @@ class _Parts:
         self._state = state
         self._principal = principal
         self._known = urls
+        self._until = asyncio.get_running_loop().time() + URL_SECONDS
         self.urls: dict[str, str] = {}
         self.found: dict[str, Part] = {}
 
@@ -203,8 +206,10 @@ class _Parts:
     async def _part(self, said: SaidPart) -> SaidPart:
         given = said.part
         url = given.url
-        if url and (known := self._known.get(url)):
+        if url and (known := self._known.get(url) or self.urls.get(url)):
             given = GivenPart(given.type, given.media_type, given.name, known)
+        elif url and asyncio.get_running_loop().time() >= self._until:
+            raise Unprocessable(f"the URLs in the conversation took more than {URL_SECONDS:g} s to read")
         part = await uploads.part_of(self._state, self._principal, given)
         if url:
             self.urls[url] = part.blob_id

@@ -45,10 +45,11 @@ from rhetor.domain.parts import GivenPart
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.program import Program
 from rhetor.domain.turn import Turn
-from rhetor.drivers.base import Inputs, PastMessage, Prompt
+from rhetor.drivers.base import Download, Inputs, PastMessage, Prompt
 from rhetor.errors import KeyReused, Malformed, ProviderFailed, TooLarge, Unprocessable
 from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.plans import old_streams
+from rhetor.hub.sessions import given_store
 from rhetor.hub.sessions.checkpoints import Made
 from rhetor.hub.sessions.forks import Forked
 from rhetor.hub.sessions.given_limits import MOST_BLOCKS, MOST_GIVEN_PARTS, MOST_SYSTEM, MOST_TOOLS
@@ -396,6 +397,26 @@ async def test_more_tools_than_any_model_takes_are_rejected(tmp_path: Path) -> N
     async with given_house(tmp_path) as (here, _):
         with pytest.raises(Unprocessable, match="at most 1,000 tools, not 1,001"):
             await Client(here, tools=(WEATHER,) * (MOST_TOOLS + 1)).give("hi")
+
+
+async def test_a_url_is_read_once_and_not_after_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    async def download(url: str, *, loopback: bool) -> Download:
+        read.append(url)
+        return Download(PNG, "image/png", "a.png")
+
+    async with given_house(tmp_path) as (here, _):
+        here.hub.state.download = download
+        client = Client(here)
+        await client.ask(*PICTURES[:3])
+        assert read == ["http://192.0.2.1/a.png"]
+        monkeypatch.setattr(given_store, "URL_SECONDS", 0.0)
+        with pytest.raises(Unprocessable, match="took more than 0 s to read"):
+            await client.give(SaidPart(GivenPart("image", url="http://192.0.2.1/b.png")))
+        assert len(read) == 1
 
 
 async def test_very_many_system_texts_reach_the_model_as_a_few(tmp_path: Path) -> None:
