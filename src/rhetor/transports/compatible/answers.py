@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects.notices import TURN_ENDS
+from rhetor.domain import event as ev
 from rhetor.errors import PositionLost, RhetorError, TurnFailure
 from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import PAGE, Record
+from rhetor.store.base import PAGE, Record, follow
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.counters import SSE
 
 Frame = Callable[[RhetorError], bytes]
+Make = Callable[[Iterable[Record]], dict[str, Any]]
+HELD_SECONDS = 2.0  # for which a stream does not begin, unless the turn has said something
+# with any of these events, a turn has said something, or waits for a person
+_SAID = frozenset(each.type for each in (ev.OutputDelta, ev.ReasoningKept, ev.ToolCalled, ev.PermissionAsked))
 
 
 class TurnStream(sse.EventStream):
@@ -50,12 +57,33 @@ class TurnStream(sse.EventStream):
         return self._error_frame(lost)
 
 
-async def whole(
-    call: Call,
-    accepted: Accepted,
-    headers: dict[str, str],
-    make: Callable[[Iterable[Record]], dict[str, Any]],
-) -> Response:
+async def until_it_speaks(call: Call, accepted: Accepted, make: Make) -> None:
+    """Wait until the turn has said something or ended, but not for long. A turn that fails first gets the
+    status of its error, so that the vendors' clients repeat the request if they should.
+
+    Raises:
+        CallerGone: the client disconnected. The turn continues.
+        TurnFailure: the turn failed before it said anything, as `make` decides from its end.
+    """
+    with suppress(TimeoutError), disconnect.while_connected(call.scope):
+        async with asyncio.timeout(HELD_SECONDS):
+            if (end := await _first_said(call, accepted)) is not None:
+                _made(make, [end], accepted)
+
+
+async def _first_said(call: Call, accepted: Accepted) -> Record | None:
+    """Wait for the first thing that the turn says; return its end if it says nothing before."""
+    async for records in follow(call.hub.state.store, accepted.session_id, accepted.after):
+        for record in records:
+            if record.turn_id == accepted.turn_id:
+                if record.type in TURN_ENDS:
+                    return record
+                if record.type in _SAID:
+                    return None
+    return None
+
+
+async def whole(call: Call, accepted: Accepted, headers: dict[str, str], make: Make) -> Response:
     """Wait for the end of the turn, and return the response that `make` makes of its events.
 
     Raises:
@@ -63,9 +91,12 @@ async def whole(
         TurnFailure: the turn was not completed.
         RhetorError: as `Hub.answer`.
     """
-    records = await _records(call, accepted)
+    return json_response(_made(make, await _records(call, accepted), accepted), headers)
+
+
+def _made(make: Make, records: Iterable[Record], accepted: Accepted) -> dict[str, Any]:
     try:
-        return json_response(make(records), headers)
+        return make(records)
     except TurnFailure as failure:
         failure.data |= {"session_id": accepted.session_id, "turn_id": accepted.turn_id}
         raise

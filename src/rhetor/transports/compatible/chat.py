@@ -9,7 +9,7 @@ from starlette.responses import Response
 from rhetor.dialects import openai_chat, openai_chat_answer
 from rhetor.transports.server.call import Call
 
-from .answers import TurnStream, whole
+from .answers import TurnStream, until_it_speaks, whole
 from .asking import decoded, send
 
 
@@ -22,10 +22,11 @@ async def create_completion(call: Call, content: bytearray) -> Response:
     asked = await decoded(call, content, openai_chat.asked)
     accepted, headers = await send(call, asked, "chat")
     created = call.hub.state.ids.now() // 1000
+    make = partial(
+        openai_chat_answer.completion, turn_id=accepted.turn_id, model=asked.model, created=created
+    )
     if not asked.stream:
-        make = partial(
-            openai_chat_answer.completion, turn_id=accepted.turn_id, model=asked.model, created=created
-        )
         return await whole(call, accepted, headers, make)
+    await until_it_speaks(call, accepted, make)
     view = openai_chat_answer.ChatStream(accepted.turn_id, asked.model, created, asked.include_usage)
     return TurnStream(call, accepted, view, headers, openai_chat_answer.error_frame)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -21,7 +22,7 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Record
 from rhetor.transports.server.call import Call, Caller, json_response
 
-from .answers import TurnStream, whole
+from .answers import TurnStream, until_it_speaks, whole
 from .asking import decoded, send, session_of
 from .kept_responses import before_of, referenced_by
 from .open_responses import open_responses
@@ -41,14 +42,17 @@ async def create_response(call: Call, content: bytearray) -> Response:
     found = await resolved(call, request, session_of(call), len(content))
     accepted, headers = await send(call, found, API)
     about = About(accepted.turn_id, found.shown, found.names, found.encrypted)
+    make = partial(_whole, about)
     if found.stream:
+        if not found.background:
+            await until_it_speaks(call, accepted, make)
         return _Stream(call, accepted, found, SseResponse(about), headers)
     if found.background:
         kept = await with_turn(call.hub.state, call.who, accepted.turn_id, found.kept)
         answer, _ = answer_of(about, await records_of(call.hub.state, kept))
         return json_response(answer.response(), headers)
     with _held(call, accepted, found):
-        return await whole(call, accepted, headers, lambda records: _whole(about, list(records)))
+        return await whole(call, accepted, headers, make)
 
 
 async def resolved(caller: Caller, request: Request, session: str | None, size: int) -> ResponseAsked:
@@ -70,12 +74,13 @@ async def resolved(caller: Caller, request: Request, session: str | None, size: 
     return found
 
 
-def _whole(about: About, records: Sequence[Record]) -> dict[str, Any]:
-    """Return the response of a turn that has ended.
+def _whole(about: About, turn: Iterable[Record]) -> dict[str, Any]:
+    """Return the response of a turn that has ended. `turn`: its events.
 
     Raises:
         TurnFailure: the turn has failed.
     """
+    records = list(turn)
     answer, _ = answer_of(about, records)
     end = records[-1].event.payload
     if answer.status == "failed" and isinstance(end, TurnFailed | TurnInterrupted):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rhetor.domain.output import Done, Text
+from rhetor.errors import RateLimited
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.flow import BODY_BYTES
 from tests.served import TOKEN, Answer, Served, served
@@ -40,6 +41,39 @@ async def test_a_client_cut_off_in_mid_stream_finds_the_rest_through_the_session
         assert log[-1].text == "one two"  # type: ignore[union-attr]
         page = await home.ask_tcp("GET", f"/api/v2/sessions/{session}/events?after={cursor}", bearer())
         assert page.json["events"][-1]["data"]["text"] == "one two"
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        (CHAT, {}),
+        ("/v1/messages", {"max_tokens": 9}),
+        ("/v1/responses", {"messages": None, "input": "hi"}),
+    ],
+)
+async def test_a_stream_that_fails_before_it_says_anything_has_the_status_of_its_error(
+    tmp_path: Path, path: str, more: dict[str, Any]
+) -> None:
+    limited = RateLimited("slow down", retryable=True, retry_after=7)
+    sent = {name: value for name, value in body(stream=True, **more).items() if value is not None}
+    async with served(tmp_path, [limited], [Done("length")]) as home:
+        answer = await home.ask_tcp("POST", path, KEY, json=sent)
+        assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+        assert answer.headers["x-should-retry"] == "true"
+        assert answer.headers["x-session-id"].startswith("s_")
+        cut = await home.ask_tcp("POST", path, KEY, json=sent)
+        assert cut.status == 200
+        assert cut.headers["content-type"].startswith("text/event-stream")
+
+
+async def test_a_stream_begins_although_the_turn_says_nothing_for_long(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with served(tmp_path, [gate, Text("late"), Done()]) as home:
+        url = f"{home.node.url}{CHAT}"
+        async with home.remote.post(url, headers=KEY, json=body(stream=True)) as response:
+            assert response.status == 200
+            gate.set()
+            assert b"late" in await response.content.read()
 
 
 def bearer() -> dict[str, str]:
