@@ -29,6 +29,7 @@ ACTIONS = {
     "inbox clear",
     "sessions import",
     "mcp test",
+    "models pull",
     "setup",
 }
 ARGUMENTS = {
@@ -59,10 +60,11 @@ LISTS = {
     "doctor",
     "keys list",
     "models",
+    "models list",
     "purpose",
     "tools status",
 }
-EMPTY = {"sockets", "notify list", "mcp list"}
+EMPTY = {"sockets", "notify list", "mcp list", "models list"}
 FAILED = {"doctor": 1}  # if a check fails
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:.*")
 SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")

@@ -304,14 +304,14 @@ def test_keys_are_kept_in_the_keyring_of_the_system_and_are_in_no_list_of_proces
                     seen.add((path / "environ").read_bytes())
 
     with ProviderProcess("--key", "", "--model", "small") as provider:
-        provider.script(default=Script(chunks=("four",), key="sk-canary-1"))
+        provider.script(default=Script(chunks=("four",), key="sk-keyring-1"))
         file = f"hub: {{port: 0}}\nproviders:\n  box: {{base_url: '{provider.url}/v1'}}\n"
         configure(machine, f"{file}models: {{default: box/small}}\n")
         assert machine.run("apollo", "2+2?").returncode == 1  # there is no key yet
         looking = threading.Thread(target=look)
         looking.start()
         try:
-            stored = machine.run("keys", "set", "box", stdin="sk-canary-1\n")
+            stored = machine.run("keys", "set", "box", stdin="sk-keyring-1\n")
             assert (stored.stdout, stored.stderr) == ("✓ Stored the key of box in the keyring\n", "")
             assert machine.run("apollo", "2+2?").stdout == "four\n"
             machine.kill_hub()
@@ -320,14 +320,14 @@ def test_keys_are_kept_in_the_keyring_of_the_system_and_are_in_no_list_of_proces
             is_over.set()
             looking.join()
         assert any(b"keys\0set\0box" in each for each in seen)
-        assert not any(b"canary" in each for each in seen)
-        assert keyring() == ["sk-canary-1"]
+        assert not any(b"sk-keyring" in each for each in seen)
+        assert keyring() == ["sk-keyring-1"]
         rows = {each["name"]: each for each in json.loads(machine.run("keys", "list", "json").stdout)}
         assert (rows["box"]["stored"], rows["box"]["source"]) == ("keyring", "stored")
         listed = machine.run("keys", "list").stdout
-        assert "in the keyring since " in listed and "canary" not in listed
+        assert "in the keyring since " in listed and "sk-keyring" not in listed
         for path in machine.folder.rglob("*"):
-            assert path.is_dir() or path.is_socket() or b"canary" not in path.read_bytes(), path
+            assert path.is_dir() or path.is_socket() or b"sk-keyring" not in path.read_bytes(), path
         assert machine.run("keys", "remove", "box").returncode == 0
         assert keyring() == []
         assert machine.run("apollo", "2+2?").returncode == 1

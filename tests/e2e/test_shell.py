@@ -196,7 +196,7 @@ def test_a_timeout_ends_the_turn(served: Machine, model: ProviderProcess) -> Non
     assert (ran.returncode, ran.stdout, ran.stderr) == (
         124,
         "well\n",
-        "aish: timed out waiting for an answer\n",
+        "aish: the answer of apollo is cut off\naish: timed out waiting for an answer\n",
     )
     assert served.status()["running"] == 0
 

@@ -135,7 +135,8 @@ class LimitExceeded(HubError):
 
 
 class Unavailable(HubError):
-    """The hub cannot accept the request now: its disk is full, or it is shutting down. Nothing was stored."""
+    """The hub cannot do what was requested now: its disk is full, it is shutting down, or a download has
+    failed. Nothing was stored."""
 
     codes = (
         "answer_timeout",
@@ -148,6 +149,7 @@ class Unavailable(HubError):
         "request_timeout",
         "too_slow",
         "environment_differs",
+        "download_failed",
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REST, SSE, WS, WS_AI, WS_SOCKET = "rest", "sse", "ws", "ws.ai", "ws.socket"
-WS_ATTACH, WS_MCP, MCP, SOCKETIO, UNIX, CLI = "ws.attach", "ws.mcp", "mcp", "socketio", "unix", "cli"
+WS_ATTACH, WS_MCP, WS_RESPONSES = "ws.attach", "ws.mcp", "ws.responses"
+MCP, SOCKETIO, UNIX, CLI = "mcp", "socketio", "unix", "cli"
 OVER_TCP = (REST, SSE, WS, WS_AI, WS_SOCKET, WS_ATTACH, WS_MCP, MCP, SOCKETIO)
-EVERY = (*OVER_TCP, UNIX)
+EVERY = (*OVER_TCP, WS_RESPONSES, UNIX)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class LocalProcesses:
             async with asyncio.timeout(START_SECONDS):
                 url = await self._ready(process, file, path, key)
                 await imported
-        except BaseException as error:
+        except BaseException as error:  # also if the caller is cancelled
             await _kill(process)
             if isinstance(error, TimeoutError):
                 raise self._failed(file, f"it is not ready after {START_SECONDS:g} s") from error

