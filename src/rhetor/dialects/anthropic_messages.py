@@ -11,7 +11,6 @@ from msgspec import Raw
 from rhetor.domain.given import (
     INVALID_JSON,
     Block,
-    CacheTime,
     CallOptions,
     Choice,
     GivenConversation,
@@ -27,7 +26,7 @@ from rhetor.domain.parts import GivenPart
 
 from . import anthropic_messages_body as b
 from .asked import MISSING, NO_FILES, UNKNOWN, UNSUPPORTED, Asked, base64_of, decode, item, part_of
-from .openai_chat_body import CacheMark
+from .openai_chat_body import cache_time
 from .vendor_errors import refused
 
 LISTS = ("messages", "tools")
@@ -124,7 +123,7 @@ def _texts(content: str | Sequence[b.TextBlock]) -> Iterator[SaidText]:
         yield SaidText(content)
         return
     for block in content:
-        yield SaidText(block.text, _cache(block.cache_control))
+        yield SaidText(block.text, cache_time(block.cache_control))
 
 
 def _user(content: str | Sequence[b.UserBlock], where: str) -> Iterator[Block]:
@@ -142,11 +141,13 @@ def _user(content: str | Sequence[b.UserBlock], where: str) -> Iterator[Block]:
             if isinstance(found, str)
             else [each for m, part in enumerate(found) for each in _part(part, f"{at}.content[{m}]")]
         )
-        yield SaidResult(block.tool_use_id, tuple(inner), bool(block.is_error), _cache(block.cache_control))
+        yield SaidResult(
+            block.tool_use_id, tuple(inner), bool(block.is_error), cache_time(block.cache_control)
+        )
 
 
 def _part(block: b.TextBlock | b.ImageBlock | b.DocumentBlock, where: str) -> Iterator[SaidText | SaidPart]:
-    cache, source = _cache(block.cache_control), f"{where}.source"
+    cache, source = cache_time(block.cache_control), f"{where}.source"
     match block:
         case b.TextBlock(text):
             yield SaidText(text, cache)
@@ -186,9 +187,9 @@ def _assistant(content: str | Sequence[Raw], where: str) -> Iterator[Block]:
             continue
         block: b.AssistantBlock = item(raw, b.AssistantBlock, f"{where}[{n}]")
         if isinstance(block, b.TextBlock):
-            yield SaidText(block.text, _cache(block.cache_control))
+            yield SaidText(block.text, cache_time(block.cache_control))
         else:
-            yield SaidCall(block.id, block.name, _arguments(block.input), _cache(block.cache_control))
+            yield SaidCall(block.id, block.name, _arguments(block.input), cache_time(block.cache_control))
 
 
 def _arguments(input: b.Object) -> str:
@@ -210,7 +211,7 @@ def _tool(raw: Raw, where: str) -> GivenTool:
         tool.description or "",
         tool.input_schema,
         strict=tool.strict,
-        cache=_cache(tool.cache_control),
+        cache=cache_time(tool.cache_control),
     )
 
 
@@ -298,7 +299,3 @@ def _only_models(body: b.MessagesBody) -> Iterator[str]:
         yield "output_format"
     if body.output_config is not None and body.output_config.format is not None:
         yield "output_config.format"
-
-
-def _cache(mark: CacheMark | None) -> CacheTime:
-    return "" if mark is None else mark.ttl or "5m"

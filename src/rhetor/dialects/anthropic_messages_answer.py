@@ -16,7 +16,6 @@ from rhetor.store.base import Record
 from . import vendor_errors
 from .failures import failure_of
 
-CALLER = "caller"
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 TEXT, THINKING = "text", "thinking"
 STOP_REASONS: Mapping[str, str] = {
@@ -59,7 +58,7 @@ class MessageStream(Struct):
                 return self._piece(THINKING, {"type": "thinking_delta", "thinking": text})
             case ev.ReasoningKept("anthropic", data):
                 return self._begin() + self._kept(data)
-            case ev.ToolCalled() as called if called.runs_at == CALLER:
+            case ev.ToolCalled(runs_at="caller") as called:
                 return self._begin() + self._call(called)
             case ev.TurnCompleted() | ev.TurnFailed() | ev.TurnCancelled() | ev.TurnInterrupted() as end:
                 self.is_over = True
@@ -137,7 +136,7 @@ def message(records: Iterable[Record], turn_id: str, model: str) -> dict[str, An
                 _append(content, _thinking(text), "thinking")
             case ev.ReasoningKept("anthropic", data):
                 _keep(content, data)
-            case ev.ToolCalled() as called if called.runs_at == CALLER:
+            case ev.ToolCalled(runs_at="caller") as called:
                 given = _input(called.arguments)
                 content.append(
                     {"type": "tool_use", "id": called.call_id, "name": called.name, "input": given}

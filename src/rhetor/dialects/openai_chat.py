@@ -9,7 +9,6 @@ from msgspec import Raw
 
 from rhetor.domain.given import (
     Block,
-    CacheTime,
     CallOptions,
     Choice,
     GivenConversation,
@@ -117,7 +116,7 @@ def _texts(content: str | Sequence[b.TextPart]) -> Iterator[SaidText]:
         yield SaidText(content)
         return
     for part in content:
-        yield SaidText(part.text, _cache(part))
+        yield SaidText(part.text, b.cache_time(part.cache_control))
 
 
 def _user(content: str | Sequence[Any], where: str) -> Iterator[Block]:
@@ -126,7 +125,7 @@ def _user(content: str | Sequence[Any], where: str) -> Iterator[Block]:
         return
     for n, part in enumerate(content):
         if isinstance(part, b.TextPart):
-            yield SaidText(part.text, _cache(part))
+            yield SaidText(part.text, b.cache_time(part.cache_control))
         else:
             yield SaidPart(_part(part, f"{where}[{n}]"))
 
@@ -159,15 +158,14 @@ def _assistant(message: b.AssistantMessage) -> Iterator[Block]:
     if isinstance(message.content, str):
         yield SaidText(message.content)
     for part in message.content or () if not isinstance(message.content, str) else ():
-        yield SaidText(part.text, _cache(part)) if isinstance(part, b.TextPart) else SaidText(part.refusal)
+        if isinstance(part, b.TextPart):
+            yield SaidText(part.text, b.cache_time(part.cache_control))
+        else:
+            yield SaidText(part.refusal)
     if message.refusal:
         yield SaidText(message.refusal)
     for call in message.tool_calls or ():
         yield SaidCall(call.id, call.function.name, call.function.arguments)
-
-
-def _cache(part: b.TextPart) -> CacheTime:
-    return "" if part.cache_control is None else part.cache_control.ttl or "5m"
 
 
 def _tools(body: b.ChatBody) -> tuple[tuple[GivenTool, ...], Choice, str]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from rhetor.domain import event as ev
+from rhetor.domain.given import arguments_text
 from rhetor.errors import RhetorError
 from rhetor.store.base import Record
 
@@ -163,10 +164,8 @@ def _other(reason: str) -> str:
 
 
 def _call(called: ev.ToolCalled) -> dict[str, Any]:
-    given = called.arguments
-    arguments = given if isinstance(given, str) else _encode(given).decode()
     return {
         "id": called.call_id,
         "type": "function",
-        "function": {"name": called.name, "arguments": arguments},
+        "function": {"name": called.name, "arguments": arguments_text(called.arguments)},
     }

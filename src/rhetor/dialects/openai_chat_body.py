@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct
 
 from rhetor.codec.typed_json import PLAIN
+from rhetor.domain.given import CacheTime
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Id = Annotated[str, Meta(pattern=PLAIN)]  # of a call; some gateways put much into it
@@ -22,6 +23,11 @@ Off = Annotated[bool, Meta(extra_json_schema={"const": False})]
 class CacheMark(Struct, frozen=True):
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
+
+
+def cache_time(mark: CacheMark | None) -> CacheTime:
+    """Return how long the provider may keep what was said up to a mark."""
+    return "" if mark is None else mark.ttl or "5m"
 
 
 class TextPart(Struct, frozen=True, tag="text"):

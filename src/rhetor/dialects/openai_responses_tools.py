@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from rhetor.domain import event as ev
-from rhetor.domain.given import Choice, GivenTool
+from rhetor.domain.given import Choice, GivenTool, arguments_text
 
 from . import openai_responses_body as b
 from .asked import UNSUPPORTED, item
@@ -86,8 +86,7 @@ def custom_arguments(text: str) -> str:
 def call_item(called: ev.ToolCalled, id: str, names: Mapping[str, ToolName]) -> dict[str, Any]:
     """Return the item for a call of one of the client's tools. `id`: of the item, without its prefix."""
     known = names.get(called.name) or ToolName(called.name)
-    given = called.arguments
-    text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+    text = arguments_text(called.arguments)
     space = {"namespace": known.namespace} if known.namespace else {}
     about = {"status": "completed", "call_id": called.call_id, "name": known.name, **space}
     if known.is_custom:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct, field
 
 from .parts import GivenPart
@@ -153,3 +154,8 @@ class GivenConversation(Struct, frozen=True):
     def earlier(self) -> tuple[GivenMessage, ...]:
         """The messages before the new ones."""
         return self.messages[: len(self.messages) - len(self.new)]
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return the arguments of a call as JSON text. Those that are text are what the model said."""
+    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()

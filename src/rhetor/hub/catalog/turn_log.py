@@ -25,7 +25,7 @@ from rhetor.domain.event import (
 from rhetor.domain.output import Usage
 from rhetor.domain.usage import Source, TurnUsage, count
 from rhetor.errors import NotFound, PositionLost
-from rhetor.store.base import Head, Log, follow
+from rhetor.store.base import Head, Log, Record, follow
 
 from .given import GivenTurn
 from .turns import TurnRow
@@ -44,6 +44,24 @@ async def turn_events(log: Log, turn: TurnRow) -> AsyncGenerator[Event, None]:
             if record.turn_id == turn.id:
                 yield record.event
         after = records[-1].position
+
+
+async def records_until_end(log: Log, stream: str, turn_id: str, after: Position) -> list[Record]:
+    """Return the records of a turn that are in the log now and come after a position, up to its end: what
+    follows in the session may be long.
+
+    Raises:
+        PositionLost: the position is not, or is no longer, part of the log.
+    """
+    found: list[Record] = []
+    while page := await log.page(stream, after):
+        for record in page:
+            if record.turn_id == turn_id:
+                found.append(record)
+                if isinstance(record.event.payload, TurnEnd):
+                    return found
+        after = page[-1].position
+    return found
 
 
 class Received(msgspec.Struct, frozen=True):

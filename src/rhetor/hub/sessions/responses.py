@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rhetor.domain.command import ForgetResponse
-from rhetor.domain.event import Position, TurnEnd
+from rhetor.domain.event import Position
 from rhetor.domain.given import GivenConversation, KeptWithTurn
 from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound, PositionLost
 from rhetor.hub.catalog.responses import KIND, kept_in
 from rhetor.hub.catalog.sessions import session_of
+from rhetor.hub.catalog.turn_log import records_until_end
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.turns.given import given_turn
 from rhetor.store.base import Record
@@ -67,15 +68,9 @@ async def records_of(state: State, found: KeptTurn) -> Sequence[Record]:
     Raises:
         NotFound: the session was restored to an earlier position.
     """
-    turn, after, records = found.turn, found.after, list[Record]()
+    turn = found.turn
     try:
-        while page := await state.store.page(turn.stream, after):
-            for record in page:
-                if record.turn_id == turn.id:
-                    records.append(record)
-                    if isinstance(record.event.payload, TurnEnd):
-                        return records  # what follows in the session may be long
-            after = page[-1].position
+        records = await records_until_end(state.store, turn.stream, turn.id, found.after)
     except PositionLost as lost:
         raise NotFound("response", turn.id) from lost
     if not records:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 from rhetor.domain.event import Event, ReasoningKept, ToolCalled, TurnCompleted, TurnEnd
@@ -19,6 +18,7 @@ from rhetor.domain.given import (
     SaidPart,
     SaidReasoning,
     SaidText,
+    arguments_text,
 )
 from rhetor.domain.given_hash import chain, continuation_id, exact
 from rhetor.domain.given_text import names_of, paired, told
@@ -196,11 +196,6 @@ async def _until_end(state: State, turn: TurnRow) -> list[Event]:
             if isinstance(event.payload, TurnEnd):
                 break
     return found
-
-
-def arguments_text(arguments: Any) -> str:
-    """Return the arguments of a call as JSON text."""
-    return arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
 
 
 async def contents_of(state: State, conversation: GivenConversation) -> Mapping[str, bytes]:

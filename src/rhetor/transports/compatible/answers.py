@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -13,9 +13,10 @@ from starlette.types import Receive, Scope, Send
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain import event as ev
 from rhetor.errors import PositionLost, RhetorError, TurnFailure
+from rhetor.hub.catalog.turn_log import records_until_end
 from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import PAGE, Record, follow
+from rhetor.store.base import Record, follow
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.counters import SSE
@@ -107,15 +108,5 @@ async def _records(call: Call, accepted: Accepted) -> list[Record]:
     waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)
     with waiting, disconnect.while_connected(call.scope):
         await call.hub.answer(accepted)
-        return [record async for record in _turn(call, accepted)]
-
-
-async def _turn(call: Call, accepted: Accepted) -> AsyncIterator[Record]:
-    after = accepted.after
-    while records := await call.hub.state.store.page(accepted.session_id, after, PAGE):
-        for record in records:
-            after = record.position
-            if record.turn_id == accepted.turn_id:
-                yield record
-                if record.type in TURN_ENDS:
-                    return
+        store = call.hub.state.store
+        return await records_until_end(store, accepted.session_id, accepted.turn_id, accepted.after)
