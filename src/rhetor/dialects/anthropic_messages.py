@@ -25,7 +25,18 @@ from rhetor.domain.given import (
 from rhetor.domain.parts import GivenPart
 
 from . import anthropic_messages_body as b
-from .asked import MISSING, NO_FILES, UNKNOWN, UNSUPPORTED, Asked, base64_of, decode, item, part_of
+from .asked import (
+    MISSING,
+    NO_FILES,
+    UNKNOWN,
+    UNSUPPORTED,
+    Asked,
+    base64_of,
+    decode,
+    item,
+    part_of,
+    with_users_joined,
+)
 from .openai_chat_body import cache_time
 from .vendor_errors import refused
 
@@ -79,7 +90,7 @@ def _given(body: b.CountBody, options: CallOptions) -> GivenConversation:
         raise refused("messages", "must have at least one message")
     tools: Sequence[Any] = body.tools or ()
     given = GivenConversation(
-        tuple(_conversation(messages)),
+        tuple(with_users_joined(_conversation(messages))),
         (*_texts(body.system or ()), *_system(messages)),
         tuple(_tool(raw, f"tools[{n}]") for n, raw in enumerate(tools)),
         options,
@@ -101,21 +112,14 @@ def _system(messages: Sequence[b.Message]) -> Iterator[SaidText]:
 
 
 def _conversation(messages: Sequence[b.Message]) -> Iterator[GivenMessage]:
-    """Yield the messages of the user and the assistant. Messages of the user in a row are one message, as
-    this API says."""
-    said: list[Block] = []
+    """Yield the messages of the user and the assistant."""
     for n, message in enumerate(messages):
         where = f"messages[{n}].content"
         match message:
             case b.UserMessage(content=content):
-                said += _user(content, where)
+                yield GivenMessage("user", tuple(_user(content, where)))
             case b.AssistantMessage(content=content):
-                if said:
-                    yield GivenMessage("user", tuple(said))
-                    said = []
                 yield GivenMessage("assistant", tuple(_assistant(content, where)))
-    if said:
-        yield GivenMessage("user", tuple(said))
 
 
 def _texts(content: str | Sequence[b.TextBlock]) -> Iterator[SaidText]:

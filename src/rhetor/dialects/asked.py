@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rhetor.codec import typed_json
-from rhetor.domain.given import GivenConversation, KeptWithTurn
+from rhetor.domain.given import Block, GivenConversation, GivenMessage, KeptWithTurn
 from rhetor.domain.parts import GivenPart, PartType, type_of
 from rhetor.errors import Unprocessable
 
@@ -87,6 +87,22 @@ def _invalid(where: str, error: msgspec.ValidationError, known: Mapping[str, str
         return refused(member, known[member], reason)
     is_missing = "missing required field" in why
     return refused(parameter, "missing" if is_missing else why, MISSING if is_missing else "invalid_value")
+
+
+def with_users_joined(messages: Iterable[GivenMessage]) -> Iterator[GivenMessage]:
+    """Yield the messages. What the user's side says without an answer in between is one message, because some
+    providers want the results of parallel calls together."""
+    said: list[Block] = []
+    for message in messages:
+        if message.role == "user":
+            said += message.blocks
+            continue
+        if said:
+            yield GivenMessage("user", tuple(said))
+            said = []
+        yield message
+    if said:
+        yield GivenMessage("user", tuple(said))
 
 
 def part_of(

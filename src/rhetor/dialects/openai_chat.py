@@ -23,7 +23,7 @@ from rhetor.domain.given import (
 from rhetor.domain.parts import GivenPart
 
 from . import openai_chat_body as b
-from .asked import MISSING, NO_FILES, UNSUPPORTED, Asked, base64_of, decode, item, part_of
+from .asked import MISSING, NO_FILES, UNSUPPORTED, Asked, base64_of, decode, item, part_of, with_users_joined
 from .vendor_errors import refused
 
 # the parameters that only a model can honour
@@ -53,7 +53,7 @@ def asked(data: bytes | bytearray) -> ChatAsked:
     messages = _messages(body.messages)  # type: ignore[arg-type]  # items that are not decoded
     tools, choice, tool = _tools(body)
     given = GivenConversation(
-        tuple(_conversation(messages)),
+        tuple(with_users_joined(_conversation(messages))),
         tuple(_system(messages)),
         tools,
         _options(body, choice, tool),
@@ -93,22 +93,16 @@ def _system(messages: Sequence[b.Message]) -> Iterator[SaidText]:
 
 
 def _conversation(messages: Sequence[b.Message]) -> Iterator[GivenMessage]:
-    """Yield the messages of the user and the assistant. What the user's side says without an answer in
-    between is one message, because some providers want the results of parallel calls together."""
-    said: list[Block] = []
+    """Yield the messages of the user and the assistant."""
     for n, message in enumerate(messages):
         match message:
             case b.UserMessage(content=content):
-                said += _user(content, f"messages[{n}].content")
+                yield GivenMessage("user", tuple(_user(content, f"messages[{n}].content")))
             case b.ToolMessage():
-                said.append(SaidResult(message.tool_call_id, tuple(_texts(message.content))))
+                result = SaidResult(message.tool_call_id, tuple(_texts(message.content)))
+                yield GivenMessage("user", (result,))
             case b.AssistantMessage():
-                if said:
-                    yield GivenMessage("user", tuple(said))
-                    said = []
                 yield GivenMessage("assistant", tuple(_assistant(message)))
-    if said:
-        yield GivenMessage("user", tuple(said))
 
 
 def _texts(content: str | Sequence[b.TextPart]) -> Iterator[SaidText]:
