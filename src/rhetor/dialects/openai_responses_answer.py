@@ -178,8 +178,8 @@ class Answer(Struct):
         self.open, self.text, self.is_folded = "", "", False
 
     def _keep_reasoning(self, kept: str) -> Iterator[Shape]:
-        """Finish the reasoning with what its vendor needs again. If nothing was said, it is an item without
-        text."""
+        """Finish the reasoning with the object that its vendor needs again. Reasoning that was not shown is
+        an item without text."""
         if self.open == "reasoning":
             yield from self._finish(kept=kept)
         elif kept:

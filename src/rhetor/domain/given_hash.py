@@ -1,4 +1,4 @@
-"""Recognizes a conversation that a client gives back: a chain of hashes over what was said.
+"""Recognizes a conversation that a client sends again, by a chain of hashes of its messages.
 
 Clients do not give a conversation back exactly as it was. So these do not count: the system text and the
 tools, reasoning, marks for a provider's cache, whitespace, how the arguments of a call are written, and

@@ -59,7 +59,7 @@ class ToolingConversation:
         self._turn: ToolTurn | None = None
 
     def send(self, message: Prompt, history: Sequence[PastMessage]) -> AsyncGenerator[Output, None]:
-        # a client that gives tools of its own runs them itself, after the turn
+        # if a client sends tools of its own, it runs them itself, after the turn
         given_tools = message.given is not None and message.given.tools
         has_tools = bool(message.tools or self._peer.mcp_servers) and not given_tools
         return self._with_tools(message, history) if has_tools else self._plain.send(message, history)

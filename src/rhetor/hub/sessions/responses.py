@@ -96,7 +96,7 @@ async def forget(state: State, principal: Principal, command: ForgetResponse) ->
     """Remove what an API stored with a turn.
 
     Raises:
-        NotFound: there is no such turn of the caller's, or nothing is stored with it.
+        NotFound: the caller has no such turn, or nothing is stored with it.
         StoreRefused: nothing was changed.
     """
     row = await state.store.get(KIND, command.turn_id)

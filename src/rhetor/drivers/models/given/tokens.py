@@ -47,8 +47,8 @@ class _Counted(msgspec.Struct):
 async def count(
     client: Client, target: Target, prompt: str, given: GivenConversation, contents: Contents
 ) -> TokenCount:
-    """Return the tokens of a conversation at a provider with the Messages API. One that does not count them
-    is asked for nothing else: the result is an estimate then.
+    """Return the tokens of a conversation, as a provider with the Messages API counts them. If the provider
+    cannot count tokens, the result is an estimate.
 
     Raises:
         ProviderFailed: the provider refused the request or cannot be reached.
