@@ -1,4 +1,5 @@
-"""The hub's own commands: `rhetor serve`, `token`, `reload`, `cert create`, `config show`, `doctor`, `mcp`.
+"""The hub's own commands: `rhetor serve`, `token`, `reload`, `cert create`, `config show`, `doctor`,
+`console`, `mcp`.
 
 Those for backups and the like are in `maintenance/commands.py`.
 """
@@ -143,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=_doctor)
+    console = commands.add_parser("console", help="open the web console in the browser, logged in")
+    console.add_argument("--print", action="store_true", help="print the link instead of opening it")
+    console.set_defaults(run=_console)
     mcp = commands.add_parser(
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
@@ -152,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         *add_to(commands),
         *audit_commands.add_to(commands),
     ]
-    for command in (serve, reload, token, create, *configs, doctor, mcp, *maintenance):
+    for command in (serve, reload, token, create, *configs, doctor, console, mcp, *maintenance):
         command.add_argument("--home", type=Path, help=HOME_HELP)
     for command in issued:  # the option may also stand before the word
         command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=HOME_HELP)
@@ -332,6 +336,13 @@ def _mcp(arguments: argparse.Namespace) -> int:
     from rhetor.mcp_stdio import run
 
     return run(_home(arguments))
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    """Become `aish console`, which starts a hub if none is running."""
+    words = ["--print"] if arguments.print else []
+    environment = {**os.environ, "RHETOR_HOME": str(_home(arguments).folder)}
+    os.execve(sys.executable, [sys.executable, "-m", "aish", "console", *words], environment)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ SLASH = "aish/terminal/test_slash.py"
 ATTACH = "aish/terminal/test_attach.py"
 FORWARDED = "aish/terminal/test_forwarded.py"
 COMMANDS = "aish/commands/test_commands.py"
+CONSOLE = "aish/commands/test_console.py"
 COMPLETION = "aish/commands/test_completion.py"
 FORWARDS = "aish/commands/test_forwards.py"
 INBOX = "aish/commands/test_inbox.py"
@@ -605,6 +606,11 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{MODELS}::test_models_are_shown_with_what_they_take_and_cost",
         ),
         "whoami shows the caller": (f"{INBOX}::test_whoami_shows_the_caller",),
+        "console opens the web console, or prints its link": (
+            f"{CONSOLE}::test_the_browser_opens_the_link",
+            f"{CONSOLE}::test_over_ssh_the_link_is_printed_with_the_command_that_forwards_the_port",
+            "e2e/test_console.py::test_the_link_of_both_commands_logs_in_a_browser_and_a_hub_is_started_for_it",
+        ),
         "doctor advises what is missing, in under two seconds": (
             "e2e/test_doctor.py::test_doctor_does_not_wait_for_programs_that_do_not_answer",
             f"{COMMANDS}::test_doctor_shows_missing_programs_and_their_install_commands",

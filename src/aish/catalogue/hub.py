@@ -22,6 +22,20 @@ PAGES = (
         },
     ),
     Page(
+        "console",
+        "Open the web console in the browser, logged in.",
+        "console [--print]",
+        options={"--print": "print the link instead, which works once, within a minute"},
+        details=(
+            "$BROWSER chooses the browser. Over SSH and without a display, the command prints the link, and"
+            " how to reach the hub from your own computer. The browser stays logged in for 12 hours."
+        ),
+        examples={
+            "aish console": "all peers, sessions, terminals and permission requests, in the browser",
+            "aish console --print": "a link for another browser on this machine",
+        },
+    ),
+    Page(
         "doctor",
         "Show what works, what is missing, and how to get it.",
         "doctor [json]",

@@ -17,6 +17,7 @@ _MODULES = {
     **dict.fromkeys(("ci-terminal", "ci-tool"), "programs"),
     "completion": "completion",
     "config": "config",
+    "console": "console",
     "context": "context",
     "doctor": "doctor",
     **dict.fromkeys(("explain", "list", "wait"), "peers"),

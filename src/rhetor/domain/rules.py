@@ -18,8 +18,20 @@ UNNAMED_TERMINAL = re.compile(r"tty:[0-9]{1,10}")  # cannot collide: the name of
 # Commands of the shell, whose names cannot be used for a program or a terminal.
 RESERVED = frozenset(
     (
-        *("alias", "approve", "cd", "ci-terminal", "ci-tool", "completion", "config", "context", "deny"),
-        *("doctor", "exit", "explain", "export", "forward", "help", "history", "import", "inbox", "keys"),
+        *("alias", "approve", "cd", "ci-terminal", "ci-tool", "completion", "config", "console", "context"),
+        *(
+            "deny",
+            "doctor",
+            "exit",
+            "explain",
+            "export",
+            "forward",
+            "help",
+            "history",
+            "import",
+            "inbox",
+            "keys",
+        ),
         *("list", "logout", "mcp", "models", "notify", "project", "purpose", "quit", "rhetor", "route"),
         *(
             "schedule",
