@@ -19,7 +19,7 @@ FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialec
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
 NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
 
-.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model interop check bench dist lock clean
+.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model interop console-vendor check bench dist lock clean
 
 setup: $(STAMP) $(MAN)
 
@@ -81,7 +81,7 @@ test-long: setup
 
 # What needs Chromium
 test-browser: setup
-	$(PYTEST) -m browser tests/clients
+	$(PYTEST) -m browser tests/clients tests/console
 
 # What needs the small local model, which is fetched once
 test-model: setup $(LOCAL)
@@ -101,6 +101,10 @@ check: setup
 
 bench: setup
 	$(PY) -m bench
+
+# The libraries of the web console, from npm, in the versions that the script names
+console-vendor:
+	$(PY) scripts/vendor_console.py
 
 # Builds the wheel alone into DIST, so that DIST/*.whl names one file
 DIST ?= dist

@@ -124,7 +124,7 @@ STACKS = {
         {"use_cases"},
         {"hub"},
     ],
-    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp", "compatible"}],
+    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp", "compatible", "console"}],
     "rhetor.drivers": [
         {"base"},
         {"programs"},

@@ -62,6 +62,7 @@ from rhetor.store.prompt_history import PromptHistory
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
 from rhetor.transports.compatible.table import SOCKETS as COMPATIBLE_SOCKETS
+from rhetor.transports.console.table import ROUTES as CONSOLE
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
 from rhetor.transports.server.certificate import Certificate, tls_files
@@ -86,7 +87,15 @@ from rhetor.wiring import Configured, configure, issuers_of
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-TABLE: tuple[Row, ...] = (*ROUTES, *SOCKETS, *SOCKETIO, *MCP, *COMPATIBLE, *COMPATIBLE_SOCKETS)
+TABLE: tuple[Row, ...] = (
+    *ROUTES,
+    *SOCKETS,
+    *SOCKETIO,
+    *MCP,
+    *COMPATIBLE,
+    *COMPATIBLE_SOCKETS,
+    *CONSOLE,
+)
 NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
 

@@ -614,7 +614,7 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             "scripts in names and messages, content that a browser would run",
             "they are shown as text, or downloaded",
             (REST,),
-            "rhetor/transports/rest/test_management.py::test_after_the_login_the_browser_sees_a_page",
+            "rhetor/transports/console/test_console.py::test_the_only_inline_script_is_the_import_map_and_only_terminals_have_inline_styles",
             "rhetor/transports/websocket/test_binary.py::test_a_blob_is_served_only_to_its_owner_and_as_an_attachment",
             "hostile/test_names.py::test_an_unknown_id_is_404_and_injects_no_header_and_no_path",
         ),

@@ -24,6 +24,7 @@ from rhetor.domain.output import Done, Permission, Text
 from rhetor.domain.principal import ADMIN, ALL
 from rhetor.hub.core.limits import Limits
 from rhetor.settings import ToolSettings
+from rhetor.transports.console.table import VIEWS
 from rhetor.transports.mcp.tools import TOOLS
 from rhetor.transports.server.router import Route
 from tests.callers import caller
@@ -165,6 +166,9 @@ def _path(row: Route, ids: Ids) -> str:
         "/api/v2/models/local/": {"name": "smollm2"},
         "/api/v2/capabilities/": {"name": "code-analysis"},
         "/api/mcp-servers/": {"name": "none"},
+        "/peers/": {"id": "box"},
+        "/sessions/": {"id": ids["session"]},
+        "/terminals/": {"id": "box"},
         "/v1/models/": {"id": "box"},
         "/v1/responses/": {"id": ids["response"]},
     }
@@ -250,6 +254,8 @@ def _scripts() -> list[Any]:
 
 def _expected(row: Route, scopes: frozenset[str]) -> set[int]:
     """Return the statuses that another caller with these scopes may get."""
+    if row in VIEWS:
+        return {200}  # the page is the same for all; it shows what the APIs return
     if row.policy is Policy.ADMIN and ADMIN not in scopes:
         return {403}
     if row.path in SHARED or (row.method, row.path) in UPSERTS:

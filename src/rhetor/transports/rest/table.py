@@ -26,7 +26,6 @@ from . import (
     management,
     metrics,
     notifications,
-    page,
     peers,
     plans,
     programs,
@@ -181,8 +180,6 @@ ROUTES = (
           errors=STORED),
     Route("GET", "/login", PUBLIC, system.login, None, None, STORED, b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
-
-    Route("GET", "/", READ, page.front, answer=a.Html),
 
     Route("GET", "/api/v2/ai", READ, peers.list_peers, answer=a.Peers),
     Route("GET", "/api/v2/ai/{id}", READ, peers.one_peer, answer=a.Peer, errors=PEER),

@@ -77,11 +77,11 @@ class Client(Struct):
 class Gate:
     """The ASGI app in front of the router.
 
-    `public`: paths that need no token. `owner`: the subject of a caller with the hub's token or on its Unix
-    socket. A process that descends from a peer's program is the agent, not the owner, whatever its
-    credentials. `held`: the bodies of all requests; `rates`: those of each caller. `refused` is called with
-    each request that the gate forbids. `trusts_unidentified`: a caller whose process is not known counts as
-    the owner.
+    `public`: paths that need no token; with a name in braces, all paths that begin with the part before it.
+    `owner`: the subject of a caller with the hub's token or on its Unix socket. A process that descends from
+    a peer's program is the agent, not the owner, whatever its credentials. `held`: the bodies of all
+    requests; `rates`: those of each caller. `refused` is called with each request that the gate forbids.
+    `trusts_unidentified`: a caller whose process is not known counts as the owner.
     """
 
     def __init__(
@@ -108,7 +108,8 @@ class Gate:
         self._tally = tally
         self._attempts = attempts
         self._owner = owner
-        self._public = public
+        self._public = frozenset(path for path in public if "{" not in path)
+        self._public_folders = tuple(path.partition("{")[0] for path in public if "{" in path)
         self._held = held
         self._rates = rates
         self._processes = processes
@@ -196,10 +197,13 @@ class Gate:
         if verified is not None:
             scope["state"]["credential"] = verified.credential  # checked again while the connection is open
             return _principal(verified, await self.agent_of(scope), scope["client"])
-        if scope["path"] not in self._public:
+        if not self._is_public(scope["path"]):
             detail = "missing token; send `Authorization: Bearer TOKEN` (`rhetor token` prints it)"
             raise Unauthenticated(detail)
         return None
+
+    def _is_public(self, path: str) -> bool:
+        return path in self._public or path.startswith(self._public_folders)
 
     def _by_key(self, scope: Scope, caller: Principal, headers: dict[str, str]) -> Principal:
         """Return the caller on the Unix socket: if its process does not show to which peer's program it

@@ -15,7 +15,7 @@ from rhetor.settings import Settings, peers_of
 from rhetor.store.memory import MemoryStore
 from tests.rhetor.transports.rest.test_requests import RAINS, results_of
 from tests.rhetor.transports.rest.test_tool_servers import calls
-from tests.served import CONSOLE, Served, served, with_programs
+from tests.served import Served, served, with_programs
 from tests.tooled import NESTOR, tooled
 
 pytestmark = pytest.mark.anyio
@@ -74,23 +74,6 @@ async def test_claude_code_is_the_default_and_chooses_its_own_model() -> None:
         refused = await home.ask("POST", "/api/sessions/create", {"model": "opus"})
         assert (refused.status, refused.json["code"]) == (422, "unprocessable")
         assert refused.json["detail"].startswith("body.model:")
-
-
-async def test_after_the_login_the_browser_sees_a_page(tmp_path: Path) -> None:
-    async with served(tmp_path) as home:
-        host = {"host": f"{CONSOLE}:{home.port}"}
-        assert (await home.ask_tcp("GET", "/", host)).status == 401
-        code = (await home.ask("POST", "/api/auth/code")).json["code"]
-        login = await home.ask_tcp("GET", f"/login?code={code}", host)
-        assert (login.status, login.headers["location"]) == (303, "/")
-        cookie = {"cookie": login.headers["set-cookie"].split(";")[0], "sec-fetch-site": "none"}
-        await created(home, specialist_id="apollo", name="<b>bold</b>")
-        page = await home.ask_tcp("GET", "/", {**host, **cookie})
-        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        assert "<td>athena</td>" in page.text and "&lt;b&gt;bold" in page.text and "<b>bold" not in page.text
-        # a second policy would forbid the style
-        (policy,) = (v for k, v in page.headers.items() if k.lower() == "content-security-policy")
-        assert policy.startswith("default-src 'none'; style-src 'sha256-")
 
 
 async def test_an_added_server_is_tested_used_and_removed(tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+// All views: their path, their name in the navigation, and the module that has them. A module is loaded when
+// its view is first shown; its default export is a component with `params` and `query`.
+export const ROUTES = [
+  route("/", "Peers", () => import("#views/peers.js")),
+  route("/peers", "Peers", () => import("#views/peers.js")),
+];
+
+export const NAVIGATION = [
+  { name: "Peers", path: "/", key: "p" },
+];
+
+function route(path, name, load) {
+  return { pattern: new RegExp(`^${path}/?$`), name, load };
+}

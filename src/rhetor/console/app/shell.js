@@ -1,0 +1,95 @@
+// What surrounds every view: the navigation, the state of the connection, the login and the help.
+import { html } from "htm/preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { address, match } from "#app/router.js";
+import { NAVIGATION } from "#app/routes.js";
+import { Help } from "#app/help.js";
+import { LoggedOut } from "#app/logged_out.js";
+import { isHelpShown } from "#app/keys.js";
+import { isLoggedOut } from "#client/api.js";
+import { hurry, state } from "#client/connection.js";
+import { Notices } from "#parts/notices.js";
+import { pending } from "#model/permissions.js";
+
+export function Shell() {
+  const found = match(address.value);
+  return html`
+    <a class="skip" href="#main">Skip to content</a>
+    <${Navigation} current=${found?.route.name} />
+    <${Connection} />
+    <main id="main" tabindex="-1">
+      ${isLoggedOut.value && html`<${LoggedOut} />`}
+      ${found ? html`<${View} ...${found} />` : html`<${Missing} />`}
+    </main>
+    <${Notices} />
+    ${isHelpShown.value && html`<${Help} />`}
+  `;
+}
+
+function Navigation({ current }) {
+  return html`
+    <nav class="navigation" aria-label="Main">
+      ${NAVIGATION.map(
+        ({ name, path }) => html`
+          <a key=${name} href=${path} aria-current=${name === current ? "page" : undefined}>
+            <span class="glyph glyph-${name.toLowerCase()}" aria-hidden="true"></span>${name}
+            ${name === "Permissions" && html`<${Waiting} />`}
+          </a>
+        `,
+      )}
+    </nav>
+  `;
+}
+
+function Waiting() {
+  const count = pending.value.length;
+  return count > 0 && html`<span class="count" aria-label="${count} waiting">${count}</span>`;
+}
+
+// Says that the connection is lost, and only then.
+function Connection() {
+  const isLost = state.value === "lost" && !isLoggedOut.value;
+  return html`
+    <div class="connection" role="status">
+      ${isLost && html`The connection to the hub is lost. Reconnecting… <button onClick=${hurry}>Reconnect now</button>`}
+    </div>
+  `;
+}
+
+// Loads the module of a view. The old view stays until the new one is there.
+function View({ route, params, query }) {
+  const [module, setModule] = useState(null);
+  const [problem, setProblem] = useState(null);
+  const last = useRef(null);
+  useEffect(() => {
+    let isCurrent = true;
+    setProblem(null);
+    route.load().then(
+      (loaded) => isCurrent && setModule({ route, View: loaded.default }),
+      (error) => isCurrent && setProblem(error),
+    );
+    return () => (isCurrent = false);
+  }, [route]);
+  useEffect(() => {
+    if (last.current && last.current !== address.value.path) document.getElementById("main").focus();
+    last.current = address.value.path;
+  }, [address.value.path]);
+  useEffect(() => {
+    document.title = `${params.id ? `${params.id} · ` : ""}${route.name} · aish`;
+  }, [route, params.id]);
+  if (problem) return html`<${Unloadable} problem=${problem} />`;
+  if (module?.route !== route) return html`<p class="loading" role="status">Loading…</p>`;
+  return html`<${module.View} key=${params.id ?? route.name} params=${params} query=${query} />`;
+}
+
+function Unloadable({ problem }) {
+  return html`
+    <h1>This view cannot be loaded</h1>
+    <p>${problem.message}</p>
+    <p>If the hub was updated, <button onClick=${() => location.reload()}>load the page again</button>.</p>
+  `;
+}
+
+function Missing() {
+  return html`<h1>There is no such page</h1><p><a href="/">Show the peers</a></p>`;
+}

@@ -1,0 +1,84 @@
+"""The console in a headless Chromium, which Playwright drives, logged in to a hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from playwright.async_api import Browser, Page, async_playwright
+from tests.clients.having import BROWSERS
+from tests.needs import needs
+from tests.served import Served
+
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-quic"]
+# of the browser itself, for answers that a view shows
+_EXPECTED = ("Failed to load resource: the server responded with a status of",)
+
+
+@dataclass
+class Faults:
+    """What must not happen in a page: errors of its scripts, and violations of its policy."""
+
+    found: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.found.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                self.found.append(f"{message.type}: {message.text}")
+                if message.type in ("error", "warning") and not message.text.startswith(_EXPECTED)
+                else None
+            ),
+        )
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Yield a browser without pages."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=needs(*BROWSERS), args=FLAGS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def console(
+    home: Served,
+    path: str = "/",
+    *,
+    browser: Browser | None = None,
+    width: int = 1200,
+    height: int = 800,
+    colors: Literal["light", "dark"] = "light",
+    faultless: bool = True,
+) -> AsyncIterator[Page]:
+    """Yield a page that has logged in to the hub and shows the view at `path`. At the end, the page must have
+    had no errors and must not have violated its policy, unless `faultless` is False."""
+    if browser is None:
+        async with (
+            chromium() as own,
+            console(
+                home, path, browser=own, width=width, height=height, colors=colors, faultless=faultless
+            ) as page,
+        ):
+            yield page
+        return
+    context = await browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=colors, reduced_motion="reduce"
+    )
+    faults = Faults()
+    try:
+        page = await context.new_page()
+        faults.watch(page)
+        await page.goto((await home.ask("POST", "/api/auth/code")).json["url"])
+        if path != "/":
+            await page.goto(f"{home.node.console}{path}")
+        yield page
+    finally:
+        await context.close()
+    assert not faultless or faults.found == []

@@ -1,0 +1,133 @@
+"""The page of the console, its files, and the policy under which a browser shows them."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.served import CONSOLE, Served, served
+
+from rhetor.transports.console.assets import FOLDER, LIBRARIES, assets, compressed
+from rhetor.transports.console.page import FIRST_MODULES, STYLES
+from rhetor.transports.console.table import VIEWS
+
+pytestmark = pytest.mark.anyio
+KIB = 1024
+ALL_BYTES, FIRST_VIEW_BYTES = 250 * KIB, 60 * KIB  # in gzip
+PATHS = [row.path.replace("{id}", "x") for row in VIEWS]
+IMPORTED = re.compile(r"""(?:from|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", re.MULTILINE)
+
+
+async def logged_in(home: Served) -> dict[str, str]:
+    """Return the headers of a browser that has logged in."""
+    host = {"host": f"{CONSOLE}:{home.port}"}
+    code = (await home.ask("POST", "/api/auth/code")).json["code"]
+    login = await home.ask_tcp("GET", f"/login?code={code}", host)
+    assert (login.status, login.headers["location"]) == (303, "/")
+    return {**host, "cookie": login.headers["set-cookie"].split(";")[0], "sec-fetch-site": "none"}
+
+
+async def test_every_view_has_the_page_after_a_login_only(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        browser = await logged_in(home)
+        for path in PATHS:
+            assert (await home.ask_tcp("GET", path, {"host": browser["host"]})).status == 401
+            page = await home.ask_tcp("GET", path, browser)
+            assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+            assert page.headers["cache-control"] == "no-store"
+
+
+async def test_the_only_inline_script_is_the_import_map_and_only_terminals_have_inline_styles(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home:
+        browser = await logged_in(home)
+        for path in PATHS:
+            page = await home.ask_tcp("GET", path, browser)
+            (policy,) = (v for k, v in page.headers.items() if k.lower() == "content-security-policy")
+            rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+            (inline,) = re.findall(r"<script[^>]*>([^<]+)</script>", page.text)
+            digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+            assert rules["script-src"] == f"'self' 'sha256-{digest}'"
+            assert ("unsafe-inline" in rules["style-src"]) == path.startswith("/terminals")
+            assert rules["default-src"] == "'none'" and rules["frame-ancestors"] == "'none'"
+            assert rules["require-trusted-types-for"] == "'script'"
+            assert "style=" not in page.text and "<style" not in page.text
+
+
+async def test_each_file_is_served_compressed_under_a_name_that_changes_with_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        for name, asset in assets().files.items():
+            digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:12]
+            assert f".{digest}." in asset.url
+            if asset.media_type == "image/png":
+                continue  # is not text
+            answer = await home.ask_tcp("GET", asset.url, {"accept-encoding": "gzip"})
+            assert (answer.status, answer.headers["content-type"]) == (200, asset.media_type)
+            assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert answer.headers["content-encoding"] == "gzip"
+        plain = await home.ask_tcp("GET", asset.url, {"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+
+
+@pytest.mark.parametrize(
+    "name", ["app/main.js", "app/main.000000000000.js", "../app.py", "..%2Findex.html", "index.html", ""]
+)
+async def test_nothing_else_is_served(tmp_path: Path, name: str) -> None:
+    async with served(tmp_path) as home:
+        answer = await home.ask_tcp("GET", f"/assets/{name}")
+        assert answer.status in (401, 404)
+        assert answer.json["code"] in ("not_found", "unauthenticated")
+
+
+async def test_the_app_can_be_installed(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        manifest = await home.ask_tcp("GET", "/manifest.webmanifest")
+        assert manifest.headers["content-type"].startswith("application/manifest+json")
+        for icon in manifest.json["icons"]:
+            async with home.remote.get(f"{home.node.url}{icon['src']}") as image:
+                assert (image.status, image.headers["content-type"]) == (200, icon["type"])
+        worker = await home.ask_tcp("GET", "/service-worker.js")
+        assert worker.headers["content-type"].startswith("text/javascript")
+        shell = json.loads(worker.text.splitlines()[1].removeprefix("const SHELL = ").rstrip(";"))
+        assert all(url.startswith("/assets/") for url in shell)
+
+
+def test_the_files_and_the_first_view_are_small() -> None:
+    every = sum(len(compressed(asset)) for asset in assets().files.values() if asset.path.suffix != ".png")
+    first = [assets().files[name] for name in STYLES] + assets().needed_by(*FIRST_MODULES)
+    assert every <= ALL_BYTES
+    assert sum(len(compressed(asset)) for asset in first) <= FIRST_VIEW_BYTES
+
+
+def test_every_import_of_a_module_is_in_the_import_map() -> None:
+    known = assets().imports
+    for name in known:
+        if name.startswith("#") and name.endswith(".js"):
+            text = (FOLDER / name.removeprefix("#")).read_text()
+            found = re.findall(
+                r"""(?:from|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", text, re.MULTILINE
+            )
+            assert [one for one in found if one not in known] == []
+
+
+def test_the_libraries_are_those_of_the_list() -> None:
+    listed = json.loads((FOLDER / "vendor" / "versions.json").read_text())
+    digests = {name: digest for package in listed for name, digest in package["files"].items()}
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (FOLDER / "vendor").iterdir()
+        if path.suffix in (".js", ".css")
+    }
+    assert found == digests
+    assert {path.removeprefix("vendor/") for path in LIBRARIES.values()} <= found.keys()
+
+
+def test_a_compressed_file_has_the_same_content() -> None:
+    asset = assets().files["app/main.js"]
+    assert gzip.decompress(compressed(asset)) == asset.path.read_bytes()
