@@ -71,12 +71,13 @@ ROOT_ONLY = {
     "provider_keys",
     "local_models",
 }
-# the client must start fast: it may import the grammar, for lines of the grammar, one list and one sentence
+# the client must start fast: it may import the grammar, for lines of the grammar, one list and sentences
 CLIENT_MAY = (
     "rhetor.domain.grammar",
     "rhetor.domain.prefaces",
     "rhetor.domain.progress",
     "rhetor.domain.provider_variables",
+    "rhetor.domain.tool_subject",
 )
 # inside these packages, nothing imports upwards or sideways within one line
 STACKS = {
@@ -124,7 +125,13 @@ STACKS = {
         {"use_cases"},
         {"hub"},
     ],
-    "rhetor.transports": [{"server"}, {"websocket", "socketio"}, {"rest"}, {"mcp", "compatible", "console"}],
+    "rhetor.transports": [
+        {"server"},
+        {"views"},
+        {"websocket", "socketio"},
+        {"rest"},
+        {"mcp", "compatible", "console"},
+    ],
     "rhetor.drivers": [
         {"base"},
         {"programs"},

@@ -453,3 +453,33 @@ async def test_rows_are_found_by_several_states_and_counted_by_parent(store: Sto
     assert not await store.has("session", parent="nobody", state=wanted)
     assert not await store.has("turn", parent="athena", state=wanted)
     assert not await store.has("session", parent="athena", state=["gone"])
+
+
+async def test_each_commit_is_observed_once_with_its_rows_and_what_it_dropped(store: Store) -> None:
+    seen: list[object] = []
+    store.observe(lambda stream, rows, dropped: seen.append((stream, contents(rows), list(dropped))))
+    await store.commit("s", [chunk("a", "t")], rows=[ROW], key=KEY)
+    await store.commit("s", [chunk("a", "t")], rows=[ROW], key=KEY)  # replayed
+    with pytest.raises(StateConflict):
+        await store.commit("s", [], rows=[ROW], expects=[Expect("session", "s1", version=0)])
+    await store.commit("s", [], drop=[("session", "s1")])
+    await store.commit("other", [chunk("b", "t")])
+    await store.forget("other", drop=[("turn", "t")])
+    assert seen == [
+        ("s", [ROW], []),
+        ("s", [], [("session", "s1")]),
+        ("other", [], []),
+        ("other", [], [("turn", "t")]),
+    ]
+
+
+async def test_a_commit_is_readable_when_it_is_observed_and_its_caller_has_not_continued(
+    store: Store,
+) -> None:
+    seen: list[bool] = []
+    done = False
+    store.observe(lambda stream, rows, dropped: seen.append(done))
+    await store.commit("s", [chunk("a", "t")])
+    done = True
+    await asyncio.sleep(0)
+    assert seen == [False]

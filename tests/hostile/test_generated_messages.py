@@ -34,6 +34,7 @@ CALLS = {
         "unsubscribe": ("subscription",),
         "watchPermissions": ("subscription",),
         "watchActivity": ("subscription", "place"),
+        "watchPeers": ("subscription",),
         "nothing": ("sessionId",),
     },
     "peer": {

@@ -3,6 +3,7 @@ its style."""
 
 from aish.render import one_line, revealed
 from aish.screen.cells import fit, width
+from rhetor.domain.tool_subject import subject_of as subject_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,23 +11,6 @@ if TYPE_CHECKING:
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME_SECONDS = 0.1
-# what the arguments of common tools are about, the most telling one first
-_SUBJECTS = (
-    *(
-        "command",
-        "cmd",
-        "script",
-        "file_path",
-        "filePath",
-        "path",
-        "absolute_path",
-        "fileName",
-        "pattern",
-        "query",
-        "url",
-    ),
-    *("title", "skill", "description", "prompt", "name"),
-)
 _PLANS, _TEXTS = ("todos", "plan", "entries"), ("content", "step", "description", "text", "title")
 _MARKS = {"completed": "☑", "done": "☑", "in_progress": "▸", "inProgress": "▸", "cancelled": "☒"}
 _LEAST_COLUMNS = 8  # that the subject of a tool keeps before its outcome is cut
@@ -65,14 +49,7 @@ def name_of(tool: "Any") -> str:
 
 def subject_of(arguments: "Any") -> str:
     """Return what a tool call is about, on one line: its command, its file, or all its arguments."""
-    if not isinstance(arguments, dict):
-        return _shown(arguments)
-    for name in _SUBJECTS:
-        if isinstance(found := arguments.get(name), str) and found.strip():
-            return _shown(found)
-        if isinstance(found, list) and found and all(isinstance(word, str) for word in found):
-            return _shown(" ".join(found))
-    return ", ".join(f"{_shown(name)}: {_shown(value)}" for name, value in arguments.items())
+    return subject_in(arguments, _shown)
 
 
 def plan_of(arguments: "Any") -> list[str]:

@@ -44,10 +44,12 @@ def peer(
     instance_view: InstanceView | None = None,
     forward: Forward | None = None,
     address: tuple[str, int] | None = None,
+    now: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return a peer with its status and the evidence for it. `running`: how many of its turns are running.
     `sessions`: the caller's sessions with a tool, or the number of those with another peer that have not
-    ended. `address`: the host and the port of the hub. Unknown values are null."""
+    ended. `address`: the host and the port of the hub. `now`: the caller's turns that run or wait. Unknown
+    values are null."""
     busy = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
     return {
         "id": peer.name,
@@ -68,6 +70,7 @@ def peer(
         "cost_per_1k_tokens": stats.cost_per_1k_tokens,
         "sessions": sessions if isinstance(sessions, int) else list(map(brief, sessions)),
         "forwards": [forward.to] if forward else [],
+        "now": list(now),
     }
 
 

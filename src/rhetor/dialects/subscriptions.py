@@ -6,6 +6,7 @@ the events of a subscription that it has ended from those of a new one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -48,8 +49,14 @@ class WatchActivity(msgspec.Struct, frozen=True):
     place: Id | None = None
 
 
-Request = Subscribe | Unsubscribe | WatchPermissions | WatchActivity
-METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions", "watchActivity"})
+class WatchPeers(msgspec.Struct, frozen=True):
+    """Report the peers that the caller can see whenever they change, with what they do for the caller."""
+
+    subscription: Id
+
+
+Request = Subscribe | Unsubscribe | WatchPermissions | WatchActivity | WatchPeers
+METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions", "watchActivity", "watchPeers"})
 
 
 def decode(call: Call) -> Request:
@@ -65,6 +72,8 @@ def decode(call: Call) -> Request:
             return params_of(call, Unsubscribe)
         case "watchActivity":
             return params_of(call, WatchActivity)
+        case "watchPeers":
+            return params_of(call, WatchPeers)
     return params_of(call, WatchPermissions)
 
 
@@ -100,6 +109,11 @@ def permission(subscription: str, request: dict[str, Any]) -> bytes:
 def activity(subscription: str, figures: dict[str, int]) -> bytes:
     """Return the notification of changed figures."""
     return notice("activity", {"subscription": subscription, **figures})
+
+
+def listing(method: str, subscription: str, changed: Sequence[msgspec.Raw], removed: Sequence[str]) -> bytes:
+    """Return the notification `method` that items of a list have changed, or were removed."""
+    return notice(method, {"subscription": subscription, "changed": changed, "removed": removed})
 
 
 def lost(subscription: str, outcome: dict[str, Any]) -> bytes:

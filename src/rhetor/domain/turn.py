@@ -12,6 +12,7 @@ from msgspec import UNSET
 from rhetor.errors import one_line
 
 from . import event as ev
+from .doing import Doing
 from .output import (
     Began,
     Done,
@@ -67,14 +68,14 @@ class TurnOver(Exception):
 
 class Turn:
     """The state of one turn. Each method records what happened and returns the payloads for the log. `calls`:
-    those of tools that the caller runs after the turn.
+    those of tools that the caller runs after the turn. `doing`: what the peer does now.
 
     After a payload of `TurnEnd`, every further call raises `TurnOver`, except `told`.
     """
 
     __slots__ = (
         *("_has_begun", "_has_output", "_parts", "_usage", "_waiting_for"),
-        *("calls", "message_id", "peer", "state", "turn_id"),
+        *("calls", "doing", "message_id", "peer", "state", "turn_id"),
     )
 
     def __init__(self, turn_id: str, message_id: str, peer: str) -> None:
@@ -83,6 +84,7 @@ class Turn:
         self.peer = peer
         self.state = TurnState.ACCEPTED
         self.calls: tuple[ev.ToolCalled, ...] = ()
+        self.doing = Doing()
         self._has_output = self._has_begun = False
         self._parts: list[str] = []
         self._usage: list[Usage] = []
@@ -105,6 +107,7 @@ class Turn:
         if not self._has_begun and isinstance(output, _SHOWN):
             self._has_output = True
             self._has_begun = not (isinstance(output, Text) and output.channel == "stderr")
+        self.doing.note(output)
         match output:
             case Text(text, channel):
                 if channel == "answer":
@@ -128,7 +131,7 @@ class Turn:
                 return (self._ask(asked),) if why is None else (why, self._ask(asked))
             case PassedOn(peer, why):
                 started = ev.TurnStarted(peer, instead_of=self.peer)
-                self.peer = peer
+                self.peer, self.doing = peer, Doing()
                 return (started,) if why is None else (why, started)
             case Withdrawn(request_id):
                 if request_id not in self._waiting_for:
@@ -175,6 +178,7 @@ class Turn:
     def told(self, id: str) -> None:
         """Stop waiting for the answer to the request `id`. No effect if the turn does not wait for it."""
         self._waiting_for.discard(id)
+        self.doing.over(id)
         if self.state is TurnState.WAITING and not self._waiting_for:
             self.state = TurnState.RUNNING
 
@@ -212,6 +216,7 @@ class Turn:
 
     def _ask(self, asked: Permission) -> ev.PermissionAsked:
         self._wait_for(asked.request_id)
+        self.doing.ask(asked)
         questions = asked.questions or UNSET
         return ev.PermissionAsked(
             asked.request_id, asked.tool, asked.detail, asked.options, asked.expires_at, questions

@@ -95,8 +95,9 @@ class RunningPlan(Protocol):
 
 
 class OpenRequests(Protocol):
-    """The open requests of a running turn. `lock`: must be held for each commit of the turn. `via`: the peers
-    that the turn's message has passed through. `cause`: the original from which the message follows.
+    """The open requests of a running turn. `step`: of the plan in whose stream it runs, if it does; `since`:
+    when it began, as Unix time in milliseconds. `lock`: must be held for each commit of the turn. `via`: the
+    peers that the turn's message has passed through. `cause`: the original from which the message follows.
     `onward`: the cause of messages that follow from this turn. `caller`: who sent the original. `instance`:
     the key of the program that answers, if any."""
 
@@ -120,6 +121,15 @@ class OpenRequests(Protocol):
 
     @property
     def peer(self) -> str: ...
+
+    @property
+    def turn(self) -> Turn: ...
+
+    @property
+    def step(self) -> str | None: ...
+
+    @property
+    def since(self) -> int: ...
 
     @property
     def via(self) -> tuple[str, ...]: ...

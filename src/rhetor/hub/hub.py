@@ -253,7 +253,11 @@ async def open_hub(
     limits = limits or Limits()
     secrets = Secrets() if secrets is None else secrets  # one that is empty may get secrets later
     async with Background() as background:
-        presence = Presence(limits.abandon_after, lambda stream: _on_left(state, stream))
+        presence = Presence(
+            limits.abandon_after,
+            lambda stream: _on_left(state, stream),
+            lambda stream: terminals.note_readers(state, stream),
+        )
         peer_statistics = PeerStatistics()
         await peer_statistics.load(store)
         peers.use_statistics(peer_statistics.of)
@@ -285,6 +289,8 @@ async def open_hub(
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)
         peers.use_reports(partial(reports, state))
+        peers.on_change(state.live.everything_changed)
+        store.observe(state.live.committed)
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
@@ -299,6 +305,7 @@ async def open_hub(
         await blobs.sweep(state)
         await state.routing_table.load(store)
         await state.shares.load(store)
+        await state.live.load(store)
         await scheduler.load(state, restored=await was_restored(store))
         await recover(state)
         tasks = [

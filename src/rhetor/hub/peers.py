@@ -28,6 +28,7 @@ class Peers:
         self._announced: dict[str, str] = {}  # the owner of each; empty if everybody may use it
         self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
+        self._on_change: Callable[[], None] = lambda: None
         self.configure(peers, teams or {})
 
     def configure(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]]) -> None:
@@ -42,6 +43,11 @@ class Peers:
         added = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
         self._configured_teams = frozenset(teams)
         self._teams = added | {name: tuple(members) for name, members in teams.items()}
+        self._on_change()
+
+    def on_change(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` whenever peers or teams are added, replaced or removed."""
+        self._on_change = on_change
 
     def use_reports(self, reports: Callable[[], Reports]) -> None:
         """Let the capability scores that running programs report override the configured ones."""
@@ -57,6 +63,7 @@ class Peers:
         self._peers[peer.name] = peer
         self._announced[peer.name] = owner
         self._index()
+        self._on_change()
 
     def remove(self, name: str) -> None:
         """Remove an announced program. A configured peer of the same name becomes visible again."""
@@ -65,6 +72,7 @@ class Peers:
         if name in self._configured:  # the name was configured after the program was announced
             self._peers[name] = self._configured[name]
         self._index()
+        self._on_change()
 
     @property
     def has_wrapped(self) -> bool:
@@ -184,10 +192,12 @@ class Peers:
     def put_team(self, name: str, members: Sequence[str]) -> None:
         """Add a team at run time. It replaces a team of the same name."""
         self._teams[name] = tuple(members)
+        self._on_change()
 
     def remove_team(self, name: str) -> None:
         """Remove a team."""
         del self._teams[name]
+        self._on_change()
 
     def _built_in(self, name: str) -> Peer:
         if name == HUB_PEER:

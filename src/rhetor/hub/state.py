@@ -56,6 +56,7 @@ from .core.ids import Ids
 from .core.limits import Limits, Upkeep
 from .core.notifier import Notifier
 from .fanout.broadcaster import Broadcaster
+from .fanout.live import Live
 from .fanout.presence import Occupancy, Presence
 from .fanout.read_marks import ReadMarks
 from .peers import Peers
@@ -170,6 +171,7 @@ class State:
     checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants and
     signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
     `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
+    `live`: what changes, for those who watch it.
     """
 
     store: Store
@@ -201,6 +203,7 @@ class State:
     notes_changed: Notifier = field(init=False)
     broadcaster: Broadcaster = field(init=False)
     leases: Occupancy = field(default_factory=Occupancy)
+    live: Live = field(default_factory=Live)
     usage: Usage = field(default_factory=Usage)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     shares: Shares = field(default_factory=Shares)

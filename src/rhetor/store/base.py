@@ -280,6 +280,13 @@ class Summary(Struct, frozen=True, gc=False):
     is_complete: bool = True
 
 
+Observer = Callable[[str, Sequence[Row], Sequence[tuple[str, str]]], None]
+
+
+def observe_nothing(stream: str, rows: Sequence[Row], dropped: Sequence[tuple[str, str]]) -> None:
+    """Observe no commit."""
+
+
 class Log(Protocol):
     """Reads streams. All methods return committed events only."""
 
@@ -407,6 +414,16 @@ class Store(Log, Catalog, Protocol):
     @property
     def commit_stats(self) -> Commits:
         """Statistics of all commits since the store was opened."""
+        ...
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer(stream, rows, dropped)` after each commit, and each removal of a stream. `dropped`:
+        the kinds and ids of dropped rows.
+
+        The call is made in the event loop when everything is durable, before the caller of `commit`
+        continues. A replayed commit is not reported. The observer must be fast, and must not raise. There is
+        one observer, which replaces the one before it.
+        """
         ...
 
     def forget_unused(self, seconds: float) -> int:

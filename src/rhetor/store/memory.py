@@ -28,11 +28,13 @@ from .base import (
     Head,
     Hit,
     Key,
+    Observer,
     Record,
     Row,
     SourceOffset,
     Spoken,
     Summary,
+    observe_nothing,
     random_epoch,
     require_position,
 )
@@ -116,8 +118,12 @@ class MemoryStore:
         self._sources: dict[str, int] = {}
         self._version = 0  # of the rows that were written last
         self._wakeups = Wakeups()
+        self._observer: Observer = observe_nothing
         self.commit_stats = Commits()
         self._closed = False
+
+    def observe(self, observer: Observer) -> None:
+        self._observer = observer
 
     def forget_unused(self, seconds: float) -> int:
         return 0  # what it has exists nowhere else
@@ -165,6 +171,7 @@ class MemoryStore:
         del self._streams[stream]
         self._put_rows(dropping)
         self._wakeups.wake(stream)
+        self._observer(stream, (), drop)
         return True
 
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
@@ -375,6 +382,7 @@ class MemoryStore:
         self.commit_stats.note(len(append.entries), 0.0)  # nothing waits
         if append.entries or append.base:
             self._wakeups.wake(append.stream)
+        self._observer(append.stream, append.rows, append.drop)
         return replace(committed, version=self._version) if append.rows else committed
 
     def _incarnation(self, append: Append) -> _Incarnation:

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
+from rhetor.dialects.subscriptions import METHODS
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Text
 from rhetor.domain.principal import ADMIN, ALL
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.anyio
 CANARY = "canary-7d2f"
 JSON_RPC = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
 Ids = dict[str, str]
+WATCHES = {method for method in METHODS if method.startswith("watch")}
 SHARED = {  # exists once for the whole hub; what a caller sees of it must not contain anything of others
     "/api/v2/context/{peer}",
     "/api/v2/context/{peer}/stage",
@@ -380,6 +382,15 @@ async def test_over_websockets_what_belongs_to_another_does_not_exist(tmp_path: 
                 async with connect(f"{url}{path}", additional_headers=guest, proxy=None):
                     pass
             assert (path, rejected.value.response.status_code) == (path, 404)
+        for method in WATCHES:
+            call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"subscription": "s"}}
+            async with connect(f"{url}/ws", additional_headers=guest, proxy=None) as socket:
+                await socket.send(json.dumps(call))
+                said = await socket.recv()
+                assert "result" in json.loads(said)
+                assert [
+                    leak for leak in (CANARY, *ids.values(), '"box"', '"desk"') if leak in str(said)
+                ] == []
         stopped = {"jsonrpc": "2.0", "id": 1, "method": "stopSession", "params": {"sessionId": session}}
         async with connect(f"{url}/ws", additional_headers=guest, proxy=None) as socket:
             await socket.send(

@@ -89,12 +89,19 @@ class Reader(Struct, eq=False):
 class Presence:
     """The tasks that read streams for clients.
 
-    `on_left(stream)` is called if a stream has no reader for `grace` seconds after its last one has left.
+    `on_left(stream)` is called if a stream has no reader for `grace` seconds after its last one has left, and
+    `on_changed(stream)` when its first reader comes, or its last one leaves.
     """
 
-    def __init__(self, grace: float, on_left: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        grace: float,
+        on_left: Callable[[str], None],
+        on_changed: Callable[[str], None] = lambda stream: None,
+    ) -> None:
         self._grace = grace
         self._on_left = on_left
+        self._on_changed = on_changed
         self._occupancy = Occupancy()
         self._ends_only: Counter[str] = Counter()
         self._readers: set[Reader] = set()
@@ -110,11 +117,17 @@ class Presence:
         """
         if (stream, subject) in self._withdrawn:  # since the task checked it
             raise NotFound(SESSION, stream)
-        with (
-            self.connected(stream, subject) as reader,
-            self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)),
-        ):
-            yield reader
+        try:
+            with (
+                self.connected(stream, subject) as reader,
+                self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)),
+            ):
+                if self._occupancy.count(stream) == 1:
+                    self._on_changed(stream)
+                yield reader
+        finally:
+            if stream not in self._occupancy:
+                self._on_changed(stream)
 
     def withdraw(self, stream: str, subject: str) -> None:
         """Cancel the readers of a stream for this subject, and accept no new ones."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 KIND = "terminal"
+STREAM = "w"  # before the underscore in the id of a terminal's stream
 
 
 async def put(state: State, principal: Principal, command: PutTerminal) -> Terminal:
@@ -88,12 +89,20 @@ def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool
     return any(terminal.stream == stream for terminal in owned_terminals(state, principal))
 
 
+def note_readers(state: State, stream: str) -> None:
+    """Note that a stream has its first reader, or none any more: if it is that of a terminal, its status
+    changes."""
+    if stream.startswith(f"{STREAM}_"):
+        table = state.routing_table
+        state.live.peer_changed(*(each.name for each in table.terminals.values() if each.stream == stream))
+
+
 async def _register(state: State, principal: Principal, name: str) -> Terminal:
     require_name(name, "terminal name")
     async with state.exclusively(name.lower()):  # programs take the same lock, so only one gets the name
         if name in RESERVED or name in state.routing_table.terminals or state.peers.has(name):
             raise NameTaken("command" if name in RESERVED else "peer", name)
-        terminal = Terminal(name, principal.subject, state.ids.new("w"), state.ids.now())
+        terminal = Terminal(name, principal.subject, state.ids.new(STREAM), state.ids.now())
         drafts = [Draft(SessionStateChanged("active"))]
         row = row_of(terminal)
         await state.store.commit(terminal.stream, drafts, expects=[row.unchanged], rows=[row])

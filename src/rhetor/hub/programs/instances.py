@@ -54,6 +54,7 @@ def add_instance(state: State, entry: ProgramRow, running: RunningProgram) -> Pr
         state.background.start(_log_status(state, instance), f"status {name}"),
     ]
     state.notifier.notify()
+    state.live.peer_changed(name)
     return instance
 
 
@@ -62,6 +63,7 @@ def status_changed(state: State, running: RunningProgram) -> None:
     for instance in state.instances.values():
         if instance.running is running:
             instance.changed.set()
+            state.live.peer_changed(instance.peer.name)
             if running.ended is not None:
                 state.program_keys.end(instance.entry.key_digest)
     state.notifier.notify()
@@ -179,6 +181,9 @@ async def _record_end(state: State, instance: ProgramInstance, line: str) -> Non
         instance.end_logged.set()
         instance.changed.set()
         state.notifier.notify()
+        state.live.peer_changed(name)
+        if state.peers.is_announced(name):
+            state.live.sessions.note_all()  # those with the peer are shown as stopped from now on
 
 
 def forget(state: State, entry: ProgramRow) -> None:
@@ -202,6 +207,7 @@ async def _log_status(state: State, instance: ProgramInstance) -> None:
             await commit_until_accepted(state.store, HUB_STREAM, [Draft(change)], rows)
             state.notifications.wake()
             state.notifier.notify()
+            state.live.peer_changed(instance.peer.name)
         await instance.changed.wait()
 
 

@@ -116,6 +116,7 @@ async def _until_it_answers(state: State, instance: ProgramInstance) -> None:
 def _changed(state: State, instance: ProgramInstance) -> None:
     instance.changed.set()
     state.notifier.notify()
+    state.live.peer_changed(instance.peer.name)
 
 
 async def inspect(state: State, instance: ProgramInstance) -> ProgramStatus:

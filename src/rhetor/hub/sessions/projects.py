@@ -90,12 +90,16 @@ async def projects(state: State, principal: Principal) -> Sequence[Project]:
     return [msgspec.json.decode(row.doc, type=Project) for row in rows]
 
 
-async def open_sessions(state: State, principal: Principal) -> Sequence[Session]:
-    """Return the caller's sessions that belong to a project and have not ended, the last 100,000 at most."""
+async def open_sessions(state: State, principal: Principal) -> dict[str, list[str]]:
+    """Return the ids of the caller's sessions that have not ended, by project, for the last 100,000."""
     rows = await state.store.find(
         "session", owner=principal.subject, state=OPEN_STATES, limit=100_000, newest=True
     )
-    return [session for row in rows if (session := session_of(row)).project_id is not None]
+    found: dict[str, list[str]] = {}
+    for session in map(session_of, rows):
+        if session.project_id is not None:
+            found.setdefault(session.project_id, []).append(session.id)
+    return found
 
 
 async def project_of(state: State, principal: Principal, command: StartSession) -> Project | None:

@@ -127,7 +127,7 @@ class PausedTurn:
         """
         began = asyncio.get_running_loop().time()
         self._state.pauses[self.pause.id] = self.pause
-        self._state.notifier.notify()
+        self._changed()
         try:
             if self._is_new:
                 yield self._begins()
@@ -136,11 +136,15 @@ class PausedTurn:
             answer = await self._decided()
         finally:
             del self._state.pauses[self.pause.id]
-            self._state.notifier.notify()
+            self._changed()
             self._pending.paused_seconds += asyncio.get_running_loop().time() - began
         self.chosen, self.by = answer.option_id or STOP, answer.by
         if self.chosen == STOP:
             raise TurnStopped(answer.by)
+
+    def _changed(self) -> None:
+        self._state.notifier.notify()
+        self._state.live.turn_changed(self.pause.stream, self.pause.peer)
 
     async def choose(self, option_id: str, by: str) -> None:
         """Answer the request, unless somebody else has answered it."""

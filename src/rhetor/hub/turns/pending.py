@@ -93,7 +93,7 @@ class PendingRequests:
     through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
     follows. `rules`: those of the session, besides the peer's own. `project`: of the session, or else of the
     original; empty without one. `pause`: set while the turn is paused; `paused_seconds`: how long it has
-    been.
+    been. `since`: when the turn began to run, as Unix time in milliseconds.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -112,12 +112,23 @@ class PendingRequests:
         self.project = ""
         self.pause: OpenPause | None = None
         self.paused_seconds = 0.0
+        self.since = state.ids.now()
         self._turn = turn
         self._step = step
         self._masks = MaskedOutputs(state.secrets)
         self._open: dict[str, Request] = {}
         self._calls: dict[str, None] = {}  # tools that the hub runs
         self._timers: list[asyncio.TimerHandle] = []
+        self._shown: tuple[str, object] = turn.peer, None
+
+    @property
+    def turn(self) -> Turn:
+        return self._turn
+
+    @property
+    def step(self) -> str | None:
+        """The step of the plan in whose stream the turn runs, if it does."""
+        return self._step
 
     @property
     def masks(self) -> MaskedOutputs:
@@ -132,6 +143,7 @@ class PendingRequests:
     def __enter__(self) -> Self:
         self._state.pending[self._turn.turn_id] = self
         self._state.activity.notify()
+        self._state.live.turn_changed(self.stream, self.peer)
         return self
 
     def __exit__(
@@ -139,6 +151,7 @@ class PendingRequests:
     ) -> None:
         del self._state.pending[self._turn.turn_id]
         self._state.activity.notify()
+        self._state.live.turn_changed(self.stream, self.peer)
         self._state.budgets.release(self._turn.turn_id)
         if instance := self._state.instances.get(self.instance):
             instance.turn_over(EndedTurn(self.stream, self._turn.turn_id, self._step))
@@ -168,6 +181,7 @@ class PendingRequests:
         """Continue as an answer says that was committed before the turn was taken up from an earlier hub."""
         self._open.pop(payload.request_id, None)
         self._turn.told(payload.request_id)
+        self._note_doing()
         if self.pause is not None and self._is_of_pause(payload.request_id):
             self.pause.answered(payload)
 
@@ -275,6 +289,7 @@ class PendingRequests:
         if any(row.kind == "permission" for row in rows):
             self._state.requests_changed.notify()
         self._state.notifications.wake()
+        self._note_doing()
 
     async def answer(
         self, request: Request, payload: ToolReturned | PermissionAnswered, value: Any, key: Key | None = None
@@ -294,6 +309,7 @@ class PendingRequests:
                 self._state.requests_changed.notify()
             self._open.pop(request.id, None)
             self._turn.told(request.id)
+            self._note_doing()
         if (
             self.pause is not None
             and isinstance(payload, PermissionAnswered)
@@ -303,6 +319,12 @@ class PendingRequests:
         elif self.conversation is not None:
             await self.conversation.answer(request.id, value)
         return committed
+
+    def _note_doing(self) -> None:
+        """Note for those who watch that the peer does something else than before, if it does."""
+        before, self._shown = self._shown, (self.peer, self._turn.doing.current)
+        if before[0] != self.peer or before[1] is not self._shown[1]:
+            self._state.live.turn_changed(self.stream, before[0], self.peer)
 
     def _add_notifications(self, settled: Settled) -> None:
         """Notify of limits, and of permission requests that no rule has answered. A pause that makes its

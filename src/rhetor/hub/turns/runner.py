@@ -197,6 +197,7 @@ class SessionRunner:
             pending.restore(requests)
             following = outputs(pending)
             worked = logged.seconds(self._state.ids.now())
+            pending.since = logged.started or pending.since
             self.current = self._turn_run(session, row, turn, message, pending, worked)
             await self.current.run(following)
             notify_relay(self._state.routing_table, row, session.project_id)

@@ -34,11 +34,13 @@ from rhetor.store.base import (
     Head,
     Hit,
     Key,
+    Observer,
     Record,
     Row,
     SourceOffset,
     Spoken,
     Summary,
+    observe_nothing,
     random_epoch,
 )
 from rhetor.store.commit import Append, Entry, masked
@@ -102,6 +104,7 @@ class SqliteStore:
         )
         self._waiting_bytes = 0
         self._submitted: list[Ticket] = []
+        self._observer: Observer = observe_nothing
         self.commit_stats = Commits()
         self.notices: list[str] = []
         self._salvages = False
@@ -155,6 +158,9 @@ class SqliteStore:
 
     # Store
 
+    def observe(self, observer: Observer) -> None:
+        self._observer = observer
+
     def forget_unused(self, seconds: float) -> int:
         return self._tail.forget_unused(seconds) + self._words.forget_unused(seconds)
 
@@ -202,6 +208,7 @@ class SqliteStore:
         if removed:
             self._tail.forget(stream)
             self._wakeups.wake(stream)
+            self._observer(stream, (), drop)
         return removed
 
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
@@ -443,6 +450,11 @@ class SqliteStore:
                     changed[outcome.stream] = None
         for stream in changed:
             self._wakeups.wake(stream)
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            if isinstance(outcome, Landed) and isinstance(ticket.request, Append):
+                append, answer = ticket.request, outcome.answer
+                if not answer.replayed:
+                    self._observer(append.stream, append.rows, append.drop)
 
     def _require_open(self) -> None:
         if self._closed:

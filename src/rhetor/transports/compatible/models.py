@@ -8,9 +8,9 @@ from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import UnknownPeer
 from rhetor.hub.programs.ownership import peers_for
-from rhetor.transports.rest.peers import peer_status
 from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
+from rhetor.transports.views.peers import peer_status
 
 from .shapes import ModelsQuery
 

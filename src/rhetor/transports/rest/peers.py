@@ -4,45 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
 from starlette.responses import Response
 
-from rhetor.dialects import resources
 from rhetor.dialects.event_filter import Types, split, types_of
 from rhetor.domain.command import SendMessage
 from rhetor.domain.event import TurnCompleted
-from rhetor.domain.peer import Peer, PeerKind
-from rhetor.domain.principal import Principal
-from rhetor.domain.program import ProgramStatus
-from rhetor.hub.programs.instances import reports, take_unshown
-from rhetor.hub.programs.ownership import own_instances, peers_for
-from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to
-from rhetor.hub.sessions import sessions
+from rhetor.hub.programs.instances import take_unshown
+from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.sessions.send import Accepted
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, Caller, json_response
-from rhetor.transports.server.node import Node
 from rhetor.transports.server.problems import failure_of
+from rhetor.transports.views import peers as views
+from rhetor.transports.views import unaddressed
 
-from . import unaddressed
 from .bodies import CapableQuery, EventsQuery, MessageBody
 
 
 async def list_peers(call: Caller) -> dict[str, Any]:
     """List every peer and every team, with its status and the evidence for it, and the caller's named shells
     and projects. A program whose host does not answer within a second is listed as stuck."""
-    await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
-    peers = peers_for(call.hub.state, call.who)
-    teams = [peers.get(f"team:{name}") for name in sorted(peers.teams)]
-    counts = await sessions.counted(call.hub.state, call.who)
-    found = [await _shape(call, peer, counts) for peer in (*peers, *teams)]
-    return {"peers": [*found, *await unaddressed.listed(call)]}
+    return {"peers": await views.listed(call)}
 
 
 async def one_peer(call: Call, id: str) -> dict[str, Any]:
     if (found := await unaddressed.one(call, id)) is not None:
         return found
-    return await shape(call, peers_for(call.hub.state, call.who).get(id))
+    return await views.shape(call, peers_for(call.hub.state, call.who).get(id))
 
 
 async def list_models(call: Call) -> dict[str, Any]:
@@ -151,45 +139,3 @@ async def whole_answer(
         }
         return json_response(content, headers)
     raise failure_of(end, accepted, said)
-
-
-async def shape(call: Caller, peer: Peer) -> dict[str, Any]:
-    """Return a peer as the caller sees it."""
-    return await _shape(call, peer, await sessions.counted(call.hub.state, call.who))
-
-
-async def _shape(call: Caller, peer: Peer, counts: dict[str, int]) -> dict[str, Any]:
-    node, who, state = call.node, call.who, call.hub.state
-    count = counts.get(peer.name, 0)
-    return resources.peer(
-        peer.reporting(reports(state).get(peer.name, {})),
-        running=running_turns(state, peer),
-        sessions=await sessions.of_tool(state, who, peer) if peer.kind is PeerKind.TOOL else count,
-        stats=state.peer_statistics.of(peer.name),
-        model=model_of(call, peer),
-        instance_view=instance_view(node, who, peer) if peer.program or pauses_of(state, peer) else None,
-        forward=state.routing_table.forward_of(who.subject, peer.name),
-        address=node.address,
-    )
-
-
-def model_of(call: Caller, peer: Peer) -> str | None:
-    """Return the reference of a specialist's model, or the model that the caller's agent has reported."""
-    own = own_instances(call.hub.state, call.who, peer.name)
-    reported = own[0].running.details.get("model") if own else None
-    return peer.model or (str(reported) if reported else None)
-
-
-def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceView:
-    """Return the process id and the status of a peer's program, as the caller sees them."""
-    own = own_instances(node.hub.state, who, peer.name)
-    status = visible_to(node.hub.state, who, peer, peer_status(node, peer))
-    return resources.InstanceView(own[0].running.pid if own else None, status)
-
-
-def peer_status(node: Node, peer: Peer) -> ProgramStatus:
-    """Return the status of a peer. If its program was not started and is not installed, it is `missing`."""
-    how = status_of(node.hub.state, peer)
-    if how.state == "available" and node.programs.place(peer) is None:
-        return replace(how, state="missing", evidence="it is not installed")
-    return how

@@ -28,9 +28,9 @@ from rhetor.hub.programs.status import (
 )
 from rhetor.hub.sessions import sessions
 from rhetor.transports.server.call import Call, Caller
+from rhetor.transports.views.peers import instance_view, model_of, peer_status, shape
 
 from .bodies import EndQuery, LaunchBody, ProgramBody, ToolsQuery, WaitBody
-from .peers import instance_view, model_of, peer_status, shape
 
 # a wrapped program was found by its owner's shell, whose variables the hub does not keep
 WRAPPED = {

@@ -15,9 +15,11 @@ from rhetor.dialects.subscriptions import (
     Subscribe,
     Unsubscribe,
     WatchActivity,
+    WatchPeers,
     WatchPermissions,
     activity,
     decode,
+    listing,
     lost,
     permission,
 )
@@ -27,6 +29,7 @@ from rhetor.hub.forwarding.activity import Activity, ActivityWatch
 from rhetor.hub.turns.answers import PermissionWatch
 from rhetor.store.base import resumed
 from rhetor.transports.server.requests import shown
+from rhetor.transports.views.peer_board import PeerWatch
 
 from .connection import SocketConnection
 from .rpc import Reply
@@ -56,6 +59,8 @@ class SubscriptionHandler:
                 return await self._watch(subscription)
             case WatchActivity(subscription, place):
                 return await self._watch_activity(subscription, place)
+            case WatchPeers(subscription):
+                return await self._watch_peers(subscription)
 
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
@@ -90,6 +95,14 @@ class SubscriptionHandler:
         first = await watch.read()
         then = self._begin(subscription, lambda: self._tell_activity(watch, subscription, first))
         return Reply(asdict(first), then=then)
+
+    async def _watch_peers(self, subscription: str) -> Reply:
+        self._require_room(subscription)
+        watch = PeerWatch(self._connection)
+        async with watch.board.watched():
+            first = watch.first()
+        then = self._begin(subscription, lambda: self._tell_list(watch, "peers", subscription))
+        return Reply({"peers": first}, then=then)
 
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
@@ -130,6 +143,18 @@ class SubscriptionHandler:
             asked, answered = await watch.changes()
             told = [shown(one) for one in (*answered, *asked)]
             await self._connection.say(*(permission(subscription, one) for one in told))
+
+    async def _tell_list(self, watch: PeerWatch, method: str, subscription: str) -> None:
+        board = watch.board
+        async with board.watched():
+            while not board.has_ended:
+                more = board.next()
+                changed, removed = watch.changes()
+                if changed or removed:
+                    await self._connection.say(listing(method, subscription, changed, removed))
+                else:
+                    await more.wait()
+        raise RuntimeError(f"the list of {method} is not read any more")
 
     async def _tell_activity(self, watch: ActivityWatch, subscription: str, told: Activity) -> None:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from .common import Cost, Cursor, SessionState, Time
@@ -30,9 +32,24 @@ class BriefSession(Struct):
     started: bool
 
 
+class TurnNow(Struct):
+    """A turn of the caller that runs or waits. `session_id` is null for a step that runs in a plan, and
+    `plan_id` for every other turn. `since`: when it began, or was accepted if it is queued. `doing`: what the
+    peer does, on one line, for example `answers`, `thinks`, `calls Bash: npm test` and `waits for permission:
+    Bash`; null if nothing is known yet."""
+
+    session_id: str | None
+    session_name: str | None
+    plan_id: str | None
+    turn_id: str
+    since: Time
+    state: Literal["queued", "running", "waiting"]
+    doing: str | None
+
+
 class Peer(Struct):
     """A peer. Unknown values are null. `sessions`: the last 100 sessions with a tool; the number of sessions
-    with another peer that have not ended."""
+    with another peer that have not ended. `now`: the caller's turns with the peer that run or wait."""
 
     id: str
     name: str
@@ -52,6 +69,7 @@ class Peer(Struct):
     cost_per_1k_tokens: Cost
     sessions: int | list[BriefSession]
     forwards: list[str]
+    now: list[TurnNow]
 
 
 class Peers(Struct):

@@ -11,32 +11,40 @@ from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.project import PROJECT, Project
 from rhetor.domain.rules import Terminal
-from rhetor.domain.session import Session
 from rhetor.hub.forwarding.terminals import owned_terminals
 from rhetor.hub.sessions import projects
-from rhetor.transports.server.call import Caller
+
+from .viewer import Viewer
 
 
-async def listed(call: Caller) -> list[dict[str, Any]]:
+async def listed(call: Viewer) -> list[dict[str, Any]]:
     """Return the caller's named shells and projects."""
     state, who = call.hub.state, call.who
-    shells = [_shell(call, terminal) for terminal in owned_terminals(state, who)]
+    shells = [shell(call, terminal) for terminal in owned_terminals(state, who)]
     found = await projects.projects(state, who)
-    sessions = await projects.open_sessions(state, who) if found else ()
-    return [*shells, *(_project(call, project, sessions) for project in found)]
+    sessions = await projects.open_sessions(state, who) if found else {}
+    return [*shells, *(project(call, each, sessions.get(each.name, ())) for each in found)]
 
 
-async def one(call: Caller, id: str) -> dict[str, Any] | None:
+async def one(call: Viewer, id: str) -> dict[str, Any] | None:
     """Return the caller's named shell or project that is listed with this id, if there is one."""
     state, who = call.hub.state, call.who
     if id.startswith(PROJECT):
-        project = await projects.owned_project(state, who, id.removeprefix(PROJECT))
-        return _project(call, project, await projects.open_sessions(state, who))
-    terminal = state.routing_table.terminals.get(id)
-    return _shell(call, terminal) if terminal is not None and terminal.owner == who.subject else None
+        found = await projects.owned_project(state, who, id.removeprefix(PROJECT))
+        sessions = await projects.open_sessions(state, who)
+        return project(call, found, sessions.get(found.name, ()))
+    terminal = terminal_of(call, id)
+    return None if terminal is None else shell(call, terminal)
 
 
-def _shell(call: Caller, terminal: Terminal) -> dict[str, Any]:
+def terminal_of(call: Viewer, name: str) -> Terminal | None:
+    """Return the caller's named shell of this name, if there is one."""
+    terminal = call.hub.state.routing_table.terminals.get(name)
+    return terminal if terminal is not None and terminal.owner == call.who.subject else None
+
+
+def shell(call: Viewer, terminal: Terminal) -> dict[str, Any]:
+    """Return a named shell as the caller sees it."""
     table, presence = call.hub.state.routing_table, call.hub.state.presence
     purpose = table.purpose_of(terminal.owner, terminal.name)
     peer = Peer(
@@ -47,10 +55,9 @@ def _shell(call: Caller, terminal: Terminal) -> dict[str, Any]:
     return _shape(call, peer, "gone", "no shell with this name is open")
 
 
-def _project(call: Caller, project: Project, sessions: Sequence[Session]) -> dict[str, Any]:
-    runners = call.hub.state.runners
-    own = [session.id for session in sessions if session.project_id == project.name]
-    running = sum(id in runners for id in own)
+def project(call: Viewer, project: Project, sessions: Sequence[str]) -> dict[str, Any]:
+    """Return a project as the caller sees it. `sessions`: its open ones."""
+    running = len({each.stream for each in call.hub.state.pending.values()}.intersection(sessions))
     peer = Peer(
         project.id,
         PeerKind.PROJECT,
@@ -60,12 +67,12 @@ def _project(call: Caller, project: Project, sessions: Sequence[Session]) -> dic
         display_name=project.name,
     )
     if running:
-        return _shape(call, peer, "busy", f"turns run in {running} of its sessions", len(own))
-    return _shape(call, peer, "idle", "no turn running", len(own))
+        return _shape(call, peer, "busy", f"turns run in {running} of its sessions", len(sessions))
+    return _shape(call, peer, "idle", "no turn running", len(sessions))
 
 
 def _shape(
-    call: Caller, peer: Peer, status: ProgramState, evidence: str, sessions: int = 0
+    call: Viewer, peer: Peer, status: ProgramState, evidence: str, sessions: int = 0
 ) -> dict[str, Any]:
     shown = resources.peer(
         peer,
