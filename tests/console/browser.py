@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import subprocess
+import tempfile
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -12,7 +18,17 @@ from tests.clients.having import BROWSERS
 from tests.needs import needs
 from tests.served import Served
 
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-quic"]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--remote-debugging-port=0",
+)
+SAYS = "DevTools listening on "
 # of the browser itself, for answers that a view shows
 _EXPECTED = ("Failed to load resource: the server responded with a status of",)
 
@@ -35,15 +51,34 @@ class Faults:
         )
 
 
+@cache
+def _address() -> str:
+    """Start Chromium once per process of the tests, and return the address at which it is controlled."""
+    profile = tempfile.mkdtemp(prefix="console-")
+    command = [needs(*BROWSERS), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    atexit.register(_end, process, profile)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(SAYS):
+            threading.Thread(target=process.stderr.read, daemon=True).start()  # it never waits for a reader
+            return line.removeprefix(SAYS).strip()
+    raise AssertionError("the browser did not start")
+
+
+def _end(process: subprocess.Popen[str], profile: str) -> None:
+    process.kill()
+    process.wait()
+    shutil.rmtree(profile, ignore_errors=True)
+
+
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Yield a browser without pages."""
+    """Yield the browser, in which each page has a context of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=needs(*BROWSERS), args=FLAGS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
+        yield await playwright.chromium.connect_over_cdp(_address())
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 // All peers: their status with the evidence for it, what each does now, and what it has cost today.
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { get } from "#client/api.js";
 import { isLoaded, peers, problem } from "#model/peers.js";
 import { Status } from "#parts/status.js";
@@ -17,20 +17,35 @@ const KINDS = [
 ];
 const costs = signal(new Map());
 const now = signal(Date.now());
+// those that need a person come first, and those that cannot be used last
+const ORDER = ["blocked", "stuck", "busy", "idle", "available", "gone", "offline", "missing"];
+const summary = computed(() => {
+  const all = peers.value.filter((peer) => peer.kind !== "project");
+  const count = (...statuses) => all.filter((peer) => statuses.includes(peer.status)).length;
+  const parts = [
+    [count("blocked"), "waits for you", "wait for you"],
+    [count("stuck"), "is stuck", "are stuck"],
+    [count("busy"), "is busy", "are busy"],
+    [count("idle", "available"), "is free", "are free"],
+    [count("gone", "offline", "missing"), "cannot be reached", "cannot be reached"],
+  ];
+  const said = parts.filter(([number]) => number > 0).map(([number, one, many]) => `${number} ${number === 1 ? one : many}`);
+  return `${all.length} peers: ${said.join(", ")}`;
+});
 
 export default function Peers() {
   useEffect(() => repeat(COSTS_SECONDS, readCosts), []);
   useEffect(() => repeat(1, () => (now.value = Date.now())), []);
-  if (problem.value) return html`<h1>Peers</h1><p class="problem" role="alert">${problem.value.message}</p>`;
   return html`
     <h1>Peers</h1>
-    ${!isLoaded.value && html`<p class="loading" role="status">Loading…</p>`}
+    ${problem.value && html`<p class="problem" role="alert">${problem.value.message}</p>`}
+    ${!problem.value && html`<p class="summary" role="status">${isLoaded.value ? summary.value : "Loading…"}</p>`}
     ${KINDS.map(([kind, title]) => html`<${Group} key=${kind} kind=${kind} title=${title} />`)}
   `;
 }
 
 function Group({ kind, title }) {
-  const found = peers.value.filter((peer) => peer.kind === kind);
+  const found = peers.value.filter((peer) => peer.kind === kind).sort(byNeed);
   if (found.length === 0) return null;
   return html`
     <section aria-label=${title}>
@@ -47,24 +62,27 @@ function Peer({ peer }) {
   return html`
     <li class="card peer">
       <h3><a href="/peers/${encodeURIComponent(peer.id)}" dir="auto">${peer.name}</a> <${Status} status=${peer.status} /></h3>
+      ${peer.now?.length > 0 && html`<ul class="doing">${peer.now.map((turn) => html`<${Doing} key=${turn.turn_id} turn=${turn} />`)}</ul>`}
       <p class="evidence" dir="auto">${peer.evidence}</p>
       ${peer.description && html`<p class="description" dir="auto">${peer.description}</p>`}
-      <ul class="doing">
-        ${(peer.now ?? []).map((turn) => html`<${Doing} key=${turn.turn_id} turn=${turn} />`)}
-      </ul>
       ${cost && html`<p class="cost">${costText(cost)}</p>`}
     </li>
   `;
 }
 
+// What a turn does, as a link to its session.
 function Doing({ turn }) {
+  const does = turn.doing ?? turn.state;
   return html`
-    <li>
-      <a href="/sessions/${encodeURIComponent(turn.session_id)}" dir="auto">${turn.session_name ?? turn.session_id}</a>
-      ${" "}<span dir="auto">${turn.doing ?? turn.state}</span>
-      ${" "}<span class="muted">${agoText(turn.since, now.value)}</span>
+    <li class="turn-${turn.state}">
+      <a href="/sessions/${encodeURIComponent(turn.session_id)}" dir="auto">${does[0].toUpperCase() + does.slice(1)}</a>
+      <span class="muted" dir="auto">${turn.session_name ?? ""} ${agoText(turn.since, now.value)}</span>
     </li>
   `;
+}
+
+function byNeed(one, other) {
+  return ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || one.name.localeCompare(other.name);
 }
 
 function costText({ cost, unpriced_turns: unpriced }) {
