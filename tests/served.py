@@ -37,6 +37,7 @@ from rhetor.errors import UnknownModel
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
+from rhetor.sealing.ring import Ring
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import Store, follow
 from rhetor.store.blobs import FileBlobs
@@ -242,7 +243,7 @@ async def served(
         owner="me",
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
-        node.programs = configured
+        node.programs, node.seal = configured, Ring(folder)
         node.issuers = Issuers(document)
         node.connections = connections or Connections(*MANY)
         token_file = folder / "token"

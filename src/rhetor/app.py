@@ -221,7 +221,7 @@ async def serve(start: Start) -> None:
         server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
-        node.data_keys = data_keys
+        node.data_keys, node.seal = data_keys, ring
         api_keys.reloading, node.api_keys = reloading, api_keys
         node.configuration = ConfigurationFile(reloading)
         node.local_models = LocalLibrary(reloading, node.configuration)

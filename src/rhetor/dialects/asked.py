@@ -44,6 +44,11 @@ class Asked(Struct, frozen=True, kw_only=True):
         """What the API stores with the turn; UNSET if it stores nothing."""
         return UNSET
 
+    def session_of(self, named: str | None) -> str | None:
+        """Return the session that the request continues; None if it is found by the conversation. `named`:
+        the one that the connection names."""
+        return named
+
 
 def decode(data: bytes | bytearray, kind: type[S], lists: tuple[str, ...], known: Mapping[str, str]) -> S:
     """Decode the body of a request. The items of the members `lists` stay as they are; see `item`. `known`:

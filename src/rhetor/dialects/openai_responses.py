@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -20,10 +20,12 @@ from rhetor.domain.given import (
 
 from . import openai_responses_body as b
 from .asked import MISSING, UNSUPPORTED, UNSUPPORTED_VALUE, Asked, decode
-from .openai_responses_items import Referenced, decoded, references, said
+from .openai_responses_items import Referenced, decoded, said
 from .openai_responses_tools import ToolName, Tools, tools_of
 from .vendor_errors import refused
 
+B = TypeVar("B", bound=Struct)
+CONTINUE = "Continue from this summary."  # stands for the new message if the input ends with a compaction
 # the members that may differ in each request of a client
 _CHANGING = ("metadata", "previous_response_id")
 # the parameters that only a model can honour, with the values that change nothing
@@ -42,20 +44,20 @@ class _Create(_Undecoded, frozen=True, kw_only=True, forbid_unknown_fields=True)
     type: Literal["response.create"]
 
 
-class Request(Struct, frozen=True):
-    """The body of a request. `references`: the ids of items of earlier responses that its input refers to."""
+class Request(Struct, Generic[B], frozen=True):
+    """The body of a request, with the items of its input."""
 
-    body: b.ResponsesBody
+    body: B
     items: tuple[b.Item, ...]
-    references: tuple[str, ...]
 
 
 class Before(Struct, frozen=True):
     """The conversation of the previous response, up to its answer. `system`: the texts of its system and
-    developer messages, without its instructions."""
+    developer messages, without its instructions. `referenced`: what items of the request refer to."""
 
     messages: tuple[GivenMessage, ...] = ()
     system: tuple[SaidText, ...] = ()
+    referenced: Referenced = {}
 
 
 class ResponseAsked(Asked, frozen=True, kw_only=True):
@@ -85,7 +87,7 @@ class ResponseAsked(Asked, frozen=True, kw_only=True):
         return self.kept if self.store else UNSET
 
 
-def request_of(data: bytes | bytearray) -> Request:
+def request_of(data: bytes | bytearray) -> Request[b.ResponsesBody]:
     """Decode a request.
 
     Raises:
@@ -93,10 +95,10 @@ def request_of(data: bytes | bytearray) -> Request:
         Unprocessable: a parameter is unknown, invalid, or not supported; `data["param"]` names it.
         TooManyValues: an item of the input has too many values.
     """
-    return _request(decode(data, _Undecoded, (), b.REFUSED))
+    return with_items(decode(data, _Undecoded, (), b.REFUSED))
 
 
-def request_on_socket(data: bytes) -> Request:
+def request_on_socket(data: bytes) -> Request[b.ResponsesBody]:
     """Decode a `response.create` message of a WebSocket.
 
     Raises:
@@ -105,35 +107,40 @@ def request_on_socket(data: bytes) -> Request:
     body = decode(data, _Create, (), b.REFUSED)
     if body.background:
         raise refused("background", "not supported on a WebSocket", UNSUPPORTED)
-    return _request(body)
+    return with_items(body)
 
 
-def _request(body: _Undecoded) -> Request:
+def with_items(body: Any) -> Request[Any]:
+    """Return the request with this body, whose `input` has its items undecoded.
+
+    Raises:
+        Unprocessable, TooManyValues: as `request_of`.
+    """
     items: Sequence[b.Item] = ()
     if isinstance(body.input, str):
         items = (b.MessageItem(role="user", content=body.input),)
     elif body.input is not None:
         items = decoded(body.input)
-    return Request(body, tuple(items), tuple(references(items)))
+    return Request(body, tuple(items))
 
 
 NOTHING_BEFORE = Before()
 
 
-def asked(
-    request: Request, before: Before = NOTHING_BEFORE, referenced: Referenced | None = None
-) -> ResponseAsked:
-    """Return what a request asks for. `referenced`: what the items said that it refers to, by their ids.
+def asked(request: Request[b.ResponsesBody], before: Before = NOTHING_BEFORE) -> ResponseAsked:
+    """Return what a request asks for.
 
     Raises:
         Unprocessable, TooManyValues: as `request_of`.
     """
     body = request.body
     _check(body)
-    tools, found = tools_of(body), said(request.items, referenced or {})
+    tools, found = tools_of(body), said(request.items, before.referenced)
     instructions = (SaidText(body.instructions),) if body.instructions else ()
+    ends = bool(request.items) and isinstance(request.items[-1], b.CompactionItem)
+    more = (GivenMessage("user", (SaidText(CONTINUE),)),) if ends else ()
     given = GivenConversation(
-        before.messages + found.messages,
+        before.messages + found.messages + more,
         instructions + before.system + found.system,
         tools.given,
         _options(body, tools),

@@ -257,7 +257,7 @@ def _ended(end: ev.TurnEnd, at: int) -> tuple[Status, Shape]:
     """Return the status of a response at the end of its turn, and what else is known of it then."""
     match end:
         case ev.TurnCompleted(finish_reason=reason):
-            usage = _usage(end.usage)
+            usage = usage_of(end.usage)
             if (missing := _INCOMPLETE.get(reason)) is not None:
                 return "incomplete", {"incomplete_details": {"reason": missing}, "usage": usage}
             return "completed", {"completed_at": at, "usage": usage}
@@ -270,7 +270,8 @@ def _ended(end: ev.TurnEnd, at: int) -> tuple[Status, Shape]:
     return "failed", {"error": {"code": code, "message": error["message"]}}
 
 
-def _usage(found: Mapping[str, Any] | None) -> Shape | None:
+def usage_of(found: Mapping[str, Any] | None) -> Shape | None:
+    """Return the tokens of a turn; None if they are unknown."""
     if not found:
         return None
     read, written = found.get("input_tokens") or 0, found.get("output_tokens") or 0

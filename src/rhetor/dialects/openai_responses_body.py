@@ -99,7 +99,19 @@ class ItemReference(Struct, frozen=True, kw_only=True):
     id: Id
 
 
-Item = MessageItem | FunctionCallItem | CustomCallItem | CallOutputItem | ReasoningItem | ItemReference
+class CompactionItem(Struct, frozen=True, kw_only=True):
+    encrypted_content: Annotated[str, Meta(min_length=1, max_length=10 << 20)]
+
+
+Item = (
+    MessageItem
+    | FunctionCallItem
+    | CustomCallItem
+    | CallOutputItem
+    | ReasoningItem
+    | ItemReference
+    | CompactionItem
+)
 ITEMS: Final[dict[str, type[Item]]] = {
     "message": MessageItem,
     "function_call": FunctionCallItem,
@@ -108,6 +120,8 @@ ITEMS: Final[dict[str, type[Item]]] = {
     "custom_tool_call_output": CallOutputItem,
     "reasoning": ReasoningItem,
     "item_reference": ItemReference,
+    "compaction": CompactionItem,
+    "compaction_summary": CompactionItem,  # as Codex names it
 }
 
 

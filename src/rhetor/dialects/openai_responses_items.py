@@ -27,7 +27,8 @@ from .openai_responses_tools import custom_arguments, model_name
 from .vendor_errors import refused
 
 _SEALED = "rhetor1."  # begins the encrypted content of reasoning that came from this hub
-Referenced = Mapping[str, GivenMessage]  # what items of earlier responses said, by their ids
+# what items of earlier responses said, by their ids, and what compactions say, by their encrypted contents
+Referenced = Mapping[str, GivenMessage]
 
 
 class Sealed(Struct, frozen=True):
@@ -57,6 +58,11 @@ def decoded(raws: Sequence[Raw]) -> list[b.Item]:
 def references(items: Sequence[b.Item]) -> list[str]:
     """Return the ids of the items of earlier responses that the input refers to."""
     return [each.id for each in items if isinstance(each, b.ItemReference)]
+
+
+def compactions(items: Sequence[b.Item]) -> list[str]:
+    """Return the encrypted contents of the compactions in the input."""
+    return [each.encrypted_content for each in items if isinstance(each, b.CompactionItem)]
 
 
 def said(items: Sequence[b.Item], referenced: Referenced) -> Said:
@@ -113,6 +119,8 @@ def _message(each: b.Item, where: str, referenced: Referenced) -> GivenMessage:
             if id not in referenced:
                 raise refused(where, f"Item with id {id!r} not found.", "item_not_found")
             return referenced[id]
+        case b.CompactionItem(encrypted_content=content):
+            return referenced[content]
 
 
 def _joined(messages: Sequence[GivenMessage]) -> Iterator[GivenMessage]:

@@ -10,7 +10,7 @@ import pytest
 
 from rhetor.dialects.openai_responses import Before, ResponseAsked, asked, request_of, require_calls
 from rhetor.dialects.openai_responses_input import items_of
-from rhetor.dialects.openai_responses_items import sealed
+from rhetor.dialects.openai_responses_items import references, sealed
 from rhetor.dialects.openai_responses_tools import ToolName
 from rhetor.domain.given import (
     CallOptions,
@@ -335,9 +335,9 @@ def test_the_previous_response_comes_before_the_input_and_references_are_replace
         {"type": "function_call_output", "call_id": "c1", "output": ""},
     ]
     request = request_of(json.dumps({"model": "a", "input": items, "instructions": "new"}).encode())
-    assert request.references == ("fc_1_0",)
-    before = Before((HELLO, answer, HELLO), (SaidText("old"),))
-    found = asked(request, before, {"fc_1_0": called}).given
+    assert references(request.items) == ["fc_1_0"]
+    before = Before((HELLO, answer, HELLO), (SaidText("old"),), {"fc_1_0": called})
+    found = asked(request, before).given
     result = GivenMessage("user", (SaidResult("c1", (SaidText(""),)),))
     assert found.messages == (HELLO, answer, HELLO, called, result)
     assert found.system == (SaidText("new"), SaidText("old"))

@@ -224,6 +224,8 @@ def _body(row: Route, ids: Ids) -> Any:
         },
         "CountBody": {"model": "box", "messages": [{"role": "user", "content": "hi"}]},
         "ResponsesBody": {"model": "box", "input": "hi"},
+        "CompactBody": {"model": "box", "input": "hi"},
+        "InputTokensBody": {"model": "box", "input": "hi"},
     }
     return None if row.body is None else bodies.get(row.body.__name__, {})
 
@@ -245,6 +247,8 @@ def _names_owned(row: Route) -> bool:
         "MessagesBody",
         "CountBody",
         "ResponsesBody",
+        "CompactBody",
+        "InputTokensBody",
     }
     return row.body is not None and row.body.__name__ in named
 

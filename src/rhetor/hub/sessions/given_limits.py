@@ -25,10 +25,24 @@ MOST_SYSTEM = 32  # texts, each of which is stored as a blob
 
 
 def check(conversation: GivenConversation, limit: int) -> None:
-    """Check a conversation. `limit`: of the bytes of each message.
+    """Check a conversation that is to be answered. `limit`: of the bytes of each message.
 
     Raises:
-        Malformed: it has no new message, or a message is empty or not valid Unicode.
+        Malformed: it has no new message, or the new ones are empty, or a message is not valid Unicode.
+        TooLarge, Unprocessable: as `check_size`.
+    """
+    check_size(conversation, limit)
+    if not conversation.new:
+        raise Malformed("the last message must be the user's")
+    if all(not message.blocks for message in conversation.new):
+        raise Malformed("the message is empty")
+
+
+def check_size(conversation: GivenConversation, limit: int) -> None:
+    """Check how large a conversation is. `limit`: as in `check`.
+
+    Raises:
+        Malformed: a message is not valid Unicode.
         TooLarge: a message is too large.
         Unprocessable: it has too many messages, parts or tools.
     """
@@ -39,13 +53,9 @@ def check(conversation: GivenConversation, limit: int) -> None:
     _require("images, audio and files", sum(len(message.parts) for message in messages), MOST_GIVEN_PARTS)
     _require("tools", len(conversation.tools), MOST_TOOLS)
     _require("system texts", len(conversation.system), MOST_BLOCKS)
-    if not conversation.new:
-        raise Malformed("the last message must be the user's")
     for message in messages:
         if sum(map(_bytes, message.blocks)) > limit:
             raise TooLarge("a message", limit)
-    if all(not message.blocks for message in conversation.new):
-        raise Malformed("the message is empty")
 
 
 def few(system: Sequence[SaidText]) -> tuple[SaidText, ...]:

@@ -204,7 +204,8 @@ async def contents_of(state: State, conversation: GivenConversation) -> Mapping[
     Raises:
         TurnFailure: one is no longer stored.
     """
-    named = dict.fromkeys(part.blob_id for message in conversation.messages for part in message.parts)
+    parts = (part for message in conversation.messages for part in message.parts)
+    named = dict.fromkeys(part.blob_id for part in parts if part.blob_id)
     try:
         return {blob_id: await state.blobs.read(blob_id) for blob_id in named}
     except NotFound as error:

@@ -69,7 +69,7 @@ async def until_it_speaks(call: Call, accepted: Accepted, make: Make) -> None:
     with suppress(TimeoutError), disconnect.while_connected(call.scope):
         async with asyncio.timeout(HELD_SECONDS):
             if (end := await _first_said(call, accepted)) is not None:
-                _made(make, [end], accepted)
+                made(make, [end], accepted)
 
 
 async def _first_said(call: Call, accepted: Accepted) -> Record | None:
@@ -92,10 +92,15 @@ async def whole(call: Call, accepted: Accepted, headers: dict[str, str], make: M
         TurnFailure: the turn was not completed.
         RhetorError: as `Hub.answer`.
     """
-    return json_response(_made(make, await _records(call, accepted), accepted), headers)
+    return json_response(made(make, await records_of_turn(call, accepted), accepted), headers)
 
 
-def _made(make: Make, records: Iterable[Record], accepted: Accepted) -> dict[str, Any]:
+def made(make: Make, records: Iterable[Record], accepted: Accepted) -> dict[str, Any]:
+    """Return the response that `make` makes of a turn.
+
+    Raises:
+        TurnFailure: the turn was not completed; the error says where its log is.
+    """
     try:
         return make(records)
     except TurnFailure as failure:
@@ -103,8 +108,13 @@ def _made(make: Make, records: Iterable[Record], accepted: Accepted) -> dict[str
         raise
 
 
-async def _records(call: Call, accepted: Accepted) -> list[Record]:
-    """Wait for the end of the turn, and return its events."""
+async def records_of_turn(call: Call, accepted: Accepted) -> list[Record]:
+    """Wait for the end of the turn, and return its events.
+
+    Raises:
+        CallerGone: the client disconnected. The turn continues.
+        RhetorError: as `Hub.answer`.
+    """
     waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)
     with waiting, disconnect.while_connected(call.scope):
         await call.hub.answer(accepted)

@@ -15,6 +15,7 @@ from rhetor.dialects.asked import UNSUPPORTED, Asked
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Api
+from rhetor.domain.given import GivenConversation, SaidPart, SaidResult
 from rhetor.domain.lines import LINE_DRIVER
 from rhetor.domain.peer import Peer
 from rhetor.errors import UnknownPeer, Unprocessable
@@ -86,7 +87,7 @@ async def command_of(
     return SendMessage(
         "\n\n".join(message.text for message in given.new),
         asked.model,
-        session_of(connection),
+        asked.session_of(session_of(connection)),
         command_id=key,
         response_schema=UNSET if schema is None else schema,
         given=given,
@@ -111,6 +112,20 @@ async def peer_of(caller: Caller, model: str) -> Peer:
     except Unprocessable as error:
         error.data["param"] = "model"
         raise
+
+
+def require_contents(given: GivenConversation, parameter: str) -> None:
+    """Check that the conversation, which the client gives as a parameter, has the contents of all its parts.
+
+    Raises:
+        Unprocessable: it has a URL instead.
+    """
+    for message in given.messages:
+        results = [block.content for block in message.blocks if isinstance(block, SaidResult)]
+        for block in (*message.blocks, *(each for content in results for each in content)):
+            if isinstance(block, SaidPart) and block.part.url:
+                why = "the tokens of a URL cannot be counted; send the content itself"
+                raise refused(parameter, why, UNSUPPORTED)
 
 
 def _require_honoured(peer: Peer, asked: Asked) -> None:

@@ -5,22 +5,16 @@ A response is a turn. What its API stored with the turn is needed to show it; wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 from starlette.responses import Response
 
-from rhetor.dialects.openai_responses import NOTHING_BEFORE, Before
-from rhetor.dialects.openai_responses_answer import About, Answer, answer_of, id_of, turn_of, turn_of_item
+from rhetor.dialects.openai_responses_answer import About, Answer, answer_of, turn_of
 from rhetor.dialects.openai_responses_input import items_of
-from rhetor.dialects.openai_responses_items import decoded, said
 from rhetor.dialects.openai_responses_stream import DONE, SseResponse, error_frame, frames_of
 from rhetor.dialects.openai_responses_tools import ToolName
-from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.command import CancelTurn, ForgetResponse
-from rhetor.domain.given import GivenMessage
 from rhetor.errors import NotFound
 from rhetor.hub.sessions.responses import (
     KeptTurn,
@@ -36,9 +30,6 @@ from rhetor.transports.server.call import Call, Caller
 from .answers import TurnStream
 from .open_responses import open_responses
 from .response_shapes import ItemsQuery, ResponseQuery
-
-Item = dict[str, Any]
-PREVIOUS = "previous_response_id"
 
 
 async def read_response(call: Call, id: str, query: ResponseQuery) -> Any:
@@ -78,7 +69,7 @@ async def cancel_response(call: Call, id: str) -> dict[str, Any]:
     turn = found.turn
     await call.execute(CancelTurn(turn.stream, turn.id))
     await call.hub.answer(_accepted(call, found))
-    return (await _answer(call, found)).response()
+    return (await answer_to(call, found)).response()
 
 
 async def list_input(call: Call, id: str, query: ItemsQuery) -> dict[str, Any]:
@@ -115,39 +106,6 @@ async def found_response(caller: Caller, id: str) -> KeptTurn:
         raise NotFound("response", id) from missing
 
 
-async def before_of(caller: Caller, id: str | None) -> Before:
-    """Return the conversation of the previous response with its answer; nothing if there is none.
-
-    Raises:
-        Unprocessable: it is not found, or not complete.
-    """
-    if id is None:
-        return NOTHING_BEFORE
-    try:
-        found = await found_response(caller, id)
-        conversation = await conversation_of(caller.hub.state, found.turn)
-        answer = await _answer(caller, found)
-    except NotFound as missing:
-        raise refused(PREVIOUS, f"there is no response {id!r}", "previous_response_not_found") from missing
-    if not answer.is_over:
-        raise refused(PREVIOUS, f"the response {id!r} is not complete yet")
-    instructed = 1 if found.kept.own["instructed"] else 0
-    said = _messages(answer.output)
-    return Before((*conversation.messages, *said), conversation.system[instructed:])
-
-
-async def referenced_by(caller: Caller, ids: Sequence[str]) -> dict[str, GivenMessage]:
-    """Return what items of earlier responses said, by their ids. Those that are not found are left out."""
-    answers: dict[str, Sequence[Item]] = {}
-    for turn_id in dict.fromkeys(map(turn_of_item, ids)):
-        try:
-            answers[turn_id] = (await _answer(caller, await found_response(caller, id_of(turn_id)))).output
-        except NotFound:
-            continue
-    items = [item for output in answers.values() for item in output if item["id"] in ids]
-    return {item["id"]: _messages([item])[0] for item in items}
-
-
 def about_of(found: KeptTurn) -> About:
     """Return what is known of a response."""
     kept = found.kept
@@ -161,13 +119,10 @@ def _accepted(call: Call, found: KeptTurn) -> Accepted:
     return Accepted(turn.stream, turn.id, turn.peer, found.after, once=False, sender=call.who.subject)
 
 
-async def _answer(caller: Caller, found: KeptTurn) -> Answer:
+async def answer_to(caller: Caller, found: KeptTurn) -> Answer:
+    """Return a response as it is now, with the encrypted contents of its reasoning."""
     about = msgspec.structs.replace(about_of(found), encrypted=True)
     return answer_of(about, await records_of(caller.hub.state, found))[0]
-
-
-def _messages(output: Sequence[Item]) -> Sequence[GivenMessage]:
-    return said(decoded([Raw(msgspec.json.encode(item)) for item in output]), {}).messages
 
 
 def turn_name(found: KeptTurn) -> str:

@@ -8,15 +8,13 @@ from msgspec import UNSET
 from starlette.responses import Response
 
 from rhetor.dialects import anthropic_messages, anthropic_messages_answer
-from rhetor.dialects.asked import UNSUPPORTED
 from rhetor.dialects.vendor_errors import refused
-from rhetor.domain.given import GivenConversation, SaidPart, SaidResult
 from rhetor.hub.sessions.given_limits import check
 from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
 
 from .answers import TurnStream, until_it_speaks, whole
-from .asking import decoded, hops_of, peer_of, send
+from .asking import decoded, hops_of, peer_of, require_contents, send
 
 VERSION, BETA = "anthropic-version", "anthropic-beta"
 
@@ -48,25 +46,11 @@ async def count_tokens(call: Call, content: bytearray) -> dict[str, int]:
     decode = partial(anthropic_messages.counted, betas=_betas(call), version=_version(call))
     asked = await decoded(call, content, decode)
     check(asked.given, call.hub.state.limits.message_bytes)
-    _require_contents(asked.given)
+    require_contents(asked.given, "messages")
     hops = hops_of(call)
     peer = await peer_of(call, asked.model)
     found = await call.node.providers.count_tokens(peer, asked.given, {}, 0 if hops is UNSET else hops)
     return {"input_tokens": found.input_tokens}
-
-
-def _require_contents(given: GivenConversation) -> None:
-    """Check that the conversation has the contents of all its parts.
-
-    Raises:
-        Unprocessable: it has a URL instead.
-    """
-    for message in given.messages:
-        results = [block.content for block in message.blocks if isinstance(block, SaidResult)]
-        for block in (*message.blocks, *(each for content in results for each in content)):
-            if isinstance(block, SaidPart) and block.part.url:
-                why = "the tokens of a URL cannot be counted; send the content itself"
-                raise refused("messages", why, UNSUPPORTED)
 
 
 def _version(call: Call) -> str:

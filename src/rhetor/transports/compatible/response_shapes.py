@@ -81,6 +81,25 @@ class ResponseObject(Struct):
     user: str | None = None
 
 
+class CompactedResponse(Struct):
+    """A compacted conversation. `output`: the system and user messages, and one item of the type
+    `compaction`, whose `encrypted_content` stands for the rest. `created_at`: Unix time in seconds. Tokens
+    that are unknown are 0."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int
+    output: list[dict[str, Any]]
+    usage: ResponseUsage
+
+
+class InputTokens(Struct):
+    """The tokens of a conversation with its model's own prompt."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
 class DeletedResponse(Struct):
     id: str
     object: Literal["response"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
@@ -11,10 +10,10 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.failures import failure_of
 from rhetor.dialects.openai_responses import Request, ResponseAsked, asked, request_of, require_calls
 from rhetor.dialects.openai_responses_answer import About, answer_of
+from rhetor.dialects.openai_responses_body import ResponsesBody
 from rhetor.dialects.openai_responses_stream import SseResponse, error_frame
 from rhetor.domain.event import Api, TurnFailed, TurnInterrupted
 from rhetor.hub.sessions.responses import records_of, with_turn
@@ -24,7 +23,7 @@ from rhetor.transports.server.call import Call, Caller, json_response
 
 from .answers import TurnStream, until_it_speaks, whole
 from .asking import decoded, send, session_of
-from .kept_responses import before_of, referenced_by
+from .earlier import with_earlier
 from .open_responses import open_responses
 
 API: Api = "responses"
@@ -55,20 +54,16 @@ async def create_response(call: Call, content: bytearray) -> Response:
         return await whole(call, accepted, headers, make)
 
 
-async def resolved(caller: Caller, request: Request, session: str | None, size: int) -> ResponseAsked:
+async def resolved(
+    caller: Caller, request: Request[ResponsesBody], session: str | None, size: int
+) -> ResponseAsked:
     """Return what a request asks for, with the conversation of the previous response and what its references
     name. `session`: the session that it continues, if it names one; `size`: bytes of the request.
 
     Raises:
         RhetorError: as `asked`; or there is no such response or item.
     """
-    before = await before_of(caller, request.body.previous_response_id)
-    referenced = await referenced_by(caller, request.references)
-    if size <= LARGE_BYTES:
-        found = asked(request, before, referenced)
-    else:
-        async with caller.node.decoding:
-            found = await asyncio.to_thread(asked, request, before, referenced)
+    found = await with_earlier(caller, request, size, asked)
     if session is None:  # a session has the calls of earlier messages
         require_calls(found.given)
     return found

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects.openai_responses import Request, request_on_socket
 from rhetor.dialects.openai_responses_answer import About, turn_of
+from rhetor.dialects.openai_responses_body import ResponsesBody
 from rhetor.dialects.openai_responses_stream import SocketResponse, socket_error
 from rhetor.domain.turn import TurnState
 from rhetor.errors import Malformed, RhetorError, ShuttingDown
@@ -76,13 +77,13 @@ class ResponsesSocket:
             if isinstance(error, Malformed):
                 self._connection.count_fault()
 
-    async def _decoded(self, data: bytes) -> Request:
+    async def _decoded(self, data: bytes) -> Request[ResponsesBody]:
         if len(data) <= LARGE_BYTES:
             return request_on_socket(data)
         async with self._connection.node.decoding:
             return await asyncio.to_thread(request_on_socket, data)
 
-    async def _respond(self, request: Request, size: int) -> bool:
+    async def _respond(self, request: Request[ResponsesBody], size: int) -> bool:
         """Send the message, and write the events of its response. Return whether it did not fail."""
         connection = self._connection
         found = await resolved(connection, request, session_of(self._socket), size)

@@ -8,12 +8,14 @@ from rhetor import errors as e
 from rhetor.auth.policy import Policy
 from rhetor.dialects.anthropic_messages_body import CountBody, MessagesBody
 from rhetor.dialects.openai_chat_body import ChatBody
+from rhetor.dialects.openai_compaction import CompactBody
+from rhetor.dialects.openai_input_tokens import InputTokensBody
 from rhetor.dialects.openai_responses_body import ResponsesBody
 from rhetor.transports.rest.table import ANSWER, PEER, Errors
 from rhetor.transports.server.flow import CONVERSATION_BYTES
 from rhetor.transports.server.router import Route, SocketRoute, Streams
 
-from . import chat, messages, models, responses, responses_socket, shapes
+from . import chat, compacting, messages, models, responses, responses_socket, shapes
 from . import kept_responses as kept
 from . import response_shapes as shown
 
@@ -39,7 +41,13 @@ ROUTES = (
     Route("POST", "/v1/messages/count_tokens", SEND, messages.count_tokens, CountBody, shapes.TokenCount,
           (*PEER, e.ProviderFailed), body_bytes=CONVERSATION_BYTES, takes_json=True),
     Route("POST", "/v1/responses", SEND, responses.create_response, ResponsesBody, shown.ResponseObject,
-          ASKED, **CONVERSATION),
+          (*ASKED, e.KeysUnavailable), **CONVERSATION),
+    Route("POST", "/v1/responses/compact", SEND, compacting.compact_conversation, CompactBody,
+          shown.CompactedResponse, (*ASKED, e.KeysUnavailable), headers=CONVERSATION["headers"],
+          body_bytes=CONVERSATION_BYTES, takes_json=True),
+    Route("POST", "/v1/responses/input_tokens", SEND, compacting.count_input, InputTokensBody,
+          shown.InputTokens, (*PEER, e.ProviderFailed, e.KeysUnavailable), body_bytes=CONVERSATION_BYTES,
+          takes_json=True),
     Route("GET", "/v1/responses/{id}", READ, kept.read_response, answer=shown.ResponseObject, errors=MISSING,
           query=shown.ResponseQuery, streams=Streams.BODY),
     Route("DELETE", "/v1/responses/{id}", SEND, kept.delete_response, answer=shown.DeletedResponse,

@@ -174,6 +174,37 @@ class DataKeys(Protocol):
         ...
 
 
+class Seal(Protocol):
+    """Seals what only this hub is to read, with its data keys. Both methods may read files."""
+
+    def seal(self, content: bytes, about: bytes) -> bytes:
+        """Return the sealed content. `about` names its place and must be the same for `open`.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or made.
+        """
+        ...
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        """Return the content.
+
+        Raises:
+            SealBroken: it was changed, belongs to another place, or has a key that is missing.
+            KeysUnavailable: the keys cannot be read.
+        """
+        ...
+
+
+class NoSeal:
+    """A hub without keys."""
+
+    def seal(self, content: bytes, about: bytes) -> bytes:
+        raise KeysUnavailable("this hub stores nothing, so it has no keys")
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        raise KeysUnavailable("this hub stores nothing, so it has no keys")
+
+
 class NoDataKeys:
     """A hub that stores nothing."""
 
@@ -484,6 +515,7 @@ class Node:
     prompt: Prompt = field(default_factory=NoPrompt)
     api_keys: ApiKeys = field(default_factory=NoApiKeys)
     data_keys: DataKeys = field(default_factory=NoDataKeys)
+    seal: Seal = field(default_factory=NoSeal)
     configuration: Configuration = field(default_factory=NoConfiguration)
     local_models: LocalModels = field(default_factory=NoLocalModels)
     components: dict[str, Any] = field(default_factory=dict)
