@@ -181,7 +181,7 @@ async def test_followers_see_each_event_once_wherever_they_begin(store: Store) -
             await asyncio.sleep(0)
         return begun
 
-    async with asyncio.timeout(180 if FULL else 15), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(180 if FULL else 90), asyncio.TaskGroup() as tasks:
         writing = [tasks.create_task(write(writer), name=f"writer {writer}") for writer in range(writers)]
         followers = await subscribe(tasks)
         await asyncio.gather(*writing)

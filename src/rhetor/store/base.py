@@ -306,6 +306,19 @@ class Log(Protocol):
         """
         ...
 
+    async def page_before(self, stream: str, before: Position, limit: int = PAGE) -> Sequence[Record]:
+        """Return the last `limit` records before the position, in order.
+
+        A folded event that replaces events on both sides of the position is the last one of the page. The
+        page is empty only if no event before the position is kept. If records are large, it may have fewer
+        than `limit`. The position may be the one after the head.
+
+        Raises:
+            NotFound: the stream does not exist.
+            PositionLost: `before` belongs to another incarnation, or is ahead of the head.
+        """
+        ...
+
     async def of_types(
         self, types: Collection[str], after: Position | None = None, limit: int = PAGE
     ) -> Sequence[Record]:
@@ -588,6 +601,18 @@ def parse_cursor(cursor: str) -> Position:
     if position is None:
         raise MalformedCursor(cursor)
     return position
+
+
+def require_before(head: Head, before: Position) -> None:
+    """Check that a client can read what is before a position. If that is not kept any more, there is nothing
+    to read, but nothing is lost.
+
+    Raises:
+        PositionLost: the position belongs to another incarnation, or is ahead of the head.
+    """
+    if before.epoch != head.epoch or before.seq > head.head + 1:
+        outcome = "ahead" if before.epoch == head.epoch else "epoch_changed"
+        raise PositionLost(outcome, epoch=head.epoch, head=head.head, earliest=head.earliest)
 
 
 async def follow(

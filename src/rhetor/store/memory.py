@@ -36,6 +36,7 @@ from .base import (
     Summary,
     observe_nothing,
     random_epoch,
+    require_before,
     require_position,
 )
 from .commit import Append, Entry, added, admit, masked
@@ -53,7 +54,7 @@ from .messages import (
     said,
 )
 from .search import excerpt, rank, words_of
-from .tail import behind, number, put_folds
+from .tail import ahead_of, behind, number, put_folds
 from .wakeups import Wakeups
 
 
@@ -205,6 +206,12 @@ class MemoryStore:
         incarnation = self._require(stream)
         require_position(incarnation.standing(), after)
         return behind(incarnation.records, after.seq, limit)
+
+    async def page_before(self, stream: str, before: Position, limit: int = PAGE) -> Sequence[Record]:
+        self._require_open()
+        incarnation = self._require(stream)
+        require_before(incarnation.standing(), before)
+        return ahead_of(incarnation.records, before.seq, limit)
 
     async def of_types(
         self, types: Collection[str], after: Position | None = None, limit: int = PAGE

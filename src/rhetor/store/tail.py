@@ -6,7 +6,7 @@ certainty, it returns None, and the caller reads the database.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from time import monotonic
 
@@ -30,6 +30,14 @@ def behind(records: Sequence[Record], seq: int, limit: int) -> Sequence[Record]:
     """Return up to `limit` records whose number is above `seq`."""
     start = bisect_right(records, seq, key=number)
     return records[start : start + limit]
+
+
+def ahead_of(records: Sequence[Record], seq: int, limit: int) -> Sequence[Record]:
+    """Return the last `limit` records that have, or replace, events with numbers below `seq`."""
+    end = bisect_left(records, seq, key=number)
+    if end < len(records) and records[end].prev + 1 < seq:  # folded
+        end += 1
+    return records[max(0, end - limit) : end]
 
 
 def put_folds(records: list[Record], folds: Sequence[Record]) -> None:
@@ -106,6 +114,18 @@ class Tail:
         self._runs[stream] = self._runs.pop(stream)
         run.used = monotonic()
         return behind(run.records, after.seq, limit)
+
+    def page_before(self, stream: str, before: Position, limit: int) -> Sequence[Record] | None:
+        """Return the page as `Log.page_before` does, or None if the records in memory are not sufficient."""
+        run = self._runs.get(stream)
+        if run is None or run.head.epoch != before.epoch or before.seq > run.head.head + 1:
+            return None
+        records = ahead_of(run.records, before.seq, limit)
+        if len(records) < limit and run.floor() >= run.head.earliest:
+            return None
+        self._runs[stream] = self._runs.pop(stream)
+        run.used = monotonic()
+        return records
 
     def take(
         self, stream: str, head: Head, records: Sequence[Record] = (), folds: Sequence[Record] = ()

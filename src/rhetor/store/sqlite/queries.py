@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from rhetor.store.base import (
     Record,
     Row,
     Spoken,
+    require_before,
     require_position,
 )
 from rhetor.store.messages import ASSISTANT, folded, last_spoken
@@ -84,6 +86,37 @@ def page(
             break
     cursor.close()
     return records
+
+
+def page_before(
+    connection: sqlite3.Connection, sealing: Sealing, stream: str, before: Position, limit: int
+) -> Sequence[Record]:
+    """Return a page of records, as `Log.page_before` does."""
+    incarnation = require(connection, stream)
+    require_before(incarnation.standing(), before)
+    records: list[Record] = []
+    size = 0
+    with closing(_events_backwards(connection, incarnation, before.seq)) as rows:
+        for row in rows:
+            record = _record(sealing, incarnation, row)
+            if record.seq >= before.seq and record.prev + 1 >= before.seq:
+                continue  # the event at the position, which does not replace any before it
+            records.append(record)
+            size += len(record.data)
+            if len(records) == limit or size >= PAGE_BYTES:
+                break
+    records.reverse()
+    return records
+
+
+def _events_backwards(
+    connection: sqlite3.Connection, incarnation: Incarnation, seq: int
+) -> Generator[tuple[Any, ...]]:
+    """Yield the event with the number `seq`, or the first one after it, and then those before it."""
+    select = f"SELECT {_EVENT} FROM events WHERE inc = ? AND seq"
+    yield from connection.execute(f"{select} >= ? ORDER BY seq LIMIT 1", (incarnation.id, seq)).fetchall()
+    limits = incarnation.id, seq, incarnation.earliest
+    yield from connection.execute(f"{select} < ? AND seq >= ? ORDER BY seq DESC", limits)
 
 
 def of_types(

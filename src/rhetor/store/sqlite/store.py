@@ -141,7 +141,8 @@ class SqliteStore:
             StoreRefused: the file cannot be opened now, is already open, or was written by a newer version.
         """
         sealing = Sealing(ring, at_rest=at_rest)
-        store = cls(Path(path), clock, new_epoch, tail or Tail(), busy_timeout, sealing)
+        tail = Tail() if tail is None else tail  # an empty one is false
+        store = cls(Path(path), clock, new_epoch, tail, busy_timeout, sealing)
         if secrets is not None:  # one that is empty may get secrets later
             store._secrets = secrets
         store._salvages = salvages
@@ -233,6 +234,14 @@ class SqliteStore:
             # can be a moment ahead of the tail.
             read = partial(queries.page, sealing=self._sealing, stream=stream, after=after, limit=limit)
             records = await self._read(read)
+        return records
+
+    async def page_before(self, stream: str, before: Position, limit: int = PAGE) -> Sequence[Record]:
+        self._require_open()
+        records = self._tail.page_before(stream, before, limit)
+        if records is None:
+            given: dict[str, Any] = {"stream": stream, "before": before, "limit": limit}
+            records = await self._read(partial(queries.page_before, sealing=self._sealing, **given))
         return records
 
     async def of_types(

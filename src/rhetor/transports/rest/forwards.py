@@ -14,7 +14,7 @@ from rhetor.domain.rules import Forward, Terminal
 from rhetor.errors import UnknownPeer
 from rhetor.hub.forwarding import forwards, terminals
 from rhetor.hub.state import State
-from rhetor.transports.server import sse
+from rhetor.transports.server import event_pages
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.node import Node
 
@@ -72,10 +72,13 @@ async def read_terminal(call: Call, name: str, query: PageQuery) -> Response:
     that its shell has not shown."""
     terminal = terminals.owned_terminal(call.hub.state, call.who, name)
     now = await call.hub.state.store.head(terminal.stream)
+    if before := query.ends_before:
+        head, _ = await call.hub.position(call.who, terminal.stream, None)
+        return await event_pages.events_before(call, terminal.stream, head, before, query.limit, query.events)
     seen = f"{now.epoch}:{terminal.seen}" if now else None
     cursor = call.last_event_id or query.after or seen
     head, position = await call.hub.position(call.who, terminal.stream, cursor)
-    return await sse.events_of(call, terminal.stream, head, position, query.limit, query.events)
+    return await event_pages.events_of(call, terminal.stream, head, position, query.limit, query.events)
 
 
 def _forward(node: Node, forward: Forward) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rhetor.hub.sessions import shares as hub_shares
 from rhetor.hub.sessions.checkpoints import last_answers
 from rhetor.hub.turns import answers
 from rhetor.store.base import Summary
-from rhetor.transports.server import sse
+from rhetor.transports.server import event_pages
 from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.long_work import Result, with_progress
 from rhetor.transports.server.node import Node
@@ -97,8 +97,11 @@ async def read_events(call: Call, id: str, query: PageQuery) -> Response:
     `Last-Event-ID` takes precedence over `after`. A position that cannot be resumed gets 410.
     """
     id = await call.hub.may_read(call.who, id)
+    if before := query.ends_before:
+        head, _ = await call.hub.position(call.who, id, None)
+        return await event_pages.events_before(call, id, head, before, query.limit, query.events)
     head, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
-    return await sse.events_of(call, id, head, position, query.limit, query.events)
+    return await event_pages.events_of(call, id, head, position, query.limit, query.events)
 
 
 async def share(call: Call, id: str, body: ShareBody) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects import raw, specialist
-from rhetor.dialects.event_filter import Types, split, types_of
+from rhetor.dialects.event_filter import Types
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain.event import PlanEnded, Position
 from rhetor.errors import PositionLost, RhetorError
@@ -24,7 +24,6 @@ from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.hub import Hub
 from rhetor.hub.programs.instances import take_unshown
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import PAGE, Head, Record, Store
 
 from . import flow
 from .call import Call, json_response
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 15.0
 BEAT = b":\n\n"  # a comment
-MOST_READ = 20_000  # events that one request looks through for those that its filter lets through
 PLAN_ENDS = frozenset({PlanEnded.type})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -198,49 +196,3 @@ def planned(call: Call, plan_id: str, after: Position, notices: dict[str, str]) 
         return plan_stream(call.hub, plan_id, after, headers)
     applied = {**headers, "preference-applied": "respond-async"}
     return json_response({"plan_id": plan_id, "cursor": str(after)}, applied, status=202)
-
-
-async def events_of(
-    call: Call, stream: str, head: Head, position: Position, limit: int, events: str | None = None
-) -> Response:
-    """Return the events after a position: with `Accept: text/event-stream` as a stream without end, otherwise
-    at most `limit` of them. `events`: the filter of the query.
-
-    Raises:
-        Unprocessable: a name in the filter is no type of events.
-    """
-    wanted = types_of(split(events))
-    if call.accepts_events:
-        view = raw.SseView(position.seq, wanted=wanted)
-        return EventStream(call.hub, stream, position, view, {"x-cursor": str(position)})
-    records, cursor = await _page(call.hub.state.store, stream, position, limit, wanted)
-    prevs = [position.seq, *(record.seq for record in records)]
-    objects = [raw.encode(record, prev) for record, prev in zip(records, prevs, strict=False)]
-    answer = {"outcome": "ok", "recovered": True, "epoch": head.epoch, "head": head.head}
-    meta = msgspec.json.encode(
-        {**answer, "earliest": head.earliest, "cursor": str(cursor) if cursor.epoch else None}
-    )
-    return Response(b'%b,"events":[%b]}' % (meta[:-1], b",".join(objects)), media_type="application/json")
-
-
-async def _page(
-    store: Store, stream: str, after: Position, limit: int, wanted: Types | None
-) -> tuple[list[Record], Position]:
-    """Return at most `limit` events of the wanted types, among the next `MOST_READ` events of the stream, and
-    the position up to which they were looked for."""
-    found: list[Record] = []
-    last = after.seq + MOST_READ
-    size = limit if wanted is None else max(limit, PAGE)
-    while len(found) < limit and after.seq < last:
-        records = await store.page(stream, after, size)
-        if not records:
-            break
-        for record in records:
-            after = record.position
-            if wanted is None or record.type in wanted:
-                found.append(record)
-            if len(found) == limit:
-                break
-        if wanted is None:
-            break
-    return found, after

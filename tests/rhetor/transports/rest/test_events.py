@@ -38,6 +38,45 @@ async def test_events_come_in_pages_and_continue_after_a_cursor(tmp_path: Path) 
         assert pages == whole["events"]
 
 
+async def test_the_end_of_a_session_is_read_first_and_then_the_pages_before_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        path = f"/api/v2/sessions/{await session_with(home, 3)}/events"
+        whole = (await home.ask("GET", path)).json
+        page = (await home.ask("GET", f"{path}?before=end&limit=4")).json
+        assert page["events"] == whole["events"][-4:]
+        assert (page["cursor"], page["head"]) == (whole["cursor"], whole["head"])
+        events, before = page["events"], page["before"]
+        while before is not None:
+            assert before == events[0]["cursor"]
+            page = (await home.ask("GET", f"{path}?limit=4&before={before}")).json
+            events, before = [*page["events"], *events], page["before"]
+        assert events == whole["events"]
+        wanted = [event for event in whole["events"] if event["type"] == "turn.completed"]
+        page = (await home.ask("GET", f"{path}?before=end&limit=2&events=turn.completed")).json
+        assert [event["seq"] for event in page["events"]] == [event["seq"] for event in wanted[-2:]]
+        assert page["cursor"] == whole["cursor"]
+        rest = (await home.ask("GET", f"{path}?before={page['before']}&events=turn.completed")).json
+        assert [event["seq"] for event in rest["events"]] == [event["seq"] for event in wanted[:-2]]
+        assert (rest["before"], whole["events"][0]["seq"]) == (None, 1)
+
+
+async def test_a_page_before_a_position_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        path = f"/api/v2/sessions/{await session_with(home, 1)}/events"
+        cursor = (await home.ask("GET", path)).json["cursor"]
+        epoch = cursor.partition(":")[0]
+        for query, status in (
+            (f"before={epoch}:99", 410),
+            (f"before={'0' * 32}:1", 410),
+            ("before=nonsense", 400),
+            (f"before=end&after={cursor}", 422),
+        ):
+            assert (query, (await home.ask("GET", f"{path}?{query}")).status) == (query, status)
+        events = {"accept": "text/event-stream"}
+        assert (await home.ask("GET", f"{path}?before=end", headers=events)).status == 422
+        assert (await home.ask("GET", f"{path}?before=&limit=1")).json["events"][0]["seq"] == 1
+
+
 async def test_resuming_at_a_cursor_has_a_defined_outcome(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session_id = await session_with(home, 2)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from rhetor.codec.typed_json import unprocessable
 from rhetor.dialects.event_filter import PATTERN
 from rhetor.dialects.extras import Model as Model
 from rhetor.dialects.peer_socket import Id
@@ -18,6 +19,7 @@ NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
 Text = Annotated[str, Meta(extra_json_schema={"pattern": NOT_BLANK})]
 _CURSOR = "[0-9A-Za-z]{32}:[0-9]{1,18}"
 Cursor = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": f"^{_CURSOR}$"})]
+Before = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR}|end)?$"})]
 After = Annotated[str, Meta(extra_json_schema={"pattern": f"^({_CURSOR})?$"})]  # "" counts as absent
 NewName = Annotated[
     str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": f"^{NAME.pattern}$"})
@@ -88,7 +90,21 @@ class AfterQuery(EventsQuery, frozen=True, kw_only=True):
 
 
 class PageQuery(AfterQuery, frozen=True, kw_only=True):
+    """Which page of events to read. `before`: the cursor before which it ends, or `end` for the last page."""
+
+    before: Before | None = None
     limit: Limit = 500
+
+    @property
+    def ends_before(self) -> str | None:
+        """Where the page ends; None if the query says where it begins.
+
+        Raises:
+            Unprocessable: the query says both.
+        """
+        if self.before and self.after:
+            raise unprocessable("query", "give after or before, not both")
+        return self.before or None
 
 
 class AuditQuery(Query, frozen=True, kw_only=True):

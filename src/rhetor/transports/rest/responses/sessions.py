@@ -119,7 +119,8 @@ class Event(Struct):
 
 class Page(Struct):
     """A page of events. `cursor`: that of the last event which was looked at, from which the next page
-    continues."""
+    continues. `before`: for the page before this one, if it was read with `before`; null if no earlier event
+    is kept."""
 
     outcome: Literal["ok"]
     recovered: bool
@@ -128,6 +129,7 @@ class Page(Struct):
     earliest: int
     cursor: Cursor | None
     events: list[Event]
+    before: Cursor | UnsetType | None = UNSET
 
 
 class LeftOut(Struct):
