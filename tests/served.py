@@ -249,7 +249,7 @@ async def served(
         token_file = folder / "token"
         token_file.touch(0o600)
         token_file.write_text(TOKEN)
-        tokens = TokenFile(token_file, changed=node.logins.end_all)
+        tokens = TokenFile(token_file, changed=node.logins.codes.forget_all)
         with (
             unix_listener(folder / "hub.sock") as unix,
             tcp_listener("127.0.0.1", 0, or_any=False) as tcp,

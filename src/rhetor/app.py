@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hmac
 import os
-import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from rhetor.auth.access_tokens import AccessTokens
-from rhetor.auth.addresses import Addresses, own_names
+from rhetor.auth.addresses import Addresses, is_loopback, own_names
 from rhetor.auth.agent_keys import KeysOfPrograms
 from rhetor.auth.issuers import Issuers
 from rhetor.auth.limits import Attempts
@@ -136,6 +136,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
     state = node.hub.state
     node.access_tokens = AccessTokens(state.identities, partial(load_keys, state.identities, state.store))
     state.identities.hub_token = tokens.digest
+    node.logins.identities = state.identities
     keys = KeysOfPrograms(state.program_keys)
     node.verifier = Verifier(tokens, node.owner, node.access_tokens, keys, issuers=node.issuers)
     node.attempts.noted = node.note_attempt
@@ -209,7 +210,7 @@ async def serve(start: Start) -> None:
         note_schedules(start.home.folder, hub.state.schedules.waiting)
 
         def changed() -> None:
-            node.logins.end_all()  # logins that were made with the old token end with it
+            node.logins.codes.forget_all()  # logins that were made with the old token end with it, too
             start.secrets.add(filter(None, [tokens.current]))
             who = Principal(node.owner, credential="file")
             hub.state.background.start(hub.state.audit.note(who, "token.replace"), "audit of the token")
@@ -217,7 +218,7 @@ async def serve(start: Start) -> None:
         tokens = TokenFile(start.home.folder / "token", changed)
         start.secrets.add(filter(None, [tokens.current]))
         app = gated(node, tokens, start.mark)
-        _name(node, port, start, settings.hub, certificate)
+        _name(node, port, start, settings.hub, certificate, tokens)
         server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
@@ -367,15 +368,35 @@ def _url_of(hub: HubSettings, port: int, certificate: Certificate | None) -> str
     return f"{'https' if certificate else 'http'}://{name}:{port}"
 
 
-def _name(node: Node, port: int, start: Start, hub: HubSettings, certificate: Certificate | None) -> None:
+def _console_name(tokens: TokenFile) -> str:
+    """Return a name for the console that nobody can guess. It stays the same until the hub's token is
+    replaced, so that a page which is open when the hub is started again finds it."""
+    key = (tokens.current or "").encode()
+    return f"{hmac.new(key, b'console', 'sha256').hexdigest()[:16]}.localhost"
+
+
+def _name(
+    node: Node,
+    port: int,
+    start: Start,
+    hub: HubSettings,
+    certificate: Certificate | None,
+    tokens: TokenFile,
+) -> None:
     """Set the hub's addresses; its port is known now."""
     names = certificate.names if certificate else ()
-    name, console = own_names(hub.host, names, f"{secrets.token_hex(8)}.localhost")
+    name, console = own_names(hub.host, names, _console_name(tokens))
     node.url = _url_of(hub, port, certificate)
     node.console = f"{urlsplit(node.url).scheme}://{console}:{port}"
     node.sockets = (f"unix:{start.home.socket}", node.url)
     node.addresses = Addresses(
-        port, console, hub.allowed_hosts, hub.allowed_origins, tls=bool(certificate), names=(name, *names)
+        port,
+        console,
+        hub.allowed_hosts,
+        hub.allowed_origins,
+        tls=bool(certificate),
+        names=(name, *names),
+        for_network=not is_loopback(hub.host),
     )
     if certificate is None:
         return

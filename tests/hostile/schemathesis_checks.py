@@ -26,6 +26,7 @@ BEYOND_SCHEMA = (
     ("hop_limit", "", "how many peers a message may pass is a setting"),
     ("position_lost", "", "a cursor is well-formed, but not one of this log"),
     ("misdirected", "^log in at the host name", "the page does not describe the header Host"),
+    ("unprocessable", "^only a browser can log out", "the page does not describe the kind of a credential"),
     ("malformed", "^the message is empty$", "a step may get its text from `input` or from other steps"),
     ("unprocessable", "must not contain NUL$", "the tests leave out the patterns of long texts"),
     ("unprocessable", "^no peer is called", "the members of a team are peers that exist"),

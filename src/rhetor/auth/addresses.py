@@ -15,8 +15,10 @@ Authority = tuple[str, int]
 class Addresses:
     """The hub's own host names and origins on its TCP port, and the additional ones from the settings.
 
-    `console` is the host name that a browser's cookie is bound to, because cookies are not bound to ports.
-    `names`: other names of the hub itself, as in its certificate.
+    `console` is the host name at which a browser on this machine logs in. It is used for nothing else,
+    because cookies are not bound to ports. `names`: other names of the hub itself, as in its certificate.
+    `for_network`: other machines can reach the hub, so browsers may also log in at those of its names that
+    are not of the loopback interface.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Addresses:
         *,
         tls: bool = False,
         names: Iterable[str] = (),
+        for_network: bool = False,
     ) -> None:
         scheme, default = ("https", 443) if tls else ("http", 80)
         self._configured, self._names = (tuple(hosts), tuple(origins)), tuple(names)
@@ -38,6 +41,9 @@ class Addresses:
         # with this prefix, browsers accept the cookie only from this very host, over https
         self.cookie = "__Host-rhetor" if tls else "rhetor"
         self.console: Authority = (console, port)
+        self._for_network = for_network
+        self.network_names = tuple(filter(_is_of_network, dict.fromkeys(self._names))) if for_network else ()
+        self._consoles = {console, *self.network_names}
         self._hosts = {(name, port) for name in own}
         self._hosts |= {a for host in hosts if (a := _authority(host, default))}
         self._shared = {o: _written(o) for origin in origins if (o := _origin(origin))}
@@ -45,13 +51,24 @@ class Addresses:
 
     def allowing(self, hosts: Iterable[str], origins: Iterable[str]) -> Addresses:
         """Return the hub's own names with these additional ones."""
-        name, port = self.console
-        return Addresses(port, name, hosts, origins, tls=self.tls, names=self._names)
+        return self._with(hosts, origins, self._names)
 
     def named(self, names: Iterable[str]) -> Addresses:
         """Return the same with these other names of the hub itself."""
+        return self._with(*self._configured, names)
+
+    def _with(self, hosts: Iterable[str], origins: Iterable[str], names: Iterable[str]) -> Addresses:
         name, port = self.console
-        return Addresses(port, name, *self._configured, tls=self.tls, names=names)
+        return Addresses(port, name, hosts, origins, tls=self.tls, names=names, for_network=self._for_network)
+
+    def is_console(self, authority: Authority) -> bool:
+        """Return whether browsers may log in at this name and port."""
+        return authority[1] == self.console[1] and authority[0] in self._consoles
+
+    def console_url(self, name: str) -> str:
+        """Return the URL of the console at one of the hub's names."""
+        scheme, port = "https" if self.tls else "http", self.console[1]
+        return f"{scheme}://{name}" if port == self._default else f"{scheme}://{name}:{port}"
 
     def check_host(self, header: str) -> Authority:
         """Return the name and port in a Host header.
@@ -90,16 +107,28 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def _is_of_network(name: str) -> bool:
+    return not is_loopback(name) and name not in ("0.0.0.0", "[::]")
+
+
 def own_names(host: str, names: Sequence[str], random: str) -> tuple[str, str]:
-    """Return the names for the hub's URL and for its console: of the listener at `host`, with a certificate
-    for `names`. On the loopback interface, the console has a name of its own: the one in the certificate that
-    ends with `.localhost`, or `random`."""
+    """Return the names for the hub's URL and for its console on this machine: of the listener at `host`, with
+    a certificate for `names`. The console has a name of its own on the loopback interface: the one in the
+    certificate that ends with `.localhost`, or `random`. If other machines can reach the hub and the
+    certificate has no such name, it is that of the URL."""
     written = f"[{host}]" if ":" in host else host
+    own = next((name for name in names if name.endswith(".localhost")), None)
     if is_loopback(host):
-        return written, next((name for name in names if name.endswith(".localhost")), random)
+        return written, own or random
     public = [name for name in names if not is_loopback(name)]
     url = written if written in public or not public else public[0]
-    return url, url
+    return url, own if own and can_be_local(host) else url
+
+
+def can_be_local(host: str) -> bool:
+    """Return whether a listener at `host` also accepts connections to 127.0.0.1, which is where browsers look
+    for names that end with `.localhost`."""
+    return is_loopback(host) or host in ("0.0.0.0", "::")
 
 
 def _written(origin: tuple[str, str, int]) -> str:

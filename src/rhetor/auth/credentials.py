@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from rhetor.domain.identity import Login
 from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
 
 from .access_tokens import Access, AccessTokens
@@ -69,30 +70,32 @@ class ByIssuer:
 
 
 class ByCookie:
-    """A browser's login, which was valid when the connection was opened."""
+    """The login of a browser, which was valid when the connection was opened."""
 
-    def __init__(self, logins: Logins, cookie: str) -> None:
+    def __init__(self, logins: Logins, login: Login) -> None:
         self._logins = logins
-        self._cookie = cookie
-        self._expires = logins.expiry(cookie)
+        self.login = login
 
     def fault(self) -> RhetorError | None:
-        if self._logins.is_past(self._expires):
+        if self._logins.has_expired(self.login):
             return LoginExpired("the login has expired; log in again")
-        if self.is_granted():
+        if self._logins.is_granted(self.login):
             return None
-        return Unauthenticated("the login was revoked; log in again")
+        return Unauthenticated("the login was ended; log in again")
 
-    def is_granted(self) -> bool:
-        """Return whether the login is still valid."""
-        return self._logins.of(self._cookie) is not None
+    def origin(self) -> Callable[[], bool]:
+        """Return a function that returns whether the token is still valid with which the login was requested.
+        That the login ends does not count."""
+        return self._logins.grant_of(self.login)
 
 
 def is_granted(credential: Credential | None) -> Callable[[], bool]:
     """Return a function that returns whether a credential has not been revoked. That it expires does not
     count."""
-    if isinstance(credential, ByAccessToken | ByIssuer | ByCookie):
+    if isinstance(credential, ByAccessToken | ByIssuer):
         return credential.is_granted
+    if isinstance(credential, ByCookie):
+        return credential.origin()
     if isinstance(credential, ByToken):  # it may have been replaced since the request was admitted
         return lambda: credential.fault() is None
     return lambda: True

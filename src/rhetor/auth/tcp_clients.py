@@ -1,4 +1,4 @@
-"""Finds out whether a program holds the client's end of a TCP connection on this machine."""
+"""Finds out which program or user holds the client's end of a TCP connection on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _QUERY = struct.Struct("=BBBBI")
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _REQUEST = 4, 20, 1
 _ANY_STATE = 0xFFFFFFFF
 _NO_COOKIE = b"\0" * 4 + b"\xff" * 8
-_INODE_AT = _HEAD.size + 4 + 48 + 16  # in struct inet_diag_msg, after nlmsghdr
+_USER_AND_INODE = struct.Struct("=II")
+_USER_AT = _HEAD.size + 4 + 48 + 12  # in struct inet_diag_msg, after nlmsghdr
 _ENOENT = -2
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
@@ -43,7 +44,7 @@ class TcpClients:
         The result is `UNIDENTIFIED` if no process has the socket open any more. A client on another machine
         is no program of this hub.
         """
-        inode = socket_inode(client, server)
+        _, inode = socket_of(client, server)
         if not inode:
             return UNIDENTIFIED if is_of_this_machine(client[0]) else None
         last_started = self._processes.last_started()
@@ -58,8 +59,15 @@ class TcpClients:
         return next((peer for pid, peer in self._agents.items() if inode in _sockets(pid)), None)
 
 
-def socket_inode(client: Address, server: Address) -> int:
-    """Return the inode of the client's socket; 0 if there is no such socket, or no process has it open."""
+def is_of_other_user(client: Address, server: Address) -> bool:
+    """Return whether the client's socket belongs to another user of this machine, who is not root."""
+    user, inode = socket_of(client, server)
+    return bool(inode) and user not in (0, os.getuid())
+
+
+def socket_of(client: Address, server: Address) -> tuple[int, int]:
+    """Return the user and the inode of the client's socket. The inode is 0 if there is no such socket, or no
+    process has it open."""
     try:
         return _from_kernel(client, server)
     except OSError:  # the kernel has no sock_diag(7), or does not allow it
@@ -78,7 +86,7 @@ def is_of_this_machine(address: str) -> bool:
     return True
 
 
-def _from_kernel(client: Address, server: Address) -> int:
+def _from_kernel(client: Address, server: Address) -> tuple[int, int]:
     family = socket.AF_INET6 if ":" in client[0] else socket.AF_INET
     addresses = b"".join(socket.inet_pton(family, host).ljust(16, b"\0") for host, _ in (client, server))
     ports = struct.pack("!HH", client[1], server[1])
@@ -88,22 +96,23 @@ def _from_kernel(client: Address, server: Address) -> int:
         kernel.send(head + query)
         answer = kernel.recv(4096)
     if _HEAD.unpack_from(answer)[1] == _SOCK_DIAG_BY_FAMILY:
-        return int(struct.unpack_from("=I", answer, _INODE_AT)[0])
+        user, inode = _USER_AND_INODE.unpack_from(answer, _USER_AT)
+        return user, inode
     error = struct.unpack_from("=i", answer, _HEAD.size)[0]
     if error == _ENOENT:
-        return 0
+        return 0, 0
     raise OSError(-error, os.strerror(-error))
 
 
-def _from_table(client: Address, server: Address) -> int:
+def _from_table(client: Address, server: Address) -> tuple[int, int]:
     """Search proc_pid_net(5), which lists all sockets. An IPv4 address may be mapped into IPv6."""
     for name in ("tcp", "tcp6"):
         with suppress(OSError):
             for line in (PROC / "self/net" / name).read_text().splitlines()[1:]:
                 fields = line.split()
                 if _address(fields[1]) == client and _address(fields[2]) == server:
-                    return int(fields[9])
-    return 0
+                    return int(fields[7]), int(fields[9])
+    return 0, 0
 
 
 def _address(text: str) -> Address:

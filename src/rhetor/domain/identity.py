@@ -1,4 +1,4 @@
-"""Identities: the tokens that the hub has issued, and the keys that sign them."""
+"""Identities: the tokens that the hub has issued, the keys that sign them, and the logins of browsers."""
 
 from __future__ import annotations
 
@@ -69,9 +69,33 @@ class Grant(Struct, frozen=True, gc=False):
 HUB = "hub "  # begins the `parent` of a grant that was requested with the hub's token
 
 
+class Login(Struct, frozen=True, gc=False):
+    """The login of a browser, which has the subject and the scopes of the caller that requested its code.
+
+    `digest`: of its cookie, which is not stored. `host`: the name that the cookie belongs to. `at` and
+    `expires`: Unix times in milliseconds. `credential`: how `Principal.credential` names it. `parent`: the
+    grant that it ends with, or `hub` and the digest of the hub's token; empty if only this process knows what
+    it ends with. `by`: the id of the login of the page that requested its code.
+    """
+
+    id: str
+    digest: str
+    subject: str
+    scopes: tuple[str, ...]
+    host: str
+    at: int
+    expires: int
+    credential: str
+    parent: str = ""
+    by: str = ""
+    address: str = ""
+    user_agent: str = ""
+
+
 class Identities:
-    """The grants and signing keys that are valid now, by their ids. They are in memory, because every new
-    token is checked against them; the catalog has the same rows. The keys are read when they are first
+    """The grants, signing keys and logins that are valid now, by their ids, and logins by the digests of
+    their cookies. They are in memory, because every new token is checked against them; the catalog has the
+    same rows. The keys are read when they are first
     needed: opening them would make the start of the hub slower. `hub_token` returns the digest of the hub's
     token, which may change at any time; empty if there is none."""
 
@@ -80,6 +104,7 @@ class Identities:
         self.hub_token: Callable[[], str] = str
         self.keys: dict[str, SigningKey] = {}
         self.grants: dict[str, Grant] = {}
+        self.logins: dict[str, Login] = {}
 
     def holds(self, id: str) -> bool:
         """Return whether a grant is valid: neither was it revoked, nor was the hub's token replaced with
@@ -90,6 +115,14 @@ class Identities:
     def is_orphan(self, grant: Grant) -> bool:
         """Return whether the hub's token with which the grant was requested has been replaced."""
         return grant.parent.startswith(HUB) and grant.parent != HUB + self.hub_token()
+
+    def is_backed(self, login: Login, now: int) -> bool:
+        """Return whether the token is still valid with which a login was requested. `now`: Unix time in
+        milliseconds."""
+        if login.parent.startswith(HUB):
+            return login.parent == HUB + self.hub_token()
+        grant = self.grants.get(login.parent)
+        return not login.parent or (grant is not None and grant.expires > now and not self.is_orphan(grant))
 
     @property
     def signing(self) -> SigningKey | None:

@@ -30,6 +30,8 @@ def attack(what: str, refusal: str, apis: tuple[str, ...], *tests: str) -> Attac
 
 ENTRANCES = "hostile/attacks/test_entrances.py"
 GATE = "rhetor/transports/server/test_gate.py"
+LOGINS = "rhetor/transports/rest/test_logins.py"
+LOGIN_PAGE = "rhetor/transports/server/test_login_page.py"
 CORS = "rhetor/transports/server/test_cors.py"
 LIFETIME = "rhetor/transports/server/test_lifetime.py"
 TOKENS = "rhetor/transports/server/test_tokens.py"
@@ -157,6 +159,31 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             (REST,),
             f"{GATE}::test_a_login_code_works_once_and_sets_an_http_only_cookie",
             f"{TLS}::test_a_login_over_tls_gives_a_secure_cookie_of_this_host_only",
+        ),
+        attack(
+            "make a browser log in or out from another site, load a link in advance, choose the cookie or "
+            "the page that follows",
+            "a person is asked first, 403, or the choice is ignored",
+            (REST,),
+            f"{LOGINS}::test_a_page_of_another_site_cannot_log_a_browser_in_without_a_click",
+            f"{LOGINS}::test_a_page_of_another_site_cannot_log_a_browser_out",
+            f"{LOGINS}::test_loading_a_link_in_advance_does_not_use_its_code",
+            f"{LOGINS}::test_a_login_always_leads_to_the_console_and_gets_a_cookie_of_the_hubs_choice",
+        ),
+        attack(
+            "send a cookie to another host name, learn the console's name, use a code that another user saw",
+            "401, 421, 403, and no page shows the name",
+            (REST,),
+            f"{LOGINS}::test_a_cookie_is_valid_only_at_the_host_name_at_which_it_was_set",
+            f"{LOGIN_PAGE}::test_the_page_never_shows_the_name_of_the_console",
+            f"{LOGINS}::test_another_user_of_this_machine_cannot_use_a_code_that_it_saw",
+        ),
+        attack(
+            "end or see the logins of another caller, use a login that was ended",
+            "404, and its connections close within 5 s",
+            (REST, WS),
+            f"{LOGINS}::test_a_caller_sees_and_ends_its_own_logins_and_the_owner_all",
+            f"{LOGINS}::test_the_connections_of_an_ended_login_close_and_others_stay_open",
         ),
         attack(
             "an agent requests a code",

@@ -108,8 +108,8 @@ def test_the_socket_of_a_client_is_found_by_netlink_and_by_proc() -> None:
         listener.listen()
         server = listener.getsockname()
         client = socket.create_connection(server)
-        address, inode = client.getsockname(), os.fstat(client.fileno()).st_ino
+        address, own = client.getsockname(), (os.getuid(), os.fstat(client.fileno()).st_ino)
         with listener.accept()[0]:
-            assert [find(address, server) for find in (_from_kernel, _from_table)] == [inode, inode]
+            assert [find(address, server) for find in (_from_kernel, _from_table)] == [own, own]
             client.close()
-            assert [find(address, server) for find in (_from_kernel, _from_table)] == [0, 0]
+            assert [find(address, server) for find in (_from_kernel, _from_table)] == [(0, 0), (0, 0)]

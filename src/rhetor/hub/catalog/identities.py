@@ -1,22 +1,25 @@
-"""Rows of grants, refresh tokens and signing keys."""
+"""Rows of grants, refresh tokens, signing keys and logins."""
 
 from __future__ import annotations
 
 import msgspec
 
-from rhetor.domain.identity import SIGNING_KEY, Grant, Identities, SigningKey
+from rhetor.domain.identity import SIGNING_KEY, Grant, Identities, Login, SigningKey
 from rhetor.store.base import Catalog, Row
 
-GRANT, REFRESH_TOKEN = "grant", "refresh_token"
+GRANT, REFRESH_TOKEN, LOGIN = "grant", "refresh_token", "login"
 VALID, USED = "valid", "used"  # states; a used refresh token is kept, so that its reuse is noticed
 MAX_ROWS = 1_000_000
 
 
 async def load(identities: Identities, catalog: Catalog) -> None:
-    """Read all grants from the catalog."""
+    """Read all grants and logins from the catalog."""
     for _, doc in await catalog.documents(GRANT):
         grant = msgspec.json.decode(doc, type=Grant)
         identities.grants[grant.id] = grant
+    for _, doc in await catalog.documents(LOGIN):
+        login = msgspec.json.decode(doc, type=Login)
+        identities.logins[login.digest] = login
 
 
 async def load_keys(identities: Identities, catalog: Catalog) -> None:
@@ -42,3 +45,7 @@ def grant_row(grant: Grant) -> Row:
 def refresh_row(digest: str, grant: Grant, at: int) -> Row:
     """Return the row of a new refresh token, by its SHA-256. The token itself is not stored."""
     return Row(REFRESH_TOKEN, digest, VALID, b"{}", parent=grant.id, at=at)
+
+
+def login_row(login: Login) -> Row:
+    return Row(LOGIN, login.digest, VALID, msgspec.json.encode(login), parent=login.parent, at=login.at)

@@ -1,4 +1,4 @@
-"""The hub itself: health, capabilities, logins, reloading and shutdown."""
+"""The hub itself: health, capabilities, reloading and shutdown."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import asyncio
 import os
 from typing import Any
 
-from starlette.responses import Response
-
-from rhetor.auth.credentials import is_granted
-from rhetor.auth.logins import CODE_SECONDS, COOKIE_SECONDS, Login
-from rhetor.domain.principal import ADMIN, Principal
+from rhetor.domain.principal import ADMIN
 from rhetor.domain.secrets import secret_values
 from rhetor.domain.timestamps import timestamp
-from rhetor.errors import Misdirected
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.schedules import schedules
 from rhetor.hub.sessions import sessions
 from rhetor.hub.turns.caller_limits import turns_of
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.certificate import described
-from rhetor.transports.server.counters import REST
-from rhetor.transports.server.gate import wrong
-from rhetor.transports.server.node import written
 
-from .bodies import EnvironmentBody, LoginQuery, PromptLineBody
+from .bodies import EnvironmentBody, PromptLineBody
 
 FEATURES = (
     "streaming",
@@ -158,39 +150,6 @@ async def reload(call: Call) -> dict[str, Any]:
 async def shutdown(call: Call) -> dict[str, str]:
     call.node.shut_down()
     return {"status": "shutting down"}
-
-
-async def issue_code(call: Call) -> dict[str, Any]:
-    """Create a link that logs in a browser, once, within a minute. The browser then has the caller's subject
-    and scopes."""
-    granted = is_granted(call.scope["state"]["credential"])
-    code = call.node.logins.issue(Login(call.who.subject, call.who.scopes, call.who.credential, granted))
-    return {"code": code, "url": f"{call.node.console}/login?code={code}", "expires_in": CODE_SECONDS}
-
-
-async def login(call: Call, query: LoginQuery) -> Response:
-    """Exchange the code for a cookie that the browser sends only to the console's host name."""
-    addresses = call.node.addresses
-    assert addresses is not None
-    if addresses.check_host(call.headers.get("host", "")) != addresses.console:
-        raise Misdirected("log in at the host name in the link")
-    cookie = call.node.logins.redeem(query.code)
-    caller = call.node.logins.of(cookie) if cookie else None
-    if cookie is None or caller is None:
-        raise wrong(call.node.attempts, call.scope, "the code was used or has expired; request a new one")
-    browser = Principal(caller.subject, address=written(call.scope["client"]), credential="code")
-    await call.hub.state.audit.note(browser, "login", api=REST)  # before the cookie is sent
-    response = Response(status_code=303, headers={"location": "/"})
-    response.set_cookie(
-        addresses.cookie,
-        cookie,
-        max_age=int(COOKIE_SECONDS),
-        secure=addresses.tls,
-        httponly=True,
-        samesite="strict",
-        path="/",
-    )
-    return response
 
 
 async def openapi(call: Call) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from rhetor.auth.credentials import Credential
+from rhetor.auth.credentials import ByCookie, Credential
 from rhetor.auth.limits import MovingWindow
+from rhetor.domain.identity import Login
 from rhetor.domain.principal import Principal
 from rhetor.errors import RhetorError, TooManyConnections
 
@@ -55,6 +56,11 @@ class Connections:
 
     def by_api(self) -> Counter[str]:
         return Counter(connection.api for connection in self._open)
+
+    def count_of(self, login: Login) -> int:
+        """Return how many connections were opened with a login."""
+        credentials = (each.credential for each in self._open)
+        return sum(isinstance(each, ByCookie) and each.login == login for each in credentials)
 
     @contextmanager
     def opened(

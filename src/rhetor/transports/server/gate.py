@@ -52,7 +52,7 @@ ONCE = frozenset(
     }
 )
 SAFE = frozenset({"GET", "HEAD"})
-SOCKET, COOKIE = "socket", "cookie"  # `Principal.credential`
+SOCKET = "socket"  # `Principal.credential`
 # what is known of a caller's process if it does not tell which peer's program it is
 VAGUE = frozenset({None, UNKNOWN_PROGRAM, UNIDENTIFIED})
 NOT_A_TOKEN = "the Authorization header has no token; send `Bearer TOKEN`"
@@ -191,6 +191,7 @@ class Gate:
             return self._by_key(scope, client.local, headers) if has_key else client.local
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
+        scope["state"]["is_console"] = addresses.is_console(host)
         if "origin" in headers:
             addresses.check_origin(headers["origin"])
         verified = await self._verified(scope, headers, host, addresses)
@@ -251,26 +252,25 @@ class Gate:
             if token is None:
                 raise wrong(self._attempts, scope, NOT_A_TOKEN)
             return await self._verify(token, address_of(scope))
-        if "cookie" in headers and host == addresses.console:
-            return self._by_cookie(scope, headers, addresses.cookie)
+        if "cookie" in headers and scope["state"]["is_console"]:
+            return self._by_cookie(scope, headers, addresses.cookie, host[0])
         return None
 
-    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str) -> Verified | None:
+    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str, host: str) -> Verified | None:
         try:
             cookie = SimpleCookie(headers["cookie"]).get(name)
         except CookieError:
             return None
-        login = self._logins.of(cookie.value) if cookie is not None else None
-        if cookie is None or login is None:
+        login = self._logins.of(cookie.value, host) if cookie is not None else None
+        if login is None:
             return None
         # browsers send the cookie with requests from any page; accept only those from the hub's own pages
         reads = scope["type"] == "http" and scope["method"] in SAFE
         from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
-        named = login.credential.removeprefix(f"{COOKIE} ")  # `jwt NAME`, if it was requested with that
-        kind = f"{COOKIE} {named}" if " " in named else COOKIE
-        return Verified(login.subject, login.scopes, kind, ByCookie(self._logins, cookie.value))
+        credential = ByCookie(self._logins, login)
+        return Verified(login.subject, frozenset(login.scopes), login.credential, credential)
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:

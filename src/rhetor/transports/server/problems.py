@@ -16,7 +16,7 @@ from rhetor.domain.event import TurnEnd
 from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.sessions.send import Accepted
 
-from . import vendor
+from . import login_page, vendor
 from .headers import CONTENT_POLICY, HSTS, SECURITY_HEADERS, Header, may_require_https
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,13 +40,17 @@ def body(error: RhetorError) -> dict[str, Any]:
 
 def response(error: RhetorError, scope: Scope) -> Response:
     """Return the response to a request that gets an error: in the vendor's shape if it is for one of the
-    compatible APIs."""
+    compatible APIs, or as a page if a browser is to show how to log in."""
     if vendor.is_compatible(scope):
         status = vendor_errors.status_of(error)
         headers = _headers(error, status) | vendor.error_headers(error)
         content = vendor.error_body(error, scope)
         return Response(msgspec.json.encode(content), status, headers, vendor.JSON)
     headers = _headers(error, error.status)
+    if login_page.explains(error, scope):
+        headers |= {"Cache-Control": "no-store", "Vary": "Accept"}
+        headers[CONTENT_POLICY[0].decode()] = login_page.POLICY
+        return Response(login_page.about(error, scope), error.status, headers, "text/html")
     return Response(msgspec.json.encode(body(error)), error.status, headers, MEDIA_TYPE)
 
 

@@ -15,14 +15,13 @@ from pathlib import Path
 import pytest
 
 from rhetor.app import TABLE
-from rhetor.auth.logins import Login
 from rhetor.auth.policy import Policy
 from rhetor.domain.principal import ALL, READ, SEND, Principal
 from rhetor.errors import InvalidSettings
 from rhetor.transports.server.flow import BODY_BYTES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
-from tests.callers import caller
+from tests.callers import caller, logged_in
 from tests.served import CONSOLE, TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
@@ -155,10 +154,8 @@ async def test_the_hub_knows_who_calls_from_where_with_which_credential(
     async with served(tmp_path) as home:
         await home.ask("GET", "/api/v2/ai")
         await home.ask_tcp("GET", "/api/v2/ai", BEARER)
-        cookie = home.node.logins.redeem(home.node.logins.issue(Login("me", ALL)))
-        own = {"host": f"{CONSOLE}:{home.port}", "cookie": f"rhetor={cookie}", "sec-fetch-site": "none"}
-        await home.ask_tcp("GET", "/api/v2/ai", own)
-    local, by_token, by_cookie = found
+        await home.ask_tcp("GET", "/api/v2/ai", {**await logged_in(home), "sec-fetch-site": "none"})
+    local, by_token, *_, by_cookie = found
     assert local == Principal("me", ALL, True, f"unix pid {os.getpid()}", "socket")
     for who, credential in ((by_token, "token"), (by_cookie, "cookie")):
         assert who == Principal("me", ALL, False, who.address, credential)

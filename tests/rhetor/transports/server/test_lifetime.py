@@ -57,7 +57,7 @@ class Clock:
 async def test_an_expired_login_ends_its_connections_on_every_api() -> None:
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(with_programs())
-        clock = home.node.logins._clock = Clock()
+        clock = home.node.logins.clock = Clock()
         page = await _login(home)
         clients = await _on_every_api(stack, home, page)
         with_token = await stack.enter_async_context(open_client(home, "ws"))

@@ -246,7 +246,7 @@ async def test_a_request_whose_token_ends_before_its_body_arrives_has_no_effect(
         is_over.set()
         assert await asyncio.gather(*sent) == [401, 401, 401]
         assert [grant for grant in home.hub.state.identities.grants.values() if not grant.name] == []
-        assert not home.node.logins._codes
+        assert not len(home.node.logins.codes)
         assert (await home.ask("GET", "/api/v2/sessions")).json["sessions"] == []
 
 

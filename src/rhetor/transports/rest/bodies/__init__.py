@@ -36,7 +36,6 @@ from .programs import (
     EndQuery,
     EnvironmentBody,
     LaunchBody,
-    LoginQuery,
     ProgramBody,
     PromptLineBody,
     ToolsQuery,
@@ -66,7 +65,7 @@ from .sessions import (
     ShareBody,
 )
 from .sockets import GroupBody, MembersBody, SocketBody
-from .tokens import NamedTokenBody, RefreshBody, RevokeBody, TokenBody
+from .tokens import LoginQuery, NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 
 __all__ = [
     "AfterQuery",

@@ -107,7 +107,3 @@ class ToolsQuery(Query, frozen=True, kw_only=True):
     """What to return of the tools. `check`: run each program's health check too."""
 
     check: bool = False
-
-
-class LoginQuery(Query, frozen=True, kw_only=True):
-    code: Annotated[str, Meta(max_length=200)]

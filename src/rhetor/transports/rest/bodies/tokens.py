@@ -1,4 +1,4 @@
-"""Bodies about tokens."""
+"""Bodies and queries about tokens and logins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rhetor.domain.identity import MOST_SECONDS
 from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND
 from rhetor.domain.token_commands import IssueToken
 
-from .common import Body, NewName, requires
+from .common import Body, NewName, Query, requires
 
 MOST_TEXT = 16_384
 # the hub checks the words itself, with an error that names the valid ones
@@ -57,3 +57,10 @@ class RevokeBody(Body, frozen=True, kw_only=True):
 
     constraints = requires("token")
     token: Secret = ""
+
+
+class LoginQuery(Query, frozen=True, kw_only=True):
+    """The one-time code, without which a browser gets a page on which a person can type it."""
+
+    constraints = requires("code")
+    code: Annotated[str, Meta(max_length=200)] = ""

@@ -89,7 +89,19 @@ from .sessions import (
     TurnAbandoned,
 )
 from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, Sockets
-from .tokens import IssuedToken, NamedToken, NamedTokens, PublicKeys, SigningKeyRotated, TokenRevoked, Tokens
+from .tokens import (
+    IssuedToken,
+    Login,
+    LoginEnded,
+    Logins,
+    LoginsEnded,
+    NamedToken,
+    NamedTokens,
+    PublicKeys,
+    SigningKeyRotated,
+    TokenRevoked,
+    Tokens,
+)
 
 __all__ = [
     "Accepted",
@@ -136,6 +148,10 @@ __all__ = [
     "LocalModel",
     "LocalModelRemoved",
     "LocalModels",
+    "Login",
+    "LoginEnded",
+    "Logins",
+    "LoginsEnded",
     "Match",
     "Models",
     "NamedToken",

@@ -59,3 +59,37 @@ class PublicKeys(Struct):
     """A JWK Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]
+
+
+class Login(Struct):
+    """The login of a browser. `host`: the name that its cookie belongs to. `credential`: names the token with
+    which it was requested. `used_at`: null if it was not used since the hub was started. `connections`: its
+    open WebSockets and event streams. `current`: the request was sent with it."""
+
+    id: str
+    subject: str
+    scopes: list[str]
+    credential: str
+    host: str
+    address: str
+    user_agent: str
+    logged_in_at: Time
+    expires_at: Time
+    used_at: Time | None
+    connections: int
+    current: bool
+
+
+class Logins(Struct):
+    logins: list[Login]
+
+
+class LoginEnded(Struct):
+    id: str
+    status: str
+
+
+class LoginsEnded(Struct):
+    """How many logins were ended."""
+
+    ended: int
