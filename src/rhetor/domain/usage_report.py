@@ -1,11 +1,12 @@
-"""Groups the sums of usage by day, peer, model, project or caller."""
+"""Groups the sums of usage by day, peer, model, project or caller, and each group by day."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from .usage import Amounts, Cell
 
@@ -15,11 +16,13 @@ GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 
 class Group(Struct, frozen=True, gc=False):
     """The usage of one group, or of all. `key`: None if it is unknown, or for all groups. `sessions`: how
-    many different sessions had a turn."""
+    many different sessions had a turn. `days`: the same for each day on which it had any, in their order, if
+    that was asked for."""
 
     key: str | None
     sessions: int
     amounts: Amounts
+    days: Sequence[Group] = ()
 
 
 class Report(Struct, frozen=True):
@@ -30,22 +33,42 @@ class Report(Struct, frozen=True):
     total: Group
 
 
-def report(
-    by: Grouping, sums: Iterable[tuple[Cell, Amounts]], sessions: Iterable[tuple[str, Cell]]
-) -> Report:
-    """Group the sums. `sessions`: the cells in which a session that is kept had a turn."""
-    amounts: dict[str, Amounts] = {}
+Sums = Iterable[tuple[Cell, Amounts]]
+Sessions = Iterable[tuple[str, Cell]]
+
+
+def report(by: Grouping, sums: Sums, sessions: Sessions, *, by_day: bool = False) -> Report:
+    """Group the sums. `sessions`: the cells in which a session that is kept had a turn. `by_day`: each group
+    has its days."""
+    sums, sessions = list(sums), list(sessions)
+    days: dict[str, list[Group]] = {}
+    if by_day:
+        each_day = _grouped(lambda cell: (getattr(cell, by), cell.day), sums, sessions)
+        for (key, day), each in each_day:
+            days.setdefault(key, []).append(replace(each, key=day))
+    groups = [
+        replace(each, key=key or None, days=days.get(key, ()))
+        for (key,), each in _grouped(lambda cell: (getattr(cell, by),), sums, sessions)
+    ]
+    total = next((each for _, each in _grouped(lambda cell: (), sums, sessions)), _NOTHING)
+    return Report(by, groups, total)
+
+
+_NOTHING = Group(None, 0, Amounts())
+
+
+def _grouped(
+    key_of: Callable[[Cell], tuple[str, ...]], sums: Sums, sessions: Sessions
+) -> list[tuple[tuple[str, ...], Group]]:
+    amounts: dict[tuple[str, ...], Amounts] = {}
     for cell, more in sums:
-        key = getattr(cell, by)
+        key = key_of(cell)
         known = amounts.get(key)
         amounts[key] = more if known is None else known + more
-    total = sum(amounts.values(), Amounts())
-    had_turns: dict[str, set[str]] = {}
+    had_turns: dict[tuple[str, ...], set[str]] = {}
     for session, cell in sessions:
-        had_turns.setdefault(getattr(cell, by), set()).add(session)
-    groups = [
-        Group(key or None, len(had_turns.get(key, ())) + each.once, each)
-        for key, each in sorted(amounts.items())
+        had_turns.setdefault(key_of(cell), set()).add(session)
+    return [
+        (key, Group(None, len(had_turns.get(key, ())) + amounts[key].once, amounts[key]))
+        for key in sorted(amounts)
     ]
-    kept = set().union(*had_turns.values())
-    return Report(by, groups, Group(None, len(kept) + total.once, total))

@@ -3,10 +3,12 @@
 export const ROUTES = [
   route("/", "Peers", () => import("#views/peers.js")),
   route("/peers", "Peers", () => import("#views/peers.js")),
+  route("/costs", "Costs", () => import("#views/costs.js")),
 ];
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
+  { name: "Costs", path: "/costs", key: "c" },
 ];
 
 function route(path, name, load) {

@@ -17,15 +17,18 @@ export const put = (path, body, options) => request("PUT", path, body, options);
 export const patch = (path, body, options) => request("PATCH", path, body, options);
 export const remove = (path, options) => request("DELETE", path, undefined, options);
 
+// For an answer that is not JSON, such as CSV: `options.headers.accept` says what it is.
+export const getText = (path, options) => request("GET", path, undefined, { ...options, read: (answer) => answer.text() });
+
 // `key`: an idempotency key, with which the request may be repeated. `signal`: cancels the request.
-export async function request(method, path, body, { key, signal, headers } = {}) {
+export async function request(method, path, body, { key, signal, headers, read } = {}) {
   const sent = { accept: "application/json", ...headers };
   if (key) sent["idempotency-key"] = key;
   const isBinary = body instanceof Blob;
   if (body !== undefined && !isBinary) sent["content-type"] = "application/json";
   const content = body === undefined || isBinary ? body : JSON.stringify(body);
   const answer = await reach(path, { method, headers: sent, body: content, signal });
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return answer.status === 204 ? null : read ? read(answer) : answer.json();
   throw await problemOf(answer);
 }
 

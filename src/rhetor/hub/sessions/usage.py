@@ -26,11 +26,13 @@ async def usage(
     first: str | None = None,
     last: str | None = None,
     project: str | None = None,
+    by_day: bool = False,
 ) -> Report:
     """Return the usage by group. The owner of the hub, on its Unix socket, gets that of all callers, others
     their own.
 
     `first`, `last`: only from this day to that day, in UTC. `project`: only of this project of the caller.
+    `by_day`: each group also has its days.
     """
 
     owner = principal.subject if project is not None or not _sees_all(principal) else None
@@ -47,6 +49,7 @@ async def usage(
             by,
             (each for each in starmap(amounts_of, sums) if wanted(each[0])),
             (each for each in starmap(session_of, sessions) if wanted(each[1])),
+            by_day=by_day,
         )
 
     return await asyncio.to_thread(grouped)  # it can take 0.1 s

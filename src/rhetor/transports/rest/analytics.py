@@ -46,11 +46,13 @@ async def sessions(call: Call, query: AnalyticsQuery) -> Response:
 
 async def _answer(call: Call, query: AnalyticsQuery, size: Callable[[Group], int | Decimal]) -> Response:
     first, last = query.days()
-    found = await usage_of(call.hub.state, call.who, query.group_by, first=first, last=last)
+    found = await usage_of(
+        call.hub.state, call.who, query.group_by, first=first, last=last, by_day=query.by_day
+    )
     groups = found.groups if found.by == "day" else sorted(found.groups, key=size, reverse=True)
-    rows = [{"key": group.key, **shown(group)} for group in groups]
+    rows = [_row(group, by_day=query.by_day) for group in groups]
     if CSV in call.headers.get("accept", ""):
-        return Response(_csv(rows), media_type=CSV)
+        return Response(_csv(rows, by_day=query.by_day), media_type=CSV)
     return json_response(await _json(call, query, found, rows))
 
 
@@ -63,6 +65,13 @@ async def _json(call: Call, query: AnalyticsQuery, found: Report, rows: Sequence
         "total": shown(found.total),
         "prices": await call.node.providers.price_list(),
     }
+
+
+def _row(group: Group, *, by_day: bool) -> dict[str, Any]:
+    row = {"key": group.key, **shown(group)}
+    if by_day:
+        row["days"] = [{"day": day.key, **shown(day)} for day in group.days]
+    return row
 
 
 def shown(group: Group) -> dict[str, Any]:
@@ -80,10 +89,13 @@ def shown(group: Group) -> dict[str, Any]:
     }
 
 
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Return the rows as CSV (RFC 4180). What is unknown is empty."""
+def _csv(rows: Sequence[dict[str, Any]], *, by_day: bool) -> str:
+    """Return the rows as CSV (RFC 4180), or one row for each group and day. What is unknown is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS)
+    if by_day:
+        rows = [{"key": row["key"], **day} for row in rows for day in row["days"]]
+    columns = (COLUMNS[0], "day", *COLUMNS[1:]) if by_day else COLUMNS
+    writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 KIB = 1024
 ALL_BYTES, FIRST_VIEW_BYTES = 250 * KIB, 60 * KIB  # in gzip
 PATHS = [row.path.replace("{id}", "x") for row in VIEWS]
-IMPORTED = re.compile(r"""(?:from|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", re.MULTILINE)
+IMPORTED = re.compile(r"""(?:\bfrom\s|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", re.MULTILINE)
 
 
 async def logged_in(home: Served) -> dict[str, str]:
@@ -111,7 +111,7 @@ def test_every_import_of_a_module_is_in_the_import_map() -> None:
         if name.startswith("#") and name.endswith(".js"):
             text = (FOLDER / name.removeprefix("#")).read_text()
             found = re.findall(
-                r"""(?:from|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", text, re.MULTILINE
+                r"""(?:\bfrom\s|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", text, re.MULTILINE
             )
             assert [one for one in found if one not in known] == []
 

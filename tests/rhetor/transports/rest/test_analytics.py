@@ -126,6 +126,33 @@ async def test_usage_is_sent_as_csv_if_the_client_asks_for_it(tmp_path: Path) ->
         assert rows[0]["key"] == "y,n"
 
 
+async def test_each_group_has_its_days_if_the_client_asks_for_them(tmp_path: Path) -> None:
+    async with served(tmp_path, PRICED, UNPRICED, PRICED, SILENT) as home:
+        await used(home)
+        path = "/api/analytics/costs?group_by=peer&by_day=true"
+        answer = (await home.ask("GET", path)).json
+        apollo, athena = answer["rows"]
+        summed = ("turns", "sessions", "input_tokens", "output_tokens", "unpriced_turns", "unreported_turns")
+        for row in (apollo, athena):
+            assert {name: sum(day[name] for day in row["days"]) for name in summed} == {
+                name: row[name] for name in summed
+            }
+        assert [(day["day"], day["turns"], day["cost"]) for day in apollo["days"]] == [
+            ("2023-11-14", 1, "0.10"),
+            ("2023-12-15", 1, "0.10"),
+            ("2023-12-16", 1, None),
+        ]
+        assert [(day["day"], day["cost"]) for day in athena["days"]] == [("2023-11-15", None)]
+        sent = await home.ask("GET", path, headers={"accept": "text/csv"})
+        rows = list(csv.DictReader(io.StringIO(sent.text)))
+        assert [(row["key"], row["day"], row["cost"]) for row in rows] == [
+            ("apollo", "2023-11-14", "0.10"),
+            ("apollo", "2023-12-15", "0.10"),
+            ("apollo", "2023-12-16", ""),
+            ("athena", "2023-11-15", ""),
+        ]
+
+
 async def test_a_token_shows_its_own_usage_only(tmp_path: Path) -> None:
     async with served(tmp_path, PRICED, UNPRICED) as home:
         await home.ask("POST", "/api/v2/ai/apollo/message", {"content": "hi"})

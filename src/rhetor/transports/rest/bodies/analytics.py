@@ -17,11 +17,12 @@ Day = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_sch
 
 class AnalyticsQuery(Query, frozen=True, kw_only=True, rename={"from_": "from"}):
     """Which usage, and how it is grouped. `from`, `to`: the first and the last day, in UTC; both are
-    included."""
+    included. `by_day`: each group also has its days."""
 
     group_by: Grouping = "day"
     from_: Day | None = None
     to: Day | None = None
+    by_day: bool = False
 
     def days(self) -> tuple[str | None, str | None]:
         """Return the first and the last day.

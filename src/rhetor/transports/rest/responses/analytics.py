@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from rhetor.domain.usage_report import Grouping
 
@@ -23,10 +23,18 @@ class UsageTotal(Struct):
     unreported_turns: int
 
 
-class UsageRow(UsageTotal):
-    """The usage of one group. `key`: null if it is unknown, or if there is no project."""
+class DayUsage(UsageTotal):
+    """The usage of one group on one day, in UTC."""
+
+    day: str
+
+
+class UsageRow(UsageTotal, kw_only=True):
+    """The usage of one group. `key`: null if it is unknown, or if there is no project. `days`: those on which
+    it had usage, if the request has `by_day`."""
 
     key: str | None
+    days: list[DayUsage] | UnsetType = UNSET
 
 
 class PriceList(Struct):
