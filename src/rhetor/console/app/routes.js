@@ -4,10 +4,12 @@ export const ROUTES = [
   route("/", "Peers", () => import("#views/peers.js")),
   route("/peers", "Peers", () => import("#views/peers.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
+  route("/permissions", "Permissions", () => import("#views/permissions.js")),
 ];
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
+  { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Costs", path: "/costs", key: "c" },
 ];
 

@@ -8,8 +8,8 @@ import { LoggedOut } from "#app/logged_out.js";
 import { isHelpShown } from "#app/keys.js";
 import { isLoggedOut } from "#client/api.js";
 import { hurry, state } from "#client/connection.js";
-import { Notices } from "#parts/notices.js";
-import { pending } from "#model/permissions.js";
+import { Notices, notifyProblem } from "#parts/notices.js";
+import { onAsked, pending } from "#model/permissions.js";
 
 export function Shell() {
   const found = match(address.value);
@@ -22,6 +22,7 @@ export function Shell() {
       ${found ? html`<${View} ...${found} />` : html`<${Missing} />`}
     </main>
     <${Notices} />
+    <${Alert} />
     ${isHelpShown.value && html`<${Help} />`}
   `;
 }
@@ -44,6 +45,15 @@ function Navigation({ current }) {
 function Waiting() {
   const count = pending.value.length;
   return count > 0 && html`<span class="count" aria-label="${count} waiting">${count}</span>`;
+}
+
+// A request of another view, which is answered in place. Its module is loaded with the first request.
+function Alert() {
+  const [module, setModule] = useState(null);
+  const load = () => import("#parts/permission_alert.js");
+  useEffect(() => onAsked((request) => load().then(({ tell }) => tell(request), notifyProblem)), []);
+  useEffect(() => void (pending.value.length && !module && load().then(setModule, notifyProblem)), [pending.value.length]);
+  return module && html`<${module.PermissionAlert} />`;
 }
 
 // Says that the connection is lost, and only then.
@@ -75,8 +85,9 @@ function View({ route, params, query }) {
     last.current = address.value.path;
   }, [address.value.path]);
   useEffect(() => {
-    document.title = `${params.id ? `${params.id} · ` : ""}${route.name} · aish`;
-  }, [route, params.id]);
+    const count = pending.value.length ? `(${pending.value.length}) ` : "";
+    document.title = `${count}${params.id ? `${params.id} · ` : ""}${route.name} · aish`;
+  }, [route, params.id, pending.value.length]);
   if (problem) return html`<${Unloadable} problem=${problem} />`;
   if (module?.route !== route) return html`<p class="loading" role="status">Loading…</p>`;
   return html`<${module.View} key=${params.id ?? route.name} params=${params} query=${query} />`;

@@ -1,0 +1,70 @@
+// All permission requests that wait for an answer, of all peers, the newest last. Those that are answered while
+// the view is open stay in it, with the answer.
+import { html } from "htm/preact";
+import { useEffect, useRef } from "preact/hooks";
+import { loadStyles } from "#app/styles.js";
+import { now } from "#model/clock.js";
+import { peers } from "#model/peers.js";
+import { answers, keyOf, pending } from "#model/permissions.js";
+import { AlertSettings } from "#parts/alert_settings.js";
+import { Permission } from "#parts/permission.js";
+import { agoText } from "#parts/text.js";
+
+await loadStyles("#styles/permissions.css");
+
+export default function Permissions() {
+  const seen = useSeen();
+  const waiting = pending.value.length;
+  return html`
+    <h1>Permissions</h1>
+    <p class="muted" role="status">${waitingText(waiting)}</p>
+    ${seen.length > 0 && html`
+      <ol class="requests">
+        ${seen.map((request) => html`<li key=${keyOfRequest(request)}><${Request} request=${request} /></li>`)}
+      </ol>
+    `}
+    <${AlertSettings} />
+  `;
+}
+
+function Request({ request }) {
+  return html`
+    <p class="from">
+      <a href=${linkTo(request.session_id)} dir="auto">${nameOf(request.session_id)}</a>
+      <span class="muted">${agoText(request.asked_at, now.value)} ago</span>
+    </p>
+    <${Permission} request=${request} />
+  `;
+}
+
+function waitingText(count) {
+  if (count === 0) return "No request waits for an answer. New ones appear here by themselves.";
+  return count === 1 ? "1 request waits for an answer." : `${count} requests wait for an answer.`;
+}
+
+// The requests that were pending at some time since the view was opened. One that is no longer pending stays if
+// its answer is known.
+function useSeen() {
+  const seen = useRef(new Map());
+  const waiting = new Set(pending.value.map(keyOfRequest));
+  for (const request of pending.value) seen.current.set(keyOfRequest(request), request);
+  for (const id of seen.current.keys()) if (!waiting.has(id) && !answers.value.has(id)) seen.current.delete(id);
+  useEffect(() => () => seen.current.clear(), []);
+  return [...seen.current.values()].sort((a, b) => Date.parse(a.asked_at) - Date.parse(b.asked_at));
+}
+
+// A step of a plan asks in the stream of its plan.
+function linkTo(stream) {
+  return isPlan(stream) ? `/line?plan=${encodeURIComponent(stream)}` : `/sessions/${encodeURIComponent(stream)}`;
+}
+
+function nameOf(stream) {
+  for (const peer of peers.value) {
+    const found = peer.now?.find(({ session_id: id }) => id === stream);
+    if (found?.session_name) return found.session_name;
+  }
+  return isPlan(stream) ? "A line" : "Session";
+}
+
+const keyOfRequest = (request) => keyOf(request.session_id, request.request_id);
+const isPlan = (stream) => stream.startsWith("p_");
