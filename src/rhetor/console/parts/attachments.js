@@ -1,0 +1,90 @@
+// The files of a message that is being written: added by a button, by paste or by drop, and uploaded at once.
+import { html } from "htm/preact";
+import { useRef } from "preact/hooks";
+import { upload } from "#client/upload.js";
+import { decoded, isText, whyNot } from "#model/attachments.js";
+import { change, draftOf } from "#model/drafts.js";
+import { notify } from "#parts/notices.js";
+import { bytesText } from "#parts/text.js";
+
+const uploads = new Map(); // id of a file → how to end its upload
+
+// Add files to the draft of a session. One that cannot be added is named in a notice, with what to do.
+export async function attach(session, files) {
+  for (const file of files) {
+    const problem = whyNot(file, draftOf(session).peek().files, bytesText);
+    if (problem) notify(problem, { kind: "problem" });
+    else await add(session, file);
+  }
+}
+
+export const isUploading = ({ files }) => files.some((one) => one.blob_id === null && one.text === null && !one.problem);
+
+export function Attachments({ session, files }) {
+  if (files.length === 0) return null;
+  return html`
+    <ul class="attachments" aria-label="Attached files">
+      ${files.map((file) => html`<${Attachment} key=${file.id} session=${session} file=${file} />`)}
+    </ul>
+  `;
+}
+
+export function AttachButton({ session, isDisabled }) {
+  const input = useRef(null);
+  const onChange = ({ target }) => {
+    attach(session, [...target.files]);
+    target.value = "";
+  };
+  return html`
+    <button type="button" disabled=${isDisabled} onClick=${() => input.current.click()}>Attach</button>
+    <input ref=${input} type="file" multiple hidden aria-label="Files to attach" onChange=${onChange} />
+  `;
+}
+
+function Attachment({ session, file }) {
+  const remove = () => {
+    uploads.get(file.id)?.();
+    change(session, { files: draftOf(session).peek().files.filter(({ id }) => id !== file.id) });
+    if (file.url) URL.revokeObjectURL(file.url);
+  };
+  const isDone = file.blob_id || file.text !== null;
+  return html`
+    <li class="attachment">
+      ${file.url && html`<img src=${file.url} alt="" />`}
+      <span class="attachment-name" dir="auto">${file.name}</span>
+      <span class="muted">${bytesText(file.bytes)}</span>
+      ${!isDone && !file.problem && html`<progress aria-label="Upload of ${file.name}" max="1" value=${file.progress}></progress>`}
+      ${file.problem && html`<span class="problem" role="alert">${file.problem}</span>`}
+      <button type="button" class="close" aria-label="Remove ${file.name}" onClick=${remove}>✕</button>
+    </li>
+  `;
+}
+
+async function add(session, file) {
+  const id = crypto.randomUUID();
+  const url = file.type.startsWith("image/") ? URL.createObjectURL(file) : null;
+  const name = file.name || "pasted file";
+  const entry = { id, name, media_type: file.type, bytes: file.size, blob_id: null, text: null, progress: 0, problem: null, url };
+  change(session, { files: [...draftOf(session).peek().files, entry] });
+  const text = isText(file) ? decoded(await file.arrayBuffer()) : null;
+  if (text !== null) update(session, id, { text });
+  else await send(session, id, file);
+}
+
+async function send(session, id, file) {
+  const { promise, abort } = upload(file, (progress) => update(session, id, { progress }));
+  uploads.set(id, abort);
+  try {
+    const { blob_id, media_type } = await promise;
+    update(session, id, { blob_id, media_type });
+  } catch (problem) {
+    const hint = problem.hint ?? (problem.retryable ? "Remove it and attach it again." : "");
+    update(session, id, { problem: `${problem.message} ${hint}`.trim() });
+  } finally {
+    uploads.delete(id);
+  }
+}
+
+function update(session, id, changes) {
+  change(session, { files: draftOf(session).peek().files.map((one) => (one.id === id ? { ...one, ...changes } : one)) });
+}
