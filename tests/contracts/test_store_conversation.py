@@ -19,7 +19,7 @@ from rhetor.domain.event import (
     UsageReported,
 )
 from rhetor.errors import NotFound
-from rhetor.store.base import ANY, Among, Draft, Hit, Row, Store, Summary
+from rhetor.store.base import ANY, MOST_PREFACE, Among, Draft, Hit, Row, Store, Summary
 
 from .store_kit import answer, chunk, events, failure, gapless, partial, question, shown
 
@@ -373,3 +373,20 @@ async def test_an_event_of_an_earlier_time_keeps_that_time(store: Store) -> None
     found = await store.recent(10)
     assert [(e.turn_id, e.answer) for e in found] == [("n", ""), ("o", "old!")]
     assert [e.turn_id for e in await store.recent(1)] == ["n"]
+
+
+async def test_the_last_message_of_each_stream_is_found_also_in_its_bases(store: Store) -> None:
+    await turns(store, "a", "one", "two")
+    head = await store.head("a")
+    assert head is not None
+    await store.commit("fork", [], base=("a", head.position))
+    await store.commit("early", [], base=("a", Position(head.epoch, 3)))
+    await store.commit("asked", [question("why?", "t"), chunk("be", "t")])
+    await store.commit("empty", [])
+    found = await store.last_messages(["a", "fork", "early", "asked", "empty", "none"])
+    assert found == {"a": "two!", "fork": "two!", "early": "two?", "asked": "why?"}
+
+
+async def test_of_a_long_last_message_only_the_beginning_is_read(store: Store) -> None:
+    await store.commit("s", [question("x" * (2 * MOST_PREFACE), "t")])
+    assert await store.last_messages(["s"]) == {"s": "x" * MOST_PREFACE}

@@ -35,6 +35,7 @@ CALLS = {
         "watchPermissions": ("subscription",),
         "watchActivity": ("subscription", "place"),
         "watchPeers": ("subscription",),
+        "watchSessions": ("subscription", "states"),
         "nothing": ("sessionId",),
     },
     "peer": {

@@ -98,17 +98,26 @@ def brief(session: Session) -> dict[str, Any]:
 
 
 def session(
-    session: Session, state: SessionState, head: Position | None, messages: Sequence[Message] = ()
+    session: Session,
+    state: SessionState,
+    head: Position | None,
+    messages: Sequence[Message] = (),
+    *,
+    title: str | None = None,
+    turn: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a session with its last messages. `head`: its last position; None if its log is empty. `state`:
-    the session's state, or `waiting` if its running turn waits for an answer."""
+    the session's state, or `waiting` if its running turn waits for an answer. `title`: the first line of its
+    last message. `turn`: the one that runs now."""
     return {
         "id": session.id,
         "specialist_id": session.peer,
         "name": session.name,
+        "title": title,
         "owner": session.owner,
         "project_id": session.project_id,
         "state": state,
+        "turn": turn,
         "started": session.started,
         "created_at": timestamp(session.created_at),
         "used_at": timestamp(session.used_at),
@@ -116,13 +125,14 @@ def session(
         "context_window": session.context_window,
         "metadata": session.metadata,
         "tools": msgspec.to_builtins(session.tools),
-        "messages": list(map(_message, messages)),
+        "messages": list(map(message, messages)),
         "head": head.seq if head else None,
         "cursor": str(head) if head else None,
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
+def message(message: Message) -> dict[str, Any]:
+    """Return a message of a session."""
     return {"role": message.role, "content": message.content, "timestamp": timestamp(message.at)}
 
 

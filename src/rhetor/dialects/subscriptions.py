@@ -7,12 +7,13 @@ the events of a subscription that it has ended from those of a new one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from rhetor.codec.jsonrpc import Call, notice, params_of
 from rhetor.codec.websocket_frames import text_frame
+from rhetor.domain.session import SessionState
 from rhetor.store.base import Record
 
 from . import raw
@@ -55,8 +56,18 @@ class WatchPeers(msgspec.Struct, frozen=True):
     subscription: Id
 
 
-Request = Subscribe | Unsubscribe | WatchPermissions | WatchActivity | WatchPeers
-METHODS = frozenset({"subscribe", "unsubscribe", "watchPermissions", "watchActivity", "watchPeers"})
+class WatchSessions(msgspec.Struct, frozen=True):
+    """Report the caller's sessions, and those shared with the caller, whenever they change. `states`: only
+    those in one of these states; empty for all."""
+
+    subscription: Id
+    states: Annotated[list[SessionState], msgspec.Meta(max_length=10)] = []
+
+
+Request = Subscribe | Unsubscribe | WatchPermissions | WatchActivity | WatchPeers | WatchSessions
+METHODS = frozenset(
+    {"subscribe", "unsubscribe", "watchPermissions", "watchActivity", "watchPeers", "watchSessions"}
+)
 
 
 def decode(call: Call) -> Request:
@@ -74,6 +85,8 @@ def decode(call: Call) -> Request:
             return params_of(call, WatchActivity)
         case "watchPeers":
             return params_of(call, WatchPeers)
+        case "watchSessions":
+            return params_of(call, WatchSessions)
     return params_of(call, WatchPermissions)
 
 

@@ -53,15 +53,26 @@ class Doing:
     @property
     def line(self) -> str | None:
         """The line; None until the peer has done something."""
-        match self.current:
-            case ToolUse(name=name, arguments=arguments, runs_at=runs_at):
-                verb = "waits for" if runs_at == "client" else "calls"
-                return _cut(f"{verb} {_with_subject(name, arguments)}")
-            case Permission(tool="quota" | "budget" as cause, detail={"paused": _}):
-                return _PAUSED[cause]
-            case Permission(tool=tool, questions=questions):
-                return _cut("waits for an answer" if questions else f"waits for permission: {one_line(tool)}")
-        return self.current
+        return _line(self.current)
+
+    @property
+    def waits(self) -> str:
+        """The line of a turn that waits for an answer."""
+        called = [use for use in self._using.values() if use.runs_at == "client"]
+        asked: list[ToolUse | Permission] = [*called, *self._asked.values()]
+        return (_line(asked[-1]) if asked else None) or "waits for an answer"
+
+
+def _line(current: Plain | ToolUse | Permission | None) -> str | None:
+    match current:
+        case ToolUse(name=name, arguments=arguments, runs_at=runs_at):
+            verb = "waits for" if runs_at == "client" else "calls"
+            return _cut(f"{verb} {_with_subject(name, arguments)}")
+        case Permission(tool="quota" | "budget" as cause, detail={"paused": _}):
+            return _PAUSED[cause]
+        case Permission(tool=tool, questions=questions):
+            return _cut("waits for an answer" if questions else f"waits for permission: {one_line(tool)}")
+    return current
 
 
 def _with_subject(name: str, arguments: Any) -> str:

@@ -77,7 +77,7 @@ class HubPeer:
         )
 
     async def show_sessions(self) -> str:
-        sessions = await listed(self._state, self._principal, session_state=SessionState.ACTIVE)
+        sessions = await listed(self._state, self._principal, states=(SessionState.ACTIVE,))
         return "\n".join(f"{s.id}  {s.peer}{f', {s.name}' if s.name else ''}" for s in sessions)
 
 

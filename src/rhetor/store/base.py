@@ -24,6 +24,7 @@ from .commit_stats import Commits
 from .encoding import decode, encode
 
 PAGE = 500
+MOST_PREFACE = 1 << 14  # characters at the beginning of a message, in which what an agent puts before it ends
 MARK_BEGIN, MARK_END = "\x02", "\x03"  # around the words that matched a search
 Outcome = Literal["ok", "truncated", "epoch_changed", "ahead"]
 # the kinds of rows whose documents have credentials: a store with keys seals them, whatever the settings say
@@ -355,6 +356,11 @@ class Log(Protocol):
 
     async def summaries(self, streams: Sequence[str]) -> Mapping[str, Summary]:
         """Return a summary for each of the streams that exists."""
+        ...
+
+    async def last_messages(self, streams: Sequence[str]) -> Mapping[str, str]:
+        """Return the beginning of the last message of each of the streams that has one, with those of its
+        bases; at least `MOST_PREFACE` characters if it has so many."""
         ...
 
     async def recent(

@@ -18,6 +18,7 @@ from rhetor.errors import NotFound, StoreRefused
 
 from .base import (
     ANY,
+    MOST_PREFACE,
     PAGE,
     Addition,
     Among,
@@ -257,6 +258,10 @@ class MemoryStore:
             cost,
             is_known and all(incarnation.earliest == 1 for incarnation in own),
         )
+
+    async def last_messages(self, streams: Sequence[str]) -> Mapping[str, str]:
+        last = ((s, next(self._backwards(s, None), None)) for s in streams if s in self._streams)
+        return {stream: spoken.content[:MOST_PREFACE] for stream, spoken in last if spoken is not None}
 
     async def recent(
         self, limit: int, among: Among = ANY, *, before: str | None = None

@@ -23,11 +23,10 @@ from rhetor.domain.event import (
 from rhetor.domain.given_text import named
 from rhetor.domain.prefaces import without_prefaces
 
-from .base import Spoken
+from .base import MOST_PREFACE, Spoken
 
 ASSISTANT = "assistant"
 MOST_BEGINNING = 200  # characters
-MOST_PREFACE = 1 << 14
 
 
 class _Turn(msgspec.Struct):

@@ -74,6 +74,18 @@ def test_a_permission_request_is_shown_until_it_is_answered() -> None:
     ]
 
 
+def test_a_turn_that_waits_says_for_what_although_something_else_came_later() -> None:
+    turn = Turn("t", "m", "apollo")
+    turn.start()
+    assert turn.doing.waits == "waits for an answer"
+    turn.step(ToolUse("c", "weather", {}, "client"))
+    turn.step(Permission("r", "Bash", {}, OPTIONS))
+    turn.step(Text("meanwhile"))
+    assert (turn.doing.line, turn.doing.waits) == ("answers", "waits for permission: Bash")
+    turn.told("r")
+    assert turn.doing.waits == "waits for weather"
+
+
 def test_questions_and_pauses_have_words_of_their_own() -> None:
     question = Question("q", "Colour", "Which colour?")
     assert lines(Permission("r", "ask", {}, OPTIONS, questions=(question,))) == ["waits for an answer"]

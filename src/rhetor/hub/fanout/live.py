@@ -21,14 +21,15 @@ class Live:
 
     `peers`: the names of peers, teams and terminals, and `project:` for all projects. `sessions`: the ids of
     sessions and other streams in which anything has changed. `said`: those in which a message may have come
-    or was answered. `rows`: the ids of sessions whose rows have changed, with the rows.
+    or was answered. `rows`: the ids of sessions whose rows have changed, with the rows, or None if they were
+    dropped.
     """
 
     def __init__(self) -> None:
         self.peers: Changes[None] = Changes()
         self.sessions: Changes[None] = Changes()
         self.said: Changes[None] = Changes()
-        self.rows: Changes[Row] = Changes()
+        self.rows: Changes[Row | None] = Changes()
         self._queued: dict[str, Row] = {}
 
     async def load(self, catalog: Catalog) -> None:
@@ -93,5 +94,8 @@ class Live:
                 self.peers.note(id, None)
             case "project":
                 self.peers.note(PROJECT, None)
-            case "share" | "session":
+            case "share":
                 self.sessions.note(id.partition("/")[0], None)
+            case "session":  # it was dropped
+                self.rows.note(id, None)
+                self.sessions.note(id, None)

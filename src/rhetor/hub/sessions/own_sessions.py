@@ -49,8 +49,8 @@ class OwnSessions:
             changed = rows.since(moment) or {}  # while the others were read
         self._read_at = moment
         for id, row in reversed(changed.items()):
-            is_open = row.owner == self._subject and row.state in OPEN
-            now = _brief(row) if is_open else None
+            is_open = row is not None and row.owner == self._subject and row.state in OPEN
+            now = _brief(row) if row is not None and is_open else None
             is_other |= now != self._open.get(id)
             if now is not None:
                 self._open[id] = now

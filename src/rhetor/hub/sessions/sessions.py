@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -97,7 +97,7 @@ async def listed(
     principal: Principal,
     *,
     peer: str | None = None,
-    session_state: SessionState | None = None,
+    states: Collection[SessionState] = (),
     project: str | None = None,
     name: str | None = None,
     limit: int = 1000,
@@ -105,18 +105,18 @@ async def listed(
     """Return the caller's last `limit` sessions, most recently used first, with those that are shared with
     the caller; `project` and `name` find only the caller's own.
 
-    `peer`, `session_state`, `project`, `name`: only sessions with these values. Sessions that were opened for
-    one message and have ended are included only if `session_state` is `expired`. A session that has ended is
-    not found by `name`, because another one may have the name now.
+    `peer`, `project`, `name`: only sessions with these values. `states`: only those in one of these states.
+    Sessions that were opened for one message and have ended are included only if that is `expired`. A session
+    that has ended is not found by `name`, because another one may have the name now.
     """
-    states = _ROW_STATES[session_state] if session_state else _SHOWN
+    row_states = sorted({each for state in states for each in _ROW_STATES[state]}) if states else _SHOWN
     size = limit
     while True:
         rows = await state.store.find(
             "session",
             owner=principal.subject,
             parent=peer,
-            state=states,
+            state=row_states,
             name=name,
             limit=size,
             newest=True,
@@ -126,13 +126,13 @@ async def listed(
             session
             for session in sessions
             if (project is None or session.project_id == project)
-            and (session_state is None or shown_state(state, session) is session_state)
+            and (not states or shown_state(state, session) in states)
         ]
         if len(wanted) >= limit or len(rows) < size:
             break
         size *= 4
     if project is None and name is None:
-        wanted += await _shared(state, principal, peer, states, session_state)
+        wanted += await _shared(state, principal, peer, row_states, states)
         wanted.sort(key=lambda session: -session.used_at)
     return wanted[:limit]
 
@@ -141,17 +141,17 @@ async def _shared(
     state: State,
     principal: Principal,
     peer: str | None,
-    states: Sequence[str],
-    session_state: SessionState | None,
+    row_states: Collection[str],
+    states: Collection[SessionState],
 ) -> list[Session]:
     """Return the sessions of other owners that are shared with the caller."""
     found: list[Session] = []
     for share in state.shares.with_subject(principal.subject):
         row = await state.store.get("session", share.session_id)
-        if row is None or row.state not in states or peer not in (None, row.parent):
+        if row is None or row.state not in row_states or peer not in (None, row.parent):
             continue
         session = session_of(row)
-        if session_state is None or shown_state(state, session) is session_state:
+        if not states or shown_state(state, session) in states:
             found.append(session)
     return found
 

@@ -119,7 +119,7 @@ class PendingRequests:
         self._open: dict[str, Request] = {}
         self._calls: dict[str, None] = {}  # tools that the hub runs
         self._timers: list[asyncio.TimerHandle] = []
-        self._shown: tuple[str, object] = turn.peer, None
+        self._shown: tuple[str, object, object] = turn.peer, None, None
 
     @property
     def turn(self) -> Turn:
@@ -322,8 +322,9 @@ class PendingRequests:
 
     def _note_doing(self) -> None:
         """Note for those who watch that the peer does something else than before, if it does."""
-        before, self._shown = self._shown, (self.peer, self._turn.doing.current)
-        if before[0] != self.peer or before[1] is not self._shown[1]:
+        before = self._shown
+        self._shown = self.peer, self._turn.doing.current, self._turn.state
+        if before[0] != self.peer or before[1] is not self._shown[1] or before[2] is not self._shown[2]:
             self._state.live.turn_changed(self.stream, before[0], self.peer)
 
     def _add_notifications(self, settled: Settled) -> None:

@@ -59,7 +59,7 @@ from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sw
 from .resealing import Place, Step
 from .salvage import finish_interrupted, salvage
 from .sealed import Sealing, keys_in_use
-from .summaries import summaries
+from .summaries import last_messages, summaries
 from .wal import Checkpoints
 from .witness import Witness
 from .word_index import WordIndex
@@ -278,6 +278,9 @@ class SqliteStore:
 
     async def summaries(self, streams: Sequence[str]) -> Mapping[str, Summary]:
         return await self._searchers.run(partial(summaries, sealing=self._sealing, streams=streams))
+
+    async def last_messages(self, streams: Sequence[str]) -> Mapping[str, str]:
+        return await self._read(partial(last_messages, sealing=self._sealing, streams=streams))
 
     async def recent(
         self, limit: int, among: Among = ANY, *, before: str | None = None

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rhetor.domain.event import UsageReported
-from rhetor.store.base import Summary
+from rhetor.store.base import MOST_PREFACE, Summary
 from rhetor.store.encoding import decode
-from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, MOST_PREFACE, beginning, cost_of
+from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, beginning, cost_of
 
 from .incarnation import present
 from .sealed import Sealing
@@ -35,6 +35,10 @@ SELECT origin, t.seq, iif(typeof(content) = 'text', substr(content, 1, {_NEEDED}
 FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
 WHERE t.role <> '{ASSISTANT}' ORDER BY depth DESC, t.seq LIMIT 1
 """
+_LAST = f"""
+SELECT {_ORIGIN}, t.seq, iif(typeof(content) = 'text', substr(content, 1, {MOST_PREFACE}), content)
+FROM texts t JOIN incarnations i ON i.id = t.inc WHERE t.inc = :inc {{before}} ORDER BY t.seq DESC LIMIT 1
+"""
 _REPORTS = f"""
 SELECT {_ORIGIN}, e.seq, e.data FROM incarnations i CROSS JOIN events e ON e.inc = i.id
 WHERE i.stream = ? AND e.type = '{UsageReported.type}' AND e.seq >= i.earliest
@@ -47,6 +51,28 @@ def summaries(
     """Return a summary for each of the streams that exists."""
     found = ((stream, present(connection, stream)) for stream in streams)
     return {s: _summary(connection, sealing, s, current.id) for s, current in found if current is not None}
+
+
+def last_messages(
+    connection: sqlite3.Connection, sealing: Sealing, streams: Sequence[str]
+) -> Mapping[str, str]:
+    """Return the beginning of the last message of each of the streams that has one."""
+    found = ((stream, present(connection, stream)) for stream in streams)
+    texts = ((s, _last_message(connection, sealing, current.id)) for s, current in found if current)
+    return {stream: text for stream, text in texts if text is not None}
+
+
+def _last_message(connection: sqlite3.Connection, sealing: Sealing, inc: int) -> str | None:
+    last: int | None = None
+    while True:
+        before = "" if last is None else "AND t.seq <= :last"
+        row = connection.execute(_LAST.format(before=before), {"inc": inc, "last": last}).fetchone()
+        if row is not None:
+            return sealing.opened_text(*row)[:MOST_PREFACE]
+        base = connection.execute("SELECT base, base_seq FROM incarnations WHERE id = ?", (inc,)).fetchone()
+        if base[0] is None:
+            return None
+        inc, last = base
 
 
 def _summary(connection: sqlite3.Connection, sealing: Sealing, stream: str, inc: int) -> Summary:

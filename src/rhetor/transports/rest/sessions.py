@@ -11,19 +11,18 @@ from starlette.responses import Response
 from rhetor.dialects import resources
 from rhetor.dialects.event_filter import split, types_of
 from rhetor.domain import command as c
-from rhetor.domain.event import Position
 from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.hub.catalog.shares import Share
 from rhetor.hub.sessions import sessions, states
 from rhetor.hub.sessions import shares as hub_shares
 from rhetor.hub.sessions.checkpoints import last_answers
-from rhetor.hub.turns import answers
 from rhetor.store.base import Summary
 from rhetor.transports.server import event_pages
 from rhetor.transports.server.call import Call, Caller, json_response
 from rhetor.transports.server.long_work import Result, with_progress
 from rhetor.transports.server.node import Node
+from rhetor.transports.views import sessions as views
 
 from .bodies import (
     EventsQuery,
@@ -51,13 +50,11 @@ async def start(call: Call, body: SessionBody) -> Response:
 async def list_sessions(call: Caller, query: SessionsQuery) -> dict[str, Any]:
     """List the caller's sessions without their messages, the most recently used one first."""
     state, peer = call.hub.state, query.peer or query.tool
-    wanted = None if query.state is UNSET else query.state
+    wanted = () if query.state is UNSET else (query.state,)
     found = await sessions.listed(
-        state, call.who, peer=peer, session_state=wanted, project=query.project, name=query.name
+        state, call.who, peer=peer, states=wanted, project=query.project, name=query.name
     )
-    listed = [
-        resources.session(s, answers.shown_state(state, s), await _position(call.node, s.id)) for s in found
-    ]
+    listed = await views.described(state, found)
     if not query.summary:
         return {"sessions": listed}
     summaries = await state.store.summaries([session.id for session in found])
@@ -174,13 +171,7 @@ async def shown(node: Node, session: Session, messages: int = MESSAGES) -> Respo
 
 async def described(node: Node, session: Session, messages: int = MESSAGES) -> dict[str, Any]:
     """Return a session with its last messages."""
-    store = node.hub.state.store
-    spoken = await store.spoken(session.id, messages, answered=False)
-    state = answers.shown_state(node.hub.state, session)
+    spoken = await node.hub.state.store.spoken(session.id, messages, answered=False)
+    (shown,) = await views.described(node.hub.state, [session])
     found = [resources.Message(s.role, s.content, s.at) for s in last_answers(spoken)]
-    return resources.session(session, state, await _position(node, session.id), found)
-
-
-async def _position(node: Node, session_id: str) -> Position | None:
-    head = await node.hub.state.store.head(session_id)
-    return head.position if head else None
+    return {**shown, "messages": list(map(resources.message, found))}

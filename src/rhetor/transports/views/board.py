@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from rhetor.background import start
 from rhetor.errors import RhetorError
@@ -21,6 +21,7 @@ LEAST_SECONDS = 0.1  # between two readings, so that a subscription has at most 
 RETRY_SECONDS = 1.0
 LINGER_SECONDS = 1.0  # for which a list is kept current after its last watcher has left
 _REST = 9  # times as long as a reading takes, no other is made: at most a tenth of the time goes into it
+MOST_ITEMS = 20_000  # of which a list remembers what it has; one that changed long ago is forgotten
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Entry(Struct, Generic[T], frozen=True):
 
 class Board(ABC, Generic[T]):
     """A list of items by id, which is current while somebody watches it. `version` grows with each change.
-    `is_kept`: it is current.
+    `is_kept`: it is current. `reading` is held by whoever reads for it.
 
     A reader that has seen a version asks for the items that have changed since.
     """
@@ -49,7 +50,7 @@ class Board(ABC, Generic[T]):
         self._watching = ExitStack()
         self._task: asyncio.Task[None] | None = None
         self._notifier = Notifier()
-        self._reading = asyncio.Lock()
+        self.reading = asyncio.Lock()
 
     @property
     @abstractmethod
@@ -78,7 +79,7 @@ class Board(ABC, Generic[T]):
             self.is_kept = True
             self.enter(self._watching)
         try:
-            async with self._reading:
+            async with self.reading:
                 if self._task is None:
                     await self.read()
                     self._task = start(self._follow(), f"follow {self._name}")
@@ -117,11 +118,13 @@ class Board(ABC, Generic[T]):
         for id, value in changed.items():
             self._entries.pop(id, None)
             self._entries[id] = Entry(self.version, value)
+        while len(self._entries) > MOST_ITEMS:
+            del self._entries[next(iter(self._entries))]
 
     @property
-    def values(self) -> list[T]:
-        """The items of the list."""
-        return [entry.value for entry in self._entries.values() if entry.value is not None]
+    def items(self) -> list[tuple[str, T]]:
+        """The items of the list with their ids."""
+        return [(id, entry.value) for id, entry in self._entries.items() if entry.value is not None]
 
     @property
     def ids(self) -> list[str]:
@@ -132,6 +135,7 @@ class Board(ABC, Generic[T]):
         if self.is_kept and not self._watchers:
             self.is_kept = False
             self._watching.close()
+            self._entries.clear()
             if self._task is not None:
                 self._task.cancel()
                 self._task = None
@@ -154,7 +158,7 @@ class Board(ABC, Generic[T]):
         """Read once, and return the seconds until the next reading."""
         began, before = perf_counter(), self.version
         try:
-            async with self._reading:
+            async with self.reading:
                 await self.read()
         except RhetorError as error:
             log.warning("reading failed; retrying", extra={"list": self._name, "reason": error.detail})
@@ -163,3 +167,89 @@ class Board(ABC, Generic[T]):
         if self.version != before:
             self._notifier.notify()
         return max(LEAST_SECONDS, _REST * (perf_counter() - began))
+
+
+class ListWatch(ABC, Generic[T]):
+    """What one subscription shows of a board. `method`: of its notifications. `known`: the ids of the items
+    that the client has."""
+
+    method: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self._board: Board[T] | None = None
+        self._seen = 0
+
+    @property
+    def board(self) -> Board[T]:
+        if self._board is None or not self._board.is_kept:
+            self._board = self.find_board()
+        return self._board
+
+    @abstractmethod
+    def find_board(self) -> Board[T]:
+        """Return the board that all such subscriptions share now."""
+        ...
+
+    @abstractmethod
+    async def read_first(self) -> dict[str, Any]:
+        """Return the members of the result, and set `known`."""
+        ...
+
+    @abstractmethod
+    def shown(self, id: str, value: T) -> bytes | None:
+        """Return what the client sees of an item, as JSON; None if it does not see the item."""
+        ...
+
+    async def first(self) -> dict[str, Any]:
+        """Return the result of the subscription: the whole list.
+
+        Raises:
+            StoreRefused: the list cannot be read now.
+        """
+        board = self.board
+        async with board.watched():
+            found = await self.read_first()
+            self._seen = board.version
+        return found
+
+    async def follow(self, say: Callable[[list[Raw], list[str]], Awaitable[None]]) -> None:
+        """Pass on what has changed since `first`, again and again.
+
+        Raises:
+            StoreRefused: the list cannot be read now.
+        """
+        is_same = self._board is not None and self._board.is_kept
+        async with self.board.watched():
+            board = self.board
+            if not is_same:  # nobody has watched it for a while
+                await self._say_all(board, say)
+            while not board.has_ended:
+                more = board.next()
+                changed, removed = self._changes(board)
+                if changed or removed:
+                    await say(changed, removed)
+                else:
+                    await more.wait()
+        raise RuntimeError(f"the list of {self.method} is not read any more")
+
+    async def _say_all(self, board: Board[T], say: Callable[[list[Raw], list[str]], Awaitable[None]]) -> None:
+        before = self.known
+        (items, *_) = (await self.read_first()).values()
+        self._seen = board.version
+        await say(items, sorted(before - self.known))
+
+    def _changes(self, board: Board[T]) -> tuple[list[Raw], list[str]]:
+        """Return what the client must be told: items that it sees, and ids of those that it sees no more."""
+        changed: list[Raw] = []
+        removed: list[str] = []
+        for id, value in board.since(self._seen):
+            shown = None if value is None else self.shown(id, value)
+            if shown is not None:
+                changed.append(Raw(shown))
+                self.known.add(id)
+            elif id in self.known:
+                removed.append(id)
+                self.known.discard(id)
+        self._seen = board.version
+        return changed, removed

@@ -22,7 +22,7 @@ from rhetor.hub.sessions import projects
 from rhetor.hub.sessions.own_sessions import OwnSessions
 
 from . import peers, unaddressed
-from .board import Board
+from .board import Board, ListWatch
 from .viewer import Viewer, Watcher
 
 
@@ -99,26 +99,22 @@ def peer_board(viewer: Viewer) -> PeerBoard:
     return boards.setdefault(watcher.who, PeerBoard(watcher))
 
 
-class PeerWatch:
-    """Reports the peers that have changed since the last report, to one subscription."""
+class PeerWatch(ListWatch[bytes]):
+    """The peers of one subscription."""
+
+    method = "peers"
 
     def __init__(self, viewer: Viewer) -> None:
-        self.board = peer_board(viewer)
-        self._seen = 0
+        super().__init__()
+        self._viewer = viewer
 
-    def first(self) -> list[Raw]:
-        """Return all peers."""
-        self._seen = self.board.version
-        return [Raw(value) for value in self.board.values]
+    def find_board(self) -> PeerBoard:
+        return peer_board(self._viewer)
 
-    def changes(self) -> tuple[list[Raw], list[str]]:
-        """Return the peers that have changed since the last call, and the ids of those that are gone."""
-        changed: list[Raw] = []
-        removed: list[str] = []
-        for id, value in self.board.since(self._seen):
-            if value is None:
-                removed.append(id)
-            else:
-                changed.append(Raw(value))
-        self._seen = self.board.version
-        return changed, removed
+    async def read_first(self) -> dict[str, Any]:
+        items = self.board.items
+        self.known = {id for id, _ in items}
+        return {"peers": [Raw(value) for _, value in items]}
+
+    def shown(self, id: str, value: bytes) -> bytes:
+        return value

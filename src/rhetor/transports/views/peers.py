@@ -96,7 +96,7 @@ def _own_turns(call: Viewer) -> Iterator[_Own]:
 def activity(pending: OpenRequests) -> tuple[str, str | None]:
     """Return the state of a running turn, and what its peer does."""
     if pending.turn.state is TurnState.WAITING:
-        return "waiting", pending.turn.doing.line or "waits for an answer"
+        return "waiting", pending.turn.doing.waits
     return "running", pending.turn.doing.line
 
 

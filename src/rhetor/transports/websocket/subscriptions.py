@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from msgspec import Raw
 from msgspec.structs import asdict
 
 from rhetor.codec.jsonrpc import INVALID_PARAMS, Call, Refused
@@ -17,6 +18,7 @@ from rhetor.dialects.subscriptions import (
     WatchActivity,
     WatchPeers,
     WatchPermissions,
+    WatchSessions,
     activity,
     decode,
     listing,
@@ -29,7 +31,9 @@ from rhetor.hub.forwarding.activity import Activity, ActivityWatch
 from rhetor.hub.turns.answers import PermissionWatch
 from rhetor.store.base import resumed
 from rhetor.transports.server.requests import shown
+from rhetor.transports.views.board import ListWatch
 from rhetor.transports.views.peer_board import PeerWatch
+from rhetor.transports.views.session_board import SessionWatch
 
 from .connection import SocketConnection
 from .rpc import Reply
@@ -60,7 +64,9 @@ class SubscriptionHandler:
             case WatchActivity(subscription, place):
                 return await self._watch_activity(subscription, place)
             case WatchPeers(subscription):
-                return await self._watch_peers(subscription)
+                return await self._watch_list(PeerWatch(self._connection), subscription)
+            case WatchSessions(subscription, states):
+                return await self._watch_list(SessionWatch(self._connection, states), subscription)
 
     async def _subscribe(self, asked: Subscribe) -> Reply:
         self._require_room(asked.subscription)
@@ -96,13 +102,11 @@ class SubscriptionHandler:
         then = self._begin(subscription, lambda: self._tell_activity(watch, subscription, first))
         return Reply(asdict(first), then=then)
 
-    async def _watch_peers(self, subscription: str) -> Reply:
+    async def _watch_list(self, watch: ListWatch[Any], subscription: str) -> Reply:
         self._require_room(subscription)
-        watch = PeerWatch(self._connection)
-        async with watch.board.watched():
-            first = watch.first()
-        then = self._begin(subscription, lambda: self._tell_list(watch, "peers", subscription))
-        return Reply({"peers": first}, then=then)
+        first = await watch.first()
+        then = self._begin(subscription, lambda: self._tell_list(watch, subscription))
+        return Reply(first, then=then)
 
     def _require_room(self, subscription: str) -> None:
         if subscription in self._followed:
@@ -144,17 +148,11 @@ class SubscriptionHandler:
             told = [shown(one) for one in (*answered, *asked)]
             await self._connection.say(*(permission(subscription, one) for one in told))
 
-    async def _tell_list(self, watch: PeerWatch, method: str, subscription: str) -> None:
-        board = watch.board
-        async with board.watched():
-            while not board.has_ended:
-                more = board.next()
-                changed, removed = watch.changes()
-                if changed or removed:
-                    await self._connection.say(listing(method, subscription, changed, removed))
-                else:
-                    await more.wait()
-        raise RuntimeError(f"the list of {method} is not read any more")
+    async def _tell_list(self, watch: ListWatch[Any], subscription: str) -> None:
+        async def say(changed: list[Raw], removed: list[str]) -> None:
+            await self._connection.say(listing(watch.method, subscription, changed, removed))
+
+        await watch.follow(say)
 
     async def _tell_activity(self, watch: ActivityWatch, subscription: str, told: Activity) -> None:
         while True:

@@ -397,9 +397,9 @@ async def test_a_list_of_sessions_is_complete_whatever_was_used_since() -> None:
 
         assert await found(project="mine") == own[:2]
         assert await found(peer="apollo") == own[:2]
-        assert await found(session_state=SessionState.WAITING) == []
+        assert await found(states=(SessionState.WAITING,)) == []
         assert len(await listed(state, ME)) == 12
-        assert len(await listed(state, ME, session_state=SessionState.EXPIRED)) == 9
+        assert len(await listed(state, ME, states=(SessionState.EXPIRED,))) == 9
         assert await counted(state, ME) == {"apollo": 3, "athena": 9}
 
 

@@ -34,16 +34,29 @@ class Blob(Struct):
     bytes: int
 
 
+class RunningTurn(Struct):
+    """The turn that runs in a session. `doing`: as in `now` of a peer."""
+
+    turn_id: str
+    peer: str
+    since: Time
+    state: Literal["running", "waiting"]
+    doing: str | None
+
+
 class Session(Struct):
-    """A session. `started`: whether it has had a message. `ttl`: seconds without use until it expires; null
-    if it does not expire."""
+    """A session. `title`: the first line of its last message, at most 100 characters; null if there is none,
+    or if a part of it is masked. `turn`: the one that runs now. `started`: whether it has had a message.
+    `ttl`: seconds without use until it expires; null if it does not expire."""
 
     id: str
     specialist_id: str
     name: str | None
+    title: str | None
     owner: str
     project_id: str | None
     state: SessionState
+    turn: RunningTurn | None
     started: bool
     created_at: Time
     used_at: Time
