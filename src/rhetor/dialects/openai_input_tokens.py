@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from rhetor.domain.given import GivenConversation, SaidText
 
@@ -16,7 +17,7 @@ from .openai_responses_items import said
 from .openai_responses_tools import tools_of
 from .vendor_errors import refused
 
-REFUSED = {"conversation": b.REFUSED["conversation"]}
+REFUSED = {"conversation": "not supported; use `previous_response_id`"}
 
 
 class InputTokensBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,8 +28,8 @@ class InputTokensBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     instructions: str | None = None
     previous_response_id: b.Id | None = None
     tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
     # accepted, and without effect on the count
+    tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     personality: Annotated[str, Meta(max_length=64)] | None = None
     reasoning: b.Reasoning | None = None
@@ -63,4 +64,4 @@ def to_count(request: Request[Any], before: Before = NOTHING_BEFORE) -> GivenCon
         raise refused("input", "nothing to count; send `input` or `previous_response_id`", MISSING)
     instructions = (SaidText(body.instructions),) if body.instructions else ()
     system = instructions + before.system + found.system
-    return GivenConversation(messages, system, tools_of(body).given)
+    return GivenConversation(messages, system, tools_of(replace(body, tool_choice=None)).given)

@@ -63,7 +63,8 @@ class Before(Struct, frozen=True):
 class ResponseAsked(Asked, frozen=True, kw_only=True):
     """`shown`: the members of the response that repeat the request; `names`: the tools that the client knows
     by another name than the model; `encrypted`: the client wants the model's reasoning, to send it back;
-    `instructed`: the first of the system texts are its instructions."""
+    `instructed`: the first of the system texts are its instructions; `conversation`: the session that it
+    continues, if it names one."""
 
     shown: dict[str, Any]
     names: dict[str, ToolName]
@@ -71,6 +72,17 @@ class ResponseAsked(Asked, frozen=True, kw_only=True):
     background: bool = False
     encrypted: bool = False
     instructed: bool = False
+    conversation: str | None = None
+
+    def session_of(self, named: str | None) -> str | None:
+        """Return the session that the request continues.
+
+        Raises:
+            Unprocessable: the request and its connection name different ones.
+        """
+        if named and self.conversation not in (None, named):
+            raise refused("conversation", "the header x-session-id names another session")
+        return self.conversation or named
 
     @property
     def kept(self) -> KeptWithTurn:
@@ -95,7 +107,11 @@ def request_of(data: bytes | bytearray) -> Request[b.ResponsesBody]:
         Unprocessable: a parameter is unknown, invalid, or not supported; `data["param"]` names it.
         TooManyValues: an item of the input has too many values.
     """
-    return with_items(decode(data, _Undecoded, (), b.REFUSED))
+    body = decode(data, _Undecoded, (), b.REFUSED)
+    if b.prepares(body):
+        name = "generate" if body.generate is False else "prompt_cache_options.prewarm"
+        raise refused(name, "a response without an answer is only possible on a WebSocket", UNSUPPORTED_VALUE)
+    return with_items(body)
 
 
 def request_on_socket(data: bytes) -> Request[b.ResponsesBody]:
@@ -145,7 +161,11 @@ def asked(request: Request[b.ResponsesBody], before: Before = NOTHING_BEFORE) ->
         tools.given,
         _options(body, tools),
     )
-    if not given.new or not found.messages:
+    named = body.conversation
+    if named is not None and given.earlier:
+        why = "with `conversation`, send only what is new; the session has what was said before"
+        raise refused("input", why)
+    if not b.prepares(body) and (not given.new or not found.messages):
         why = "the last item must be the user's message, or the output of a tool"
         raise refused("input", why, MISSING if body.input is None else "invalid_value")
     return ResponseAsked(
@@ -159,6 +179,7 @@ def asked(request: Request[b.ResponsesBody], before: Before = NOTHING_BEFORE) ->
         background=bool(body.background),
         encrypted=b.ENCRYPTED in (body.include or ()),
         instructed=bool(instructions),
+        conversation=named.id if isinstance(named, b.ConversationId) else named,
     )
 
 
@@ -179,8 +200,10 @@ def require_calls(given: GivenConversation) -> None:
 def _check(body: b.ResponsesBody) -> None:
     if body.background and body.store is False:
         raise refused("background", "only allowed with `store: true`")
-    if body.generate is False:
-        raise refused("generate", "must be true: there is nothing to prepare", UNSUPPORTED_VALUE)
+    if body.conversation is not None and body.previous_response_id is not None:
+        raise refused("conversation", "not allowed together with `previous_response_id`")
+    if body.conversation is not None and b.prepares(body):
+        raise refused("conversation", "not allowed with `generate: false`")
     if body.stream_options is not None and not body.stream:
         raise refused("stream_options", "only allowed with `stream: true`")
     for n, name in enumerate(body.include or ()):

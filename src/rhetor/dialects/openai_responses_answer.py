@@ -45,10 +45,11 @@ def turn_of_item(item_id: str) -> str:
 
 
 class About(Struct, frozen=True):
-    """What is known of a response before its turn begins. `shown`, `names`, `encrypted`: as in
-    `ResponseAsked`."""
+    """What is known of a response before its turn begins. `session_id`: empty if it has no turn; `shown`,
+    `names`, `encrypted`: as in `ResponseAsked`."""
 
     turn_id: str
+    session_id: str
     shown: Mapping[str, Any]
     names: Mapping[str, ToolName]
     encrypted: bool = False
@@ -124,6 +125,7 @@ class Answer(Struct):
             "incomplete_details": None,
             "output": list(self.output),
             "usage": None,
+            "conversation": {"id": self.about.session_id} if self.about.session_id else None,
             **self.about.shown,
             **self.ended,
         }
@@ -244,6 +246,17 @@ def answer_of(about: About, records: Sequence[Record], after: int = -1) -> tuple
     answer = Answer(about, whole=_text_of(records))
     events = [event for record in records for event in answer.add(record)]
     return answer, [event for event in events if event["sequence_number"] > after]
+
+
+def prepared(about: About, at: int) -> Iterator[Shape]:
+    """Yield the events of a response that has no turn and no output. `at`: Unix time in seconds."""
+    answer = Answer(about, "in_progress", at)
+    for kind in ("created", "in_progress", "completed"):
+        if kind == "completed":
+            answer.status = "completed"
+            answer.ended = {"completed_at": at, "usage": usage_of({"input_tokens": 0})}
+        yield {"type": f"response.{kind}", "sequence_number": answer.number, "response": answer.response()}
+        answer.number += 1
 
 
 def _text_of(records: Sequence[Record]) -> str:

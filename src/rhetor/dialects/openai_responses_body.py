@@ -215,6 +215,10 @@ class Image(Struct, frozen=True, kw_only=True):
     context_compression: Literal["auto", "disabled"] | None = None
 
 
+class ConversationId(Struct, frozen=True):
+    id: Id
+
+
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
@@ -228,6 +232,7 @@ class ResponsesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     input: str | list[dict[str, Any]] | None = None
     instructions: str | None = None
     previous_response_id: Id | None = None
+    conversation: Id | ConversationId | None = None
     # honoured
     stream: bool | None = None
     store: bool | None = None
@@ -242,6 +247,7 @@ class ResponsesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     parallel_tool_calls: bool | None = None
     text: Text | None = None
     reasoning: Reasoning | None = None
+    generate: bool | None = None
     # accepted, and without effect on the answer
     client_metadata: dict[str, str] | None = None
     image: Image | None = None
@@ -258,13 +264,16 @@ class ResponsesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     frequency_penalty: Annotated[float, Meta(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Meta(ge=0, le=0)] | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=0)] | None = None
-    generate: Annotated[bool, Meta(extra_json_schema={"const": True})] | None = None
     access_programs: None = None
     context_management: Annotated[list[Any], Meta(max_length=0)] | None = None
-    conversation: None = None
     moderation: None = None
     prompt: None = None
     stream_id: None = None
+
+
+def prepares(body: ResponsesBody) -> bool:
+    """Whether the client wants no answer now, and is going to continue with the id of this response."""
+    return body.generate is False or bool((body.prompt_cache_options or {}).get("prewarm"))
 
 
 REFUSED: Final = {
@@ -273,7 +282,6 @@ REFUSED: Final = {
     "presence_penalty": "must be 0",
     "access_programs": "not supported",
     "context_management": "not supported; shorten the conversation in the client",
-    "conversation": "not supported; use `previous_response_id`",
     "moderation": "not supported",
     "prompt": "not supported; send its text as `instructions`",
     "stream_id": "not supported; open one WebSocket for each stream",

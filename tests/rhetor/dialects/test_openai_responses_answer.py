@@ -63,7 +63,7 @@ def log(*payloads: Payload) -> list[Record]:
 
 def about(**more: Any) -> About:
     found = wanted(tools=[WEATHER, PATCH, GROUP], **more)
-    return About(TURN, found.shown, found.names, found.encrypted)
+    return About(TURN, "s_1", found.shown, found.names, found.encrypted)
 
 
 def events_of(records: Sequence[Record], of: About | None = None) -> list[dict[str, Any]]:
@@ -235,7 +235,7 @@ def test_ids_name_the_turn() -> None:
 
 
 def test_a_custom_tool_that_is_called_wrongly_gets_all_that_the_model_gave() -> None:
-    of = About(TURN, wanted().shown, {"p": ToolName("p", is_custom=True)})
+    of = About(TURN, "s_1", wanted().shown, {"p": ToolName("p", is_custom=True)})
     records = log(ev.ToolCalled("c1", "p", '{"text": 1}', "caller"), completed("", "tool_calls"))
     assert events_of(records, of)[-1]["response"]["output"][0]["input"] == '{"text": 1}'
 

@@ -21,6 +21,7 @@ from rhetor.dialects.openai_compaction import (
 from rhetor.dialects.openai_input_tokens import to_count, tokens_request
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.given import GivenConversation
+from rhetor.domain.lines import is_line
 from rhetor.domain.peer import Peer
 from rhetor.hub.sessions.given_limits import check_size
 from rhetor.hub.turns.given import contents_of
@@ -82,8 +83,9 @@ async def _summarizer(call: Call, model: str) -> Peer:
         UnknownPeer, NoCapablePeer: there is no such peer.
         Unprocessable: it is a team, a line or a program without a model.
     """
-    peer = await peer_of(call, model)
-    if not (peer.has_voice or peer.remembers):
-        why = "only a specialist or a coding agent can summarize a conversation; name one of these"
-        raise refused("model", why, UNSUPPORTED_VALUE)
-    return peer
+    if not is_line(model):
+        peer = await peer_of(call, model)
+        if peer.has_voice or peer.remembers:
+            return peer
+    why = "only a specialist or a coding agent can summarize a conversation; name one of these"
+    raise refused("model", why, UNSUPPORTED_VALUE)

@@ -13,7 +13,7 @@ from msgspec import Raw
 from rhetor.codec.typed_json import LARGE_BYTES
 from rhetor.dialects import openai_compaction
 from rhetor.dialects.openai_responses import NOTHING_BEFORE, Before, Request
-from rhetor.dialects.openai_responses_answer import id_of, turn_of_item
+from rhetor.dialects.openai_responses_answer import id_of, turn_of, turn_of_item
 from rhetor.dialects.openai_responses_items import compactions, decoded, references, said
 from rhetor.dialects.vendor_errors import refused
 from rhetor.domain.given import GivenMessage
@@ -23,6 +23,7 @@ from rhetor.transports.server.call import Caller
 from rhetor.transports.server.node import Node
 
 from .kept_responses import answer_to, found_response
+from .open_responses import open_responses
 
 T = TypeVar("T")
 Item = dict[str, Any]
@@ -68,6 +69,9 @@ async def _before(caller: Caller, id: str | None) -> Before:
     """
     if id is None:
         return NOTHING_BEFORE
+    kept = open_responses(caller.node).prepared(turn_of(id), caller.who.subject)
+    if kept is not None:
+        return kept
     try:
         found = await found_response(caller, id)
         conversation = await conversation_of(caller.hub.state, found.turn)

@@ -111,7 +111,7 @@ def about_of(found: KeptTurn) -> About:
     kept = found.kept
     names = msgspec.convert(kept.shared.get("names") or {}, dict[str, ToolName])
     shown = {**kept.shared.get("shown", {}), **kept.own["shown"]}
-    return About(found.turn.id, shown, names, kept.own["encrypted"])
+    return About(found.turn.id, found.turn.stream, shown, names, kept.own["encrypted"])
 
 
 def _accepted(call: Call, found: KeptTurn) -> Accepted:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rhetor.dialects.openai_responses import Before
 from rhetor.domain.given import KeptWithTurn
 from rhetor.transports.server.node import Node
 
@@ -18,18 +19,29 @@ class OpenResponses:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, KeptWithTurn]] = {}
+        self._prepared: dict[str, tuple[str, Before]] = {}
 
     def of(self, turn_id: str, subject: str) -> KeptWithTurn | None:
         """Return what is kept of a response of the caller; None if there is none."""
         owner, kept = self._kept.get(turn_id, ("", None))
         return kept if owner == subject else None
 
+    def prepared(self, id: str, subject: str) -> Before | None:
+        """Return the conversation that the caller has prepared under an id; None if there is none."""
+        owner, before = self._prepared.get(id, ("", None))
+        return before if owner == subject else None
+
     def add(self, turn_id: str, subject: str, kept: KeptWithTurn) -> None:
         """Keep a response, until it is dropped."""
         self._kept[turn_id] = subject, kept
 
+    def prepare(self, id: str, subject: str, before: Before) -> None:
+        """Keep a conversation that is to be answered later, until it is dropped."""
+        self._prepared[id] = subject, before
+
     def drop(self, turn_id: str) -> None:
         self._kept.pop(turn_id, None)
+        self._prepared.pop(turn_id, None)
 
     @contextmanager
     def held(self, turn_id: str, subject: str, kept: KeptWithTurn) -> Iterator[None]:
@@ -42,11 +54,12 @@ class OpenResponses:
 
 
 class OwnResponses:
-    """The responses of one WebSocket: the last `MOST_OPEN` of them."""
+    """The responses of one WebSocket: the last `MOST_OPEN` of them, and the last prepared conversation."""
 
     def __init__(self, all: OpenResponses) -> None:
         self._all = all
         self._turns: dict[str, None] = {}  # the oldest first
+        self._prepared = ""
 
     def add(self, turn_id: str, subject: str, kept: KeptWithTurn) -> None:
         self._all.add(turn_id, subject, kept)
@@ -54,13 +67,22 @@ class OwnResponses:
         if len(self._turns) > MOST_OPEN:
             self.drop(next(iter(self._turns)))
 
+    def prepare(self, id: str, subject: str, before: Before) -> None:
+        """Keep a conversation instead of the one that was prepared before. It may be large."""
+        self._all.drop(self._prepared)
+        self._all.prepare(id, subject, before)
+        self._prepared = id
+
     def drop(self, turn_id: str) -> None:
         """Forget a response, if it is one of these."""
         if turn_id in self._turns:
             del self._turns[turn_id]
             self._all.drop(turn_id)
+        elif turn_id == self._prepared:
+            self._all.drop(turn_id)
 
     def close(self) -> None:
+        self._all.drop(self._prepared)
         for turn_id in list(self._turns):
             self.drop(turn_id)
 

@@ -43,9 +43,14 @@ class ResponseUsage(Struct):
     total_tokens: int
 
 
+class Conversation(Struct):
+    id: str
+
+
 class ResponseObject(Struct):
-    """A response. The members after `usage` repeat the request, or say what the API does without them.
-    `created_at`, `completed_at`: Unix time in seconds. Without `usage`, the tokens are unknown."""
+    """A response. `conversation`: the session in which it is a turn; None if it was only prepared. The
+    members after `model` repeat the request, or say what the API does without them. `created_at`,
+    `completed_at`: Unix time in seconds. Without `usage`, the tokens are unknown."""
 
     id: str
     object: Literal["response"]
@@ -56,6 +61,7 @@ class ResponseObject(Struct):
     incomplete_details: IncompleteDetails | None
     output: list[dict[str, Any]]
     usage: ResponseUsage | None
+    conversation: Conversation | None
     model: str
     background: bool
     frequency_penalty: float

@@ -40,7 +40,7 @@ async def create_response(call: Call, content: bytearray) -> Response:
     request = await decoded(call, content, request_of)
     found = await resolved(call, request, session_of(call), len(content))
     accepted, headers = await send(call, found, API)
-    about = About(accepted.turn_id, found.shown, found.names, found.encrypted)
+    about = About(accepted.turn_id, accepted.session_id, found.shown, found.names, found.encrypted)
     make = partial(_whole, about)
     if found.stream:
         if not found.background:
@@ -64,7 +64,7 @@ async def resolved(
         RhetorError: as `asked`; or there is no such response or item.
     """
     found = await with_earlier(caller, request, size, asked)
-    if session is None:  # a session has the calls of earlier messages
+    if found.session_of(session) is None:  # a session has the calls of earlier messages
         require_calls(found.given)
     return found
 

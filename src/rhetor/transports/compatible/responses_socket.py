@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 from starlette.websockets import WebSocket
 
 from rhetor.codec.typed_json import LARGE_BYTES
-from rhetor.dialects.openai_responses import Request, request_on_socket
-from rhetor.dialects.openai_responses_answer import About, turn_of
-from rhetor.dialects.openai_responses_body import ResponsesBody
+from rhetor.dialects.openai_responses import Before, Request, ResponseAsked, request_on_socket
+from rhetor.dialects.openai_responses_answer import About, prepared, turn_of
+from rhetor.dialects.openai_responses_body import ResponsesBody, prepares
 from rhetor.dialects.openai_responses_stream import SocketResponse, socket_error
 from rhetor.domain.turn import TurnState
 from rhetor.errors import Malformed, RhetorError, ShuttingDown
@@ -88,14 +89,27 @@ class ResponsesSocket:
         connection = self._connection
         found = await resolved(connection, request, session_of(self._socket), size)
         command = await command_of(connection, self._socket, found, API)
+        if prepares(request.body):
+            await self._prepare(found)
+            return True
         accepted: Accepted = await connection.execute(command)
         turn_id = accepted.turn_id
         if not found.store:
             self._own.add(turn_id, connection.who.subject, found.kept)
-        about = About(turn_id, found.shown, found.names, found.encrypted)
+        about = About(turn_id, accepted.session_id, found.shown, found.names, found.encrypted)
         await connection.follow(accepted.session_id, accepted.after, SocketResponse(about))
         row = await connection.hub.state.store.get("turn", turn_id)
         return row is not None and row.state != TurnState.FAILED
+
+    async def _prepare(self, found: ResponseAsked) -> None:
+        """Keep a conversation, so that the client can continue it without sending it again."""
+        ids, given = self._connection.hub.state.ids, found.given
+        id = ids.new("t")
+        before = Before(given.messages, given.system[1 if found.instructed else 0 :])
+        self._own.prepare(id, self._connection.who.subject, before)
+        about = About(id, "", found.shown, found.names, found.encrypted)
+        events = prepared(about, ids.now() // 1000)
+        await self._connection.say(*map(msgspec.json.encode, events))
 
     def _evict(self, previous: str | None) -> None:
         """Forget a response that a request could not continue (Open Responses, WebSocket continuation)."""

@@ -209,7 +209,7 @@ async def test_what_cannot_be_honoured_and_what_fails_is_an_error_of_openais(tmp
             ({"model": "nobody"}, 404, "model"),
             ({"model": "team:all", "tools": [WEATHER]}, 400, "tools"),
             ({"model": "team:all", "reasoning": {"effort": "low"}}, 400, "reasoning.effort"),
-            ({"conversation": "c"}, 400, "conversation"),
+            ({"conversation": "c"}, 404, None),
         ):
             with pytest.raises(APIStatusError) as caught:
                 await client.responses.create(**{"model": "apollo", "input": "hi", **wrong})  # type: ignore[call-overload]
@@ -251,6 +251,58 @@ async def test_a_websocket_answers_requests_in_turn_and_continues_what_is_not_st
             await _asked(socket, input="six", previous_response_id=stored.id)
         turns = await home.hub.state.store.find("turn")
     assert len({row.parent for row in turns}) == 2  # one and two, four and six
+
+
+async def test_a_response_names_its_session_and_a_request_continues_one_by_its_id(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, openai(home) as client:
+        first = await client.responses.create(model="apollo", input="one")
+        assert first.conversation is not None
+        session = first.conversation.id
+        streamed = await client.responses.create(
+            model="apollo", input="two", conversation=session, stream=True
+        )
+        shown = [event.response async for event in streamed if hasattr(event, "response")]
+        async with client.responses.connect() as socket:
+            third = await _asked(socket, input="three", conversation={"id": session})
+        assert {each.conversation.id for each in (*shown, third) if each.conversation} == {session}
+        assert (await client.responses.retrieve(third.id)).conversation == first.conversation
+        messages = [each for each in await home.log(session) if isinstance(each, MessageAccepted)]
+        assert [each.content for each in messages] == ["one", "two", "three"]
+        with pytest.raises(NotFoundError):
+            await client.responses.create(model="apollo", input="four", conversation="conv_1")
+        with pytest.raises(APIStatusError, match="names another session") as caught:
+            await client.responses.create(
+                model="apollo", input="four", conversation="s_1", extra_headers={"x-session-id": session}
+            )
+        assert caught.value.status_code == 400
+        guest = (await caller(home))["authorization"].removeprefix("Bearer ")
+        async with openai(home, api_key=guest) as other:
+            with pytest.raises(NotFoundError):
+                await other.responses.create(model="apollo", input="four", conversation=session)
+
+
+async def test_a_websocket_prepares_a_conversation_without_an_answer(tmp_path: Path) -> None:
+    async with served(tmp_path) as home, openai(home) as client:
+        async with client.responses.connect() as socket:
+            options: Any = {"instructions": "Be brief.", "generate": False}
+            prepared = await _asked(socket, input="one", **options)
+            assert (prepared.status, prepared.output, prepared.conversation) == ("completed", [], None)
+            assert prepared.usage.total_tokens == 0
+            assert home.driver.heard == []
+            answer = await _asked(socket, input="two", previous_response_id=prepared.id)
+            assert answer.output_text == "apollo heard: one\n\ntwo"
+            empty = await _asked(socket, prompt_cache_options={"prewarm": True})
+            gone = await _asked(socket, input="three", previous_response_id=prepared.id)
+            assert gone["error"]["code"] == "previous_response_not_found"
+            assert (await _asked(socket, input="x", previous_response_id=empty.id)).status == "completed"
+            refused = await _asked(socket, input="one", generate=False, model="team:all", tools=[WEATHER])
+            assert refused["error"]["param"] == "tools"
+            with pytest.raises(NotFoundError):
+                await client.responses.retrieve(empty.id)
+            last = await _asked(socket, input="one", generate=False)
+        async with client.responses.connect() as socket:
+            gone = await _asked(socket, input="three", previous_response_id=last.id)
+            assert gone["error"]["code"] == "previous_response_not_found"
 
 
 async def _asked(socket: Any, **request: Any) -> Any:
