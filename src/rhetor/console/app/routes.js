@@ -3,14 +3,17 @@
 export const ROUTES = [
   route("/", "Peers", () => import("#views/peers.js")),
   route("/peers", "Peers", () => import("#views/peers.js")),
+  route("/peers/(?<id>[^/]+)", "Peers", () => import("#views/peer.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
+  route("/health", "Health", () => import("#views/health.js")),
 ];
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
   { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Costs", path: "/costs", key: "c" },
+  { name: "Health", path: "/health", key: "h" },
 ];
 
 function route(path, name, load) {

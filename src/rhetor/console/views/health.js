@@ -1,0 +1,88 @@
+// The health of the hub: what does not work and what to do about it, and the figures of its process.
+import { html } from "htm/preact";
+import { useState } from "preact/hooks";
+import { loadStyles } from "#app/styles.js";
+import { get, Problem } from "#client/api.js";
+import { state as connection } from "#client/connection.js";
+import { findingsOf } from "#model/health.js";
+import { Facts } from "#parts/facts.js";
+import { useRepeated } from "#parts/repeat.js";
+import { agoText, countText } from "#parts/text.js";
+import { Trouble } from "#parts/trouble.js";
+
+await loadStyles("#styles/health.css");
+
+const SECONDS = 5;
+const SELDOM_SECONDS = 30; // for what starts programs or does not change by itself
+const MARKS = { problem: "✗", note: "!", good: "✓", absent: "–" };
+const STATES = { problem: "Problem", note: "Note", good: "Works", absent: "Not used" };
+
+export default function Health() {
+  const [often, setOften] = useState({});
+  const [seldom, setSeldom] = useState({});
+  useRepeated(SECONDS, async () => setOften(await readOften()));
+  useRepeated(SELDOM_SECONDS, async () => setSeldom(await readSeldom()), [connection.value === "open"]);
+  const { problem, status } = often;
+  const findings = findingsOf({ ...seldom, ...often, connection: connection.value });
+  return html`
+    <h1>Health</h1>
+    ${problem && html`<${Trouble} problem=${problem} />`}
+    ${!problem && !status && html`<p class="loading" role="status">Loading…</p>`}
+    ${status && html`<p class="health-summary" role="status">${summaryOf(findings)}</p>`}
+    <ul class="findings" aria-label="Checks">
+      ${findings.map((each) => html`<${Finding} key=${`${each.about} ${each.text}`} ...${each} />`)}
+    </ul>
+    ${status && html`<h2>Hub</h2><${Facts} list=${facts(status)} />`}
+  `;
+}
+
+function Finding({ state, about, text, hint, link }) {
+  return html`
+    <li class="finding ${state}">
+      <span class="mark" role="img" aria-label=${STATES[state]}>${MARKS[state]}</span>
+      <div>
+        <p>${link ? html`<a href=${link} dir="auto">${about}</a>` : html`<strong dir="auto">${about}</strong>`} <span dir="auto">${text}</span></p>
+        ${hint && html`<p class="hint" dir="auto">${hint}</p>`}
+      </div>
+    </li>
+  `;
+}
+
+function summaryOf(findings) {
+  const count = (state) => findings.filter((each) => each.state === state).length;
+  const [problems, notes] = [count("problem"), count("note")];
+  if (problems === 0 && notes === 0) return "Everything works.";
+  const parts = [problems && `${problems} ${problems === 1 ? "problem" : "problems"}`, notes && `${notes} ${notes === 1 ? "note" : "notes"}`];
+  return parts.filter(Boolean).join(", ");
+}
+
+function facts(status) {
+  return [
+    ["Version", status.version],
+    ["Running for", agoText(status.started_at)],
+    ["Process", status.pid],
+    ["State folder", status.home],
+    ["Address", status.url],
+    ["Sockets", status.sockets.join(", ")],
+    ["Peers", countText(status.peers)],
+    ["Sessions that have not ended", countText(status.sessions)],
+    ["Turns that run", countText(status.running)],
+  ];
+}
+
+async function readOften() {
+  const [status, ready] = await Promise.all([get("/api/v2/status").catch(problemOf), get("/readyz").then(() => ({ ok: true }), notReady)]);
+  return status instanceof Problem ? { problem: status, ready: null } : { status, ready };
+}
+
+async function readSeldom() {
+  const [tools, budgets, notify] = await Promise.all([
+    get("/api/v2/tools").catch(() => null),
+    get("/api/v2/budgets").catch(() => null),
+    get("/api/v2/notify").catch(() => null), // only for callers with the scope `admin`
+  ]);
+  return { tools: tools?.tools, budgets: budgets?.budgets, notify: notify?.notify };
+}
+
+const problemOf = (problem) => problem;
+const notReady = (problem) => (problem.code === "unreachable" ? null : { ok: false, detail: problem.message });
