@@ -27,6 +27,7 @@ from rhetor.auth.policy import Policy
 from rhetor.auth.process_tree import Mark, Processes
 from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
+from rhetor.certificate_renewal import keep_renewed
 from rhetor.configuration import ConfigurationFile
 from rhetor.data_keys import DataKeys
 from rhetor.domain.principal import Principal
@@ -241,6 +242,8 @@ async def serve(start: Start) -> None:
         ]
         if certificate is not None:
             beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))
+            renewal = keep_renewed(certificate, start.home.folder)
+            beside.append(hub.state.background.start(renewal, "renewal of the certificate"))
         if start.by_itself:
             idle = stop_when_idle(server, lambda: _is_needed(hub), settings.hub.idle_exit)
             beside.append(hub.state.background.start(idle, "idle-exit"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from rhetor.errors import InvalidSettings
 
 AUTHORITY_DAYS = 3650
 DAYS = 820  # iOS accepts at most 825
+RENEWED_BEFORE = timedelta(days=60)
 EARLIER = timedelta(hours=1)  # the clock of a phone may be slow
 OWN = ("localhost", "127.0.0.1", "::1")
 PRIVATE_NAMES = ("localhost", "local", "home.arpa", "internal", "lan", "home")
@@ -80,11 +82,40 @@ def create(
         _create_authority(files, wanted, now)
     authority, key = _authority(files)
     _require_permitted(authority, wanted)
-    made, own_key = _issue(authority, key, wanted, now)
+    end = min(now + timedelta(days=DAYS), authority.not_valid_after_utc)
+    made, own_key = _issue(authority, key, wanted, now, end)
     _write(files.key, _pem(own_key))
     _write(files.certificate, made.public_bytes(Encoding.PEM) + authority.public_bytes(Encoding.PEM), 0o644)
     digest = authority.fingerprint(SHA256()).hex(":").upper()
     return Made(is_new, digest, wanted, made.not_valid_after_utc)
+
+
+def renew(files: Files, now: datetime | None = None) -> datetime | None:
+    """Replace the hub's certificate with one for the same names if it expires within 60 days; return when the
+    new one expires. Return None if nothing was done: it is not due, or it would expire no later, because the
+    authority expires then, too.
+
+    Raises:
+        InvalidSettings: the files of the certificate or of the authority cannot be used.
+    """
+    now = now or datetime.now(UTC)
+    old = _loaded(files.certificate).not_valid_after_utc
+    if old - now > RENEWED_BEFORE or _authority(files)[0].not_valid_after_utc <= old:
+        return None
+    return create(files, names_in(files.certificate), now).expires
+
+
+def own_addresses() -> list[str]:
+    """Return the private addresses that this machine has in its network, at most one of IPv4 and of IPv6."""
+    found = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((elsewhere, 9))  # chooses the own address, and sends nothing
+                found.append(str(probe.getsockname()[0]))
+        except OSError:  # there is no such network
+            continue
+    return [each for each in found if (known := _address(each)) and _is_private(known)]
 
 
 def names_in(path: Path) -> list[str]:
@@ -94,13 +125,19 @@ def names_in(path: Path) -> list[str]:
         InvalidSettings: the file cannot be read, or is no certificate.
     """
     try:
-        found = x509.load_pem_x509_certificates(path.read_bytes())[0]
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except OSError as error:
-        raise InvalidSettings(f"{path}: {error.strerror}") from error
+        names = _loaded(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound) as error:
         raise InvalidSettings(f"{path} is damaged; name the hosts to replace it") from error
     return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def _loaded(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except OSError as error:
+        raise InvalidSettings(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidSettings(f"{path} is damaged; name the hosts to replace it") from error
 
 
 def _checked(name: str) -> str:
@@ -138,7 +175,7 @@ def _create_authority(files: Files, names: Iterable[str], now: datetime) -> None
         [x509.NameAttribute(NameOID.COMMON_NAME, f"rhetor home network {now:%Y-%m-%d %H:%M:%S}")]
     )
     made = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_DAYS)
+        _builder(name, name, key.public_key(), now, now + timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.NameConstraints(permitted, None), critical=True)
@@ -162,12 +199,16 @@ def _authority(files: Files) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
 
 
 def _issue(
-    authority: x509.Certificate, key: ec.EllipticCurvePrivateKey, names: Sequence[str], now: datetime
+    authority: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    names: Sequence[str],
+    now: datetime,
+    end: datetime,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     own = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rhetor")])
     made = (
-        _builder(subject, authority.subject, own.public_key(), now, DAYS)
+        _builder(subject, authority.subject, own.public_key(), now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -179,7 +220,7 @@ def _issue(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -188,7 +229,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - EARLIER)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

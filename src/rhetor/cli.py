@@ -136,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     cert = commands.add_parser("cert", help="create a certificate for a home network")
     certs = cert.add_subparsers(required=True, metavar="COMMAND", title="commands")
     create = certs.add_parser("create", help="create a small CA, and a certificate of it for the hub")
-    create.add_argument("names", nargs="*", metavar="NAME", help="host name or address (default: this host)")
+    create.add_argument(
+        "names", nargs="*", metavar="NAME", help="host name or address (default: those of this machine)"
+    )
     create.add_argument("--replace", action="store_true", help="replace the hub's certificate")
     create.add_argument("--new-ca", action="store_true", help="replace the CA, too")
     create.set_defaults(run=_cert_create)
@@ -298,7 +300,7 @@ def _cert_create(arguments: argparse.Namespace) -> int:
     import socket
 
     from rhetor.auth.process_tree import reject_programs
-    from rhetor.certificates import Files, create, names_in
+    from rhetor.certificates import Files, create, names_in, own_addresses
     from rhetor.errors import InvalidSettings
 
     folder = _home(arguments).folder
@@ -307,7 +309,7 @@ def _cert_create(arguments: argparse.Namespace) -> int:
     if files.certificate.exists() and not (arguments.replace or arguments.new_ca):
         raise InvalidSettings(f"{files.certificate} exists; `--replace` replaces it and keeps the CA")
     verb, host = "created", socket.gethostname().partition(".")[0].lower()
-    names = arguments.names or [f"{host}.local", host]
+    names = arguments.names or [f"{host}.local", host, *own_addresses()]
     if files.certificate.exists():
         verb, names = "replaced", arguments.names or names_in(files.certificate)
     made = create(files, names, new_authority=arguments.new_ca)

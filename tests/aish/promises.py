@@ -611,6 +611,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{CONSOLE}::test_over_ssh_the_link_is_printed_with_the_command_that_forwards_the_port",
             "e2e/test_console.py::test_the_link_of_both_commands_logs_in_a_browser_and_a_hub_is_started_for_it",
         ),
+        "console --phone shows a QR code that logs in a phone, or names the missing settings": (
+            "e2e/test_phone.py::test_a_phone_logs_in_with_the_qr_code_that_the_command_prints",
+            "e2e/test_phone.py::test_without_tls_the_command_names_the_settings_that_are_missing",
+        ),
         "doctor advises what is missing, in under two seconds": (
             "e2e/test_doctor.py::test_doctor_does_not_wait_for_programs_that_do_not_answer",
             f"{COMMANDS}::test_doctor_shows_missing_programs_and_their_install_commands",

@@ -15,6 +15,7 @@ from tests.scale import sampled, scaled
 from rhetor.app import DISTRIBUTION, TABLE
 from rhetor.auth.policy import Policy
 from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
+from rhetor.transports.console.table import ROUTES as CONSOLE
 from rhetor.transports.rest import openapi
 from rhetor.transports.rest.table import ROUTES
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.long
 
 PAGE = openapi.page(TABLE, version(DISTRIBUTION))
 OPERATIONS = [f"{row.method} {row.path}" for row in (*ROUTES, *COMPATIBLE)]
+PAGES = [f"{row.method} {row.path}" for row in CONSOLE]
 # undocumented members are ignored; other tests cover the token
 GENERATION = {"allow-extra-parameters": False, "with-security-parameters": False}
 EXAMPLES = scaled(25, 3)
@@ -48,10 +50,11 @@ REFUSALS = {"expected-statuses": [*map(str, STATUSES), "5xx"]}
 
 def test_every_route_is_described_with_its_security() -> None:
     operations = {f"{m.upper()} {path}": op for path, ms in PAGE["paths"].items() for m, op in ms.items()}
-    assert set(operations) == set(OPERATIONS)
+    assert set(operations) == {*OPERATIONS, *PAGES}
     public = {label for label, operation in operations.items() if operation["security"] == []}
     auth = {"POST /api/auth/refresh", "POST /api/auth/revoke", "GET /.well-known/jwks.json"}
-    assert public == {"GET /healthz", "GET /login", *auth}
+    files = {f"{row.method} {row.path}" for row in CONSOLE if row.policy is Policy.PUBLIC}
+    assert public == {"GET /healthz", "GET /login", "GET /ca.crt", *auth, *files}
 
 
 def test_the_page_is_served_unchanged(hub: RunningHub) -> None:

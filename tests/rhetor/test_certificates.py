@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ssl
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from rhetor.certificates import Files, create, names_in
+from rhetor.auth.tcp_clients import is_of_this_machine
+from rhetor.certificate_renewal import is_own
+from rhetor.certificates import AUTHORITY_DAYS, DAYS, Files, create, names_in, own_addresses, renew
 from rhetor.errors import InvalidSettings
+from rhetor.transports.server.certificate import TlsFiles
 from tests.e2e.home import Machine
 
 
@@ -89,3 +93,45 @@ def test_the_command_replaces_nothing_without_saying_so(tmp_path: Path) -> None:
     assert files.authority.read_bytes() == content["ca.crt"]
     context = ssl.create_default_context(cafile=str(files.authority))
     assert context.get_ca_certs()
+
+
+def test_a_certificate_is_renewed_for_the_same_names_two_months_before_it_expires(tmp_path: Path) -> None:
+    files, began = Files(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    made = create(files, ["box.local", "192.168.1.20"], began)
+    names, authority = names_in(files.certificate), files.authority.read_bytes()
+    assert renew(files, made.expires - timedelta(days=61)) is None
+    now = made.expires - timedelta(days=59)
+    assert renew(files, now) == now + timedelta(days=DAYS)
+    assert (names_in(files.certificate), files.authority.read_bytes()) == (names, authority)
+    assert renew(files, now) is None
+
+
+def test_a_certificate_does_not_outlive_its_ca_and_is_not_renewed_in_vain(tmp_path: Path) -> None:
+    files, began = Files(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    create(files, ["box.local"], began)
+    end = began + timedelta(days=AUTHORITY_DAYS)
+    assert create(files, ["box.local"], end - timedelta(days=90)).expires == end
+    before = files.certificate.read_bytes()
+    assert renew(files, end - timedelta(days=30)) is None
+    assert files.certificate.read_bytes() == before
+
+
+def test_a_certificate_without_its_ca_cannot_be_renewed(tmp_path: Path) -> None:
+    files, began = Files(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    made = create(files, ["box.local"], began)
+    files.authority_key.unlink()
+    with pytest.raises(InvalidSettings, match=r"ca\.key: No such file or directory"):
+        renew(files, made.expires)
+
+
+def test_only_the_files_that_the_command_writes_are_renewed(tmp_path: Path) -> None:
+    files = Files(tmp_path / "tls")
+    assert is_own(TlsFiles(files.certificate, files.key), tmp_path)
+    assert not is_own(TlsFiles(files.certificate, tmp_path / "other.key"), tmp_path)
+    assert not is_own(TlsFiles(files.certificate, files.key), tmp_path / "other")
+
+
+def test_the_addresses_of_this_machine_are_private_and_can_be_in_its_certificate(tmp_path: Path) -> None:
+    found = own_addresses()
+    assert all(ip_address(each).is_private and is_of_this_machine(each) for each in found)
+    assert set(found) <= set(create(Files(tmp_path), found).names)

@@ -46,6 +46,7 @@ EXPLAINED = {
     "position_lost",  # a client handles it by `outcome`
     "keys_unavailable",  # it has many causes, and each says what to do
     "store_damaged",  # the start of the hub handles it
+    "not_on_network",  # each cause has its own hint
     "environment_differs",  # the shell handles it
     "unauthenticated",
     "login_expired",

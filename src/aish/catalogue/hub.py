@@ -25,14 +25,20 @@ PAGES = (
         "console",
         "Open the web console in the browser, logged in.",
         "console [--print]",
-        options={"--print": "print the link instead, which works once, within a minute"},
+        "console --phone [--at NAME]",
+        options={
+            "--print": "print the link instead, which works once, within a minute",
+            "--phone": "show a QR code with which a phone in your network logs in, once, within a minute",
+            "--at": "the name or address of the hub at which the phone opens the console",
+        },
         details=(
             "$BROWSER chooses the browser. Over SSH and without a display, the command prints the link, and"
             " how to reach the hub from your own computer. The browser stays logged in for 12 hours."
+            " For a phone, the hub must be reachable in your network, with TLS."
         ),
         examples={
             "aish console": "all peers, sessions, terminals and permission requests, in the browser",
-            "aish console --print": "a link for another browser on this machine",
+            "aish console --phone": "the same on a phone",
         },
     ),
     Page(

@@ -1,26 +1,29 @@
-"""`aish console`: opens the web console in the browser, logged in."""
+"""`aish console`: opens the web console in the browser, logged in, or shows how another device opens it."""
 
 import os
 import sys
 
 from aish.client.hub import Hub
-from aish.commands import usage_error
-from aish.output import print_line, say
+from aish.commands import take_value, usage_error
+from aish.output import STDOUT, print_line, say, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PRINT = "--print"
+_PRINT, _PHONE, _AT = "--print", "--phone", "--at"
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 def console(words: "list[str]") -> int:
-    """Open the console in the browser, or print its link if there is no browser or the words say so.
+    """Open the console in the browser, or print its link if there is no browser or the words say so; or show
+    the QR code with which a phone opens it.
 
     Raises:
         Failure: the words are invalid, or the hub rejects the request.
     """
+    if words[:1] == [_PHONE]:
+        return _show(_host_in(words[1:]))
     if words not in ([], [_PRINT]):
         raise usage_error("console")
     link = Hub().ask("POST", "/api/auth/code")
@@ -29,6 +32,39 @@ def console(words: "list[str]") -> int:
             return print_line("Opened the console in the browser")
         say("The browser could not be started")
     return _print(link)
+
+
+def _host_in(words: "list[str]") -> "str | None":
+    """Return the value of `--at`; None without it."""
+    left = list(words)
+    if not left:
+        return None
+    name, is_joined, value = left.pop(0).partition("=")
+    if name != _AT or (is_joined and not value):
+        raise usage_error("console")
+    found = value if is_joined else take_value(left, "console")
+    if left:
+        raise usage_error("console")
+    return found
+
+
+def _show(host: "str | None") -> int:
+    """Print a QR code on stdout, with what a person types who cannot scan it; and on stderr what a phone
+    needs that is used for the first time."""
+    link = Hub().ask("POST", "/api/auth/code", {"for": "network", **({"host": host} if host else {})})
+    from aish.screen.qr_code import drawn
+
+    if picture := drawn(link["qr"]):
+        write(STDOUT, picture.encode())
+    else:
+        say("The QR code does not fit this terminal; make it larger, or type the code")
+    place = str(link["url"]).partition("/login")[0]
+    code = print_line(f"Scan the QR code, or open {place} and type {link['code']}")
+    say(f"The code works once, within {link['expires_in']:.0f} s.")
+    if link["ca"]:
+        say(f"On a new phone, first install the hub's CA: {link['ca']['url']}")
+        say(f"SHA-256 {link['ca']['sha256']}")
+    return code
 
 
 def _has_browser() -> bool:

@@ -41,7 +41,7 @@ class Addresses:
         # with this prefix, browsers accept the cookie only from this very host, over https
         self.cookie = "__Host-rhetor" if tls else "rhetor"
         self.console: Authority = (console, port)
-        self._for_network = for_network
+        self.is_for_network = for_network
         self.network_names = tuple(filter(_is_of_network, dict.fromkeys(self._names))) if for_network else ()
         self._consoles = {console, *self.network_names}
         self._hosts = {(name, port) for name in own}
@@ -59,7 +59,9 @@ class Addresses:
 
     def _with(self, hosts: Iterable[str], origins: Iterable[str], names: Iterable[str]) -> Addresses:
         name, port = self.console
-        return Addresses(port, name, hosts, origins, tls=self.tls, names=names, for_network=self._for_network)
+        return Addresses(
+            port, name, hosts, origins, tls=self.tls, names=names, for_network=self.is_for_network
+        )
 
     def is_console(self, authority: Authority) -> bool:
         """Return whether browsers may log in at this name and port."""

@@ -13,6 +13,7 @@ from .access import (
     IssuerUnavailable,
     LoginExpired,
     Misdirected,
+    NotOnNetwork,
     TooManyAttempts,
     Unauthenticated,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "NotAnswered",
     "NotEchoed",
     "NotFound",
+    "NotOnNetwork",
     "NotRunning",
     "PeerBusy",
     "PositionLost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from .base import RhetorError
@@ -64,6 +65,16 @@ class IssuerUnavailable(RhetorError):
 
     def __init__(self, issuer: str, reason: str = "its keys cannot be fetched; hub.log says why") -> None:
         super().__init__(f"the issuer {issuer} cannot be used: {reason}", issuer=issuer)
+
+
+class NotOnNetwork(RhetorError):
+    """No other device can reach the hub, or none would accept its certificate; `data["missing"]` has the
+    settings to change."""
+
+    code, status, rpc = "not_on_network", 409, -32003
+
+    def __init__(self, why: str, missing: Sequence[str], hint: str) -> None:
+        super().__init__(f"no other device can open the console: {why}", missing=list(missing), hint=hint)
 
 
 class Misdirected(RhetorError):

@@ -69,5 +69,46 @@ def test_the_hub_can_refuse_a_link(aish: Shell, hub: ScriptedHub) -> None:
 @pytest.mark.parametrize("words", [("now",), ("--print", "--print"), ("--open",)])
 def test_other_words_are_rejected(aish: Shell, hub: ScriptedHub, words: tuple[str, ...]) -> None:
     ran = aish("console", *words)
-    assert (ran.code, ran.out, ran.err.splitlines()[0]) == (2, "", "aish: usage: aish console [--print]")
+    assert (ran.code, ran.out, ran.err[:38]) == (2, "", "aish: usage: aish console [--print] | ")
+    assert not hub.requests
+
+
+PHONE = {
+    **LINK,
+    "url": "https://192.168.1.20:8300/login?code=7QKM4XPD9TRC0VWE",
+    "qr": ["10", "01"],
+    "ca": {"url": "https://192.168.1.20:8300/ca.crt", "sha256": "31:19"},
+}
+
+
+def test_for_a_phone_the_code_is_shown_with_what_a_new_one_needs(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(CODE, answer(PHONE), answer({**PHONE, "ca": None}))
+    ran = aish("console", "--phone")
+    *picture, sentence = ran.out.splitlines()
+    assert picture[2:3] == ["████▄▀████"]
+    assert sentence == "Scan the QR code, or open https://192.168.1.20:8300 and type 7QKM-4XPD-9TRC-0VWE"
+    assert ran.err.splitlines() == [
+        "The code works once, within 60 s.",
+        "On a new phone, first install the hub's CA: https://192.168.1.20:8300/ca.crt",
+        "SHA-256 31:19",
+    ]
+    for words in (("--at", "box.local"), ("--at=box.local",)):
+        assert aish("console", "--phone", *words).err == "The code works once, within 60 s.\n"
+    assert hub.bodies(CODE) == [{"for": "network"}, *[{"for": "network", "host": "box.local"}] * 2]
+
+
+def test_a_hub_that_no_phone_can_reach_is_explained(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on(CODE, problem(409, "not_on_network", "no other device can open it", hint="set hub.host"))
+    ran = aish("console", "--phone")
+    assert ran == Ran(1, "", "aish: no other device can open it\nset hub.host\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--phone", "x"), ("--phone", "--at"), ("--phone", "--at="), ("--at", "x"), ("--phone", "--print")],
+)
+def test_other_words_about_a_phone_are_rejected(
+    aish: Shell, hub: ScriptedHub, words: tuple[str, ...]
+) -> None:
+    assert aish("console", *words).code == 2
     assert not hub.requests

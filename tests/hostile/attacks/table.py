@@ -31,6 +31,7 @@ def attack(what: str, refusal: str, apis: tuple[str, ...], *tests: str) -> Attac
 ENTRANCES = "hostile/attacks/test_entrances.py"
 GATE = "rhetor/transports/server/test_gate.py"
 LOGINS = "rhetor/transports/rest/test_logins.py"
+NETWORK_CONSOLE = "rhetor/transports/rest/test_network_console.py"
 LOGIN_PAGE = "rhetor/transports/server/test_login_page.py"
 CORS = "rhetor/transports/server/test_cors.py"
 LIFETIME = "rhetor/transports/server/test_lifetime.py"
@@ -177,6 +178,14 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{LOGINS}::test_a_cookie_is_valid_only_at_the_host_name_at_which_it_was_set",
             f"{LOGIN_PAGE}::test_the_page_never_shows_the_name_of_the_console",
             f"{LOGINS}::test_another_user_of_this_machine_cannot_use_a_code_that_it_saw",
+        ),
+        attack(
+            "use the code of a QR code twice or on this machine, get one for a name of another host",
+            "401, 422",
+            (REST,),
+            f"{NETWORK_CONSOLE}::test_the_qr_code_of_a_link_logs_in_a_device_once",
+            f"{NETWORK_CONSOLE}::test_a_code_for_the_network_is_invalid_on_this_machine_and_the_other_way_round",
+            f"{NETWORK_CONSOLE}::test_the_caller_chooses_the_name_or_gets_an_address_of_this_machine",
         ),
         attack(
             "end or see the logins of another caller, use a login that was ended",

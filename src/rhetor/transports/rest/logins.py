@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
@@ -10,11 +11,12 @@ from rhetor.auth.addresses import Addresses, is_loopback
 from rhetor.auth.credentials import ByCookie, is_granted
 from rhetor.auth.one_time_codes import CODE_SECONDS, Requested, written
 from rhetor.auth.tcp_clients import is_of_other_user
+from rhetor.codec.qr_code import modules_of
 from rhetor.codec.typed_json import unprocessable
 from rhetor.domain.identity import Login
 from rhetor.domain.principal import Principal, agent_subject
 from rhetor.domain.timestamps import timestamp
-from rhetor.errors import Forbidden, Misdirected, RhetorError, Unprocessable
+from rhetor.errors import Forbidden, Misdirected, NotFound, RhetorError, Unprocessable
 from rhetor.hub.identity import logins
 from rhetor.transports.server import login_page
 from rhetor.transports.server.call import Call
@@ -22,19 +24,41 @@ from rhetor.transports.server.counters import REST
 from rhetor.transports.server.gate import Gate, wrong
 from rhetor.transports.server.node import written as written_address
 
-from .bodies import LoginQuery
+from .bodies import NETWORK, CodeBody, LoginQuery
+from .network_console import name_for_network
 
+CA_FILE, CA_TYPE = "ca.crt", "application/x-x509-ca-cert"
 INVALID_CODE = "the code is wrong, was used or has expired; request a new one"
 
 
-async def issue_code(call: Call) -> dict[str, Any]:
+async def issue_code(call: Call, body: CodeBody) -> dict[str, Any]:
     """Create a link that logs in a browser, once, within a minute. The browser then has the caller's subject
-    and scopes."""
-    addresses = _addresses(call)
-    name = _own_console(call, addresses)
+    and scopes. A link for another device comes with its QR code."""
+    addresses, is_other = _addresses(call), body.target == NETWORK
+    if body.host is not None and not is_other:
+        raise unprocessable("body.host", f"only allowed with `for: {NETWORK}`")
+    if is_other:
+        name = name_for_network(addresses, call.node.certificate, body.host)
+    else:
+        name = _own_console(call, addresses)
     code = call.node.logins.codes.issue(_requested(call, by_network=name in addresses.network_names))
     url = f"{addresses.console_url(name)}{login_page.LOGIN}?code={code}"
-    return {"code": written(code), "url": url, "expires_in": CODE_SECONDS}
+    return {
+        "code": written(code),
+        "url": url,
+        "expires_in": CODE_SECONDS,
+        "qr": await asyncio.to_thread(modules_of, url) if is_other else None,
+        "ca": _authority(call, addresses.console_url(name)) if is_other else None,
+    }
+
+
+async def authority(call: Call) -> Response:
+    """Return the certificate of the hub's own CA, which a device installs once. Every TLS handshake shows it
+    anyway."""
+    certificate = call.node.certificate
+    if certificate is None or certificate.authority is None:
+        raise NotFound("certificate of a CA", CA_FILE)
+    return Response(certificate.authority.pem, media_type=CA_TYPE)
 
 
 async def login(call: Call, query: LoginQuery) -> Response:
@@ -94,6 +118,12 @@ async def end_other_logins(call: Call) -> dict[str, int]:
     ended = await logins.end_others(call.hub.state, call.who, _own_login(call))
     call.acting.detail = f"{ended} ended"
     return {"ended": ended}
+
+
+def _authority(call: Call, url: str) -> dict[str, str] | None:
+    """Return where a device gets the hub's CA, if it has one of its own, and how the device recognizes it."""
+    found = call.node.certificate.authority if call.node.certificate else None
+    return {"url": f"{url}/{CA_FILE}", "sha256": found.fingerprint} if found else None
 
 
 def _requested(call: Call, *, by_network: bool) -> Requested:

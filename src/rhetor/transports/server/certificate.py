@@ -36,13 +36,22 @@ class TlsFiles(Struct, frozen=True):
         return tuple(_signature(path) for path in (self.certificate, self.key))
 
 
+class Authority(Struct, frozen=True):
+    """The CA at the end of a certificate's chain, in PEM form. `fingerprint`: its SHA-256, as devices show
+    it."""
+
+    pem: bytes
+    fingerprint: str
+
+
 class LoadedCertificate(Struct, frozen=True):
     """`names`: the host names and addresses that the certificate is for, without those with wildcards, as
-    they are written in a URL."""
+    they are written in a URL. `authority`: None if the chain does not contain the CA itself."""
 
     context: ssl.SSLContext
     names: tuple[str, ...]
     expires: datetime
+    authority: Authority | None = None
 
 
 def tls_files(certificate: str | None, key: str | None) -> TlsFiles | None:
@@ -66,7 +75,7 @@ def load_certificate(files: TlsFiles) -> LoadedCertificate:
         InvalidSettings: a file cannot be read or used, they do not belong together, or other users can read
             the key. `detail` names the setting and the file.
     """
-    found = _certificate(files.certificate)
+    found, *chain = _certificates(files.certificate)
     _check_key(files.key, found)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -79,7 +88,8 @@ def load_certificate(files: TlsFiles) -> LoadedCertificate:
         raise InvalidSettings(f"hub.tls_cert: {files.certificate}: OpenSSL rejects it: {reason}") from error
     except OSError as error:
         raise InvalidSettings(f"hub.tls_cert: {files.certificate}: {error.strerror}") from error
-    return LoadedCertificate(context, _names(found), found.not_valid_after_utc)
+    authority = _authority(chain[-1]) if chain else None
+    return LoadedCertificate(context, _names(found), found.not_valid_after_utc, authority)
 
 
 def described(expires: datetime) -> dict[str, Any]:
@@ -115,12 +125,20 @@ class Certificate:
         self._take(files, load_certificate(files))
 
     @property
+    def files(self) -> TlsFiles:
+        return self._files
+
+    @property
     def context(self) -> ssl.SSLContext:
         return self._loaded.context
 
     @property
     def names(self) -> tuple[str, ...]:
         return self._loaded.names
+
+    @property
+    def authority(self) -> Authority | None:
+        return self._loaded.authority
 
     @property
     def expires(self) -> datetime:
@@ -173,13 +191,28 @@ def _read(setting: str, path: Path) -> bytes:
         raise InvalidSettings(f"{setting}: {path}: {error.strerror}") from error
 
 
-def _certificate(path: Path) -> x509.Certificate:
+def _certificates(path: Path) -> list[x509.Certificate]:
     from cryptography import x509  # takes time, and only TLS needs it
 
     try:
-        return x509.load_pem_x509_certificates(_read("hub.tls_cert", path))[0]
+        return x509.load_pem_x509_certificates(_read("hub.tls_cert", path))
     except ValueError as error:
         raise InvalidSettings(f"hub.tls_cert: {path} contains no certificate in PEM form") from error
+
+
+def _authority(last: x509.Certificate) -> Authority | None:
+    """Return the last certificate of a chain if it is that of a CA which nobody else vouches for."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        is_authority = last.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+    if not is_authority or last.issuer != last.subject:
+        return None
+    return Authority(last.public_bytes(Encoding.PEM), last.fingerprint(SHA256()).hex(":").upper())
 
 
 def _check_key(path: Path, certificate: x509.Certificate) -> None:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 BY_BODY = {"/api/auth/refresh", "/api/auth/revoke"}  # the credential is in the body
 CONSOLE_FILES = {"/assets/{name}", "/manifest.webmanifest", "/service-worker.js"}
-PUBLIC = {"/healthz", "/login", "/.well-known/jwks.json", "/socket.io/", *BY_BODY, *CONSOLE_FILES}
+PUBLIC = {"/healthz", "/login", "/ca.crt", "/.well-known/jwks.json", "/socket.io/", *BY_BODY, *CONSOLE_FILES}
 
 
 def test_every_route_declares_who_may_use_it() -> None:
@@ -106,7 +106,12 @@ async def test_every_route_but_the_public_ones_is_401_without_a_token(tmp_path: 
             answer = await home.ask_tcp("GET" if route.method == "*" else route.method, path)
             # without a code, and without the query of a session, whose client sends the token later
             open_ones = {"/healthz": 200, "/.well-known/jwks.json": 200, "/login": 422, "/socket.io/": 400}
-            open_ones |= {"/assets/{name}": 404, "/manifest.webmanifest": 200, "/service-worker.js": 200}
+            open_ones |= {
+                "/ca.crt": 404,
+                "/assets/{name}": 404,
+                "/manifest.webmanifest": 200,
+                "/service-worker.js": 200,
+            }
             expected = open_ones.get(route.path, 401)
             assert (route.path, answer.status) == (route.path, expected)
         assert (await home.ask_tcp("GET", "/no/such/path")).status == 401

@@ -65,9 +65,10 @@ from .sessions import (
     ShareBody,
 )
 from .sockets import GroupBody, MembersBody, SocketBody
-from .tokens import LoginQuery, NamedTokenBody, RefreshBody, RevokeBody, TokenBody
+from .tokens import NETWORK, CodeBody, LoginQuery, NamedTokenBody, RefreshBody, RevokeBody, TokenBody
 
 __all__ = [
+    "NETWORK",
     "AfterQuery",
     "AliasBody",
     "AnalyticsQuery",
@@ -79,6 +80,7 @@ __all__ = [
     "BulkBody",
     "CapableQuery",
     "CheckpointBody",
+    "CodeBody",
     "ConfigBody",
     "ConfigTextBody",
     "EndQuery",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from rhetor.domain.identity import MOST_SECONDS
@@ -13,6 +14,7 @@ from rhetor.domain.token_commands import IssueToken
 from .common import Body, NewName, Query, requires
 
 MOST_TEXT = 16_384
+NETWORK = "network"
 # the hub checks the words itself, with an error that names the valid ones
 Scope = Annotated[str, Meta(max_length=64, extra_json_schema={"enum": [READ, SEND, APPROVE, ADMIN]})]
 Scopes = Annotated[tuple[Scope, ...], Meta(max_length=16, extra_json_schema={"minItems": 1})]
@@ -57,6 +59,15 @@ class RevokeBody(Body, frozen=True, kw_only=True):
 
     constraints = requires("token")
     token: Secret = ""
+
+
+class CodeBody(Body, frozen=True, kw_only=True):
+    """Who uses the code: by default, a browser that can open the console where the caller does. `for`:
+    `network` is another device. `host`: the name of the hub at which that device opens the console; by
+    default, an address of the hub's machine."""
+
+    target: Literal["here", "network"] = msgspec.field(default="here", name="for")
+    host: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 
 class LoginQuery(Query, frozen=True, kw_only=True):

@@ -22,7 +22,6 @@ from .configuration import (
 )
 from .hub import (
     Capabilities,
-    Code,
     DataKeyRotated,
     DataKeys,
     Fingerprint,
@@ -90,6 +89,8 @@ from .sessions import (
 )
 from .sockets import Group, GroupDeleted, Groups, OpenedSocket, SocketClosed, Sockets
 from .tokens import (
+    Ca,
+    Code,
     IssuedToken,
     Login,
     LoginEnded,
@@ -114,6 +115,7 @@ __all__ = [
     "Budget",
     "BudgetRemoved",
     "Budgets",
+    "Ca",
     "Candidate",
     "Candidates",
     "Capabilities",

@@ -125,11 +125,3 @@ class Reloaded(Struct):
 
     changed: list[str]
     needs_restart: list[str]
-
-
-class Code(Struct):
-    """A one-time code for a browser login. `expires_in`: in seconds."""
-
-    code: str
-    url: str
-    expires_in: float

@@ -61,6 +61,26 @@ class PublicKeys(Struct):
     keys: list[dict[str, Any]]
 
 
+class Ca(Struct):
+    """The hub's own CA, which a device installs once. `url`: of its certificate. `sha256`: as devices show
+    it."""
+
+    url: str
+    sha256: str
+
+
+class Code(Struct):
+    """A one-time code for a browser login. `expires_in`: in seconds. For another device, `qr` is the QR code
+    of the URL, a text for each row, in which 1 is a dark module; and `ca` is null if the hub's certificate is
+    not from a CA of its own."""
+
+    code: str
+    url: str
+    expires_in: float
+    qr: list[str] | None
+    ca: Ca | None
+
+
 class Login(Struct):
     """The login of a browser. `host`: the name that its cookie belongs to. `credential`: names the token with
     which it was requested. `used_at`: null if it was not used since the hub was started. `connections`: its
