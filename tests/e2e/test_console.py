@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import subprocess
 from urllib.parse import urlsplit
 
 import pytest
@@ -41,3 +43,37 @@ def test_the_link_of_both_commands_logs_in_a_browser_and_a_hub_is_started_for_it
         cookie = answer.headers["set-cookie"].partition(";")[0]
         assert get(url.partition("login")[0], Cookie=cookie).status == 200
         assert get(url).status == 401
+
+
+@pytest.mark.long
+def test_a_browser_stays_logged_in_when_the_hub_is_killed_until_the_token_is_replaced(
+    offline: Machine,
+) -> None:
+    url = offline.run("console", "--print").stdout.strip()
+    cookie = get(url).headers["set-cookie"].partition(";")[0]
+    offline.kill_hub()
+    again = offline.run("console", "--print").stdout.strip()
+    assert urlsplit(again).hostname == urlsplit(url).hostname
+    place = again.partition("login")[0]
+    assert get(place, Cookie=cookie).status == 200
+    offline.rhetor("token", "--rotate")
+    assert get(place, Cookie=cookie).status == 401
+    offline.kill_hub()
+    renamed = offline.run("console", "--print").stdout.strip()
+    assert urlsplit(renamed).hostname != urlsplit(url).hostname
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a program as another user")
+def test_another_user_of_this_machine_cannot_use_the_code(offline: Machine) -> None:
+    """The hub runs as root here, so the other user is nobody."""
+    url = offline.run("console", "--print").stdout.strip()
+    parts = urlsplit(url)
+    request = f"GET {parts.path}?{parts.query} HTTP/1.0\\r\\nHost: {parts.netloc}\\r\\n\\r\\n"
+    script = f"exec 3<>/dev/tcp/127.0.0.1/{parts.port}; printf '{request}' >&3; cat <&3"
+    stolen = subprocess.run(
+        ["bash", "-c", script], user=65534, group=65534, capture_output=True, text=True, cwd="/"
+    )
+    assert stolen.stdout.startswith("HTTP/1.1 403"), stolen
+    assert "only the user who runs the hub can log in on this machine" in stolen.stdout
+    assert get(url).status == 303

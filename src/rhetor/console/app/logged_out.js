@@ -6,7 +6,7 @@ export function LoggedOut() {
   return html`
     <section class="logged-out" role="alert">
       <h1>You are logged out</h1>
-      <p>The login has ended: it expired, the hub was restarted, or it was revoked. Nothing that was sent is lost.</p>
+      <p>The login has ended: it expired, or it was ended or revoked. Nothing that was sent is lost.</p>
       <p>Run <code>aish console</code> to log in again, or enter a code from <code>aish console --print</code>:</p>
       <form action="/login" method="get">
         <label>Code <input name="code" autocomplete="off" required spellcheck="false" /></label>
