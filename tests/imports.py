@@ -75,6 +75,7 @@ ROOT_ONLY = {
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and sentences
 CLIENT_MAY = (
     "rhetor.domain.grammar",
+    "rhetor.domain.nearest",
     "rhetor.domain.prefaces",
     "rhetor.domain.progress",
     "rhetor.domain.provider_variables",

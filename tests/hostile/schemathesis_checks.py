@@ -23,6 +23,8 @@ BEYOND_SCHEMA = (
     ("unknown_model", "", "only the providers know which models exist"),
     ("program_missing", "", "what is installed depends on the machine"),
     ("program_refused", "is not a folder$", "which folders exist depends on the machine"),
+    ("unprocessable", "^body.at: the line has only", "the cursor is a place in the line"),
+    ("unprocessable", "^query: give after or before", "a page begins at one cursor, or ends at one"),
     ("hop_limit", "", "how many peers a message may pass is a setting"),
     ("position_lost", "", "a cursor is well-formed, but not one of this log"),
     ("misdirected", "^log in at the host name", "the page does not describe the header Host"),

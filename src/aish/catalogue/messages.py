@@ -1,6 +1,7 @@
 """Sending messages: the usage lines of the shell itself, and the options of a message."""
 
 from aish.catalogue.page import Page
+from rhetor.domain.grammar.purposes import PURPOSES
 
 TITLE = "Messages"
 MESSAGE = Page(
@@ -10,27 +11,7 @@ MESSAGE = Page(
     " [-S|--system TEXT] [-f|--file FILE]… [-a|--attachment FILE]… [--schema FILE]"
     " [-x|--execute[=DELIM]] [-d|--delimiter DELIM]"
     " [--if-idle|--queue|--interrupt] [--timeout S] [--json] [--no-stream] [--quiet] [--raw] [--usage]",
-    options={
-        "-s": "keep the conversation; the peer receives its last N messages (10); or continue a session",
-        "--session-id": "continue a session, by name or id",
-        "-C": "continue the last conversation with the peer",
-        "-m": "let this model answer: provider/model",
-        "-S": "use this system prompt for the message",
-        "-f": "send a text file after the message; can be repeated",
-        "-a": "send an image, PDF or audio file, or a URL of one, - for piped input; can be repeated",
-        "--schema": "ask for a JSON answer that matches this JSON Schema, a file or the JSON itself",
-        "-x": "make a wrapped program run the text; DELIM may contain \\n \\r \\t \\0 \\xHH",
-        "-d": "the same, with this delimiter",
-        "--if-idle": "if the peer is busy: fail",
-        "--queue": "if the peer is busy: wait (the default)",
-        "--interrupt": "if the peer is busy: interrupt it",
-        "--timeout": "stop waiting after S seconds",
-        "--json": "print one event per line",
-        "--no-stream": "print the answer when it is complete, and nothing of one that fails",
-        "--quiet": "print only failures on stderr",
-        "--raw": "do not render Markdown on a terminal",
-        "--usage": "print tokens, cost and seconds after the answer",
-    },
+    options=PURPOSES,
     details=(
         "TARGET is a peer, several (A,B), @capability, team:NAME, or team-chat for all specialists. Options"
         " stand before or after the message; -- ends them, and what follows is text."

@@ -1,22 +1,14 @@
 """Finds the word that was probably meant: a name, an option, a subcommand or another word of a usage line."""
 
-from difflib import get_close_matches
-
 from aish.catalogue import SAME_COMMANDS, pages_for
 from aish.catalogue.notation import Form, Split, is_literal
+from rhetor.domain.nearest import did_you_mean as did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from aish.catalogue.notation import Word
-
-
-def did_you_mean(word: str, names: "Iterable[str]") -> str:
-    """Return a question with the name that is nearest to the word, in any case; empty if none is near."""
-    known = {name.lower(): name for name in names}
-    near = get_close_matches(word.lower(), known, n=1)
-    return f"Did you mean {known[near[0]]}?" if near else ""
 
 
 def usage_hint(words: "Sequence[str]") -> str:

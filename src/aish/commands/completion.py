@@ -5,9 +5,9 @@ answer at once, so this module imports only what it needs for that.
 """
 
 from aish.catalogue.completion import complete
-from aish.catalogue.words import open_quote, split
 from aish.commands import usage_error
 from aish.output import STDOUT, print_text, write
+from rhetor.domain.grammar.cursor import open_quote, split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import re
 
 from aish.catalogue import SAME_COMMANDS, pages
 from aish.catalogue.completion import FOLDERS, PROGRAMS, complete
-from aish.catalogue.words import last_stage, open_quote, split
 from aish.terminal.candidates import Candidate
 from aish.terminal.files import Programs, paths, variables
 from aish.terminal.slash import COMMANDS as SLASH_COMMANDS
+from rhetor.domain.grammar.cursor import last_stage, open_quote, split, typed_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class LineCompletion:
         words, cursor = split(last_stage(text))
         if words[:1] == ["aish"]:
             words = words[1:]
-        typed = _typed_word(text, quote)
+        typed = typed_word(text)
         place = _Place(cursor, typed, quote)
         if quote and " " in cursor:  # within a message
             place.add_files(cursor.rpartition(" ")[2])
@@ -166,24 +166,6 @@ class _Place:
         if self._quote == "'":
             return text.replace("'", "'\\''")
         return (_QUOTED if self._quote else _SPECIAL).sub(r"\\\1", text)
-
-
-def _typed_word(text: str, quote: str) -> str:
-    """Return the word at the end of the text as it is typed, with its quotes."""
-    begin = at = 0
-    inside = ""
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and inside != "'":
-            at += 1
-        elif inside:
-            inside = "" if char == inside else inside
-        elif char in "\"'":
-            inside = char
-        elif char in " \t\n|;&{":
-            begin = at + 1
-        at += 1
-    return text[begin:]
 
 
 def _variables(found: "re.Match[str]") -> "list[Candidate]":

@@ -41,7 +41,7 @@ def steps_of_line(line: str) -> tuple[Step, ...]:
 
 def _broadcast(line: Broadcast) -> tuple[Step, ...]:
     return tuple(
-        _step(f"s{n}", Call(target, line.text, line.options)) for n, target in enumerate(line.targets, 1)
+        step_of(f"s{n}", Call(target, line.text, line.options)) for n, target in enumerate(line.targets, 1)
     )
 
 
@@ -60,11 +60,16 @@ def _pipeline(line: Pipeline) -> tuple[Step, ...]:
 def _stage(id: str, stage: Stage | Group, needs: tuple[str, ...]) -> list[Step]:
     if isinstance(stage, Group):
         calls = [Call(target) for target in stage.targets]
-        return [_step(f"{id}.{n}", call, needs) for n, call in enumerate(calls, 1)]
-    return [_step(id, stage.call(), needs)]
+        return [step_of(f"{id}.{n}", call, needs) for n, call in enumerate(calls, 1)]
+    return [step_of(id, stage.call(), needs)]
 
 
-def _step(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
+def step_of(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
+    """Return the step that a call of a line becomes.
+
+    Raises:
+        Unprocessable: it has an option that works only in the shell, or whose value is invalid.
+    """
     options = call.options
     if options.files or options.continues:
         option = "-f" if options.files else "-C"

@@ -11,7 +11,7 @@ from aish.catalogue import pages
 from aish.catalogue.completion import Completion, complete
 from aish.catalogue.messages import MESSAGE
 from aish.catalogue.notation import Form, Split
-from aish.catalogue.words import last_stage, open_quote, split
+from rhetor.domain.grammar.cursor import last_stage, open_quote, split
 
 NAMES = {
     "PEER": [("apollo", "analyses"), ("athena", "designs"), ("box", "bash")],

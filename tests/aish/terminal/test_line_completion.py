@@ -9,10 +9,10 @@ from time import process_time
 
 import pytest
 
-from aish.catalogue.words import split
 from aish.terminal.files import Programs, paths
 from aish.terminal.line_completion import LineCompletion, complete_message
 from rhetor.domain.grammar import parse
+from rhetor.domain.grammar.cursor import split
 
 NAMES = {
     "PEER": [("apollo", "code analyst"), ("athena", "strategist"), ("box", "bash")],

@@ -184,6 +184,11 @@ def _body(row: Route, ids: Ids) -> Any:
     step = {"id": "a", "ai": "apollo", "message": "hi", "session_id": session}
     bodies: dict[str, Any] = {
         "MessageBody": {"content": "hi"},
+        "PreviewBody": {
+            "line": f"apollo -s={ids['session']} | box | athena -s={ids['other']}",
+            "input": "hi",
+        },
+        "CompleteBody": {"line": "apollo -s=", "at": 10},
         "SessionMessageBody": {"message": "hi"},
         "WaitBody": {"peers": ["box"], "timeout": 0.1},
         "SessionBody": {"specialist_id": "box"},

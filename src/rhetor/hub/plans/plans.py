@@ -93,7 +93,7 @@ async def checked(
     for step in steps:
         if step.parts:
             parts[step.id] = await uploads.parts_of(state, principal, step.parts)
-        await _check_step(state, principal, step, command.stdin, parts.get(step.id, ()))
+        await check_step(state, principal, step, command.stdin, parts.get(step.id, ()))
     return plan, parts
 
 
@@ -142,9 +142,15 @@ def expanded(state: State, steps: Sequence[Step]) -> tuple[Step, ...]:
     )
 
 
-async def _check_step(
+async def check_step(
     state: State, principal: Principal, step: Step, stdin: str, parts: uploads.Parts
 ) -> None:
+    """Check that a step can run. `parts`: of its message.
+
+    Raises:
+        UnknownPeer, NoCapablePeer, UnknownTeam, NotFound, Forbidden, Unprocessable, Unsupported, Malformed,
+            TooLarge: it cannot.
+    """
     peer = peers_for(state, principal).resolve(step.target)[0]
     require_voice(peer, step.model, step.system)
     voice = None

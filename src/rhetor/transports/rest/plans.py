@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
+from rhetor.codec.typed_json import unprocessable
 from rhetor.dialects.bulk import Results, SseResults
 from rhetor.dialects.event_filter import split, types_of
 from rhetor.domain.command import StopPlan
 from rhetor.domain.event import PlanEnded
 from rhetor.errors import Malformed
 from rhetor.hub.hub import Hub
+from rhetor.hub.plans import completions, previews
 from rhetor.hub.plans.plans import Planned, owned_plan
 from rhetor.store.base import follow
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.large import steps_of
 
-from .bodies import AfterQuery, BulkBody, PlanBody
+from .bodies import AfterQuery, BulkBody, CompleteBody, PlanBody, PreviewBody
 
 
 async def start(call: Call, body: PlanBody) -> Response:
@@ -33,6 +36,35 @@ async def start(call: Call, body: PlanBody) -> Response:
         await call.node.providers.require_model(model)
     planned: Planned = await call.execute(body.command(steps, call.key))
     return sse.planned(call, planned.plan_id, planned.after, await call.node.notices(call))
+
+
+async def preview(call: Call, body: PreviewBody) -> dict[str, Any]:
+    """Return what a line would do, and what is wrong with it, without running anything."""
+    found = await previews.preview(call.hub.state, call.who, body.line, body.input)
+    steps = [
+        {
+            "step": each.placed.id,
+            "peer": each.peer,
+            "kind": each.kind,
+            "label": each.placed.name,
+            "members": list(each.members),
+            "depends_on": list(each.placed.needs),
+            "start": each.placed.start,
+            "length": each.placed.length,
+        }
+        for each in found.steps
+    ]
+    return {"steps": steps, "problems": msgspec.to_builtins(found.problems)}
+
+
+async def complete(call: Call, body: CompleteBody) -> dict[str, Any]:
+    """Return what can stand at the cursor in a line."""
+    if body.at > len(body.line):
+        raise unprocessable("body.at", f"the line has only {len(body.line)} characters")
+    found: dict[str, Any] = msgspec.to_builtins(
+        await completions.completed(call.hub.state, call.who, body.line, body.at)
+    )
+    return found
 
 
 async def one_plan(call: Call, id: str) -> dict[str, Any]:

@@ -302,6 +302,8 @@ ROUTES = (
           action="notify.test"),
 
     Route("POST", "/api/v2/plans", SEND, plans.start, b.PlanBody, None, PLANNED, **PLAN_STREAM),
+    Route("POST", "/api/v2/plans/preview", READ, plans.preview, b.PreviewBody, a.LinePreview),
+    Route("POST", "/api/v2/plans/complete", READ, plans.complete, b.CompleteBody, a.LineCompletion),
     Route("GET", "/api/v2/plans/{id}", READ, plans.one_plan, None, a.Plan, (e.NotFound,)),
     Route("DELETE", "/api/v2/plans/{id}", SEND, plans.stop, None, a.PlanStopped, FOUND),
     Route("GET", "/api/v2/plans/{id}/events", READ, plans.read_events, None, None, CURSOR, b.AfterQuery,

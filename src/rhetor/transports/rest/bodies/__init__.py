@@ -31,7 +31,7 @@ from .messages import (
     ToolResultBody,
     WaitBody,
 )
-from .plans import BulkBody, PlanBody
+from .plans import BulkBody, CompleteBody, PlanBody, PreviewBody
 from .programs import (
     EndQuery,
     EnvironmentBody,
@@ -81,6 +81,7 @@ __all__ = [
     "CapableQuery",
     "CheckpointBody",
     "CodeBody",
+    "CompleteBody",
     "ConfigBody",
     "ConfigTextBody",
     "EndQuery",
@@ -107,6 +108,7 @@ __all__ = [
     "OptionBody",
     "PageQuery",
     "PlanBody",
+    "PreviewBody",
     "ProgramBody",
     "ProjectBody",
     "ProjectSettingsBody",

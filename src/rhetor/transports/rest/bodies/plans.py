@@ -98,6 +98,20 @@ class PlanBody(Body, frozen=True, kw_only=True):
         return StartPlan(_bounded(steps), self.input, None, key or self.command_id, self.from_, self.cwd)
 
 
+class PreviewBody(Body, frozen=True, kw_only=True):
+    """A line of the shell's grammar with peers only. `input`: text that its first steps would receive."""
+
+    line: Annotated[str, Meta(max_length=64 << 10)]
+    input: str = ""
+
+
+class CompleteBody(Body, frozen=True, kw_only=True):
+    """A line, and how many of its characters are before the cursor."""
+
+    line: Annotated[str, Meta(max_length=64 << 10)]
+    at: Annotated[int, Meta(ge=0, le=64 << 10)]
+
+
 class OperationBody(Extras, Body, frozen=True, kw_only=True):
     """An operation. `ai`: a peer, `@capability` or `team:name`. `{{id}}` in `message` stands for the answer
     of the operation with that id."""

@@ -46,7 +46,7 @@ from .management import (
     UsedProject,
 )
 from .peers import Accepted, History, Hits, Match, Models, Peer, Peers, Reply, Waited
-from .plans import Plan, PlanStarted, PlanStopped, Results
+from .plans import LineCompletion, LinePreview, Plan, PlanStarted, PlanStopped, Results
 from .programs import CheckedTool, Ended, ProgramStatus, Tool, ToolCapabilities, Tools
 from .rules import (
     Alias,
@@ -147,6 +147,8 @@ __all__ = [
     "Key",
     "KeyRemoved",
     "Keys",
+    "LineCompletion",
+    "LinePreview",
     "LocalModel",
     "LocalModelRemoved",
     "LocalModels",

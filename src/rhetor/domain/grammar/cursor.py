@@ -29,6 +29,24 @@ def open_quote(text: str) -> str:
     return next(reversed([quote for *_, quote in _scanned(text)]), "")
 
 
+def typed_word(text: str) -> str:
+    """Return the word at the end of the text as it is typed, with its quotes."""
+    begin = at = 0
+    inside = ""
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and inside != "'":
+            at += 1
+        elif inside:
+            inside = "" if char == inside else inside
+        elif char in "\"'":
+            inside = char
+        elif char in " \t\n|;&{":
+            begin = at + 1
+        at += 1
+    return text[begin:]
+
+
 def _words(text: str) -> "Iterator[str]":
     """Yield the words; the last one, at the cursor, may be empty."""
     word, has_begun = "", False
