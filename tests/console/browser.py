@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.clients.having import BROWSERS
 from tests.needs import needs
-from tests.served import Served
+from tests.served import SECONDS, Served
 
+expect.set_options(timeout=SECONDS * 1000)  # a limit for hanging tests
 FLAGS = (
     "--headless",
     "--no-sandbox",

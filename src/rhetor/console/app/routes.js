@@ -4,6 +4,8 @@ export const ROUTES = [
   route("/", "Peers", () => import("#views/peers.js")),
   route("/peers", "Peers", () => import("#views/peers.js")),
   route("/peers/(?<id>[^/]+)", "Peers", () => import("#views/peer.js")),
+  route("/terminals", "Terminals", () => import("#views/terminals.js")),
+  route("/terminals/(?<id>[^/]+)", "Terminals", () => import("#views/terminal.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
   route("/health", "Health", () => import("#views/health.js")),
@@ -11,6 +13,7 @@ export const ROUTES = [
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
+  { name: "Terminals", path: "/terminals", key: "t" },
   { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Costs", path: "/costs", key: "c" },
   { name: "Health", path: "/health", key: "h" },
