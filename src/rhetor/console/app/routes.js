@@ -9,12 +9,14 @@ export const ROUTES = [
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
   route("/health", "Health", () => import("#views/health.js")),
+  route("/search", "Search", () => import("#views/search.js")),
 ];
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
   { name: "Terminals", path: "/terminals", key: "t" },
   { name: "Permissions", path: "/permissions", key: "r" },
+  { name: "Search", path: "/search", key: "f" },
   { name: "Costs", path: "/costs", key: "c" },
   { name: "Health", path: "/health", key: "h" },
 ];
