@@ -15,6 +15,7 @@ SOCKETIO = "socket.io-client@4"
 NODE = "node@22"  # for clients that need a newer Node than a distribution has
 INSPECTOR = "@modelcontextprotocol/inspector@2"
 CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+AXE = "axe-core@4.14.1"  # checks pages for people who use a screen reader, or see less
 INSTALL_SECONDS = 120.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -45,7 +45,7 @@ function Choice({ choice }) {
   const change = (changed) => navigate(addressOf({ ...choice, ...changed }), { replace: true });
   const toDay = (name) => (event) => isDay(event.target.value) && change({ [name]: event.target.value, days: null });
   return html`
-    <form class="choice" aria-label="What to show" onSubmit=${(event) => event.preventDefault()}>
+    <form class="costs-choice" aria-label="What to show" onSubmit=${(event) => event.preventDefault()}>
       <${Select} name="Show" value=${choice.show} onChange=${(show) => change({ show })}
         options=${Object.entries(MEASURES).map(([value, { name }]) => [value, name])} />
       <${Select} name="Group by" value=${choice.by} onChange=${(by) => change({ by })} options=${Object.entries(GROUPS)} />

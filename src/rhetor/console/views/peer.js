@@ -123,7 +123,7 @@ function Begin({ peer, hasTerminal }) {
 }
 
 function Screen({ lines }) {
-  return html`<section aria-label="Screen"><h2>Screen</h2><pre class="screen" tabindex="0" dir="ltr">${lines.join("\n").trimEnd()}</pre></section>`;
+  return html`<section aria-label="Screen"><h2>Screen</h2><pre class="peer-screen" tabindex="0" dir="ltr">${lines.join("\n").trimEnd()}</pre></section>`;
 }
 
 function facts(peer, status) {
