@@ -16,7 +16,8 @@ await loadStyles("#styles/message_box.css");
 
 const ENDED = {
   expired: "This session has ended. Fork it to continue from here.",
-  stopped: "The peer of this session is gone. Start it again, or fork the session to continue from here.",
+  failed: "This session has failed. Fork it to continue from here.",
+  stopped: "This session has ended, or its peer is gone. Fork it to continue from here.",
 };
 
 // `conversation`: what the session does now, with `running` and `queued`.
@@ -26,9 +27,10 @@ export function MessageBox({ session, conversation }) {
   const text = useRef(null);
   const isRunning = Boolean(conversation?.running);
   const why = ENDED[session.state];
-  const isReady = !why && !isEmpty(draft) && !isUploading(draft) && !draft.files.some((one) => one.problem);
+  const isReady = !why && isComplete(draft);
   const submit = (ifBusy) => {
-    if (isReady) sendDraft(id, draft, ifBusy);
+    const now = draftOf(id).peek(); // what is drawn may be a key behind
+    if (!why && isComplete(now)) sendDraft(id, now, ifBusy);
     text.current?.focus();
   };
   const interrupt = useInterrupt(id);
@@ -37,7 +39,7 @@ export function MessageBox({ session, conversation }) {
     m: { name: "Write a message", run: () => text.current?.focus() },
     "Control+Enter": { name: isRunning ? "Steer: interrupt the turn and send the message" : "Send the message", run: steer },
     "Control+.": { name: "Interrupt the running turn", run: () => isRunning && interrupt.run() },
-  }, [id, draft, isRunning, isReady]);
+  }, [id, isRunning, why]);
   useEffect(() => () => forgetFailure(id), [id]);
   return html`
     <form class="message-box" onSubmit=${(event) => (event.preventDefault(), submit("queue"))} ...${dropping(id, why)}>
@@ -70,6 +72,10 @@ export function MessageBox({ session, conversation }) {
       </div>
     </form>
   `;
+}
+
+function isComplete(draft) {
+  return !isEmpty(draft) && !isUploading(draft) && !draft.files.some((one) => one.problem);
 }
 
 function sendDraft(id, draft, ifBusy) {

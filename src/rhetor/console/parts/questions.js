@@ -1,6 +1,7 @@
 // The questions of a request: one or several options each, or an answer in the user's own words.
 import { html } from "htm/preact";
 import { useId, useState } from "preact/hooks";
+import { useSubmit } from "#parts/submit.js";
 
 const ANSWER = "answer"; // the id of the option that stands for answering the questions
 
@@ -8,10 +9,7 @@ export function Questions({ request, answering, refusals }) {
   const [given, setGiven] = useState({}); // id of a question → {labels, text}
   const answers = Object.fromEntries(request.questions.map((one) => [one.id, answerOf(one, given[one.id])]));
   const isComplete = Object.values(answers).every((one) => one.length > 0);
-  const submit = (event) => {
-    event.preventDefault();
-    if (isComplete) answering.send({ answers });
-  };
+  const submit = useSubmit(() => isComplete && answering.send({ answers }));
   const name = request.options.find(({ option_id: id }) => id === ANSWER)?.name ?? "Answer";
   return html`
     <form class="questions" onSubmit=${submit}>
