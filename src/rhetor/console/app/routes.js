@@ -6,6 +6,7 @@ export const ROUTES = [
   route("/peers/(?<id>[^/]+)", "Peers", () => import("#views/peer.js")),
   route("/terminals", "Terminals", () => import("#views/terminals.js")),
   route("/terminals/(?<id>[^/]+)", "Terminals", () => import("#views/terminal.js")),
+  route("/sessions", "Sessions", () => import("#views/sessions.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
   route("/health", "Health", () => import("#views/health.js")),
@@ -14,6 +15,7 @@ export const ROUTES = [
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
+  { name: "Sessions", path: "/sessions", key: "s" },
   { name: "Terminals", path: "/terminals", key: "t" },
   { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Search", path: "/search", key: "f" },

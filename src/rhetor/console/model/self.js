@@ -1,0 +1,9 @@
+// Who the hub takes the user of this page for, and what it allows: {subject, scopes, …}; null before its answer.
+import { signal } from "@preact/signals";
+import { get } from "#client/api.js";
+
+export const self = signal(null);
+
+export const isMine = (session) => self.value === null || session.owner === self.value.subject;
+
+get("/api/v2/whoami").then((found) => (self.value = found), () => {}); // without it, the hub still says no
