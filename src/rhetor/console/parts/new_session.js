@@ -9,6 +9,7 @@ import { projects, readProjects } from "#model/projects.js";
 import { Dialog } from "#parts/dialog.js";
 import { ModelChoice } from "#parts/model_choice.js";
 import { useSubmit } from "#parts/submit.js";
+import { Trouble } from "#parts/trouble.js";
 
 const LAST_PEER = "sessions.peer";
 const KINDS = new Set(["specialist", "tool", "team"]);
@@ -58,9 +59,7 @@ export function NewSession({ peer: asked, onClose }) {
           </label>
         `}
         ${peer?.kind === "specialist" && html`<${ModelChoice} model=${form.model} onModel=${(model) => set({ model })} />`}
-        ${state.problem && html`
-          <div class="problem" role="alert"><p>${state.problem.message}</p>${state.problem.hint && html`<p class="hint">${state.problem.hint}</p>`}</div>
-        `}
+        ${state.problem && html`<${Trouble} problem=${state.problem} />`}
         <p class="form-actions">
           <button type="button" onClick=${onClose}>Cancel</button>
           <button class="primary" disabled=${!peer || state.isBusy}>${form.message.trim() ? "Start and send" : "Start"}</button>

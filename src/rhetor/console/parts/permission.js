@@ -11,6 +11,7 @@ import { answeredHere, answers, keyOf } from "#model/permissions.js";
 import { Questions } from "#parts/questions.js";
 import { RequestDetail, pauseOf } from "#parts/request_detail.js";
 import { secondsText, timeText } from "#parts/text.js";
+import { Trouble } from "#parts/trouble.js";
 
 await loadStyles("#styles/permission.css");
 
@@ -60,7 +61,7 @@ export function Permission({ request, stream = request.session_id, peer = reques
       </header>
       <${RequestDetail} request=${request} />
       ${isOpen && html`<${Answers} request=${request} answering=${answering} hasKeys=${hasKeys} />`}
-      ${answering.problem && html`<${Problem} problem=${answering.problem} />`}
+      ${answering.problem && html`<${Trouble} problem=${answering.problem} />`}
       <div role="status">
         ${answer && html`<p class="outcome" dir="auto">${outcomeText(request, answer, answeredHere.has(place))}</p>`}
         ${!answer && answering.isOver && html`<p class="outcome">It was answered elsewhere, or its turn has ended</p>`}
@@ -114,15 +115,6 @@ function Options({ options, answering, hasKeys }) {
           </button>
         `,
       )}
-    </div>
-  `;
-}
-
-function Problem({ problem }) {
-  return html`
-    <div class="problem" role="alert">
-      <p dir="auto">${problem.message}</p>
-      ${problem.hint && html`<p class="hint" dir="auto">${problem.hint}</p>`}
     </div>
   `;
 }

@@ -12,6 +12,7 @@ import { NewSession } from "#parts/new_session.js";
 import { SessionFilter } from "#parts/session_filter.js";
 import { Status } from "#parts/status.js";
 import { agoText, moneyText } from "#parts/text.js";
+import { Trouble } from "#parts/trouble.js";
 
 await loadStyles("#styles/sessions.css");
 
@@ -38,7 +39,7 @@ export default function Sessions({ query }) {
       <button class="primary" onClick=${() => setNew(true)}>New session</button>
     </div>
     <${SessionFilter} filter=${filter} sessions=${all} onFilter=${setFilter} />
-    ${problem.value && html`<p class="problem" role="alert">${problem.value.message}</p>`}
+    ${problem.value && html`<${Trouble} problem=${problem.value} />`}
     ${!isLoaded.value && !problem.value && html`<p class="loading" role="status">Loading…</p>`}
     ${isLoaded.value && html`<p class="muted" role="status">${countOf(found, all, filter)}</p>`}
     <ol class="session-list" ref=${list}>
