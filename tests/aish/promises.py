@@ -611,6 +611,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{CONSOLE}::test_over_ssh_the_link_is_printed_with_the_command_that_forwards_the_port",
             "e2e/test_console.py::test_the_link_of_both_commands_logs_in_a_browser_and_a_hub_is_started_for_it",
         ),
+        "console logins lists the browsers that are logged in, and console logout ends their logins": (
+            "aish/commands/test_console_logins.py::test_logins_are_listed_with_the_browser_in_words",
+            "e2e/test_console.py::test_a_login_is_listed_and_ended_from_the_shell",
+        ),
         "console --phone shows a QR code that logs in a phone, or names the missing settings": (
             "e2e/test_phone.py::test_a_phone_logs_in_with_the_qr_code_that_the_command_prints",
             "e2e/test_phone.py::test_without_tls_the_command_names_the_settings_that_are_missing",

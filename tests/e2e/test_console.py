@@ -77,3 +77,18 @@ def test_another_user_of_this_machine_cannot_use_the_code(offline: Machine) -> N
     assert stolen.stdout.startswith("HTTP/1.1 403"), stolen
     assert "only the user who runs the hub can log in on this machine" in stolen.stdout
     assert get(url).status == 303
+
+
+@pytest.mark.long
+def test_a_login_is_listed_and_ended_from_the_shell(offline: Machine) -> None:
+    url = offline.run("console", "--print").stdout.strip()
+    answer = get(url, **{"User-Agent": "Firefox/145.0 (Linux)\x9b31m"})  # a control sequence in one byte
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    listed = offline.run("console", "logins")
+    (row,) = listed.stdout.splitlines()[1:]
+    assert "Firefox, Linux" in row and "\x9b" not in listed.stdout
+    id = row.split()[0]
+    ended = offline.run("console", "logout", id[:6])
+    assert (ended.returncode, ended.stdout) == (0, f"Ended the login {id}\n"), ended.stderr
+    assert get(url.partition("login")[0], Cookie=cookie).status == 401
+    assert offline.run("console", "logout", "--all").stdout == "Ended 0 logins\n"

@@ -64,7 +64,7 @@ LISTS = {
     "purpose",
     "tools status",
 }
-EMPTY = {"sockets", "notify list", "mcp list", "models list"}
+EMPTY = {"console logins", "sockets", "notify list", "mcp list", "models list"}
 FAILED = {"doctor": 1}  # if a check fails
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:.*")
 SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")

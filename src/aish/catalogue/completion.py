@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
             The kinds are `PEER`, `CAPABILITY`, `TEAM`, `TERMINAL`, `ALIAS`, `SESSION`, `CHECKPOINT`, `ROUTE`,
             `PROJECT`, `SERVER`, `TOOL`, `PERMISSION`, `OPTION`, `MODEL`, `PROVIDER`, `SPECIALIST`,
-            `SCHEDULE`, `RECIPIENT` and `SETTING`; others have no names. `words` precede the name, without
-            options: the checkpoints after `sessions diff work` are those of the session `work`.
+            `SCHEDULE`, `RECIPIENT`, `LOGIN` and `SETTING`; others have no names. `words` precede the name,
+            without options: the checkpoints after `sessions diff work` are those of the session `work`.
             """
             ...
 
@@ -44,6 +44,7 @@ _KINDS = {
 _HUB_NAMES = {
     *("PEER", "CAPABILITY", "TEAM", "TERMINAL", "SESSION", "CHECKPOINT", "ROUTE", "PROJECT", "SERVER"),
     *("TOOL", "PERMISSION", "OPTION", "MODEL", "PROVIDER", "SPECIALIST", "SCHEDULE", "ALIAS", "RECIPIENT"),
+    "LOGIN",
 }
 _TEAM_CHAT = "team-chat"
 _HELP, _HELP_PURPOSE = "--help", "show the options and two examples"

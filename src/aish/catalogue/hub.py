@@ -42,6 +42,27 @@ PAGES = (
         },
     ),
     Page(
+        "console logins",
+        "List the browsers that are logged in to the web console.",
+        "console logins [json]",
+        examples={
+            "aish console logins": "when and from where each logged in, and when it was last used",
+            "aish console logins json": "the same, for a program",
+        },
+    ),
+    Page(
+        "console logout",
+        "End the login of a browser, or of all.",
+        "console logout LOGIN",
+        "console logout --all",
+        options={"--all": "end all your logins"},
+        details="You can shorten the id of a login. Its open pages lose their connection within 5 s.",
+        examples={
+            "aish console logout l_3f9a": "end one, such as that of a lost phone",
+            "aish console logout --all": "end all of them",
+        },
+    ),
+    Page(
         "doctor",
         "Show what works, what is missing, and how to get it.",
         "doctor [json]",

@@ -136,6 +136,11 @@ def _models(names: HubNames, words: "Sequence[str]") -> "Named":
         yield model["model"], ", ".join(model.get("takes") or ())
 
 
+def _logins(names: HubNames, words: "Sequence[str]") -> "Named":
+    for login in names.listed("/api/v2/logins", "logins"):
+        yield login["id"], f"{login['subject']}, {login['user_agent'] or login['address']}"
+
+
 def _settings(names: HubNames, words: "Sequence[str]") -> "Named":
     """Yield the settings and their sections."""
     found = names.listed("/api/v2/config", "config")
@@ -152,6 +157,7 @@ _KINDS: "dict[str, Callable[[HubNames, Sequence[str]], Named]]" = {
     "ALIAS": _named("/api/v2/aliases", "aliases", "command"),
     "CAPABILITY": _capabilities,
     "CHECKPOINT": _checkpoints,
+    "LOGIN": _logins,
     "MODEL": _models,
     "OPTION": _options,
     "PEER": _peers,

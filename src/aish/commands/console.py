@@ -17,11 +17,15 @@ _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 def console(words: "list[str]") -> int:
     """Open the console in the browser, or print its link if there is no browser or the words say so; or show
-    the QR code with which a phone opens it.
+    the QR code with which a phone opens it; or list and end the logins of browsers.
 
     Raises:
         Failure: the words are invalid, or the hub rejects the request.
     """
+    if words[:1] and words[0] in ("logins", "logout"):
+        from aish.commands.console_logins import run
+
+        return run(words[0], words[1:])
     if words[:1] == [_PHONE]:
         return _show(_host_in(words[1:]))
     if words not in ([], [_PRINT]):

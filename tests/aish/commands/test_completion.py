@@ -31,8 +31,8 @@ def session(name: str | None, id: str, used_at: str) -> dict[str, Any]:
 
 
 KINDS = (
-    *("MODEL", "OPTION", "PERMISSION", "PROJECT", "PROVIDER", "RECIPIENT", "ROUTE", "SCHEDULE", "SERVER"),
-    *("SETTING", "SPECIALIST", "TERMINAL"),
+    *("LOGIN", "MODEL", "OPTION", "PERMISSION", "PROJECT", "PROVIDER", "RECIPIENT", "ROUTE", "SCHEDULE"),
+    *("SERVER", "SETTING", "SPECIALIST", "TERMINAL"),
 )
 PEERS = [peer("apollo", code_analysis=0.95), peer("athena", code_analysis=0.5), peer("team:red", "team")]
 EVIL = "evil/$(touch x)'\";"
@@ -182,6 +182,8 @@ def test_names_of_every_kind_come_from_the_hub(hub: ScriptedHub) -> None:
     hub.on("GET /api/mcp-servers", answer({"mcp_servers": [{"name": "time", "transport": "stdio"}]}))
     hub.on("GET /api/v2/routes", answer({"routes": [{"name": "check", "hops": [{"ai": "apollo"}]}]}))
     hub.on("GET /api/v2/schedules", answer({"schedules": [{"name": "daily", "line": "apollo hi"}]}))
+    login = {"id": "l_1", "subject": "me", "user_agent": "", "address": "127.0.0.1:5"}
+    hub.on("GET /api/v2/logins", answer({"logins": [login]}))
     hub.on("GET /api/v2/terminals", answer({"terminals": [{"name": "jill"}]}))
     asked = {"request_id": "perm_1", "peer": "codex", "tool": "Bash"}
     options = [{"option_id": "allow_once", "name": "Allow once"}]
@@ -189,6 +191,7 @@ def test_names_of_every_kind_come_from_the_hub(hub: ScriptedHub) -> None:
     names = HubNames(Hub(str(hub.home), may_start=False))
     found = {kind: names.names(kind, ["approve", "perm_1"]) for kind in KINDS}
     assert found == {
+        "LOGIN": [("l_1", "me, 127.0.0.1:5")],
         "MODEL": [("openai/gpt-5", "used by apollo"), ("local/qwen", "text")],
         "OPTION": [("allow_once", "Allow once")],
         "PERMISSION": [("perm_1", "codex: Bash")],
