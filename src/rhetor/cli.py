@@ -382,4 +382,4 @@ def _about(certificate: dict[str, Any]) -> str:
     if state == "invalid":
         return str(certificate["detail"])
     said = {"expired": "expired on", "expires_soon": "expires on", "valid": "valid until"}[state]
-    return f"{said} {day}" + ("" if state == "valid" else "; to renew it, run: rhetor cert create")
+    return f"{said} {day}" + ("" if state == "valid" else "; to renew it, run: rhetor cert create --replace")

@@ -35,7 +35,7 @@ CHECK_TIMEOUT = 10.0  # seconds for `rhetor doctor`, which has the same limit an
 HUB_TIMEOUT = 0.9  # seconds for the status of the hub
 _MIN_PYTHON = (3, 11)
 _PRIVATE_FOLDER = 0o700
-_HOW_TO_RENEW = "to renew it, run: rhetor cert create"
+_HOW_TO_RENEW = "to renew it, run: rhetor cert create --replace"
 _HOW_TO_ADD = (
     "set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENROUTER_API_KEY, or run aish setup, which finds local models"
     " and coding agents and stores keys"

@@ -190,12 +190,12 @@ def test_doctor_and_status_show_the_hint_of_a_provider_that_fails(aish: Shell, h
             {"state": "expired", "expires": "2026-01-31T12:00:00.000Z"},
             1,
             "✗ certificate expired on 2026-01-31, so other machines cannot connect; "
-            "to renew it, run: rhetor cert create\n",
+            "to renew it, run: rhetor cert create --replace\n",
         ),
         (
             {"state": "expires_soon", "expires": "2026-01-31T12:00:00.000Z"},
             0,
-            "– certificate expires on 2026-01-31; to renew it, run: rhetor cert create\n",
+            "– certificate expires on 2026-01-31; to renew it, run: rhetor cert create --replace\n",
         ),
         (
             {"state": "valid", "expires": "2026-01-31T12:00:00.000Z"},
