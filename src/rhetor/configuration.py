@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rhetor.errors import InvalidSettings, NameTaken, NotFound, StateConflict
-from rhetor.reload import Reloading
+from rhetor.reload import RESTART_ONLY, TLS, Reloading
 from rhetor.settings.config_file import ConfigFile
 from rhetor.settings.editing import Change, changes_of, edited
 from rhetor.settings.file_text import digest_of, read_text
@@ -32,6 +32,11 @@ class ConfigurationFile:
 
     def values(self) -> Sequence[tuple[str, Any, str]]:
         return self._source.shown(self._reloading.settings)
+
+    def described(self) -> Sequence[Mapping[str, Any]]:
+        from rhetor.settings.described import described  # for people who change settings
+
+        return described(RESTART_ONLY | TLS)
 
     async def text(self) -> tuple[str, str]:
         text = await asyncio.to_thread(read_text, self._source.path)

@@ -39,7 +39,8 @@ class StoreDamaged(RhetorError):
 
 
 class InvalidSettings(RhetorError):
-    """The configuration is invalid; `detail` names the file, the line, the key and the reason, if known."""
+    """The configuration is invalid; `detail` names the file, the line, the key and the reason, if known.
+    `data["problems"]` has each invalid value as `{key, detail}`, if values are."""
 
     code, status = "invalid_settings", 422
 

@@ -31,6 +31,12 @@ def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
     return found
 
 
+def may_be_secret(keys: tuple[str, ...]) -> bool:
+    """Return whether the value under these keys is shown masked, or parts of it may be."""
+    is_of_program = "env" in keys or keys[-1] in ("command", "args", "url")
+    return is_of_program or keys == ("notify",)
+
+
 def _masked(keys: tuple[str, ...], value: Any) -> Any:
     """Return the value without the secrets in a program's variables and arguments, and in URLs."""
     if "env" in keys[:-1]:

@@ -43,20 +43,22 @@ def read_settings(
         require_models(settings, tools_of(settings))
         recipients_of(settings)
     except InvalidValue as error:
-        raise InvalidSettings(_source(error, file) + error.detail) from error
+        raise InvalidSettings(_source(error, file) + error.detail, problems=error.data["problems"]) from error
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     if not given:
         return settings
     try:
         return replace(settings, hub=convert({**asdict(settings.hub), **given}, HubSettings))
     except InvalidValue as error:
-        raise InvalidSettings(f"hub.{error.detail}") from error
+        problems = [{**each, "key": f"hub.{each['key']}"} for each in error.data["problems"]]
+        raise InvalidSettings(f"hub.{error.detail}", problems=problems) from error
 
 
 def invalid(path: Path | None, keys: Keys, reason: str, text: str | None = None) -> InvalidSettings:
     """Return the error for a value that only the running hub can check; it says where the value is from."""
     error = InvalidValue(keys, reason)
-    return InvalidSettings(_source(error, ConfigFile.read(path, text)) + error.detail)
+    detail = _source(error, ConfigFile.read(path, text)) + error.detail
+    return InvalidSettings(detail, problems=error.data["problems"])
 
 
 def _completed(tools: Any) -> Any:

@@ -7,7 +7,8 @@ the value is therefore taken apart until the innermost invalid part is found.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -18,6 +19,7 @@ from rhetor.errors import InvalidSettings
 T = TypeVar("T")
 Keys = tuple[str | int, ...]
 Fault = tuple[Keys, str]
+MOST_FAULTS = 100  # that one error names
 
 # the types in msgspec's messages, in the words of a person who writes YAML
 _WORDS = {
@@ -33,24 +35,27 @@ _BOUNDS = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
 
 
 class InvalidValue(InvalidSettings):
-    """The value under `keys` is invalid; `detail` begins with the key."""
+    """The value under `keys` is invalid; `detail` begins with the key. `data["problems"]` has it, and
+    `others`, as `{key, detail}`."""
 
-    def __init__(self, keys: Sequence[str | int], reason: str) -> None:
+    def __init__(self, keys: Sequence[str | int], reason: str, others: Sequence[Fault] = ()) -> None:
         self.keys = tuple(keys)
-        super().__init__(f"{'.'.join(map(str, keys))}: {reason}")
+        faults = ((self.keys, reason), *others)
+        problems = [{"key": ".".join(map(str, keys)), "detail": why} for keys, why in faults]
+        super().__init__(f"{problems[0]['key']}: {reason}", problems=problems)
 
 
 def convert(value: Any, kind: type[T]) -> T:
     """Convert `value`, decoded from YAML or JSON, to `kind`. A string such as "8300" counts as a number too.
 
     Raises:
-        InvalidValue: a part of `value` is invalid; the error names the first one.
+        InvalidValue: parts of `value` are invalid; the error names the first `MOST_FAULTS`.
     """
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        keys, reason = _fault(value, kind) or ((), str(error))
-        raise InvalidValue(keys, reason) from error
+        first, *others = [*islice(_faults(value, kind), MOST_FAULTS)] or [((), str(error))]
+        raise InvalidValue(*first, others) from error
 
 
 def type_at(kind: Any, keys: Sequence[str]) -> Any:
@@ -68,29 +73,32 @@ def fields_of(kind: Any) -> dict[str, Any]:
     return {field.name: field.type for field in fields}
 
 
-def _fault(value: Any, kind: Any) -> Fault | None:
+def _faults(value: Any, kind: Any) -> Iterator[Fault]:
     try:
         msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        for key, fault in _faults_inside(value, _container(kind)):
-            if fault:
-                return (key, *fault[0]), fault[1]
-        return (), _reason(str(error), kind)
-    return None
+        found = False
+        for key, faults in _faults_inside(value, _container(kind)):
+            for keys, reason in faults:
+                found = True
+                yield (key, *keys), reason
+        if not found:
+            yield (), _reason(str(error), kind)
 
 
-def _faults_inside(value: Any, container: Any) -> Iterator[tuple[str | int, Fault | None]]:
+def _faults_inside(value: Any, container: Any) -> Iterator[tuple[str | int, Iterable[Fault]]]:
     if isinstance(value, dict) and _is_struct(container):
         fields = fields_of(container)
         for key, inner in value.items():
-            yield key, _fault(inner, fields[key]) if key in fields else ((), _unknown(key, list(fields)))
+            unknown: Fault = ((), _unknown(key, list(fields)))
+            yield key, _faults(inner, fields[key]) if key in fields else [unknown]
     elif isinstance(value, dict) and get_origin(container) is dict:
         of_key, of_value = get_args(container)
         for key, inner in value.items():
-            yield key, _fault(key, of_key) or _fault(inner, of_value)
+            yield key, [*_faults(key, of_key)] or _faults(inner, of_value)
     elif isinstance(value, list | tuple) and get_origin(container) is tuple:
         for index, inner in enumerate(value):
-            yield index, _fault(inner, get_args(container)[0])
+            yield index, _faults(inner, get_args(container)[0])
 
 
 def _container(kind: Any) -> Any:

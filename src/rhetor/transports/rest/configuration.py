@@ -20,6 +20,11 @@ async def show(call: Call) -> dict[str, Any]:
     return {"path": configuration.path, "config": values}
 
 
+async def schema(call: Call) -> dict[str, Any]:
+    """Return what the value of each setting must be, its default and what it means."""
+    return {"settings": call.node.configuration.described()}
+
+
 async def change(call: Call, body: ConfigBody) -> dict[str, Any]:
     """Change values in the configuration file, as a JSON Merge Patch does (RFC 7396): null removes an entry.
 

@@ -130,6 +130,7 @@ ROUTES = (
     Route("POST", "/api/v2/reload", OWNER, system.reload, answer=a.Reloaded,
           errors=(e.InvalidSettings, *STORED), action=RELOAD),
     Route("GET", "/api/v2/config", ADMIN, configuration.show, answer=a.Config),
+    Route("GET", "/api/v2/config/schema", ADMIN, configuration.schema, answer=a.ConfigSchema),
     Route("PATCH", "/api/v2/config", ADMIN, configuration.change, b.ConfigBody, a.ConfigChanged, CONFIGURED,
           body_bytes=3 << 20, action="config.change"),
     Route("GET", "/api/v2/config/file", OWNER, configuration.read_text, answer=a.ConfigText,

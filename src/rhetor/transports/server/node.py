@@ -337,6 +337,10 @@ class Configuration(Protocol):
         """Return the settings in force, each as key, value and origin, without secrets."""
         ...
 
+    def described(self) -> Sequence[Mapping[str, Any]]:
+        """Return what the value of each setting must be, its default and what it means."""
+        ...
+
     async def text(self) -> tuple[str, str]:
         """Return the text of the file, and the digest by which it is recognized."""
         ...
@@ -388,6 +392,9 @@ class NoConfiguration:
     path = ""
 
     def values(self) -> Sequence[tuple[str, Any, str]]:
+        return ()
+
+    def described(self) -> Sequence[Mapping[str, Any]]:
         return ()
 
     async def text(self) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from .common import Time
 
@@ -22,6 +22,41 @@ class Config(Struct):
 
     path: str
     config: list[ConfigValue]
+
+
+class SettingValues(Struct):
+    """What a value must be. `type`: as in JSON Schema. `above`: it must be greater than this. `expected`: in
+    words. `items`: of a list. `or_else`: what the value may be instead."""
+
+    type: Literal["string", "integer", "number", "boolean", "array", "object"]
+    choices: list[str] | UnsetType = UNSET
+    minimum: float | UnsetType = UNSET
+    above: float | UnsetType = UNSET
+    maximum: float | UnsetType = UNSET
+    pattern: str | UnsetType = UNSET
+    expected: str | UnsetType = UNSET
+    items: SettingValues | UnsetType = UNSET
+    or_else: SettingValues | UnsetType = UNSET
+
+
+class DescribedSetting(SettingValues, kw_only=True):
+    """A setting. In `key`, `NAME` stands for the name of an entry, and `N` for its place in a list.
+    `required`: an entry must have it. `nullable`: the value may be null. `needs_restart`: a change takes
+    effect when the hub starts; TLS only if it is turned on or off. `secret`: the value is shown masked, or
+    parts of it are."""
+
+    key: str
+    default: Any
+    description: str
+    required: bool
+    nullable: bool
+    unit: str | None
+    needs_restart: bool
+    secret: bool
+
+
+class ConfigSchema(Struct):
+    settings: list[DescribedSetting]
 
 
 class ConfigText(Struct):
