@@ -179,7 +179,8 @@ def test_values_are_patched_by_many_at_once_and_an_invalid_patch_changes_nothing
     assert told["problems"] == [{"key": "teams.team0", "detail": "no peer is called 'nobody'"}]
     status, described = rest(machine, "GET", "/api/v2/config/schema", None)
     settings = {each["key"]: each for each in described["settings"]}
-    assert (status, settings["hub.port"]["maximum"], settings["hub.port"]["needs_restart"]) == (200, 65535, True)
+    port = settings["hub.port"]
+    assert (status, port["maximum"], port["needs_restart"]) == (200, 65535, True)
     bodies: list[dict[str, Any]] = [{"hub": {"prot": 1}}, {"hubb": {}}, {"hub": 1}]
     for body in bodies:
         assert rest(machine, "PATCH", "/api/v2/config", body)[0] == 422

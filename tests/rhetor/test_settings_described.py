@@ -39,8 +39,16 @@ def test_a_setting_has_its_type_bounds_unit_and_default() -> None:
     port = dict(ROWS["hub.port"])
     assert port.pop("description").startswith("TCP port")
     assert port == {
-        **{"key": "hub.port", "type": "integer", "minimum": 0, "maximum": 65535, "default": 8300},
-        **{"required": False, "nullable": False, "unit": None, "needs_restart": True, "secret": False},
+        "key": "hub.port",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 65535,
+        "default": 8300,
+        "required": False,
+        "nullable": False,
+        "unit": None,
+        "needs_restart": True,
+        "secret": False,
     }
     ttl = ROWS["session.ttl"]
     assert (ttl["type"], ttl["above"], ttl["unit"], ttl["needs_restart"]) == ("number", 0, "seconds", False)
