@@ -204,7 +204,8 @@ def _block_stop(index: int) -> bytes:
 
 
 def _message_stop(finish: str, usage: Usage) -> bytes:
-    delta = {"stop_reason": _stop_reason(finish), "stop_sequence": None}
+    reason, _, stop = finish.partition("=")
+    delta = {"stop_reason": _stop_reason(reason), "stop_sequence": stop or None}
     ending = {"type": "message_delta", "delta": delta, "usage": _usage(usage)}
     return event("message_delta", ending) + event("message_stop", {"type": "message_stop"})
 

@@ -66,6 +66,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `error_after` sends `failure` as an event of the stream, `malformed_after` sends an event that is
     no JSON (and then goes on). A `failure` without `error_after` is the answer's status.
 
+    `finish`: `stop_sequence=WORD` is a stop sequence that ended a stream, only with Anthropic.
+
     `key`: None takes any key, "" needs none, anything else is the only one taken. `recalls`: the answer is
     those of these words that the request contains, after the chunks.
     """

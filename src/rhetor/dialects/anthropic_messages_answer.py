@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from rhetor.domain import event as ev
 from rhetor.domain.given import INVALID_JSON
@@ -116,7 +116,7 @@ class MessageStream(Struct):
         reason = _stop_reason(end)
         if reason is None:
             return error_frame(failure_of(end), self.request_id)
-        delta = {"stop_reason": reason, "stop_sequence": None}
+        delta = {"stop_reason": reason, "stop_sequence": _stop_sequence(end)}
         last = _frame("message_delta", {"delta": delta, "usage": usage_of(end)})
         return self._begin() + self._close() + last + _frame("message_stop", {})
 
@@ -145,7 +145,7 @@ def message(records: Iterable[Record], turn_id: str, model: str) -> dict[str, An
                 reason = _stop_reason(end)
                 if reason is None:
                     raise failure_of(end)
-                return _message(turn_id, model, content, reason, usage_of(end))
+                return _message(turn_id, model, content, reason, usage_of(end), _stop_sequence(end))
     raise ValueError("the records do not contain the end of the turn")
 
 
@@ -159,11 +159,13 @@ def usage_of(end: ev.TurnEnd) -> dict[str, Any]:
     that were read from a cache are not among the input tokens."""
     found = (end.usage if isinstance(end, ev.TurnCompleted) else None) or {}
     cached, written = found.get("cached_tokens") or 0, found.get("cache_written_tokens") or 0
+    thought = found.get("reasoning_tokens")
     return {
         "input_tokens": max(0, (found.get("input_tokens") or 0) - cached - written),
         "output_tokens": found.get("output_tokens") or 0,
         "cache_read_input_tokens": cached,
         "cache_creation_input_tokens": written,
+        **({"output_tokens_details": {"thinking_tokens": thought}} if thought else {}),
     }
 
 
@@ -196,6 +198,8 @@ def _input(arguments: Any) -> dict[str, Any]:
 def _stop_reason(end: ev.TurnEnd) -> str | None:
     """Return why an answer ended; None if there is none. An answer that was withheld is one."""
     match end:
+        case ev.TurnCompleted(stop_sequence=str()):
+            return "stop_sequence"
         case ev.TurnCompleted(finish_reason=reason):
             return STOP_REASONS.get(reason, "end_turn")
         case ev.TurnFailed(code="empty_answer", data={"finish_reason": str(reason)}):
@@ -203,8 +207,19 @@ def _stop_reason(end: ev.TurnEnd) -> str | None:
     return None
 
 
+def _stop_sequence(end: ev.TurnEnd) -> str | None:
+    """Return the client's stop sequence that ended an answer."""
+    found = end.stop_sequence if isinstance(end, ev.TurnCompleted) else UNSET
+    return None if found is UNSET else found
+
+
 def _message(
-    turn_id: str, model: str, content: list[dict[str, Any]], reason: str | None, usage: dict[str, Any]
+    turn_id: str,
+    model: str,
+    content: list[dict[str, Any]],
+    reason: str | None,
+    usage: dict[str, Any],
+    stop_sequence: str | None = None,
 ) -> dict[str, Any]:
     return {
         "id": id_of(turn_id),
@@ -213,7 +228,7 @@ def _message(
         "model": model,
         "content": content,
         "stop_reason": reason,
-        "stop_sequence": None,
+        "stop_sequence": stop_sequence,
         "usage": usage,
     }
 

@@ -140,11 +140,13 @@ def usage_of(end: ev.TurnEnd) -> dict[str, Any]:
     """Return the tokens of a turn. Clients rely on their numbers, so those that are unknown are 0."""
     found = (end.usage if isinstance(end, ev.TurnCompleted) else None) or {}
     read, written = found.get("input_tokens") or 0, found.get("output_tokens") or 0
+    thought = found.get("reasoning_tokens")
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
         "prompt_tokens_details": {"cached_tokens": found.get("cached_tokens") or 0},
+        **({"completion_tokens_details": {"reasoning_tokens": thought}} if thought else {}),
     }
 
 

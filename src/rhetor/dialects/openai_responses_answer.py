@@ -296,7 +296,7 @@ def usage_of(found: Mapping[str, Any] | None) -> Shape | None:
         "input_tokens": read,
         "input_tokens_details": details,
         "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": found.get("reasoning_tokens") or 0},
         "total_tokens": read + written,
     }
 

@@ -227,6 +227,7 @@ class UsageReported(Struct, frozen=True, gc=False):
 
     `cost`: USD as a decimal string, or None if the price is unknown (never 0 for unknown).
     `cache_written_tokens`: of the input, those that the provider wrote to its cache, if there are any.
+    `reasoning_tokens`: of the output, those of the reasoning, if there are any.
     """
 
     type: ClassVar[str] = "usage.reported"
@@ -236,6 +237,7 @@ class UsageReported(Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
     cost: str | None = None
     cache_written_tokens: int | UnsetType = UNSET
+    reasoning_tokens: int | UnsetType = UNSET
 
 
 class BudgetReached(Struct, frozen=True, gc=False):
@@ -315,7 +317,8 @@ class TurnCompleted(Struct, frozen=True, gc=False):
     `finish_reason`: as OpenAI names them, and `refusal`. `usage`: the tokens of all model calls of the turn.
     `cost`: USD as a decimal string, or None if a price is unknown. `seconds`: from the start of the turn to
     its end, without the time in which it was paused. `called`: the names of the tools that the model called,
-    and that the caller runs now.
+    and that the caller runs now. `stop_sequence`: that of the client's which ended the answer, if the
+    provider says so.
     """
 
     type: ClassVar[str] = "turn.completed"
@@ -326,6 +329,7 @@ class TurnCompleted(Struct, frozen=True, gc=False):
     cost: str | None = None
     seconds: float = 0.0
     called: tuple[str, ...] | UnsetType = UNSET
+    stop_sequence: str | UnsetType = UNSET
 
 
 class TurnFailed(Struct, frozen=True, gc=False):

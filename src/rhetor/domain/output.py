@@ -112,7 +112,8 @@ class Withdrawn(Struct, frozen=True, gc=False):
 
 class Usage(Struct, frozen=True, gc=False):
     """The tokens of one model call. `cost`: USD as a decimal string, or None if the price is unknown.
-    `cache_written_tokens`: of the input, those that the provider wrote to its cache."""
+    `cache_written_tokens`: of the input, those that the provider wrote to its cache. `reasoning_tokens`: of
+    the output, those of the reasoning, if the provider says so."""
 
     model: str | None
     input_tokens: int
@@ -120,6 +121,7 @@ class Usage(Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
     cost: str | None = None
     cache_written_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -153,9 +155,11 @@ class Remembered(Struct, frozen=True, gc=False):
 
 class Done(Struct, frozen=True, gc=False):
     """The answer is complete. `finish_reason`: stop, length, tool_calls or content_filter, as OpenAI names
-    them, refusal, or pause_turn if the client is to send the answer back, so that the model continues."""
+    them, refusal, or pause_turn if the client is to send the answer back, so that the model continues.
+    `stop_sequence`: that of the client's which ended the answer, if the provider says so."""
 
     finish_reason: str = "stop"
+    stop_sequence: str = ""
 
 
 class Spooled(Struct, frozen=True, gc=False):

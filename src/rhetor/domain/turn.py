@@ -151,8 +151,8 @@ class Turn:
                 return tuple(payload for inner in outputs for payload in self.step(inner, seconds))
             case Began() | Late() | Remembered():  # an earlier turn has the text of `Late`
                 return ()
-            case Done(finish_reason):
-                return self._complete(finish_reason, seconds)
+            case Done():
+                return self._complete(output, seconds)
         assert_never(output)
 
     @property
@@ -196,7 +196,8 @@ class Turn:
         """End the turn so that the next one can start."""
         return self._break_off(TurnState.INTERRUPTED, ev.TurnInterrupted(reason))
 
-    def _complete(self, finish_reason: str, seconds: float) -> tuple[ev.Payload, ...]:
+    def _complete(self, done: Done, seconds: float) -> tuple[ev.Payload, ...]:
+        finish_reason = done.finish_reason
         if finish_reason in WITHHELD and not (self.text.strip() or self.calls):
             # an empty answer must not pass for a real one
             detail = f"{self.peer} gave an answer without text: {WITHHELD[finish_reason]}"
@@ -206,7 +207,9 @@ class Turn:
         usage, cost = total_usage(self._usage)
         seconds = round(seconds, 3)
         called = tuple(call.name for call in self.calls) or UNSET
-        return (ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, seconds, called),)
+        stop = done.stop_sequence or UNSET
+        end = ev.TurnCompleted(self.message_id, self.text, finish_reason, usage, cost, seconds, called, stop)
+        return (end,)
 
     def _break_off(self, state: TurnState, end: ev.TurnEnd) -> tuple[ev.Payload, ...]:
         self._require(*OPEN)
@@ -239,6 +242,7 @@ def _usage_reported(usage: Usage) -> ev.UsageReported:
         usage.cached_tokens,
         usage.cost,
         usage.cache_written_tokens or UNSET,
+        usage.reasoning_tokens or UNSET,
     )
 
 
@@ -254,5 +258,7 @@ def total_usage(calls: list[Usage]) -> tuple[dict[str, int | None] | None, str |
     }
     if written := sum(c.cache_written_tokens for c in calls):
         usage["cache_written_tokens"] = written
+    if thought := sum(c.reasoning_tokens for c in calls):
+        usage["reasoning_tokens"] = thought
     costs = [c.cost for c in calls if c.cost is not None]
     return usage, f"{sum(map(Decimal, costs)):f}" if len(costs) == len(calls) else None

@@ -200,7 +200,10 @@ class ToolExchange:
         if not (usage.input_tokens or usage.output_tokens):
             return None  # not reported
         cached = usage.cache_read_tokens or None
-        return Usage(self._call.target.ref, usage.input_tokens, usage.output_tokens, cached)
+        thought = usage.details.get("reasoning_tokens", 0)
+        return Usage(
+            self._call.target.ref, usage.input_tokens, usage.output_tokens, cached, reasoning_tokens=thought
+        )
 
     @contextmanager
     def _typed(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ _EXCERPT = 200  # characters of an event that was not understood
 class Answer:
     """`finish`: why the model stopped, as OpenAI names it; None until the provider says so. `refused`: the
     text is a refusal. `has_calls`: the model called tools. `takes_calls`: the caller has tools, so that an
-    answer may have calls instead of text."""
+    answer may have calls instead of text. `stop_sequence`: that which the model ended with."""
 
     def __init__(self, target: Target) -> None:
         self.finish: str | None = None
@@ -22,6 +22,7 @@ class Answer:
         self.has_calls = False
         self.takes_calls = False
         self.has_text = False
+        self.stop_sequence = ""
         self._target = target
         self._text = Mender()
         self._thoughts = Mender()
@@ -67,7 +68,7 @@ class Answer:
             reason = "tool_calls" if self.has_calls else "stop"
         if not (self.has_text or (self.takes_calls and self.has_calls)):
             raise errors.empty(self._target, reason, self._strange, has_calls=self.has_calls)
-        return rest, Done(reason)
+        return rest, Done(reason, self.stop_sequence if reason == "stop" else "")
 
     def _text_end(self) -> tuple[Output, ...]:
         text = self._text.end()

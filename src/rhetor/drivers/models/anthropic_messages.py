@@ -12,7 +12,7 @@ from rhetor.codec.sse import ServerSentEvent
 from rhetor.domain.output import Output, Usage
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.drivers.models.answer import Answer
-from rhetor.drivers.models.anthropic_repair import Repair
+from rhetor.drivers.models.anthropic_repair import THINKING_TOKENS, Repair
 from rhetor.drivers.models.client import Request
 from rhetor.drivers.models.json_answer import anthropic_fields
 from rhetor.drivers.models.lenient import finish_reason
@@ -130,6 +130,7 @@ class Message:
                 self._stats |= event["usage"]
                 if stop := event["delta"]["stop_reason"]:
                     answer.finish = finish_reason(stop)
+                answer.stop_sequence = event["delta"]["stop_sequence"] or answer.stop_sequence
             case "message_stop":
                 self.over = True
             case "content_block_stop":
@@ -149,4 +150,5 @@ class Message:
         read = stats.get("cache_read_input_tokens", 0)
         total = stats.get("input_tokens", 0) + read + self.cache_written
         cached = stats.get("cache_read_input_tokens")
-        return Usage(self._target.ref, total, stats.get("output_tokens", 0), cached)
+        thought = stats.get(THINKING_TOKENS, 0)
+        return Usage(self._target.ref, total, stats.get("output_tokens", 0), cached, reasoning_tokens=thought)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rhetor.drivers.models.lenient import as_count, as_index, as_json, as_text, as_word, items, members
 
+THINKING_TOKENS = "thinking_tokens"  # of the output
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 Event = dict[str, Any]
@@ -120,7 +121,7 @@ class Repair:
     def _message_delta(self, delta: Any, value: Event) -> Event:
         stop = as_word(delta.get("stop_reason")) or as_word(value.get("stop_reason"))
         usage = _usage(value.get("usage") or delta.get("usage"))
-        end = {"stop_reason": stop, "stop_sequence": as_word(delta.get("stop_sequence"))}
+        end = {"stop_reason": stop, "stop_sequence": _as_text(delta.get("stop_sequence"))}
         return {"type": "message_delta", "delta": end, "usage": usage}
 
 
@@ -131,5 +132,13 @@ def _text_delta(delta: Event) -> Event:
     return {"type": "text_delta", "text": as_text(delta.get("text"))}
 
 
+def _as_text(value: Any) -> str | None:
+    """Return text unchanged, but as valid Unicode; None for anything else."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
 def _usage(value: Any) -> dict[str, int]:
-    return {name: n for name in _COUNTS if (n := as_count(members(value).get(name))) is not None}
+    given = members(value)
+    found = {name: given.get(name) for name in _COUNTS}
+    found[THINKING_TOKENS] = members(given.get("output_tokens_details")).get(THINKING_TOKENS)
+    return {name: n for name, count in found.items() if (n := as_count(count)) is not None}

@@ -55,12 +55,17 @@ class _Details(msgspec.Struct):
     cache_write_tokens: int | None = None
 
 
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     """The token counts of an answer. OpenRouter adds `cost`, in USD."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _OutputDetails | None = None
     cost: Decimal | None = None
 
 
@@ -210,7 +215,8 @@ class Completion:
         if usage := chunk.usage:
             details = usage.prompt_tokens_details
             cached = _Details(details.cached_tokens) if details else None
-            self._count(_Usage(usage.prompt_tokens, usage.completion_tokens, cached))
+            thought = _OutputDetails((usage.completion_tokens_details or {}).get("reasoning_tokens"))
+            self._count(_Usage(usage.prompt_tokens, usage.completion_tokens, cached, thought))
         self._answer.see(event.data, understood=bool(choices or usage))
         return ()
 
@@ -250,11 +256,12 @@ class Completion:
 
 
 def _usage(target: Target, usage: _Usage) -> Usage:
-    details = usage.prompt_tokens_details
+    details, thought = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
         target.ref,
         usage.prompt_tokens,
         usage.completion_tokens,
         details.cached_tokens if details else None,
         None if usage.cost is None else f"{usage.cost:f}",
+        reasoning_tokens=(thought.reasoning_tokens or 0) if thought else 0,
     )

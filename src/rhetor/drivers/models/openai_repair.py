@@ -128,7 +128,13 @@ def counts(given: dict[str, Any]) -> dict[str, Any] | None:
     cached = as_count(given.get("prompt_cache_hit_tokens"))  # DeepSeek
     if "cached_tokens" not in typed and cached is not None:
         typed["cached_tokens"] = cached
-    return {**usage, "prompt_tokens_details": typed or None, "cost": _cost(given.get("cost"))}
+    thought = as_count(members(given.get("completion_tokens_details")).get("reasoning_tokens"))
+    return {
+        **usage,
+        "prompt_tokens_details": typed or None,
+        "completion_tokens_details": None if thought is None else {"reasoning_tokens": thought},
+        "cost": _cost(given.get("cost")),
+    }
 
 
 def _cost(value: Any) -> str | None:

@@ -143,6 +143,7 @@ async def so_far(log: Log, turn: TurnRow) -> SoFar:
             u.cached_tokens,
             u.cost,
             0 if u.cache_written_tokens is UNSET else u.cache_written_tokens,
+            0 if u.reasoning_tokens is UNSET else u.reasoning_tokens,
         )
         for u in reported
     ]

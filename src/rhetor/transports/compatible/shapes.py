@@ -80,12 +80,14 @@ class Completion(Struct):
 
 
 class AnthropicUsage(Struct):
-    """The tokens of an answer, 0 if they are unknown. `input_tokens` are those outside a cache."""
+    """The tokens of an answer, 0 if they are unknown. `input_tokens` are those outside a cache.
+    `output_tokens_details` has `thinking_tokens`, if the provider reports them."""
 
     input_tokens: int
     output_tokens: int
     cache_read_input_tokens: int
     cache_creation_input_tokens: int
+    output_tokens_details: dict[str, int] | None = None
 
 
 class AnthropicMessage(Struct):
@@ -97,8 +99,8 @@ class AnthropicMessage(Struct):
     role: Literal["assistant"]
     model: str
     content: list[dict[str, Any]]
-    stop_reason: Literal["end_turn", "max_tokens", "tool_use", "refusal", "pause_turn"]
-    stop_sequence: None
+    stop_reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal", "pause_turn"]
+    stop_sequence: str | None
     usage: AnthropicUsage
 
 

@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from openai import APIStatusError
 from pydantic import BaseModel
 
-from rhetor.domain.event import MessageAccepted
+from rhetor.domain.event import MessageAccepted, UsageReported
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.drivers.base import Conversation, Driver
 from rhetor.hub.core.limits import Limits
 from tests.provider import Failure, ProviderServer, Script
-from tests.provider.script import ToolCall
+from tests.provider.script import ToolCall, Usage
 from tests.rhetor.drivers.talk import anthropic_at, chat_driver, openai_at
 from tests.served import TOKEN, Served, served
 
@@ -183,3 +183,41 @@ async def test_a_specialist_whose_model_is_itself_ends_at_the_hop_limit(tmp_path
         logs = [await home.log(row.id) for row in sessions]
     via = sorted(len(each.via) for log in logs for each in log if isinstance(each, MessageAccepted))
     assert via == [0, 1, 2, 3]  # each was called once
+
+
+async def test_clients_learn_the_tokens_of_reasoning_and_which_stop_sequence_ended_an_answer(
+    tmp_path: Path,
+) -> None:
+    thought = Usage(7, 5, reasoning=3)
+    async with ProviderServer() as provider:
+        provider.script(*[Script(chunks=("Hm.",), usage=thought)] * 3)
+        provider.script(*[Script(chunks=("Hm.",), usage=thought, finish="stop_sequence= END")] * 3)
+        async with (
+            chat_driver(openai_at(provider) | anthropic_at(provider)) as driver,
+            served(tmp_path, drivers={"chat": driver}, also=[CLAUDE, GPT]) as home,
+            openai(home) as client,
+            anthropic(home) as messages,
+        ):
+            chat = await client.chat.completions.create(model="gpt", messages=HELLO)
+            assert chat.usage is not None and chat.usage.completion_tokens_details is not None
+            assert chat.usage.completion_tokens_details.reasoning_tokens == 3
+            response = await client.responses.create(model="gpt", input="hello")
+            assert response.usage is not None
+            assert response.usage.output_tokens_details.reasoning_tokens == 3
+            other = await messages.messages.create(model="gpt", max_tokens=99, messages=HELLO)
+            assert other.usage.output_tokens_details is not None
+            assert other.usage.output_tokens_details.thinking_tokens == 3
+            stops: Any = {"model": "claude", "max_tokens": 99, "messages": HELLO, "stop_sequences": [" END"]}
+            whole = await messages.messages.create(**stops)
+            async with messages.messages.stream(**stops) as stream:
+                streamed = await stream.get_final_message()
+            for message in (whole, streamed):
+                assert (message.stop_reason, message.stop_sequence) == ("stop_sequence", " END")
+                assert message.usage.output_tokens_details is not None
+                assert message.usage.output_tokens_details.thinking_tokens == 3
+            ended = await client.chat.completions.create(model="claude", messages=HELLO, stop=[" END"])
+            assert ended.choices[0].finish_reason == "stop"
+            rows = await home.hub.state.store.find("turn")
+            log = [payload for row in rows for payload in await home.log(row.parent)]
+    reported = [each.reasoning_tokens for each in log if isinstance(each, UsageReported)]
+    assert reported == [3] * 6
