@@ -15,6 +15,8 @@ LARGER_BODIES = {  # of requests to these paths
     "/api/v2/blobs": 16 << 20,
     "/v1/chat/completions": CONVERSATION_BYTES,
     "/v1/responses": CONVERSATION_BYTES,
+    "/v1/responses/compact": CONVERSATION_BYTES,
+    "/v1/responses/input_tokens": CONVERSATION_BYTES,
     "/v1/messages": CONVERSATION_BYTES,
     "/v1/messages/count_tokens": CONVERSATION_BYTES,
 }

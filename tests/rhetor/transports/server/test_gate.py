@@ -18,7 +18,7 @@ from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.domain.principal import ALL, READ, SEND, Principal
 from rhetor.errors import InvalidSettings
-from rhetor.transports.server.flow import BODY_BYTES
+from rhetor.transports.server.flow import BODY_BYTES, LARGER_BODIES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
 from tests.callers import caller, logged_in
@@ -34,6 +34,12 @@ PUBLIC = {"/healthz", "/login", "/ca.crt", "/.well-known/jwks.json", "/socket.io
 def test_every_route_declares_who_may_use_it() -> None:
     assert all(isinstance(row.policy, Policy) for row in TABLE)
     assert {row.path for row in TABLE if row.policy is Policy.PUBLIC} == PUBLIC
+
+
+def test_the_server_reads_as_much_of_a_body_as_its_route_accepts() -> None:
+    routes = [row for row in TABLE if isinstance(row, Route) and row.body_bytes > BODY_BYTES]
+    found = {row.path: row.body_bytes for row in routes}
+    assert found == {path: size for path, size in LARGER_BODIES.items() if path.startswith("/v1/")}
 
 
 def test_the_parameters_of_a_handler_match_its_route() -> None:
