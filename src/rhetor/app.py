@@ -7,7 +7,7 @@ import gc
 import hmac
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -61,11 +61,10 @@ from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
 from rhetor.store.prompt_history import PromptHistory
 from rhetor.store.sqlite.store import SqliteStore
-from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
-from rhetor.transports.compatible.table import SOCKETS as COMPATIBLE_SOCKETS
 from rhetor.transports.console.table import ROUTES as CONSOLE
 from rhetor.transports.mcp.table import ROUTES as MCP
 from rhetor.transports.rest.table import ROUTES
+from rhetor.transports.server import vendor
 from rhetor.transports.server.certificate import Certificate, tls_files
 from rhetor.transports.server.connections import Connections
 from rhetor.transports.server.gate import App, Gate
@@ -73,7 +72,7 @@ from rhetor.transports.server.held_bytes import HeldBytes
 from rhetor.transports.server.memory import keep_small
 from rhetor.transports.server.node import Node
 from rhetor.transports.server.rates import ByteRates, Rates
-from rhetor.transports.server.router import Router, Row
+from rhetor.transports.server.router import Router, Row, Table
 from rhetor.transports.server.server import (
     HubServer,
     on_hang_up,
@@ -88,17 +87,18 @@ from rhetor.wiring import Configured, configure, issuers_of
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
-TABLE: tuple[Row, ...] = (
-    *ROUTES,
-    *SOCKETS,
-    *SOCKETIO,
-    *MCP,
-    *COMPATIBLE,
-    *COMPATIBLE_SOCKETS,
-    *CONSOLE,
-)
-NO_TOKEN = frozenset(row.path for row in TABLE if row.policy is Policy.PUBLIC)
 
+
+def _compatible() -> Sequence[Row]:
+    """Import the APIs of vendors, which many hubs never need: that takes 13 to 20 ms."""
+    from rhetor.transports.compatible.table import ROUTES, SOCKETS
+
+    return (*ROUTES, *SOCKETS)
+
+
+TABLE = Table((*ROUTES, *SOCKETS, *SOCKETIO, *MCP, *CONSOLE), {vendor.PREFIX: _compatible})
+# none of the others has this policy
+NO_TOKEN = frozenset(row.path for row in TABLE.now if row.policy is Policy.PUBLIC)
 
 # the transcripts of agents, by the name of the agent's driver
 TRANSCRIPTS = {

@@ -36,7 +36,16 @@ INSTALLED = {
 }
 # each is large, and something that the hub does rarely needs it
 RARE = {"difflib", "html", "html.entities", "tarfile", "tomllib", "urllib.request", "zoneinfo"}
-RARE_OF_OURS = {"rhetor.certificates", "rhetor.sealing.age", "rhetor.mcp_stdio", "rhetor.maintenance.backup"}
+RARE_OF_OURS = {
+    "rhetor.certificates",
+    "rhetor.dialects.anthropic_messages",
+    "rhetor.dialects.openai_chat",
+    "rhetor.dialects.openai_responses",
+    "rhetor.maintenance.backup",
+    "rhetor.mcp_stdio",
+    "rhetor.sealing.age",
+    "rhetor.transports.compatible.table",
+}
 
 
 @pytest.mark.long

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import msgspec
@@ -120,6 +120,25 @@ class AppRoute(Struct, frozen=True):
 Row = Route | SocketRoute | AppRoute
 
 
+class Table(Sequence[Row]):
+    """All rows. Those that `later` returns are imported when they are first needed: by a request whose path
+    begins with the key, or by whoever reads the table. `now`: the other rows."""
+
+    def __init__(self, now: Sequence[Row], later: Mapping[str, Callable[[], Sequence[Row]]]) -> None:
+        self.now = tuple(now)
+        self.later = dict(later)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._all[at]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @cached_property
+    def _all(self) -> tuple[Row, ...]:
+        return (*self.now, *(row for rows in self.later.values() for row in rows()))
+
+
 class Branch:
     """A node of the tree of paths. `inner`: the nodes below, by the next word; `any`: the node for a name in
     braces; `rest`: that for a name which takes the rest of the path; `rows`: the rows whose path ends here,
@@ -172,12 +191,13 @@ class Router:
         self.node = node
         self._apps: dict[str, ASGIApp] = {}
         self._root = Branch()
-        for row in table:
-            self._root.add(row)
+        self._later = dict(table.later) if isinstance(table, Table) else {}
+        self._add(table.now if isinstance(table, Table) else table)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"], scope["state"]["node"] = self, self.node
         try:
+            await self._complete(scope["path"])
             row, names = self._row(scope)
             if isinstance(row, AppRoute):
                 await self._app(row, scope)(scope, receive, send)
@@ -195,6 +215,16 @@ class Router:
             log.error("request failed", exc_info=error, extra={"path": scope["path"]})
             fault = RhetorError("internal error; the hub's log has the details")
             await self._refuse(fault, scope, receive, send)
+
+    def _add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._root.add(row)
+
+    async def _complete(self, path: str) -> None:
+        """Add the rows that are imported when the first request for their prefix arrives."""
+        for prefix in [each for each in self._later if path.startswith(each)]:
+            self._add(await asyncio.to_thread(self._later[prefix]))
+            self._later.pop(prefix, None)  # another request may have added the same rows meanwhile
 
     def _app(self, row: AppRoute, scope: Scope) -> ASGIApp:
         assert self.node is not None
