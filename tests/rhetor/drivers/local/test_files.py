@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
-from rhetor.drivers.local.files import ModelFiles
+from rhetor.drivers.local.files import GIVEN_UP, UNPACKING, ModelFiles
 from rhetor.drivers.local.models import name_of
 from rhetor.errors import NameTaken, NotFound, Unprocessable
 from tests.rhetor.drivers.local.gguf_bytes import digest, gguf, number
@@ -45,6 +47,20 @@ def test_a_file_with_another_digest_or_format_is_not_kept(tmp_path: Path) -> Non
     with pytest.raises(Unprocessable, match="is not a GGUF model: it does not begin with GGUF"):
         adopted(files, content=b"<html>")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_was_given_up_is_removed_by_the_next_one_of_another_file(tmp_path: Path) -> None:
+    files = ModelFiles(tmp_path)
+    given_up, recent, killed = files.part("a" * 64), files.part("b" * 64), tmp_path / f"{UNPACKING}x"
+    given_up.touch()
+    recent.touch()
+    (killed / "got").mkdir(parents=True)
+    os.utime(given_up, (0, time.time() - GIVEN_UP - 9))
+    assert files.part("a" * 64) == given_up
+    assert given_up.exists()  # the same file continues
+    assert not killed.exists()
+    files.part("c" * 64)
+    assert list(tmp_path.iterdir()) == [recent]
 
 
 def test_another_model_does_not_get_the_name(tmp_path: Path) -> None:
