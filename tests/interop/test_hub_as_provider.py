@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.interop.agents import Agent, opencode_config
@@ -113,6 +115,31 @@ def test_an_agent_whose_model_is_a_peer_is_stopped_at_the_hop_limit(customer: Ag
     with house.speaking(customer.name, "make it") as turn:
         turn.end()
     assert "the message would pass through 2 peers; the limit is 1" in json.dumps(turn.events)
+    assert calls_of(house) == []
+
+
+def test_a_cycle_of_models_that_passes_an_agents_tools_on_ends_at_the_hop_limit(
+    customer: Agent, house: House
+) -> None:
+    """The specialist's provider is the same hub under another name, where the model is the specialist."""
+    house.say("list")
+    port = urlsplit(json.loads(house.say("status", "--json").out)["url"]).port
+    house.configure({customer.name: dict(customer.settings)}, limits={"hops": 4}, hub={"port": port})
+    house.environment |= {
+        "OPENAI_BASE_URL": f"http://localhost:{port}/v1",
+        "OPENAI_API_KEY": (house.state / "token").read_text().strip(),
+        "RHETOR_MODELS__DEFAULT": "openai/apollo",
+    }
+    house.say("shutdown")
+    point_to_hub(customer, house)
+    with house.speaking(customer.name, "make it") as turn:
+        turn.end()
+    assert "the message would pass through 5 peers; the limit is 4" in json.dumps(turn.events)
+    assert "not a specialist" not in json.dumps(turn.events)  # as if the tools had ended it
+    events = [event for event in house.exported() if event["type"] == "message.accepted"]
+    depths = Counter(len(event["data"]["via"]) for event in events if event["data"].get("api"))
+    assert set(depths) == {1, 2, 3}  # the fourth call would pass through a fifth peer
+    assert len(set(depths.values())) == 1, depths  # each call of the agent cost its hops, and no more
     assert calls_of(house) == []
 
 
