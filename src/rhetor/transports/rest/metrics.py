@@ -28,12 +28,12 @@ PROC = Path("/proc/self")
 
 async def metrics(call: Call) -> Response:
     """Return the metrics in Prometheus' text format."""
-    lags = await _lags(call.hub.state)
-    families = [*_process(call.node), *_traffic(call.node), *_hub(call.hub.state), *_following(lags)]
+    behind = await lags(call.hub.state)
+    families = [*_process(call.node), *_traffic(call.node), *_hub(call.hub.state), *_following(behind)]
     return Response(exposition(families), headers={"content-type": CONTENT_TYPE})
 
 
-async def _lags(state: State) -> list[int]:
+async def lags(state: State) -> list[int]:
     """Return how many events each follower of a stream is behind."""
     followed = list(state.broadcaster.followers())
     heads = {stream: await state.store.head(stream) for stream in dict(followed)}

@@ -54,8 +54,10 @@ class Connections:
         """Change the limits; open connections stay open."""
         self._new.per_minute, self._at_once = per_minute, at_once
 
-    def by_api(self) -> Counter[str]:
-        return Counter(connection.api for connection in self._open)
+    def by_api(self, subject: str | None = None) -> Counter[str]:
+        """Return how many are open, by API. `subject`: only those of this caller."""
+        own = (each for each in self._open if subject in (None, each.principal.subject))
+        return Counter(connection.api for connection in own)
 
     def count_of(self, login: Login) -> int:
         """Return how many connections were opened with a login."""

@@ -125,3 +125,76 @@ class Reloaded(Struct):
 
     changed: list[str]
     needs_restart: list[str]
+
+
+class HealthProblem(Struct):
+    """Something that needs attention. `hint`: what to do; may be empty."""
+
+    code: Literal["certificate", "stuck", "model"]
+    detail: str
+    hint: str
+
+
+class TurnCounts(Struct):
+    """`waiting`: for a person, or a client. `queued`: accepted, and not started."""
+
+    running: int
+    waiting: int
+    queued: int
+
+
+class HubProcess(Struct):
+    """`memory`: resident bytes. `cpu_seconds`: since the hub started. Unknown values are null."""
+
+    pid: int
+    memory: int | None
+    cpu_seconds: float
+    descriptors: int | None
+    tasks: int
+
+
+class StoreHealth(Struct):
+    """`bytes`: of the database. `free_bytes`: on its disk. `events`: appended since the hub started;
+    `events_per_second`: the mean of the last minute. `commit_seconds`: how long a commit took on average."""
+
+    bytes: int
+    free_bytes: int | None
+    events: int
+    events_per_second: float
+    commit_seconds: float | None
+    oldest_event_at: Time | None
+
+
+class Followers(Struct):
+    """Subscribers of streams. `behind`: those that have not received all events; `most_behind`: by how many
+    events one is."""
+
+    count: int
+    behind: int
+    most_behind: int
+
+
+class LastBackup(Struct):
+    at: Time
+    file: str
+
+
+class Health(Struct):
+    """How the hub is. What concerns all callers is null for one without the scope `admin`; such a caller sees
+    its own turns, sessions and connections. `uptime`: in seconds. `connections`: open WebSockets and event
+    streams by API. `last_backup`: the last one that was begun while the hub ran."""
+
+    status: Literal["ok", "attention"]
+    problems: list[HealthProblem]
+    version: str
+    started_at: Time
+    uptime: float
+    turns: TurnCounts
+    sessions: int
+    connections: dict[str, int]
+    certificate: Certificate | None
+    process: HubProcess | None
+    store: StoreHealth | None
+    followers: Followers | None
+    programs: int | None
+    last_backup: LastBackup | None
