@@ -46,7 +46,7 @@ from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, elsewhere, passed_through, require_hops
 from rhetor.hub.turns.caller_limits import require_tokens, require_turn
 from rhetor.hub.turns.context import MessageContext, context_for, context_sent
-from rhetor.hub.turns.peer_call import require_voice, voice_of
+from rhetor.hub.turns.peer_call import answers_without_effects, require_voice, voice_of
 from rhetor.hub.turns.runner import SessionRunner, wake
 from rhetor.store.base import Committed, Draft, Expect, Key, Row
 
@@ -160,6 +160,7 @@ async def _send(
         return await _attempt(state, principal, command, source, fulfils)
     except StateConflict:  # the session changed between the read and the commit
         # senders that met a conflict retry one at a time, so that each can only conflict with a new sender
+        source = replace(source, is_again=True)
         async with state.exclusively(f"send {command.session_id or command.target}"):
             return await until_unchanged(lambda: _again(state, principal, command, source, fulfils))
 
@@ -314,6 +315,8 @@ async def _accept(
         if prepared.placed is not None:
             also = await given.changes_of(state, principal, prepared.placed, session, turn.id)
             kept, needed, dropped = kept + also.rows, needed + also.expects, dropped + also.drop
+        if own_runner is not None and _begins_early(state, command, prepared):
+            own_runner.begin_early((session, turn, prepared.received))
         committed = await state.store.commit(
             session.id,
             drafts,
@@ -333,7 +336,7 @@ async def _accept(
     context_sent(state, taken)
     if own_runner is not None:
         stored = replace(session, version=committed.version)
-        own_runner.begin((stored, turn, Received(prepared.message, taken.payloads, prepared.given)))
+        own_runner.begin((stored, turn, prepared.received))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -347,6 +350,21 @@ async def _accept(
         message_id=turn.message_id,
         sender=principal.subject,
     )
+
+
+def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage) -> bool:
+    """Whether the peer is called while the message is being committed.
+
+    A rejected message then costs a call that is cut off. So a message that may be a repetition waits, and so
+    does one with what only the first of several messages can have.
+    """
+    source, session = prepared.source, prepared.session
+    is_first_alone = prepared.fulfils is not None or prepared.taken.expects
+    if command.command_id is not None or source.is_again or is_first_alone:
+        return False
+    if source.given is not None and prepared.given is None:  # it is read from the log
+        return False
+    return not state.limits.checkpoints.per_turn and answers_without_effects(state, prepared.peer, session)
 
 
 def _when_busy(command: SendMessage, runner: Runner, peer: Peer) -> None:
@@ -377,7 +395,8 @@ class MessageSource(msgspec.Struct, frozen=True):
     """Where a message comes from: the peers that it passed through, and the original, if it follows from
     another message. `counted`: the caller among whose running turns its turn counts; empty if it does not.
     `is_callers`: the caller sends it now; it is no consequence of an accepted one. `is_scheduled`: it is the
-    line of a schedule. `parts`: what follows its content. `given`: the conversation that a client gave."""
+    line of a schedule. `parts`: what follows its content. `given`: the conversation that a client gave.
+    `is_again`: an earlier attempt to commit the message met a conflict."""
 
     via: tuple[str, ...]
     cause: Cause | None
@@ -386,6 +405,7 @@ class MessageSource(msgspec.Struct, frozen=True):
     is_scheduled: bool = False
     parts: tuple[Part, ...] = ()
     given: Stored | None = None
+    is_again: bool = False
 
 
 class PreparedMessage(msgspec.Struct, frozen=True):
@@ -405,6 +425,10 @@ class PreparedMessage(msgspec.Struct, frozen=True):
     @property
     def given(self) -> GivenTurn | None:
         return self.placed.turn if self.placed is not None else None
+
+    @property
+    def received(self) -> Received:
+        return Received(self.message, self.taken.payloads, self.given)
 
     def key(self, principal: Principal, command: SendMessage, turn: TurnRow) -> Key | None:
         """Return the idempotency key, if there is one. It is of the command as it was sent."""

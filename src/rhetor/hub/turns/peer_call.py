@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import MessageAccepted
 from rhetor.domain.output import Done, Output, PassedOn, Text
 from rhetor.domain.peer import Peer
-from rhetor.domain.session import Voice
+from rhetor.domain.session import Session, Voice
 from rhetor.drivers.base import HOPS, Conversation, Origin, PastMessage, Prompt
 from rhetor.errors import (
     ProviderCooling,
@@ -70,6 +70,13 @@ def require_voice(peer: Peer, model: str | UnsetType = UNSET, system: str | Unse
     if (model or system) and not peer.has_voice:
         what = "a model" if model else "a system prompt"
         raise Unprocessable(f"{peer.name} is not a specialist, so a message cannot set {what} for it")
+
+
+def answers_without_effects(state: State, peer: Peer, session: Session) -> bool:
+    """Whether the peer's answer changes nothing but what the peer charges: it is a model without tools that
+    the hub runs."""
+    runs_tools = bool(peer.mcp_servers or session.tools)
+    return peer.program is None and peer.driver not in state.built_in and not runs_tools
 
 
 async def call_peer(
@@ -215,6 +222,7 @@ class PeerCall:
         return prompt
 
     async def _do(self, then: Question | PassedOn) -> None:
+        await self._pending.until_started()  # both store something about the turn
         if isinstance(then, PassedOn):
             self._passed_on = then
         else:

@@ -32,7 +32,7 @@ from rhetor.domain.output import Late
 from rhetor.domain.permission import Decided, Rules, decided
 from rhetor.domain.principal import Principal, is_agent_subject
 from rhetor.domain.timestamps import timestamp
-from rhetor.domain.turn import Turn
+from rhetor.domain.turn import Turn, TurnState
 from rhetor.drivers.base import Conversation
 from rhetor.errors import StateConflict, StoreRefused, UnknownPeer
 from rhetor.hub.active import EndedTurn
@@ -45,7 +45,7 @@ from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.masking import MaskedOutputs
 from rhetor.hub.programs.late import add_late
 from rhetor.hub.programs.ownership import person_behind
-from rhetor.store.base import Committed, Key, Row
+from rhetor.store.base import Committed, Expect, Key, Row
 
 from .attribution import Retelling
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 EXPIRED = "expiry"  # the value of `by` if a permission request expired
 RETRY_SECONDS = 1.0
+FEW_TURNS = 4
 # the result of a call whose turn ended first; a later one is dropped
 CANCELLED_CALL = {"code": "cancelled", "detail": "the turn ended before the tool returned a result"}
 
@@ -93,7 +94,9 @@ class PendingRequests:
     through. `sender`: the name of its sender, as readers see it. `cause`: the original from which the message
     follows. `rules`: those of the session, besides the peer's own. `project`: of the session, or else of the
     original; empty without one. `pause`: set while the turn is paused; `paused_seconds`: how long it has
-    been. `since`: when the turn began to run, as Unix time in milliseconds.
+    been. `since`: when the turn began to run, as Unix time in milliseconds. `start`: completed when the
+    turn's start is stored, and cancelled if it never will be. It is None if the start was stored before the
+    turn began to run.
     """
 
     def __init__(self, state: State, stream: str, owner: str, turn: Turn, step: str | None = None) -> None:
@@ -113,6 +116,7 @@ class PendingRequests:
         self.pause: OpenPause | None = None
         self.paused_seconds = 0.0
         self.since = state.ids.now()
+        self.start: asyncio.Future[None] | None = None
         self._turn = turn
         self._step = step
         self._masks = MaskedOutputs(state.secrets)
@@ -157,6 +161,33 @@ class PendingRequests:
             instance.turn_over(EndedTurn(self.stream, self._turn.turn_id, self._step))
         for timer in self._timers:
             timer.cancel()
+
+    async def until_started(self) -> None:
+        """Wait until the turn's start is stored. Nothing else of the turn may be stored before.
+
+        Raises:
+            CancelledError: it never will be, because its message was rejected.
+        """
+        if self.start is not None:
+            await asyncio.shield(self.start)
+
+    def if_started(self) -> tuple[Expect, ...]:
+        """Return the condition of a commit that must not be stored without the turn's start; nothing if that
+        is stored already.
+
+        Raises:
+            CancelledError: as `until_started`.
+        """
+        if self.start is None or self.start.done():
+            if self.start is not None:
+                self.start.result()
+            return ()
+        return (Expect("turn", self.turn_id, frozenset({TurnState.RUNNING})),)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether so many turns run that fewer commits save more time than earlier ones."""
+        return len(self._state.pending) > FEW_TURNS
 
     @property
     def peer(self) -> str:

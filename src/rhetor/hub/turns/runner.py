@@ -42,6 +42,7 @@ from .turn_run import Closing, MakeClosing, TurnRun, commit_end
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+First = tuple[Session, TurnRow, Received]  # a turn that runs as soon as its message is stored, or earlier
 log = logging.getLogger(__name__)
 
 
@@ -49,8 +50,8 @@ class SessionRunner:
     """Runs the turns of one session. It exists while a turn of the session runs or waits.
 
     The runner reads from the catalog which turns wait, and has no queue of its own. A runner that is `held`
-    belongs to a message whose commit is in progress: it runs nothing until `begin` is called. `caller`: whose
-    turn it will run, if that is known.
+    belongs to a message whose commit is in progress: it runs nothing until `begin` is called, except for a
+    turn that began early. `caller`: whose turn it will run, if that is known.
     """
 
     def __init__(self, state: State, session_id: str, caller: str = "", *, held: bool = False) -> None:
@@ -62,6 +63,9 @@ class SessionRunner:
         self._checked = False
         self._held = held
         self._wanted = False
+        self._early: asyncio.Future[None] | None = None  # completed when the turn that began early is stored
+        self._opens_session = False
+        self._version = 0  # of the session's row, as it was committed with a turn that began early
 
     @property
     def caller(self) -> str:
@@ -69,24 +73,46 @@ class SessionRunner:
         current = self.current
         return "" if current is not None and current.turn.state not in OPEN else self._caller
 
-    def begin(self, first: tuple[Session, TurnRow, Received] | None = None) -> None:
+    def begin_early(self, first: First) -> None:
+        """Call the peer of a held runner while its message is being committed.
+
+        Nothing of the turn is stored before the message is. If the message is rejected, the turn is cancelled
+        and leaves no trace. So the peer's answer must have no effects. The caller commits the message next,
+        and calls `begin` or `withdraw`.
+        """
+        self._early = asyncio.get_running_loop().create_future()
+        self._checked = True
+        self._opens_session = first[1].behind == 0
+        self._start(first)
+
+    def begin(self, first: First | None = None) -> None:
         """Release a held runner.
 
         It runs `first`, whose start is already in the log, and then the waiting turns. `first` has the
         session as it was committed with the turn.
         """
         self._held = False
+        if self._early is not None and first is not None:
+            self._version = first[0].version
+            self._early.set_result(None)
+            return
         # turns wait only if a message was accepted since this runner was made: then `wake` was called
         self._checked = first is not None and not self._wanted
         self._start(first)
 
     def withdraw(self) -> None:
         """Release a held runner whose message was not committed. Turns that were queued after it are run."""
-        if self._wanted:
+        if self._early is not None:
+            self._early.cancel()
+            if self.task is not None:
+                self.task.cancel()
+        elif self._wanted:
             self.begin()
-        else:
-            self._state.runners.pop(self._session_id, None)
-            self._state.notifier.notify()
+            return
+        self._state.runners.pop(self._session_id, None)
+        self._state.notifier.notify()
+        if self._wanted:
+            wake(self._state, self._session_id)
 
     def wake(self) -> None:
         """Run the waiting turns after the current one."""
@@ -105,22 +131,24 @@ class SessionRunner:
         work = self._taken_up(session, row, pause, message)
         self.task = self._state.background.start(work, f"session {self._session_id}")
 
-    def _start(self, first: tuple[Session, TurnRow, Received] | None) -> None:
+    def _start(self, first: First | None) -> None:
         if self.task is None:
             self.task = self._state.background.start(self._run(first), f"session {self._session_id}")
 
-    async def _run(self, first: tuple[Session, TurnRow, Received] | None) -> None:
+    async def _run(self, first: First | None) -> None:
         try:
             if first is not None:
                 session, row, message = first
                 turn = _turn(row)
                 turn.start()
                 await self._run_turn(session, row, turn, message, max(row.behind, 1))
+                self._early, self._version, self._opens_session = None, 0, False
             await self._run_waiting()
         finally:
-            self._state.runners.pop(self._session_id, None)
-            self._state.notifier.notify()
-            self._state.presence.forget(self._session_id)
+            if self._state.runners.get(self._session_id) is self:  # it was not withdrawn
+                del self._state.runners[self._session_id]
+                self._state.notifier.notify()
+                self._state.presence.forget(self._session_id)
 
     async def _run_waiting(self) -> None:
         while not self._checked:
@@ -214,6 +242,7 @@ class SessionRunner:
         """Run a turn whose start is in the log. `before`: the number of the last event before the turn, or
         before its start if it was queued."""
         pending = self._pending(session, turn, message)
+        pending.start = self._early
         self.current = self._turn_run(session, row, turn, message, pending)
         try:
             if message.message.api and message.given is None:
@@ -226,6 +255,7 @@ class SessionRunner:
             notify_relay(self._state.routing_table, row, session.project_id)
         except Exception as error:  # its end cannot be stored; the turns that wait must run all the same
             log.exception("running a turn failed", extra={"session": session.id, "turn": row.id})
+            await pending.until_started()
             await self._try_fail(session, row, error)
         finally:
             self.current, self._caller = None, ""
@@ -278,13 +308,20 @@ class SessionRunner:
             session.id,
             turn,
             None,
-            _closing(state, row, session, turn, message),
+            partial(self._closed, row, session, turn, message),
             pending,
             _meter(state, session, turn.turn_id, pending),
             partial(acknowledge, state),
             partial(state.presence.wants_each_event, session.id),
             worked=worked,
         )
+
+    def _closed(
+        self, row: TurnRow, session: Session, turn: Turn, message: Received, end: TurnEnd, became: TurnState
+    ) -> MakeClosing:
+        if self._version:
+            session = replace(session, version=self._version)
+        return _closing(self._state, row, session, turn, message)(end, became)
 
     def _outputs(
         self,
@@ -346,7 +383,13 @@ class SessionRunner:
     def _history(
         self, session: Session, pending: PendingRequests
     ) -> Callable[[Peer], Awaitable[Sequence[PastMessage]]]:
+        if self._opens_session:  # whose stream may not be stored yet
+            return _no_past
         return lambda peer: past_for(self._state, session, peer, pending)
+
+
+async def _no_past(peer: Peer) -> Sequence[PastMessage]:
+    return ()
 
 
 def _meter(state: State, session: Session, turn_id: str, pending: PendingRequests | None = None) -> Meter:

@@ -9,15 +9,15 @@ from contextlib import aclosing
 
 import msgspec
 
-from rhetor.domain.event import Payload, TurnEnd, TurnFailed
+from rhetor.domain.event import Payload, TurnEnd, TurnFailed, UsageReported
 from rhetor.domain.output import Late, Output, Remembered, Spooled, Text
 from rhetor.domain.turn import OPEN, Turn, TurnState
 from rhetor.drivers.base import Leavable
-from rhetor.errors import INTERNAL_HINT, ProviderCut, RhetorError
+from rhetor.errors import INTERNAL_HINT, ProviderCut, RhetorError, StateConflict
 from rhetor.hub.catalog.usage import Meter
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted, until_unchanged
-from rhetor.store.base import Draft, Expect, Row, SourceOffset, Store
+from rhetor.store.base import Addition, Draft, Expect, Row, SourceOffset, Store
 
 from .pauses import TurnStopped
 from .pending import PendingRequests
@@ -105,6 +105,9 @@ class TurnRun:
     async def _end(self, ending: Sequence[Payload]) -> TurnEnd:
         """Commit the end. If the store can never accept it, commit a failure instead, and if even the output
         is not acceptable, the failure alone."""
+        if self._buffer and self._pending.if_started() and not self._pending.are_many:
+            await self._append_said()
+        await self._pending.until_started()
         end = _end_of(ending)
         if isinstance(end, TurnFailed):
             log.warning("turn failed", extra={**self._log_keys, "code": end.code, "reason": end.detail})
@@ -250,9 +253,7 @@ class TurnRun:
                     if closing is None:
                         spent = self._meter.count(payloads, at)
                         rows += spent.rows
-                        await commit_until_accepted(
-                            self._store, self._stream, own, rows, sources, adds=spent.adds
-                        )
+                        await self._commit(own, rows, sources, spent.adds)
                     else:
                         await commit_end(self._store, self._stream, own, self._meter, closing, rows, sources)
                 except BaseException:  # also if the run is cancelled
@@ -264,6 +265,40 @@ class TurnRun:
                 self._stored(sources)
                 self._pending.deliver(waiting.decided)
                 self._appended_at = asyncio.get_running_loop().time()
+
+    async def _append_said(self) -> None:
+        """Commit what was said before the end, for which readers wait. What was used is stored with the
+        end."""
+        said = len(self._buffer)
+        while said and isinstance(self._buffer[said - 1], UsageReported):
+            said -= 1
+        used = self._buffer[said:]
+        del self._buffer[said:]
+        try:
+            await self._append()
+        finally:
+            self._buffer += used
+
+    async def _commit(
+        self,
+        drafts: Sequence[Draft],
+        rows: Sequence[Row],
+        sources: Sequence[SourceOffset],
+        adds: Sequence[Addition],
+    ) -> None:
+        """Commit until the store accepts it.
+
+        If the commit of the turn's start is still in progress, this one does not wait for its result, but
+        depends on it: they often become one transaction.
+        """
+        store, stream = self._store, self._stream
+        if premise := self._pending.if_started():
+            try:
+                await commit_until_accepted(store, stream, drafts, rows, sources, premise, adds)
+                return
+            except StateConflict:  # the start is not stored yet, or never will be
+                await self._pending.until_started()
+        await commit_until_accepted(store, stream, drafts, rows, sources, adds=adds)
 
 
 async def commit_end(
