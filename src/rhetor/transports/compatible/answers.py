@@ -14,9 +14,10 @@ from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain import event as ev
 from rhetor.errors import PositionLost, RhetorError, TurnFailure
 from rhetor.hub.catalog.turn_log import records_until_end
+from rhetor.hub.fanout.presence import Reader
 from rhetor.hub.fanout.subscriber import View
 from rhetor.hub.sessions.send import Accepted
-from rhetor.store.base import Record, follow
+from rhetor.store.base import Record
 from rhetor.transports.server import disconnect, sse
 from rhetor.transports.server.call import Call, json_response
 from rhetor.transports.server.counters import SSE
@@ -26,11 +27,16 @@ Make = Callable[[Iterable[Record]], dict[str, Any]]
 HELD_SECONDS = 2.0  # for which a stream does not begin, unless the turn has said something
 # with any of these events, a turn has said something, or waits for a person
 _SAID = frozenset(each.type for each in (ev.OutputDelta, ev.ReasoningKept, ev.ToolCalled, ev.PermissionAsked))
+_SAID_OR_OVER = _SAID | TURN_ENDS
 
 
 class TurnStream(sse.EventStream):
     """The turn of an accepted message as a stream, up to its end. A client that disconnects does not end the
-    turn. `error_frame` encodes the error with which a stream ends early; `beat` is written every 15 s."""
+    turn. `error_frame` encodes the error with which a stream ends early; `beat` is written every 15 s.
+
+    With `make`, the stream does not begin before the turn has said something or ended, but at the latest
+    after `HELD_SECONDS`. A turn that fails first gets the status of its error, so that the vendors' clients
+    repeat the request if they should. `make` decides from the turn's end whether it has failed."""
 
     def __init__(
         self,
@@ -40,9 +46,12 @@ class TurnStream(sse.EventStream):
         headers: dict[str, str],
         error_frame: Frame,
         beat: bytes = sse.BEAT,
+        make: Make | None = None,
     ) -> None:
         super().__init__(call.hub, accepted.session_id, accepted.after, view, headers, beat)
+        self._accepted = accepted
         self._error_frame = error_frame
+        self._make = make
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["state"]
@@ -51,37 +60,48 @@ class TurnStream(sse.EventStream):
             state["connection"], state["traffic"] = connection, node.tally.traffic[SSE]
             await super().__call__(scope, receive, send)
 
+    async def _first_frames(self, scope: Scope, reader: Reader) -> bytes:
+        try:
+            if self._make is not None:
+                with suppress(TimeoutError), disconnect.while_connected(scope):
+                    async with asyncio.timeout(HELD_SECONDS):
+                        return await self._said(self._make)
+        except asyncio.CancelledError:
+            if (error := sse.why_ended(scope, reader)) is None:
+                raise
+            raise error from None
+        return b""
+
+    async def _said(self, make: Make) -> bytes:
+        """Wait for the first thing that the turn says, or for its end. Return everything up to it as frames.
+
+        Raises:
+            TurnFailure: the turn failed before it said anything.
+        """
+        store, after, seen = self._state.store, self._after, list[Record]()
+        while True:
+            records = await store.page(self._stream, after)
+            if not records:
+                await store.wait(self._stream, after)
+                continue
+            seen += records
+            after = records[-1].position
+            first = next((record for record in records if self._is_said(record)), None)
+            if first is None:
+                continue
+            if first.type in TURN_ENDS:
+                made(make, [first], self._accepted)
+            self._after = after
+            return b"".join(map(self._view.encode, seen))
+
+    def _is_said(self, record: Record) -> bool:
+        return record.type in _SAID_OR_OVER and record.turn_id == self._accepted.turn_id
+
     def last_frame(self, error: RhetorError) -> bytes:
         return self._error_frame(error)
 
     def reset_frame(self, lost: PositionLost) -> bytes:
         return self._error_frame(lost)
-
-
-async def until_it_speaks(call: Call, accepted: Accepted, make: Make) -> None:
-    """Wait until the turn has said something or ended, but not for long. A turn that fails first gets the
-    status of its error, so that the vendors' clients repeat the request if they should.
-
-    Raises:
-        CallerGone: the client disconnected. The turn continues.
-        TurnFailure: the turn failed before it said anything, as `make` decides from its end.
-    """
-    with suppress(TimeoutError), disconnect.while_connected(call.scope):
-        async with asyncio.timeout(HELD_SECONDS):
-            if (end := await _first_said(call, accepted)) is not None:
-                made(make, [end], accepted)
-
-
-async def _first_said(call: Call, accepted: Accepted) -> Record | None:
-    """Wait for the first thing that the turn says; return its end if it says nothing before."""
-    async for records in follow(call.hub.state.store, accepted.session_id, accepted.after):
-        for record in records:
-            if record.turn_id == accepted.turn_id:
-                if record.type in TURN_ENDS:
-                    return record
-                if record.type in _SAID:
-                    return None
-    return None
 
 
 async def whole(call: Call, accepted: Accepted, headers: dict[str, str], make: Make) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from rhetor.dialects import openai_chat, openai_chat_answer
 from rhetor.transports.server.call import Call
 
-from .answers import TurnStream, until_it_speaks, whole
+from .answers import TurnStream, whole
 from .asking import decoded, send
 
 
@@ -27,6 +27,5 @@ async def create_completion(call: Call, content: bytearray) -> Response:
     )
     if not asked.stream:
         return await whole(call, accepted, headers, make)
-    await until_it_speaks(call, accepted, make)
     view = openai_chat_answer.ChatStream(accepted.turn_id, asked.model, created, asked.include_usage)
-    return TurnStream(call, accepted, view, headers, openai_chat_answer.error_frame)
+    return TurnStream(call, accepted, view, headers, openai_chat_answer.error_frame, make=make)

@@ -13,7 +13,7 @@ from rhetor.hub.sessions.given_limits import check
 from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
 
-from .answers import TurnStream, until_it_speaks, whole
+from .answers import TurnStream, whole
 from .asking import decoded, hops_of, peer_of, require_contents, send
 
 VERSION, BETA = "anthropic-version", "anthropic-beta"
@@ -31,11 +31,10 @@ async def create_message(call: Call, content: bytearray) -> Response:
     make = partial(anthropic_messages_answer.message, turn_id=accepted.turn_id, model=asked.model)
     if not asked.stream:
         return await whole(call, accepted, headers, make)
-    await until_it_speaks(call, accepted, make)
     request_id: str = call.scope["state"][vendor.REQUEST_ID]
     view = anthropic_messages_answer.MessageStream(accepted.turn_id, asked.model, request_id)
     error_frame = partial(anthropic_messages_answer.error_frame, request_id=request_id)
-    return TurnStream(call, accepted, view, headers, error_frame, anthropic_messages_answer.PING)
+    return TurnStream(call, accepted, view, headers, error_frame, anthropic_messages_answer.PING, make)
 
 
 async def count_tokens(call: Call, content: bytearray) -> dict[str, int]:

@@ -21,7 +21,7 @@ from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Record
 from rhetor.transports.server.call import Call, Caller, json_response
 
-from .answers import TurnStream, until_it_speaks, whole
+from .answers import Make, TurnStream, whole
 from .asking import decoded, send, session_of
 from .earlier import with_earlier
 from .open_responses import open_responses
@@ -43,9 +43,7 @@ async def create_response(call: Call, content: bytearray) -> Response:
     about = About(accepted.turn_id, accepted.session_id, found.shown, found.names, found.encrypted)
     make = partial(_whole, about)
     if found.stream:
-        if not found.background:
-            await until_it_speaks(call, accepted, make)
-        return _Stream(call, accepted, found, SseResponse(about), headers)
+        return _Stream(call, accepted, found, SseResponse(about), headers, None if found.background else make)
     if found.background:
         kept = await with_turn(call.hub.state, call.who, accepted.turn_id, found.kept)
         answer, _ = answer_of(about, await records_of(call.hub.state, kept))
@@ -93,8 +91,9 @@ class _Stream(TurnStream):
         found: ResponseAsked,
         view: SseResponse,
         headers: dict[str, str],
+        make: Make | None,
     ) -> None:
-        super().__init__(call, accepted, view, headers, error_frame)
+        super().__init__(call, accepted, view, headers, error_frame, make=make)
         self._held = _held(call, accepted, found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

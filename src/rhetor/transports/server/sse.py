@@ -66,15 +66,18 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         subject = scope["state"]["principal"].subject
         with self._state.presence.reader(self._stream, subject) as reader, suppress(CallerGone):
+            frames = await self._first_frames(scope, reader)
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             body = _Body(scope, send, self._beat)
             try:
                 with while_connected(scope), body.beating():
+                    if frames:
+                        await body.write(frames)
                     await self._show(body)
             except asyncio.CancelledError:
-                error = _why_ended(scope, reader)
+                error = why_ended(scope, reader)
                 if error is None:
                     raise
                 self._break_off(scope, error)
@@ -82,6 +85,15 @@ class EventStream(Response):
                 self._break_off(scope, error)
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _first_frames(self, scope: Scope, reader: Reader) -> bytes:
+        """Wait until the response may begin. Return the frames that are sent together with its head; `_show`
+        sends what follows.
+
+        Raises:
+            RhetorError: the response is this error instead.
+        """
+        return b""
 
     async def _show(self, body: _Body) -> None:
         try:
@@ -146,7 +158,7 @@ class _Body:
         self._beat_later()
 
 
-def _why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
+def why_ended(scope: Scope, reader: Reader) -> RhetorError | None:
     """Return why the hub cancelled a stream; None if it did not."""
     if reader.ended is not None:
         reader.task.uncancel()
