@@ -450,10 +450,21 @@ class SqliteStore:
             log.debug("commit results dropped, event loop closed", extra={"requests": len(tickets)})
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
-        # all answers first, so that a bug below leaves no caller waiting; callers run after this step
+        # followers and callers run after this step: first the followers, for which clients wait
+        try:
+            self._show(outcomes)
+        finally:  # a bug leaves no caller waiting
+            for ticket, outcome in zip(tickets, outcomes, strict=True):
+                self._waiting_bytes -= ticket.size
+                ticket.settle(outcome)
         for ticket, outcome in zip(tickets, outcomes, strict=True):
-            self._waiting_bytes -= ticket.size
-            ticket.settle(outcome)
+            if isinstance(outcome, Landed) and isinstance(ticket.request, Append):
+                append, answer = ticket.request, outcome.answer
+                if not answer.replayed:
+                    self._observer(append.stream, append.rows, append.drop)
+
+    def _show(self, outcomes: Sequence[Outcome]) -> None:
+        """Add what is durable to the tail, and wake the followers."""
         changed: dict[str, None] = {}
         for outcome in outcomes:
             if isinstance(outcome, Landed) and outcome.head is not None:
@@ -462,11 +473,6 @@ class SqliteStore:
                     changed[outcome.stream] = None
         for stream in changed:
             self._wakeups.wake(stream)
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            if isinstance(outcome, Landed) and isinstance(ticket.request, Append):
-                append, answer = ticket.request, outcome.answer
-                if not answer.replayed:
-                    self._observer(append.stream, append.rows, append.drop)
 
     def _require_open(self) -> None:
         if self._closed:

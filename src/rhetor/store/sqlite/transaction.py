@@ -24,6 +24,7 @@ from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sw
 from .resealing import Pass
 from .sealed import Sealing, note_keys
 
+FEW_ROWS = 6  # of which most commits have no more
 MAX_ROWS = 64  # per statement: more are not faster, and a longer prepared statement takes more memory
 
 SWEEP = 2000  # events that are deleted at a time
@@ -193,12 +194,13 @@ class Transaction:
                 self._docs[kind, id] = self._sealing.opened_doc(kind, id, stored[0])
 
     def _begun(self, append: Append) -> Incarnation:
-        """Create a new incarnation of the stream, which replaces the current one, if any."""
+        """Create a new incarnation of the stream. With a base, it replaces the current one, if any; without,
+        there is none."""
         base = self._of_epoch(append.base[1].epoch) if append.base else None
         epoch = self._new_epoch()
-        self._connection.execute(
-            "UPDATE incarnations SET present = 0 WHERE stream = ? AND present", (append.stream,)
-        )
+        if append.base:
+            sql = "UPDATE incarnations SET present = 0 WHERE stream = ? AND present"
+            self._connection.execute(sql, (append.stream,))
         cursor = self._connection.execute(
             "INSERT INTO incarnations (stream, epoch, base, base_seq) VALUES (?, ?, ?, ?)",
             (append.stream, epoch, base and base.id, append.base and append.base[1].seq),
@@ -318,8 +320,8 @@ class Transaction:
         )
 
     def _write_rows(self) -> None:
-        dropped = [place for place, row in self._rows.items() if row is None]
-        self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
+        if dropped := [place for place, row in self._rows.items() if row is None]:
+            self._connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", dropped)
         # REPLACE also deletes the row that has the name of a new row. `admit` has made sure that such a row
         # is itself among these, under another name.
         sealing = self._sealing
@@ -342,15 +344,15 @@ class Transaction:
                 if r and place not in self._only_docs
             ],
         )
-        # changes no index, which takes half the time
-        self._connection.executemany(
-            "UPDATE rows SET doc = ?, version = ? WHERE kind = ? AND id = ?",
-            [
-                (sealing.doc(*place, r.doc), r.version, *place)
-                for place in self._only_docs
-                if (r := self._rows[place])
-            ],
-        )
+        if self._only_docs:  # changes no index, which takes half the time
+            self._connection.executemany(
+                "UPDATE rows SET doc = ?, version = ? WHERE kind = ? AND id = ?",
+                [
+                    (sealing.doc(*place, r.doc), r.version, *place)
+                    for place in self._only_docs
+                    if (r := self._rows[place])
+                ],
+            )
         self._connection.execute("UPDATE meta SET value = ? WHERE key = 'version'", (self.version,))
 
     def _find(self, stream: str) -> Incarnation | None:
@@ -375,10 +377,12 @@ def _clipped(fold: Event, earliest: int) -> Record:
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert the rows with statements for 1, 2, 4 … `MAX_ROWS` rows, so that few statements are prepared."""
+    """Insert the rows with statements for 1 to `FEW_ROWS`, 8, 16 … `MAX_ROWS` rows, so that few statements
+    are prepared."""
     start = 0
     while start < len(rows):
-        count = min(MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        left = len(rows) - start
+        count = left if left <= FEW_ROWS else min(MAX_ROWS, 1 << left.bit_length() - 1)
         chunk = rows[start : start + count]
         connection.execute(_values(into, count, len(chunk[0])), [value for row in chunk for value in row])
         start += count
