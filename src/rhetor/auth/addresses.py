@@ -4,6 +4,7 @@ lists, without wildcards."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -139,6 +140,7 @@ def _written(origin: tuple[str, str, int]) -> str:
     return f"{scheme}://{name}" if is_default else f"{scheme}://{name}:{port}"
 
 
+@lru_cache(maxsize=16)  # all requests of a client have the same
 def _authority(text: str, default: int) -> Authority | None:
     if not text or any(c in text for c in "/?#@\\") or not text.isascii() or any(c.isspace() for c in text):
         return None
