@@ -7,6 +7,7 @@ export const ROUTES = [
   route("/terminals", "Terminals", () => import("#views/terminals.js")),
   route("/terminals/(?<id>[^/]+)", "Terminals", () => import("#views/terminal.js")),
   route("/sessions", "Sessions", () => import("#views/sessions.js")),
+  route("/sessions/(?<id>[^/]+)", "Sessions", () => import("#views/session.js")),
   route("/sessions/(?<id>[^/]+)/timeline", "Sessions", () => import("#views/timeline.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),

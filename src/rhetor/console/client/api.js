@@ -32,6 +32,13 @@ export async function request(method, path, body, { key, signal, headers, read }
   throw await problemOf(answer);
 }
 
+// Binary content, as a Blob with its media type.
+export async function getBlob(path, { signal } = {}) {
+  const answer = await reach(path, { method: "GET", signal });
+  if (answer.ok) return answer.blob();
+  throw await problemOf(answer);
+}
+
 async function reach(path, options) {
   try {
     return await fetch(path, options);

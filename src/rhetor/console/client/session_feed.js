@@ -1,0 +1,147 @@
+// A session that is open in the page: the session itself, and its events as a conversation. It stays live for
+// a while after its view was left, so that going back shows it at once.
+import { computed, signal } from "@preact/signals";
+import { get } from "#client/api.js";
+import { EventsFeed } from "#client/events_feed.js";
+import { Conversation } from "#model/conversation.js";
+
+const MOST_KEPT = 20; // sessions that stay live
+const MOST_ROWS = 3000; // of a conversation that nobody reads further up
+const CHANGING = new Set(["session.state", "checkpoint.made", "message.accepted", "turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted"]);
+const REFRESH_MILLISECONDS = 300;
+const RETRY_MILLISECONDS = 2000;
+
+const feeds = new Map(); // the id or the name in the address → SessionFeed; the least recently opened first
+
+// Return the feed of a session, which is live from now on.
+export function openFeed(id) {
+  const feed = feeds.get(id) ?? new SessionFeed(id);
+  feeds.delete(id);
+  feeds.set(id, feed);
+  for (const [oldest, one] of feeds) {
+    if (feeds.size <= MOST_KEPT) break;
+    one.close();
+    feeds.delete(oldest);
+  }
+  return feed;
+}
+
+export class SessionFeed {
+  constructor(address) {
+    this.address = address;
+    this.session = signal(null); // as REST returns it; null until it is loaded
+    this.conversation = new Conversation();
+    this.revision = signal(0); // grows with every change of the conversation
+    this.problem = signal(null);
+    this.isLoaded = signal(false);
+    this.isLoadingEarlier = signal(false);
+    this.restarts = signal(0); // how often the position was lost
+    this.isRead = false; // whether a view shows more than the end; then nothing is dropped
+    this.events = null;
+    this.timer = null;
+    this.begin();
+  }
+
+  // What the parts need that act on the session. It is another object if, and only if, one of them has changed.
+  state = computed(() => {
+    this.revision.value;
+    const { running, queued, pending } = this.conversation;
+    const now = { running, state: running?.state, queued, pending };
+    const key = [running?.id, running?.state, queued.map(({ id }) => id), pending.map(({ request_id: id }) => id)].join();
+    if (key !== this.last?.key) this.last = { key, now };
+    return this.last.now;
+  });
+
+  get hasEarlier() {
+    return this.events?.hasEarlier ?? false;
+  }
+
+  async begin() {
+    this.problem.value = null;
+    try {
+      this.session.value = await get(this.#path);
+      this.events = new EventsFeed(this.session.value.id, {
+        onStart: (events) => this.#start(events),
+        onEvents: (events) => this.#take(events),
+        onReset: () => (this.restarts.value += 1),
+        onProblem: (problem) => this.#fail(problem),
+      });
+      await this.events.start();
+    } catch (problem) {
+      this.#fail(problem);
+    }
+  }
+
+  // Load earlier events; returns whether there were any.
+  async loadEarlier(count) {
+    if (this.isLoadingEarlier.value || !this.hasEarlier) return false;
+    this.isLoadingEarlier.value = true;
+    try {
+      const events = await this.events.earlier(count);
+      if (events.length) this.conversation.prepend(events);
+      this.revision.value += 1;
+      return events.length > 0;
+    } finally {
+      this.isLoadingEarlier.value = false;
+    }
+  }
+
+  // Load until the event with this number is there; it may be gone.
+  async loadUntil(seq) {
+    while (this.hasEarlier && this.events.first > seq) {
+      if (!(await this.loadEarlier(1000)) && !this.isLoadingEarlier.value) return;
+    }
+  }
+
+  // Read the session again, for example because an action has changed it.
+  refresh = async () => {
+    const found = await get(this.#path).catch(() => null);
+    if (found) this.session.value = found;
+  };
+
+  close() {
+    clearTimeout(this.timer);
+    clearTimeout(this.retry);
+    this.events?.close();
+  }
+
+  #start(events) {
+    this.conversation = new Conversation();
+    for (const event of events) this.conversation.add(event);
+    this.isLoaded.value = true;
+    this.revision.value += 1;
+    if (this.restarts.value) this.refresh();
+  }
+
+  #take(events) {
+    for (const event of events) {
+      this.conversation.add(event);
+      if (CHANGING.has(event.type)) this.#refreshSoon();
+    }
+    if (!this.isRead && this.conversation.rows.length > MOST_ROWS * 1.2) this.#trim();
+    this.revision.value += 1;
+  }
+
+  #trim() {
+    const first = this.conversation.trim(MOST_ROWS);
+    if (first !== null) this.events.forgetBefore(first);
+  }
+
+  #refreshSoon() {
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      this.refresh();
+    }, REFRESH_MILLISECONDS);
+  }
+
+  #fail(problem) {
+    this.problem.value = problem;
+    this.events?.close();
+    if (problem.retryable) this.retry = setTimeout(() => this.begin(), RETRY_MILLISECONDS);
+    else if (feeds.get(this.address) === this) feeds.delete(this.address); // so that it is tried anew
+  }
+
+  get #path() {
+    return `/api/v2/sessions/${encodeURIComponent(this.session.peek()?.id ?? this.address)}?messages=0`;
+  }
+}

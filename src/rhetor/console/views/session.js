@@ -1,0 +1,83 @@
+// A session: its turns as a conversation, live, with what can be done in it.
+import { html } from "htm/preact";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useKeys } from "#app/keys.js";
+import { loadStyles } from "#app/styles.js";
+import { openFeed } from "#client/session_feed.js";
+import { MessageBox } from "#parts/message_box.js";
+import { SessionHead } from "#parts/session_head.js";
+import { Row } from "#parts/turn.js";
+import { TurnBar } from "#parts/turn_bar.js";
+import { VirtualList } from "#parts/virtual_list.js";
+import { notify } from "#parts/notices.js";
+
+await loadStyles("#styles/session.css");
+
+const HEIGHTS = { message: 90, answer: 120, end: 34, tool: 34, reasoning: 34, note: 34, plan: 140, permission: 34 }; // pixels, roughly
+const CHARACTERS_PER_LINE = 90;
+
+export default function Session({ params, query }) {
+  const feed = useMemo(() => openFeed(params.id), [params.id]);
+  useEffect(() => () => (feed.isRead = false), [feed]);
+  useEffect(() => {
+    if (feed.restarts.value) notify("The session was put back or its log was shortened. It is shown anew.");
+  }, [feed.restarts.value]);
+  const session = feed.session.value;
+  const problem = feed.problem.value;
+  if (!session) return problem ? html`<${Missing} problem=${problem} feed=${feed} />` : html`<p class="loading" role="status">Loading…</p>`;
+  return html`
+    <div class="session">
+      <${SessionHead} session=${session} feed=${feed} />
+      ${problem && html`<p class="problem" role="alert">${problem.message} ${problem.hint}</p>`}
+      <${Conversation} feed=${feed} from=${query.get("at")} />
+      <${TurnBar} feed=${feed} />
+      <${MessageBox} session=${session} conversation=${feed.state.value} />
+    </div>
+  `;
+}
+
+function Missing({ problem, feed }) {
+  return html`
+    <h1>Session</h1>
+    <p class="problem" role="alert">${problem.message}</p>
+    ${problem.hint && html`<p class="hint">${problem.hint}</p>`}
+    <p><button onClick=${() => feed.begin()}>Try again</button> <a href="/sessions">All sessions</a></p>
+  `;
+}
+
+function Conversation({ feed }) {
+  const list = useRef(null);
+  const [isAtEnd, setAtEnd] = useState(true);
+  const revision = feed.revision.value;
+  const onToggle = useCallback((row) => {
+    row.isOpen = !row.isOpen;
+    feed.conversation.touch(row);
+    feed.revision.value += 1;
+  }, [feed]);
+  const renderRow = useCallback((row) => html`<${Row} row=${row} version=${row.version} onToggle=${onToggle} />`, [onToggle]);
+  const onEnd = useCallback((isEnd) => {
+    feed.isRead = !isEnd;
+    setAtEnd(isEnd);
+  }, [feed]);
+  const onNearStart = useCallback(() => feed.hasEarlier && feed.loadEarlier(), [feed]);
+  useKeys({
+    End: { name: "Go to the end of the session", run: () => list.current.toEnd() },
+    Home: { name: "Go to the first loaded event", run: () => list.current.toStart() },
+  });
+  if (!feed.isLoaded.value) return html`<p class="list loading" role="status">Loading…</p>`;
+  const isEmpty = feed.conversation.rows.length === 0;
+  return html`
+    <div class="conversation">
+      ${feed.isLoadingEarlier.value && html`<p class="earlier" role="status">Loading earlier events…</p>`}
+      ${isEmpty && html`<p class="empty muted">No messages yet</p>`}
+      <${VirtualList} ref=${list} source=${feed.conversation} revision=${revision} label="Conversation" render=${renderRow}
+        estimate=${estimate} onNearStart=${onNearStart} onEnd=${onEnd} />
+      ${!isAtEnd && html`<button class="to-end" onClick=${() => list.current.toEnd()}>Latest ↓</button>`}
+    </div>
+  `;
+}
+
+function estimate(row) {
+  const characters = (row.text ?? row.content ?? "").length;
+  return (HEIGHTS[row.kind] ?? 34) + Math.min(2000, Math.floor(characters / CHARACTERS_PER_LINE) * 22);
+}
