@@ -3,8 +3,8 @@
     python scripts/vendor_console.py
 
 The versions are below. npm checks each package against the digest of its registry, and the files of the
-console are listed with their own digests in `vendor/versions.json`; a test compares them. Libraries that come
-without a small ES module are minified by esbuild. Nothing else is changed.
+console are listed with their own digests in `vendor/versions.json`; a test compares them. Large modules are
+minified by terser. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 VENDOR = Path(__file__).parent.parent / "src" / "rhetor" / "console" / "vendor"
-ESBUILD = "esbuild@0.28.2"
+TERSER = "terser@5.51.4"
 # package: its version, and its files by the names under which they are served
 PACKAGES: dict[str, tuple[str, dict[str, str]]] = {
     "preact": ("11.2.0", {"preact.js": "dist/preact.mjs", "preact-hooks.js": "hooks/dist/hooks.mjs"}),
@@ -31,14 +31,16 @@ PACKAGES: dict[str, tuple[str, dict[str, str]]] = {
     "marked": ("18.2.1", {"marked.js": "lib/marked.esm.js"}),
     "dompurify": ("3.5.0", {"dompurify.js": "dist/purify.es.mjs"}),
 }
-MINIFIED = ("uplot.js", "dompurify.js", "xterm.css")
+# smaller than what their packages have
+MINIFIED = ("dompurify.js", "marked.js", "uplot.js", "xterm.js")
+OPTIONS = ("--module", "--mangle", "--compress", "passes=3", "--comments", "/^!|@license|@preserve|@cc_on/i")
 SOURCE_MAP = re.compile(r"^(//# sourceMappingURL=.*|/\*# sourceMappingURL=.*\*/)$", re.MULTILINE)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _npm(folder, ESBUILD, *(f"{package}@{version}" for package, (version, _) in PACKAGES.items()))
+        _npm(folder, TERSER, *(f"{package}@{version}" for package, (version, _) in PACKAGES.items()))
         shutil.rmtree(VENDOR, ignore_errors=True)
         VENDOR.mkdir(parents=True)
         listed = [_vendor(folder, package) for package in PACKAGES]
@@ -72,13 +74,8 @@ def _vendor(folder: Path, package: str) -> dict[str, object]:
 def _text(folder: Path, path: Path, is_minified: bool) -> str:
     if not is_minified:
         return path.read_text()
-    esbuild = folder / "node_modules" / ".bin" / "esbuild"
-    return subprocess.run(
-        [esbuild, "--minify", "--legal-comments=inline", str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    command = [folder / "node_modules" / ".bin" / "terser", path, *OPTIONS]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
