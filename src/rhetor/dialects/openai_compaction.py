@@ -47,13 +47,13 @@ INCOMPLETE = "use a model with a longer output, or compact a shorter conversatio
 
 class CompactBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A conversation to compact. `model`: the specialist or coding agent that summarizes it; `instructions`:
-    what it is to regard."""
+    what the summary must consider."""
 
     model: Model
     input: str | list[dict[str, Any]] | None = None
     instructions: str | None = None
     previous_response_id: b.Id | None = None
-    # accepted, and without effect: some of them only Codex sends
+    # accepted, and without effect; only Codex sends some of them
     image: b.Image | None = None
     parallel_tool_calls: bool | None = None
     prompt_cache_key: Key | None = None
@@ -71,8 +71,8 @@ class _Undecoded(CompactBody, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class CompactionAsked(Asked, frozen=True, kw_only=True):
-    """`given`: the conversation in which the model gets that to compact, as text. `kept`: the messages that
-    stay, and `system`: the system texts that do."""
+    """`given`: what the model gets, with the conversation to compact as text. `kept`: the messages that stay
+    in the compacted conversation; `system`: its system texts."""
 
     kept: tuple[GivenMessage, ...]
     system: tuple[SaidText, ...]
@@ -174,7 +174,7 @@ def _system_item(text: SaidText, id: str) -> dict[str, Any]:
 
 
 def _retold(messages: Sequence[GivenMessage], *, at_once: bool) -> Iterator[GivenMessage]:
-    """Yield a conversation as messages of a user: every model takes it in this form, without its tools."""
+    """Yield a conversation as messages of a user, which every model accepts, also without its tools."""
     names = names_of(messages)
     yield GivenMessage("user", (SaidText(BEGIN),))
     for message in messages:
@@ -192,7 +192,7 @@ def _parts(message: GivenMessage) -> Iterator[SaidPart]:
 
 
 def _kept(messages: Sequence[GivenMessage]) -> Iterator[GivenMessage]:
-    """Yield what the user said itself."""
+    """Yield what the user wrote, without the results of tools."""
     for message in messages:
         blocks = tuple(block for block in message.blocks if isinstance(block, SaidText | SaidPart))
         if message.role == "user" and blocks:

@@ -25,7 +25,7 @@ from .openai_responses_tools import ToolName, Tools, tools_of
 from .vendor_errors import refused
 
 B = TypeVar("B", bound=Struct)
-CONTINUE = "Continue from this summary."  # stands for the new message if the input ends with a compaction
+CONTINUE = "Continue from this summary."  # is the new message if the input ends with a compaction
 # the members that may differ in each request of a client
 _CHANGING = ("metadata", "previous_response_id")
 # the parameters that only a model can honour, with the values that change nothing

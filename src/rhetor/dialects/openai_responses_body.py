@@ -272,7 +272,7 @@ class ResponsesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def prepares(body: ResponsesBody) -> bool:
-    """Whether the client wants no answer now, and is going to continue with the id of this response."""
+    """Return whether the client asks for no answer, but will continue with the id of the response."""
     return body.generate is False or bool((body.prompt_cache_options or {}).get("prewarm"))
 
 

@@ -1,5 +1,5 @@
-"""What a request of the Responses API refers to: a previous response, items of earlier ones, and compactions,
-which only their own caller can use."""
+"""What a request of the Responses API refers to: a previous response, items of earlier ones, and compactions.
+A compaction opens only for the caller who got it."""
 
 from __future__ import annotations
 
