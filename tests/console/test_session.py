@@ -14,8 +14,8 @@ from tests.console.browser import console
 from tests.needs import needs
 from tests.served import Served, served
 
-from rhetor.domain.event import PAYLOADS
-from rhetor.domain.output import Done, PlanEntry, Planned, Text, ToolResult, ToolUse, Usage
+from rhetor.domain.event import PAYLOADS, PlanEntry
+from rhetor.domain.output import Done, Planned, Text, ToolResult, ToolUse, Usage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
@@ -209,3 +209,24 @@ def test_every_type_of_event_has_a_place_in_the_conversation() -> None:
     # of plans, of the hub's own stream and of the audit; they are shown as they are
     shown_raw = {name for name in PAYLOADS if name.startswith(("plan.", "step.", "notification.", "audit."))}
     assert set(json.loads(done.stdout)) == set(PAYLOADS) - shown_raw
+
+
+async def test_a_search_finds_loaded_text_and_loads_what_is_before(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        session = await new_session(home)
+        for number in range(120):
+            text = f"the needle {number}" if number in (3, 117) else f"number {number}"
+            await home.ask("POST", f"/api/v2/sessions/{session}/message", {"message": text})
+        async with console(home, f"/sessions/{session}") as page:
+            await expect(rows(page, "answer").last).to_have_text("apollo heard: number 119")
+            await page.keyboard.press("/")
+            field = page.get_by_role("searchbox", name="Find in this session")
+            await expect(field).to_be_focused()
+            await field.fill("needle")
+            await expect(page.get_by_text("4 of 4")).to_be_visible()  # two that are loaded, two that are not
+            await expect(page.get_by_text("the needle 117", exact=True)).to_be_in_viewport()
+            for _ in range(3):
+                await field.press("Enter")
+            await expect(page.get_by_text("the needle 3", exact=True)).to_be_in_viewport()
+            await field.press("Escape")
+            await expect(field).to_have_count(0)

@@ -9,6 +9,7 @@ export const ROUTES = [
   route("/sessions", "Sessions", () => import("#views/sessions.js")),
   route("/sessions/(?<id>[^/]+)", "Sessions", () => import("#views/session.js")),
   route("/sessions/(?<id>[^/]+)/timeline", "Sessions", () => import("#views/timeline.js")),
+  route("/sessions/(?<id>[^/]+)/log", "Sessions", () => import("#views/log.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
   route("/health", "Health", () => import("#views/health.js")),

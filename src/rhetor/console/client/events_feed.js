@@ -7,9 +7,9 @@ const FIRST = 300; // events that are loaded at first, and each time
 export class EventsFeed {
   // `onStart(events)`: the end of the session, before anything else and again after each reset. `onEvents(events)`:
   // new ones. `onReset(answer)`: the position is lost, for example because the session was restored; the end is
-  // loaded anew. `onProblem(problem)`: that failed.
-  constructor(id, { onStart, onEvents, onReset = () => {}, onProblem = () => {} }) {
-    Object.assign(this, { id, onStart, onEvents, onReset, onProblem });
+  // loaded anew. `onProblem(problem)`: that failed. `types`: the types of events, all if null.
+  constructor(id, { types = null, onStart, onEvents, onReset = () => {}, onProblem = () => {} }) {
+    Object.assign(this, { id, types, onStart, onEvents, onReset, onProblem });
     this.before = null; // the cursor of the first event that is loaded; null if no earlier one is kept
     this.isOver = false;
     this.loading = null;
@@ -33,6 +33,7 @@ export class EventsFeed {
     this.onStart(page.events);
     this.stop = follow(this.id, {
       cursor: page.cursor,
+      events: this.types,
       onEvents: (events) => this.onEvents(events),
       onReset: (answer) => this.#lost(answer),
     });
@@ -64,7 +65,8 @@ export class EventsFeed {
   }
 
   #page(before, limit) {
-    return get(`/api/v2/sessions/${encodeURIComponent(this.id)}/events?${new URLSearchParams({ before, limit })}`);
+    const query = new URLSearchParams({ before, limit, ...(this.types && { events: this.types.join() }) });
+    return get(`/api/v2/sessions/${encodeURIComponent(this.id)}/events?${query}`);
   }
 
   async #lost(answer) {

@@ -39,6 +39,7 @@ export class SessionFeed {
     this.isRead = false; // whether a view shows more than the end; then nothing is dropped
     this.events = null;
     this.timer = null;
+    this.loading = null;
     this.begin();
   }
 
@@ -73,8 +74,13 @@ export class SessionFeed {
   }
 
   // Load earlier events; returns whether there were any.
-  async loadEarlier(count) {
-    if (this.isLoadingEarlier.value || !this.hasEarlier) return false;
+  loadEarlier(count) {
+    this.loading ??= this.#loadEarlier(count).finally(() => (this.loading = null));
+    return this.loading;
+  }
+
+  async #loadEarlier(count) {
+    if (!this.hasEarlier) return false;
     this.isLoadingEarlier.value = true;
     try {
       const events = await this.events.earlier(count);
@@ -89,8 +95,15 @@ export class SessionFeed {
   // Load until the event with this number is there; it may be gone.
   async loadUntil(seq) {
     while (this.hasEarlier && this.events.first > seq) {
-      if (!(await this.loadEarlier(1000)) && !this.isLoadingEarlier.value) return;
+      if (!(await this.loadEarlier(1000))) return;
     }
+  }
+
+  // Load until the beginning of the turn is there. Returns its first row; undefined if it is gone.
+  async loadTurn(id) {
+    const isThere = () => this.conversation.turns.get(id)?.kept === null;
+    while (!isThere() && (await this.loadEarlier(1000)));
+    return this.conversation.rows.find(({ turn }) => turn?.id === id);
   }
 
   // Read the session again, for example because an action has changed it.

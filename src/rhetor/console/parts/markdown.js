@@ -21,11 +21,11 @@ const RULES = {
 };
 const LINK = /^(https?:|mailto:)/i;
 const IMAGE = /^(blob:|data:image\/(png|jpeg|gif|webp);)/i;
-const LANGUAGE = /^language-[\w+#.-]{1,40}$/;
+const CLASS = /^(language-[\w+#.-]{1,40}|heading-[1-6])$/;
 const SLOW = 6; // milliseconds; if parsing took longer, the next time is later
 
 DOMPurify.addHook("afterSanitizeAttributes", (node) => {
-  if (node.hasAttribute("class") && !LANGUAGE.test(node.className)) node.removeAttribute("class");
+  if (node.hasAttribute("class") && !CLASS.test(node.className)) node.removeAttribute("class");
   if (node.tagName === "A") restrictLink(node);
   else node.removeAttribute("href");
   if (node.tagName === "IMG") restrictImage(node);
@@ -43,6 +43,10 @@ marked.use({
   gfm: true,
   renderer: {
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+    // all of one level, because what a peer writes may leave levels out
+    heading({ tokens, depth }) {
+      return `<h2 class="heading-${depth}">${this.parser.parseInline(tokens)}</h2>`;
+    },
     html: ({ text }) => text.replace(/<[^<>]*>|[<>&"]/g, plain),
   },
 });

@@ -1,8 +1,9 @@
 // The head of a session: its name, its peer and its state, and the ways to its other views.
 import { html } from "htm/preact";
+import { SessionActions } from "#parts/session_actions.js";
 import { Status } from "#parts/status.js";
 
-export function SessionHead({ session }) {
+export function SessionHead({ session, feed }) {
   const path = `/sessions/${encodeURIComponent(session.id)}`;
   return html`
     <header class="session-head">
@@ -12,6 +13,7 @@ export function SessionHead({ session }) {
       <nav class="session-links" aria-label="Views of the session">
         <a href="${path}/timeline">Timeline</a> <a href="${path}/log">Log</a>
       </nav>
+      <${SessionActions} session=${session} onChange=${feed.refresh} />
     </header>
   `;
 }

@@ -51,7 +51,7 @@ function Input({ row: { arguments: given, runsAt } }) {
   const command = commandOf(given);
   const text = command || (typeof given === "string" ? given : JSON.stringify(given, null, 2));
   return html`
-    <h4>${command ? "Command" : "Input"} <span class="muted">${runsAt !== "agent" && `runs at the ${runsAt}`}</span> <${Copy} text=${() => text} /></h4>
+    <p class="label">${command ? "Command" : "Input"} <span class="muted">${runsAt !== "agent" && `runs at the ${runsAt}`}</span> <${Copy} text=${() => text} /></p>
     <${LongText} text=${text} label="Input" className=${command ? "command" : ""} />
   `;
 }
@@ -65,7 +65,7 @@ function Result({ row: { isDone, isOver, isError, result, runsAt }, isShort }) {
   if (isShort && !isError) return null;
   const code = exitCodeOf(result);
   return html`
-    <h4>${isError ? "Error" : "Result"} ${code !== null && html`<span class="muted">exit code ${code}</span>`} ${shown && html`<${Copy} text=${() => shown} />`}</h4>
+    <p class="label">${isError ? "Error" : "Result"} ${code !== null && html`<span class="muted">exit code ${code}</span>`} ${shown && html`<${Copy} text=${() => shown} />`}</p>
     ${images.map(({ mimeType, data }, index) => html`<img key=${index} class="picture" alt="Image of the result" src="data:${mimeType};base64,${data}" />`)}
     ${shown ? html`<${LongText} text=${shown} label="Result" className=${isError ? "problem" : ""} />` : !images.length && html`<p class="muted">No output</p>`}
   `;

@@ -63,14 +63,14 @@ function Reasoning({ row, onToggle }) {
 
 function Output({ row }) {
   const name = row.kind === "stderr" ? "Error output" : "Output that no message asked for";
-  return html`<h4>${name}</h4><${LongText} text=${row.text} label=${name} />`;
+  return html`<p class="label">${name}</p><${LongText} text=${row.text} label=${name} />`;
 }
 
 function Plan({ row: { entries } }) {
   const done = entries.filter(({ status }) => status === "completed").length;
   return html`
     <section class="plan" aria-label="Plan of the agent">
-      <h4>Plan <span class="muted">${done} of ${entries.length} done</span></h4>
+      <p class="label">Plan <span class="muted">${done} of ${entries.length} done</span></p>
       <ol>${entries.map(({ text, status }, index) => html`<li key=${index} class="entry-${status}"><span class="visually-hidden">${status.replace("_", " ")}: </span><span dir="auto">${text}</span></li>`)}</ol>
     </section>
   `;

@@ -14,7 +14,8 @@ const MOST_PASSES = 4; // of measuring, until the rows that are shown fill the s
 // `source`: has `rows`, objects with `key` and `version` in which the list stores `height`, and `changedFrom`, the
 // index of the first row that is another one than at the last time. `render(row)`: its content, which depends on
 // nothing but the row and its version. `estimate(row)`: its height in pixels before it is shown. `onNearStart()`
-// asks for earlier rows, `onEnd(isAtEnd)` says whether the end is shown. `revision`: changes with the rows.
+// asks for earlier rows, `onEnd(isAtEnd)` says whether the end is shown. `revision`: changes with the rows. `handle`:
+// a ref, through which the view scrolls.
 export class VirtualList extends Component {
   constructor(props) {
     super(props);
@@ -29,6 +30,7 @@ export class VirtualList extends Component {
   }
 
   componentDidMount() {
+    this.props.handle.current = this;
     this.observer = new ResizeObserver(() => this.settle());
     this.observer.observe(this.scroller);
     this.observer.observe(this.window);
@@ -36,6 +38,7 @@ export class VirtualList extends Component {
   }
 
   componentWillUnmount() {
+    if (this.props.handle.current === this) this.props.handle.current = null;
     this.observer.disconnect();
   }
 
@@ -100,14 +103,14 @@ export class VirtualList extends Component {
   settle() {
     if (!this.scroller?.clientHeight) return;
     this.take(this.props.source);
-    if (this.offsets.rows[this.first] !== this.shown[0]) return this.setState({}); // they have moved; draw first
+    if (this.offsets.rows[this.first] !== this.shown[0]) return this.forceUpdate(); // they have moved; draw first
     for (const [index, element] of [...this.window.children].entries()) {
       this.offsets.measured(this.first + index, element.getBoundingClientRect().height);
     }
     this.place();
     const [first, last] = this.choose();
     const isFilled = first >= this.first && last <= this.last;
-    if (!isFilled && (this.passes += 1) <= MOST_PASSES) return this.setState({});
+    if (!isFilled && (this.passes += 1) <= MOST_PASSES) return this.forceUpdate();
     this.passes = 0;
     this.tell();
   }
@@ -134,7 +137,7 @@ export class VirtualList extends Component {
     const height = this.scroller.clientHeight;
     const isCovered = this.offsets.top(this.first) <= Math.max(0, top - height / 2) &&
       this.offsets.top(Math.min(this.last, this.offsets.rows.length)) >= Math.min(this.offsets.total, top + height * 1.5);
-    if (!isCovered) this.setState({});
+    if (!isCovered) this.forceUpdate();
     this.tell();
   };
 
@@ -157,7 +160,11 @@ export class VirtualList extends Component {
   // Scroll to the end, and stay there.
   toEnd() {
     this.isAtEnd = true;
-    this.setState({});
+    this.forceUpdate();
+  }
+
+  focus() {
+    this.scroller.focus({ preventScroll: true });
   }
 
   toStart() {
@@ -169,6 +176,6 @@ export class VirtualList extends Component {
     if (!row) return;
     this.isAtEnd = false;
     this.anchor = { row, delta: this.offsets.rows[0] === row ? 0 : -this.scroller.clientHeight / 4 };
-    this.setState({});
+    this.forceUpdate();
   }
 }

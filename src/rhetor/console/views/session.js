@@ -5,15 +5,17 @@ import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { openFeed } from "#client/session_feed.js";
 import { MessageBox } from "#parts/message_box.js";
+import { SessionSearch } from "#parts/session_search.js";
 import { SessionHead } from "#parts/session_head.js";
 import { Row } from "#parts/turn.js";
 import { TurnBar } from "#parts/turn_bar.js";
 import { VirtualList } from "#parts/virtual_list.js";
-import { notify } from "#parts/notices.js";
+import { notify, notifyProblem } from "#parts/notices.js";
 
 await loadStyles("#styles/session.css");
 
 const HEIGHTS = { message: 90, answer: 120, end: 34, tool: 34, reasoning: 34, note: 34, plan: 140, permission: 34 }; // pixels, roughly
+const FOLDED = new Set(["tool", "reasoning", "context", "records", "raw"]);
 const CHARACTERS_PER_LINE = 90;
 
 export default function Session({ params, query }) {
@@ -29,7 +31,7 @@ export default function Session({ params, query }) {
     <div class="session">
       <${SessionHead} session=${session} feed=${feed} />
       ${problem && html`<p class="problem" role="alert">${problem.message} ${problem.hint}</p>`}
-      <${Conversation} feed=${feed} from=${query.get("at")} />
+      <${Conversation} feed=${feed} turn=${query.get("turn")} />
       <${TurnBar} feed=${feed} />
       <${MessageBox} session=${session} conversation=${feed.state.value} />
     </div>
@@ -45,9 +47,10 @@ function Missing({ problem, feed }) {
   `;
 }
 
-function Conversation({ feed }) {
+function Conversation({ feed, turn }) {
   const list = useRef(null);
   const [isAtEnd, setAtEnd] = useState(true);
+  const [isSearching, setSearching] = useState(false);
   const revision = feed.revision.value;
   const onToggle = useCallback((row) => {
     row.isOpen = !row.isOpen;
@@ -59,20 +62,30 @@ function Conversation({ feed }) {
     feed.isRead = !isEnd;
     setAtEnd(isEnd);
   }, [feed]);
-  const onNearStart = useCallback(() => feed.hasEarlier && feed.loadEarlier(), [feed]);
+  const onNearStart = useCallback(() => feed.hasEarlier && feed.loadEarlier().catch(notifyProblem), [feed]);
+  const show = useCallback((row) => {
+    if (FOLDED.has(row.kind) && !row.isOpen) onToggle(row);
+    list.current?.toRow(row);
+  }, [onToggle]);
   useKeys({
-    End: { name: "Go to the end of the session", run: () => list.current.toEnd() },
-    Home: { name: "Go to the first loaded event", run: () => list.current.toStart() },
+    "/": { name: "Find in this session", run: () => setSearching(true) },
+    End: { name: "Go to the end of the session", run: () => list.current?.toEnd() },
+    Home: { name: "Go to the first loaded event", run: () => list.current?.toStart() },
   });
-  if (!feed.isLoaded.value) return html`<p class="list loading" role="status">Loading…</p>`;
+  const isLoaded = feed.isLoaded.value;
+  useEffect(() => {
+    if (isLoaded && turn) feed.loadTurn(turn).then((row) => (row ? show(row) : notify("This message is no longer kept.")), notifyProblem);
+  }, [isLoaded, turn]);
+  if (!isLoaded) return html`<p class="list loading" role="status">Loading…</p>`;
   const isEmpty = feed.conversation.rows.length === 0;
   return html`
     <div class="conversation">
       ${feed.isLoadingEarlier.value && html`<p class="earlier" role="status">Loading earlier events…</p>`}
+      ${isSearching && html`<${SessionSearch} feed=${feed} show=${show} onClose=${() => (setSearching(false), list.current?.focus())} />`}
       ${isEmpty && html`<p class="empty muted">No messages yet</p>`}
-      <${VirtualList} ref=${list} source=${feed.conversation} revision=${revision} label="Conversation" render=${renderRow}
+      <${VirtualList} handle=${list} source=${feed.conversation} revision=${revision} label="Conversation" render=${renderRow}
         estimate=${estimate} onNearStart=${onNearStart} onEnd=${onEnd} />
-      ${!isAtEnd && html`<button class="to-end" onClick=${() => list.current.toEnd()}>Latest ↓</button>`}
+      ${!isAtEnd && html`<button class="to-end" onClick=${() => list.current?.toEnd()}>Latest ↓</button>`}
     </div>
   `;
 }
