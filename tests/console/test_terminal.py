@@ -321,11 +321,11 @@ async def test_a_phone_has_a_bar_of_keys() -> None:
             await open_terminal(page, "ready")
             keys = page.get_by_role("group", name="Keys")
             await page.keyboard.type("ab")
-            await keys.get_by_role("button", name="Control, for the next key").click()
+            await keys.get_by_role("button", name="Ctrl, for the next key").click()
             await page.keyboard.type("u")  # deletes the line
             await page.keyboard.type("cd\n")
             await expect(screen(page)).to_contain_text("heard cd")
             await keys.get_by_role("button", name="Up", exact=True).click()
-            await keys.get_by_role("button", name="Escape").click()
+            await keys.get_by_role("button", name="Esc").click()
             await expect(screen(page)).to_contain_text("^[[A^[")
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -13,12 +13,14 @@ export const ROUTES = [
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
   route("/health", "Health", () => import("#views/health.js")),
+  route("/line", "Line", () => import("#views/line.js")),
   route("/search", "Search", () => import("#views/search.js")),
 ];
 
 export const NAVIGATION = [
   { name: "Peers", path: "/", key: "p" },
   { name: "Sessions", path: "/sessions", key: "s" },
+  { name: "Line", path: "/line", key: "l" },
   { name: "Terminals", path: "/terminals", key: "t" },
   { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Search", path: "/search", key: "f" },

@@ -2,14 +2,14 @@
 import { html } from "htm/preact";
 
 const KEYS = [
-  ["Escape", "Esc", "Escape"],
+  ["Escape", "Esc", "Esc"],
   ["Tab", "Tab", "Tab"],
   ["ArrowLeft", "←", "Left"],
   ["ArrowUp", "↑", "Up"],
   ["ArrowDown", "↓", "Down"],
   ["ArrowRight", "→", "Right"],
-  ["PageUp", "PgUp", "Page up"],
-  ["PageDown", "PgDn", "Page down"],
+  ["PageUp", "PgUp", "PgUp, page up"],
+  ["PageDown", "PgDn", "PgDn, page down"],
 ];
 
 // `isHeld`: whether Control holds. `onKey(name)` is called for a key, `onHold()` for Control.
@@ -17,7 +17,7 @@ export function KeyBar({ isHeld, isDisabled, onKey, onHold }) {
   const keep = (event) => event.preventDefault(); // the focus, so that the keyboard of the phone stays
   return html`
     <div class="key-bar" role="group" aria-label="Keys" onMouseDown=${keep} onPointerDown=${keep}>
-      <button type="button" aria-label="Control, for the next key" aria-pressed=${isHeld} disabled=${isDisabled} onClick=${onHold}>Ctrl</button>
+      <button type="button" aria-label="Ctrl, for the next key" aria-pressed=${isHeld} disabled=${isDisabled} onClick=${onHold}>Ctrl</button>
       ${KEYS.map(
         ([key, text, name]) => html`
           <button key=${key} type="button" aria-label=${name} disabled=${isDisabled} onClick=${() => onKey(key)}>${text}</button>
