@@ -16,6 +16,7 @@ from rhetor.transports.server.router import Route
 from .assets import Asset, assets, compressed
 from .page import manifest, page, service_worker
 
+WORKER_POLICY = "default-src 'none'; connect-src 'self'; frame-ancestors 'none'"
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -73,8 +74,10 @@ async def app_manifest(call: Call) -> Response:
 
 
 async def worker(call: Call) -> Response:
-    """Return the service worker, which browsers compare with the one that they have."""
-    return Response(service_worker(), headers={"cache-control": "no-cache"}, media_type="text/javascript")
+    """Return the service worker, which browsers compare with the one that they have. Its policy holds for
+    what it fetches itself, so that of other responses would not let it be installed."""
+    headers = {"cache-control": "no-cache", "content-security-policy": WORKER_POLICY}
+    return Response(service_worker(), headers=headers, media_type="text/javascript")
 
 
 # fmt: off
