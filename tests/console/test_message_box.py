@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import FilePayload, Locator, Page, Route, expect
 from tests.console.browser import console
 from tests.pictures import PNG
 from tests.served import Served, served
@@ -174,7 +174,7 @@ async def test_files_are_attached_by_button_paste_and_drop_and_what_the_peer_rej
 ) -> None:
     async with session(tmp_path) as (home, id, page):
         await page.get_by_label("Files to attach").set_input_files(
-            [{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"line one"}]
+            FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"line one")
         )
         await box(page).evaluate(GIVE, ["paste", "pasted.png", [*PNG]])
         await box(page).evaluate(GIVE, ["drop", "dropped.txt", [*b"dropped text"]])
