@@ -293,5 +293,5 @@ async def test_in_a_shared_session_with_the_hub_itself_everybody_asks_for_themse
         assert secret in (await home.ask("POST", path, said)).json["response"]
         answer = await home.ask_tcp("POST", path, guest, json=said)
         assert (answer.status, secret in answer.text) == (200, False)
-        page = (await home.ask_tcp("GET", "/", guest)).text
-        assert (f"<td>{session}</td>" in page, "<td>me</td>" in page) == (True, True)
+        listed = (await home.ask_tcp("GET", "/api/v2/sessions", guest)).json["sessions"]
+        assert [(each["id"], each["owner"]) for each in listed] == [(session, "me")]

@@ -52,8 +52,7 @@ function nameOf(event) {
 }
 
 function takesText(element) {
-  if (element.tagName === "INPUT") return !/^(checkbox|radio|button|submit|reset|range|color|file)$/.test(element.type);
-  return element.isContentEditable || /^(TEXTAREA|SELECT)$/.test(element.tagName);
+  return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
 }
 
 function list() {

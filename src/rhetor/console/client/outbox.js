@@ -37,7 +37,7 @@ async function run(session) {
 
 async function deliver(item) {
   const path = `/api/v2/sessions/${encodeURIComponent(item.session)}/message`;
-  const body = { message: item.message, ...item.more };
+  const body = { message: item.message, execute: true, ...item.more }; // a program runs it, as in its own terminal
   try {
     await post(path, body, { key: item.key, headers: { prefer: "respond-async" } });
     set(outbox.peek().filter(({ key }) => key !== item.key));

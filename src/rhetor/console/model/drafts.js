@@ -3,11 +3,9 @@
 import { signal } from "@preact/signals";
 
 const PREFIX = "draft:";
-const drafts = new Map(); // session id → signal of a draft
+const drafts = new Map(); // session id → signal of {text, files, model}
 
-export const EMPTY = { text: "", files: [], model: null, refused: [] };
-
-// The signal of a session's draft. `refused`: why files were not added. `files`: [{id, name, media_type, bytes, blob_id, text, progress, problem, url}].
+// The signal of a session's draft. `files`: [{id, name, media_type, bytes, blob_id, text, progress, problem, url}].
 export function draftOf(session) {
   if (!drafts.has(session)) drafts.set(session, signal(read(session)));
   return drafts.get(session);
@@ -28,10 +26,11 @@ export function putBack(session, { text, files, model }) {
 export const isEmpty = ({ text, files }) => text.trim() === "" && files.length === 0;
 
 function read(session) {
+  const empty = { text: "", files: [], model: null };
   try {
-    return { ...EMPTY, ...JSON.parse(sessionStorage.getItem(PREFIX + session)), refused: [] };
+    return { ...empty, ...JSON.parse(sessionStorage.getItem(PREFIX + session)) };
   } catch {
-    return EMPTY;
+    return empty;
   }
 }
 

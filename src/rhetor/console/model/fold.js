@@ -8,14 +8,19 @@ export function fold(conversation, event, turn) {
 // the types that are folded into turns, rows and notes; others are shown as raw events
 export const FOLDS = {
   "message.accepted": (all, data, turn, event) => {
-    all.put({ kind: "message", isFirst: true, ...data, from: data.from }, turn, event);
+    const row = all.put({ kind: "message", isFirst: true, ...data, from: data.from }, turn, event);
+    set(turn, { message: row });
   },
-  "turn.queued": (all, data, turn) => set(turn, { state: "queued", position: data.position }),
+  "turn.queued": (all, data, turn) => {
+    set(turn, { state: "queued", position: data.position });
+    if (turn?.message) all.touch(turn.message);
+  },
   "turn.started": (all, data, turn, event) => {
     if (turn && !turn.startSeq) {
       all.takeFromQueue(turn);
       turn.startSeq = event.seq;
     }
+    if (turn?.message) all.touch(turn.message); // it waits no longer
     set(turn, { state: "running", peer: data.peer, model: data.model ?? turn?.model ?? null });
     if (turn && !turn.startedAt) turn.startedAt = event.at;
     if (data.instead_of) note(all, turn, event, `${data.peer} answers instead of ${data.instead_of}`);
