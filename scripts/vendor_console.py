@@ -74,7 +74,7 @@ def _vendor(folder: Path, package: str) -> dict[str, object]:
 def _text(folder: Path, path: Path, is_minified: bool) -> str:
     if not is_minified:
         return path.read_text()
-    command = [str(folder / "node_modules" / ".bin" / "terser"), str(path), *OPTIONS]
+    command: list[str | Path] = [folder / "node_modules" / ".bin" / "terser", path, *OPTIONS]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

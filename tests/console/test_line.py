@@ -60,7 +60,7 @@ async def test_what_is_wrong_is_underlined_and_named_with_what_to_do(tmp_path: P
 
 async def test_a_line_runs_and_is_there_after_the_page_is_loaded_again(tmp_path: Path) -> None:
     go = asyncio.Event()
-    scripts = [Text("first "), go, Text(HOSTILE), Done()], [Text("second"), Done()]
+    scripts = [Text("first "), go, Text(HOSTILE), Done()], [Text("**second**"), Done()]
     async with served(tmp_path, *scripts) as home, console(home, "/line") as page:
         await write(page, 'apollo "one" | athena "two"')
         await page.get_by_role("button", name="Run").click()
@@ -75,7 +75,7 @@ async def test_a_line_runs_and_is_there_after_the_page_is_loaded_again(tmp_path:
         go.set()
         await expect(page.get_by_text("The line is done.")).to_be_visible()
         await expect(page.locator("#answer-s1 .said")).to_have_text(f"first {HOSTILE}")
-        await expect(page.locator("#answer-s2 .said")).to_have_text("second")
+        await expect(page.locator("#answer-s2 strong")).to_have_text("second")
         await expect(graph.get_by_role("button", name="athena: done")).to_be_visible()
         await expect(page.get_by_role("link", name='apollo "one" | athena "two"')).to_be_visible()
 

@@ -11,8 +11,9 @@ from tests.console.asking import AGENT, AskingDriver, asked
 from tests.console.browser import console
 from tests.served import Served, served
 
+from rhetor.domain.budget import Budget
 from rhetor.domain.event import PermissionAnswered, TurnCompleted
-from rhetor.domain.output import Permission
+from rhetor.domain.output import Done, Permission, Text, Usage
 from rhetor.domain.questions import Choice, Question
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser]
@@ -167,3 +168,74 @@ async def test_a_request_is_shown_in_every_other_view(tmp_path: Path) -> None:
         await expect(alert).to_have_count(0)
         assert (await answer_of(home, session)).option_id == "once"
         await home.seen(session, lambda one: isinstance(one, TurnCompleted))
+
+
+async def test_a_sound_and_a_notification_tell_of_a_request_that_is_not_shown(tmp_path: Path) -> None:
+    requests = [asked({"command": "first"}), asked({"command": "second"}), asked({"command": "third"})]
+    async with hub_that_asks(tmp_path, *requests) as home, console(home, "/permissions") as page:
+        await page.context.grant_permissions(["notifications"], origin=home.node.console)
+        await page.add_init_script(RECORD)
+        await page.reload()
+        await page.get_by_role("checkbox", name="Play a sound").check()
+        await page.get_by_role("checkbox", name="Show a notification on the desktop").check()
+        assert await page.evaluate("tones.length") == 2  # so that one knows what it sounds like
+        await ask(home)
+        await expect(page.get_by_role("region", name="agent asks to use Bash")).to_have_count(1)
+        assert await page.evaluate("[tones.length, told]") == [2, []]  # it is on the screen
+        await page.keyboard.press("g")
+        await page.keyboard.press("p")
+        await ask(home)
+        await expect(page.locator("html")).to_have_attribute("data-told", "1")
+        assert await page.evaluate("[tones.length, told]") == [4, [["agent asks to use Bash", "second"]]]
+        await page.reload()  # both stay on
+        await page.get_by_role("heading", name="Peers", level=1).wait_for()
+        await ask(home)
+        await expect(page.locator("html")).to_have_attribute("data-told", "1")
+        assert await page.evaluate("told") == [["agent asks to use Bash", "third"]]
+
+
+async def test_without_the_browsers_permission_there_are_no_notifications_and_the_page_says_why(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as home, console(home, "/permissions") as page:
+        desktop = page.get_by_role("checkbox", name="Show a notification on the desktop")
+        await desktop.click()
+        await expect(page.get_by_role("alert")).to_contain_text(
+            "The browser blocks notifications of this page."
+        )
+        await expect(desktop).not_to_be_checked()
+
+
+# records the real notifications and tones of the page
+RECORD = """
+globalThis.told = [];
+globalThis.tones = [];
+globalThis.Notification = class extends Notification {
+  constructor(title, options) {
+    super(title, options);
+    document.documentElement.dataset.told = told.push([title, options.body]);
+  }
+};
+globalThis.OscillatorNode = class extends OscillatorNode {
+  start(at) { tones.push(this.frequency.value); super.start(at); }
+};
+"""
+
+
+async def test_a_turn_over_its_budget_is_continued_with_the_option_of_its_name(tmp_path: Path) -> None:
+    spent = [Text("one"), Usage("m", 20, 0, cost="0"), Done()]
+    budget = Budget("peer.apollo", tokens_per_day=10)
+    async with (
+        served(tmp_path, spent, [Text("two"), Done()], budgets=[budget]) as home,
+        console(home, "/permissions") as page,
+    ):
+        session = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        path = f"/api/v2/sessions/{session}/message"
+        await home.ask("POST", path, {"message": "first"})
+        await home.ask("POST", path, {"message": "second"}, headers={"prefer": "respond-async"})
+        request = page.get_by_role("region", name="apollo is paused")
+        await expect(request.get_by_text("peer.apollo")).to_be_visible()
+        await expect(request.get_by_text("The limit resets at")).to_be_visible()
+        await request.get_by_role("button", name="Continue once", exact=True).click()
+        await expect(request.get_by_text("You answered here: Continue once")).to_be_visible()
+        assert (await answer_of(home, session)).option_id == "continue"

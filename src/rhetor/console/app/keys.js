@@ -52,7 +52,8 @@ function nameOf(event) {
 }
 
 function takesText(element) {
-  return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
+  if (element.tagName === "INPUT") return !/^(checkbox|radio|button|submit|reset|range|color|file)$/.test(element.type);
+  return element.isContentEditable || /^(TEXTAREA|SELECT)$/.test(element.tagName);
 }
 
 function list() {

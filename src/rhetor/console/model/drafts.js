@@ -3,9 +3,11 @@
 import { signal } from "@preact/signals";
 
 const PREFIX = "draft:";
-const drafts = new Map(); // session id → signal of {text, files, model}
+const drafts = new Map(); // session id → signal of a draft
 
-// The signal of a session's draft. `files`: [{id, name, media_type, bytes, blob_id, text, progress, problem, url}].
+export const EMPTY = { text: "", files: [], model: null, refused: [] };
+
+// The signal of a session's draft. `refused`: why files were not added. `files`: [{id, name, media_type, bytes, blob_id, text, progress, problem, url}].
 export function draftOf(session) {
   if (!drafts.has(session)) drafts.set(session, signal(read(session)));
   return drafts.get(session);
@@ -26,11 +28,10 @@ export function putBack(session, { text, files, model }) {
 export const isEmpty = ({ text, files }) => text.trim() === "" && files.length === 0;
 
 function read(session) {
-  const empty = { text: "", files: [], model: null };
   try {
-    return { ...empty, ...JSON.parse(sessionStorage.getItem(PREFIX + session)) };
+    return { ...EMPTY, ...JSON.parse(sessionStorage.getItem(PREFIX + session)), refused: [] };
   } catch {
-    return empty;
+    return EMPTY;
   }
 }
 

@@ -13,7 +13,11 @@ export const answeredHere = new Set(); // keys of the requests that this page an
 
 // Agents number their requests, so an id is unique only in its session or plan.
 export const keyOf = (stream, id) => `${stream}/${id}`;
-const keyOfRequest = (request) => keyOf(request.session_id, request.request_id);
+export const keyOfRequest = (request) => keyOf(request.session_id, request.request_id);
+
+// Where a request was made. A step of a plan asks in the stream of its plan.
+export const isOfPlan = ({ session_id: stream }) => stream.startsWith("p_");
+export const pathOf = (request) => `${isOfPlan(request) ? "/line?plan=" : "/sessions/"}${encodeURIComponent(request.session_id)}`;
 
 // Call `listener(request)` for each new request, while the page is open. Returns a function that ends it.
 export function onAsked(listener) {

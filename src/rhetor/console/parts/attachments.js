@@ -4,28 +4,28 @@ import { useRef } from "preact/hooks";
 import { upload } from "#client/upload.js";
 import { decoded, isText, whyNot } from "#model/attachments.js";
 import { change, draftOf } from "#model/drafts.js";
-import { notify } from "#parts/notices.js";
 import { bytesText } from "#parts/text.js";
 
 const uploads = new Map(); // id of a file → how to end its upload
 
-// Add files to the draft of a session. One that cannot be added is named in a notice, with what to do.
+// Add files to the draft of a session. What cannot be added is said beside them, with what to do.
 export async function attach(session, files) {
+  change(session, { refused: [] });
   for (const file of files) {
     const problem = whyNot(file, draftOf(session).peek().files, bytesText);
-    if (problem) notify(problem, { kind: "problem" });
+    if (problem) change(session, { refused: [...draftOf(session).peek().refused, problem] });
     else await add(session, file);
   }
 }
 
 export const isUploading = ({ files }) => files.some((one) => one.blob_id === null && one.text === null && !one.problem);
 
-export function Attachments({ session, files }) {
-  if (files.length === 0) return null;
+export function Attachments({ session, draft: { files, refused } }) {
   return html`
-    <ul class="attachments" aria-label="Attached files">
+    ${refused.map((problem) => html`<p key=${problem} class="problem" role="alert">${problem}</p>`)}
+    ${files.length > 0 && html`<ul class="attachments" aria-label="Attached files">
       ${files.map((file) => html`<${Attachment} key=${file.id} session=${session} file=${file} />`)}
-    </ul>
+    </ul>`}
   `;
 }
 

@@ -1,8 +1,11 @@
 // The change of a file, with its added and removed lines in color and with signs.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
+import { loadStyles } from "#app/styles.js";
 import { countsOf } from "#model/diff.js";
 import { countText } from "#parts/text.js";
+
+await loadStyles("#styles/diff.css");
 
 const MOST_LINES = 60;
 const NAMES = { "+": "added", "-": "removed", "@": "part", " ": "same" };

@@ -5,7 +5,10 @@ import DOMPurify from "dompurify";
 import { html } from "htm/preact";
 import { marked } from "marked";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { loadStyles } from "#app/styles.js";
 import { copyButton } from "#parts/copy.js";
+
+await loadStyles("#styles/markdown.css");
 
 const TAGS = [
   "a", "b", "blockquote", "br", "code", "dd", "del", "details", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",

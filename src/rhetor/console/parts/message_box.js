@@ -6,7 +6,7 @@ import { useKeys } from "#app/keys.js";
 import { post } from "#client/api.js";
 import { failures, forgetFailure, outbox, send } from "#client/outbox.js";
 import { partsOf } from "#model/attachments.js";
-import { change, draftOf, isEmpty } from "#model/drafts.js";
+import { change, draftOf, EMPTY, isEmpty } from "#model/drafts.js";
 import { peerOf } from "#model/peers.js";
 import { attach, AttachButton, Attachments, isUploading } from "#parts/attachments.js";
 import { isEnterSending, MessageOptions } from "#parts/message_options.js";
@@ -46,7 +46,7 @@ export function MessageBox({ session, conversation }) {
       <${Sending} session=${id} />
       <${Failure} session=${id} />
       <${Queued} session=${id} queued=${conversation?.queued ?? []} />
-      <${Attachments} session=${id} files=${draft.files} />
+      <${Attachments} session=${id} draft=${draft} />
       <textarea
         ref=${text}
         aria-label="Message"
@@ -85,7 +85,7 @@ function sendDraft(id, draft, ifBusy) {
   if (draft.model) more.model = draft.model;
   const files = draft.files.map(({ url, ...one }) => one);
   send(id, draft.text, more, { text: draft.text, files, model: draft.model });
-  change(id, { text: "", files: [], model: null });
+  change(id, EMPTY);
 }
 
 // Enter sends unless it belongs to an input method, or the user wants a new line.

@@ -5,7 +5,7 @@ import { address } from "#app/router.js";
 import { useKeys } from "#app/keys.js";
 import { alert } from "#model/alerts.js";
 import { peers } from "#model/peers.js";
-import { keyOf, pending } from "#model/permissions.js";
+import { isOfPlan, keyOfRequest, pathOf, pending } from "#model/permissions.js";
 import { inView, Permission } from "#parts/permission.js";
 
 const later = signal(new Set()); // keys of the requests that the user will answer later
@@ -26,15 +26,13 @@ export function PermissionAlert() {
       <p class="visually-hidden" role="alert" key=${keyOfRequest(request)}>${request.peer} waits for an answer. Press w to go to it.</p>
       <${Permission} key=${keyOfRequest(request)} request=${request} needsFocus />
       <p class="alert-links">
-        <a href="/sessions/${encodeURIComponent(request.session_id)}">Show the session</a>
+        <a href=${pathOf(request)}>${isOfPlan(request) ? "Show the line" : "Show the session"}</a>
         ${waiting.length > 1 && html`<a href="/permissions">${waiting.length - 1} more</a>`}
         <button class="close" onClick=${putOff}>Later</button>
       </p>
     </aside>
   `;
 }
-
-const keyOfRequest = (request) => keyOf(request.session_id, request.request_id);
 
 function focusAlert() {
   document.querySelector(".permission-alert .permission")?.focus();

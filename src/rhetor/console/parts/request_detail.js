@@ -1,17 +1,22 @@
 // What a permission request is about: a command, the changes of files, other arguments, or why a turn is paused.
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
+import { compare, parsePatch } from "#model/diff.js";
 import { describe, REMARKS, revealed } from "#model/request_detail.js";
+import { Diff } from "#parts/diff.js";
 import { timeText } from "#parts/text.js";
 
 const LONG = 600; // characters; a longer text scrolls
 
 export function RequestDetail({ request }) {
-  const found = useMemo(() => describe(request.detail, request.tool), [request.detail]);
+  const found = useMemo(() => {
+    const described = describe(request.detail, request.tool);
+    return { ...described, edits: described.changes.map(editOf) };
+  }, [request.detail]);
   if (found.pause) return html`<${Pause} pause=${found.pause} />`;
   if (request.questions?.length) return null;
   return html`
-    ${found.changes.map((change, at) => html`<${Change} key=${at} change=${change} />`)}
+    ${found.edits.map((edit, at) => html`<${Diff} key=${at} edit=${edit} />`)}
     ${found.lines.map((line, at) => html`<${Argument} key=${at} line=${line} />`)}
     <details class="sent">
       <summary>Everything that was sent</summary>
@@ -48,17 +53,9 @@ function Text({ text, name }) {
   return html`<pre ...${long} dir="ltr"><code>${revealed(text)}</code></pre>`;
 }
 
-function Change({ change }) {
-  const name = change.path || "a file";
-  return html`
-    <figure class="change">
-      <figcaption><code dir="ltr">${revealed(name)}</code></figcaption>
-      <${Text} text=${change.diff ?? linesOf(change)} name="Change of ${name}" />
-    </figure>
-  `;
-}
-
-function linesOf({ before, after }) {
-  const marked = (text, mark) => (text ? text.replace(/\n$/, "").split("\n").map((line) => `${mark}${line}`) : []);
-  return [...marked(before, "-"), ...marked(after, "+")].join("\n");
+// Nothing can be hidden in a change either.
+function editOf({ path, before, after, diff }) {
+  const lines = diff === null ? compare(before ?? "", after) : parsePatch(diff);
+  const change = diff === null && before === null ? "written" : "changed";
+  return { path: revealed(path || "a file"), change, lines: lines.map(({ sign, text }) => ({ sign, text: revealed(text) })) };
 }

@@ -10,6 +10,7 @@ import { addLine, linesIn } from "#model/line_text.js";
 import { pending } from "#model/permissions.js";
 import { lastSteps, previewed } from "#model/plan_run.js";
 import { LineInput } from "#parts/line_input.js";
+import { Markdown } from "#parts/markdown.js";
 import { notifyProblem } from "#parts/notices.js";
 import { Permission } from "#parts/permission.js";
 import { PlanGraph, STATES } from "#parts/plan_graph.js";
@@ -131,7 +132,7 @@ function Answer({ step, because, isOpen, isChosen }) {
       <summary><b dir="auto">${step.peer ?? step.label}</b> <span class="muted">${mark} ${word}</span></summary>
       ${step.session && html`<p><a href="/sessions/${encodeURIComponent(step.session)}${step.turn ? `?turn=${encodeURIComponent(step.turn)}` : ""}">Open its session</a></p>`}
       ${step.asked && html`<details class="asked"><summary>What it received</summary><pre dir="auto">${step.asked}</pre></details>`}
-      ${step.text && html`<div class="said" dir="auto">${step.text}</div>`}
+      ${step.text && html`<div class="said"><${Markdown} text=${step.text} isGrowing=${step.state === "running"} /></div>`}
       ${step.detail && html`<p class="problem" dir="auto">${step.detail}</p>`}
       ${step.hint && html`<p class="hint" dir="auto">${step.hint}</p>`}
       ${step.because && html`<p class="muted">Not run, because ${because ?? "an earlier step"} did not complete.</p>`}

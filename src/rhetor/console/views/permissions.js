@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
 import { now } from "#model/clock.js";
 import { peers } from "#model/peers.js";
-import { answers, keyOf, pending } from "#model/permissions.js";
+import { answers, isOfPlan, keyOfRequest, pathOf, pending } from "#model/permissions.js";
 import { AlertSettings } from "#parts/alert_settings.js";
 import { Permission } from "#parts/permission.js";
 import { agoText } from "#parts/text.js";
@@ -30,7 +30,7 @@ export default function Permissions() {
 function Request({ request }) {
   return html`
     <p class="from">
-      <a href=${linkTo(request.session_id)} dir="auto">${nameOf(request.session_id)}</a>
+      <a href=${pathOf(request)} dir="auto">${nameOf(request)}</a>
       <span class="muted">${agoText(request.asked_at, now.value)} ago</span>
     </p>
     <${Permission} request=${request} />
@@ -53,18 +53,11 @@ function useSeen() {
   return [...seen.current.values()].sort((a, b) => Date.parse(a.asked_at) - Date.parse(b.asked_at));
 }
 
-// A step of a plan asks in the stream of its plan.
-function linkTo(stream) {
-  return isPlan(stream) ? `/line?plan=${encodeURIComponent(stream)}` : `/sessions/${encodeURIComponent(stream)}`;
-}
-
-function nameOf(stream) {
+function nameOf(request) {
+  if (isOfPlan(request)) return "A line";
   for (const peer of peers.value) {
-    const found = peer.now?.find(({ session_id: id }) => id === stream);
+    const found = peer.now?.find(({ session_id: id }) => id === request.session_id);
     if (found?.session_name) return found.session_name;
   }
-  return isPlan(stream) ? "A line" : "Session";
+  return "Session";
 }
-
-const keyOfRequest = (request) => keyOf(request.session_id, request.request_id);
-const isPlan = (stream) => stream.startsWith("p_");

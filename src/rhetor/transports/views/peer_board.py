@@ -25,6 +25,8 @@ from . import peers, unaddressed
 from .board import Board, ListWatch
 from .viewer import Viewer, Watcher
 
+EVERYBODY = ""  # the board is that of one caller
+
 
 class PeerBoard(Board[bytes]):
     """Each peer as JSON, as `GET /api/v2/ai` returns it."""
@@ -41,6 +43,9 @@ class PeerBoard(Board[bytes]):
     def changes(self) -> Changes[Any]:
         return self._live.peers
 
+    def audiences(self, item: bytes) -> Collection[str]:
+        return (EVERYBODY,)
+
     def enter(self, watching: ExitStack) -> None:
         super().enter(watching)
         watching.enter_context(self._live.rows.watched())
@@ -53,10 +58,10 @@ class PeerBoard(Board[bytes]):
         if changed is None or PROJECT in changed:
             self._projects = await projects.projects(self._watcher.hub.state, self._watcher.who)
         await self._own.refresh()
-        self.put(await self._items(None if changed is None else changed.keys()))
+        self.put(await self._shown_items(None if changed is None else changed.keys()))
         self._read_at = moment
 
-    async def _items(self, names: Collection[str] | None) -> dict[str, bytes | None]:
+    async def _shown_items(self, names: Collection[str] | None) -> dict[str, bytes | None]:
         """Return the items of these names, and of all projects; None: all items."""
         own = peers.Own(self._own.counts, peers.turns_now(self._watcher, self._own.name_of))
         found: dict[str, bytes | None] = {}
@@ -105,7 +110,7 @@ class PeerWatch(ListWatch[bytes]):
     method = "peers"
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
+        super().__init__(EVERYBODY)
         self._viewer = viewer
 
     def find_board(self) -> PeerBoard:

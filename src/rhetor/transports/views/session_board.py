@@ -67,7 +67,10 @@ class SessionBoard(Board[Item]):
         watching.callback(self._forget_delayed)
         self._read_at, self._rows_read_at, self._said_read_at = self._moments
 
-    async def add(
+    def audiences(self, item: Item) -> Collection[str]:
+        return item.session.owner, *item.subjects
+
+    async def list_first(
         self, who: Principal, states: Collection[SessionState]
     ) -> tuple[list[tuple[str, Item]], bool]:
         """Add the sessions that a caller's list begins with, and return them, and whether there are more.
@@ -78,7 +81,10 @@ class SessionBoard(Board[Item]):
         async with self.reading:
             listed = await sessions.listed(self._state, who, states=states, limit=MOST + 1)
             first = {session.id: session for session in listed[:MOST]}
-            await self._take({id: each for id, each in first.items() if self.value_of(id) is None}, None)
+            new = {id: each for id, each in first.items() if self.value_of(id) is None}
+            last = await self._state.store.last_messages([*new])
+            made = {id: await self._item(each, title_of(last.get(id, ""))) for id, each in new.items()}
+            self.add(made)
         found = [(id, item) for id in first if (item := self.value_of(id)) is not None]
         return found, len(listed) > MOST
 
@@ -164,7 +170,7 @@ class SessionWatch(ListWatch[Item]):
     method = "sessions"
 
     def __init__(self, viewer: Viewer, states: Collection[SessionState]) -> None:
-        super().__init__()
+        super().__init__(viewer.who.subject)
         self._viewer = viewer
         self._states = frozenset(states)
 
@@ -177,7 +183,7 @@ class SessionWatch(ListWatch[Item]):
     async def read_first(self) -> dict[str, Any]:
         board = self.board
         assert isinstance(board, SessionBoard)
-        found, more = await board.add(self._viewer.who, self._states)
+        found, more = await board.list_first(self._viewer.who, self._states)
         self.known = {id for id, _ in found}
         return {"sessions": [Raw(item.shown) for _, item in found], "more": more}
 
