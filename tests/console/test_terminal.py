@@ -40,6 +40,20 @@ print("flooded", flush=True)
 for line in sys.stdin:
     print("heard", line.strip(), flush=True)
 """
+# asks what kind of terminal it has when `q` is pressed, and counts the answers
+ASKS = """
+import os, re, sys, tty
+tty.setraw(0)
+print("ready\\r", flush=True)
+read = b""
+while True:
+    data = os.read(0, 1000)
+    if b"q" in data:
+        os.write(1, b"\\x1b[c")
+    read += data
+    answers = len(re.findall(rb"\\x1b\\[\\?[0-9;]*c", read))
+    print("answers", answers, "keys", read.count(b"k"), "\\r", flush=True)
+"""
 # each of these could run something in a page that takes what a program writes for more than text
 HOSTILE = r"""
 import sys
@@ -127,6 +141,24 @@ async def test_windows_that_type_share_the_smallest_size(tmp_path: Path) -> None
             await other.get_by_role("switch", name="Type into it").uncheck()  # it no longer counts
             await expect(page.locator(".size")).to_have_text(large)
             await expect(page.get_by_role("list", name="Watchers")).to_contain_text("me watches")
+
+
+async def test_one_window_answers_what_the_program_asks_its_terminal() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, ASKS, kind="terminal")
+        async with console(home, "/terminals/p") as page:
+            await open_terminal(page, "ready")
+            other = await window_of(page, page.url)
+            watching = await window_of(page, f"{page.url}?mode=r")
+            await expect(watching.get_by_role("list", name="Watchers").get_by_role("listitem")).to_have_count(
+                3
+            )
+            await other.get_by_role("textbox", name="Terminal input").press("q")
+            await expect(screen(other)).to_contain_text("answers 1")
+            await other.keyboard.type("k")  # after what the others could have answered
+            await expect(screen(other)).to_contain_text("answers 1 keys 1")
+            await page.get_by_role("textbox", name="Terminal input").press("k")
+            await expect(screen(page)).to_contain_text("answers 1 keys 2")
 
 
 async def test_a_window_that_watches_sends_no_keys_and_keeps_the_size() -> None:
