@@ -33,6 +33,7 @@ ALL = (
     "programs",
     "analytics",
     "checkpoints",
+    "console",
 )
 OUT = Path(__file__).parent / "out" / "figures.json"
 DOCS = ROOT / "docs" / "benchmarks.md"

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 from tests.console.browser import console
 from tests.needs import needs
-from tests.served import Served, served
+from tests.served import Served, served, with_programs
 
 from rhetor.domain.event import PAYLOADS, PlanEntry
 from rhetor.domain.output import Done, Planned, Text, ToolResult, ToolUse, Usage
@@ -230,3 +230,46 @@ async def test_a_search_finds_loaded_text_and_loads_what_is_before(tmp_path: Pat
             await expect(page.get_by_text("the needle 3", exact=True)).to_be_in_viewport()
             await field.press("Escape")
             await expect(field).to_have_count(0)
+
+
+async def test_after_lost_connections_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    gates = [asyncio.Event() for _ in range(6)]
+    pieces = [one for number, gate in enumerate(gates) for one in (gate, Text(f"piece {number}, "))]
+    async with served(tmp_path, [*pieces, Done()]) as home:
+        session = await new_session(home)
+        async with console(home, faultless=False) as page:
+            await page.add_init_script(KEEP_SOCKETS)
+            await page.goto(f"{home.node.console}/sessions/{session}")
+            await expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+            await send(home, session, "go")
+            for number, gate in enumerate(gates):
+                await page.evaluate("() => window.sockets.at(-1).close()")
+                gate.set()
+                await expect(rows(page, "answer")).to_contain_text(f"piece {number}")
+            whole = "".join(f"piece {number}, " for number in range(6)).strip()
+            await expect(rows(page, "end")).to_have_count(1)
+            await expect(rows(page, "answer")).to_have_text([whole])
+            await expect(rows(page, "message")).to_have_count(1)
+
+
+KEEP_SOCKETS = """
+window.sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    window.sockets.push(this);
+  }
+};
+"""
+
+
+async def test_a_session_with_a_program_shows_what_it_prints() -> None:
+    async with with_programs() as home:
+        await home.announce("shell", "bash", "--norc", kind="terminal")
+        answer = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "shell"})
+        session = answer.json["id"]
+        async with console(home, f"/sessions/{session}") as page:
+            await send(home, session, "echo one; echo two", execute=True)
+            await expect(rows(page, "answer")).to_contain_text("one")
+            await expect(rows(page, "answer")).to_contain_text("two")
+            await expect(rows(page, "message")).to_contain_text("runs as input")

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { countText } from "#parts/text.js";
 
-const MOST_LINES = 30;
+const MOST_LINES = 24;
 const MOST_CHARACTERS = 4000;
 
 export function LongText({ text, label, className = "" }) {

@@ -24,7 +24,7 @@ function Running({ turn }) {
   const seconds = Math.max(0, (now - Date.parse(turn.startedAt ?? turn.acceptedAt)) / 1000);
   return html`
     <span class="status status-${turn.state === "waiting" ? "waiting" : "busy"}" dir="auto">${doingText(turn)}</span>
-    <span class="turn-time">${secondsText(Math.floor(seconds))}</span>
+    <span class="turn-time">${seconds < 10 ? `${Math.floor(seconds)} s` : secondsText(seconds)}</span>
     <${Figures} row=${turn} />
   `;
 }

@@ -1,0 +1,80 @@
+"""The view of a session in the web console, in a headless Chromium: frames while a session with 50,000 events
+is scrolled, the time from the commit of an event until its text is on the screen, and the memory of a page in
+which 20 sessions are live.
+
+The hub and the browser run on the same machine, and there is no graphics card.
+
+    python -m bench console
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Page
+from tests.console.browser import console
+from tests.console.measuring import (
+    filled,
+    frames_per_second,
+    now_store,
+    seconds_until_shown,
+    with_live_sessions,
+)
+from tests.served import Served, served
+
+from bench.table import Figure
+
+EVENTS = 50_000
+PIECES = 300
+SESSIONS = 20
+LIVE_SECONDS = 600.0
+SCROLLED_SECONDS = 30.0
+HANGING = 3600.0
+
+
+def run() -> list[Figure]:
+    return asyncio.run(_figures())
+
+
+async def _figures() -> list[Figure]:
+    return [*await _scrolling(), await _latency(), await _memory()]
+
+
+@asynccontextmanager
+async def _page() -> AsyncIterator[tuple[Served, Page]]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            served(Path(folder), store=now_store(), seconds=HANGING) as home,
+            console(home) as page,
+        ):
+            yield home, page
+
+
+async def _scrolling() -> list[Figure]:
+    async with _page() as (home, page):
+        session = await filled(home, EVENTS)
+        url = f"{home.node.console}/sessions/{session}"
+        frames, slow = await frames_per_second(page, url, SCROLLED_SECONDS)
+    what = f"scrolling in {EVENTS:,} events"
+    return [
+        Figure(f"frames per second, {what}", f"{frames:.0f}", "≥50", frames >= 50),
+        Figure(f"time of a frame, p95, {what}", f"{slow:.0f} ms"),
+    ]
+
+
+async def _latency() -> Figure:
+    async with _page() as (home, page):
+        found = sorted(await seconds_until_shown(home, page, home.node.console, PIECES))
+    p95 = found[int(len(found) * 0.95)] * 1000
+    return Figure("commit of an event → text on the screen, p95", f"{p95:.0f} ms", "≤50 ms", p95 <= 50)
+
+
+async def _memory() -> Figure:
+    async with _page() as (home, page):
+        taken = await with_live_sessions(home, page, SESSIONS, LIVE_SECONDS) / (1 << 20)
+    what = f"heap of a page with {SESSIONS} live sessions after {LIVE_SECONDS / 60:.0f} minutes"
+    return Figure(what, f"{taken:.0f} MiB", "≤100 MiB", taken <= 100)
