@@ -112,7 +112,8 @@ async def with_live_sessions(home: Served, page: Page, count: int, seconds: floa
     for session in sessions:
         await page.evaluate("path => history.pushState(null, '', path)", f"/sessions/{session}")
         await page.evaluate("() => dispatchEvent(new PopStateEvent('popstate'))")
-        await expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+        await expect(page.get_by_role("heading", name=session)).to_be_visible()
+        await expect(page.locator(".list-window")).to_be_attached()
     over = time.monotonic() + seconds
     number = 0
     while time.monotonic() < over:
