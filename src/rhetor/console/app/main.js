@@ -5,6 +5,8 @@ import { Shell } from "#app/shell.js";
 import { start as startConnection } from "#client/connection.js";
 import { start as startKeys } from "#app/keys.js";
 import { start as startRouter } from "#app/router.js";
+import { start as startViewport } from "#app/viewport.js";
+import { install } from "#app/worker.js";
 
 // Draw at most once per frame, however many events arrive. A hidden page has no frames, but goes on.
 options.debounceRendering = (draw) => (document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw));
@@ -13,16 +15,5 @@ startConnection();
 startRouter();
 startKeys();
 render(html`<${Shell} />`, document.getElementById("app"));
-installWorker();
-
-async function installWorker() {
-  if (!("serviceWorker" in navigator)) return;
-  const policy = globalThis.trustedTypes?.createPolicy("console", {
-    createScriptURL: (url) => {
-      if (url !== "/service-worker.js") throw new TypeError(`no script has this URL: ${url}`);
-      return url;
-    },
-  });
-  const url = "/service-worker.js";
-  await navigator.serviceWorker.register(policy ? policy.createScriptURL(url) : url).catch(() => {});
-}
+startViewport();
+install();

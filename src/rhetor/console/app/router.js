@@ -1,6 +1,7 @@
 // Which view the address bar names. Links of the page change the address without loading the page again.
 import { signal } from "@preact/signals";
 import { ROUTES } from "#app/routes.js";
+import { isOutdated } from "#app/worker.js";
 
 export const address = signal(read());
 
@@ -15,7 +16,7 @@ export function match({ path, search }) {
 
 export function navigate(to, { replace = false } = {}) {
   const url = new URL(to, location.href);
-  if (needsPage(url)) return location.assign(url);
+  if (needsPage(url) || isOutdated.value) return location.assign(url);
   history[replace ? "replaceState" : "pushState"](null, "", url);
   address.value = read();
 }

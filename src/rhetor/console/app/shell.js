@@ -6,6 +6,7 @@ import { NAVIGATION } from "#app/routes.js";
 import { Help } from "#app/help.js";
 import { LoggedOut } from "#app/logged_out.js";
 import { isHelpShown } from "#app/keys.js";
+import { isOutdated } from "#app/worker.js";
 import { isLoggedOut } from "#client/api.js";
 import { hurry, state } from "#client/connection.js";
 import { Notices, notifyProblem } from "#parts/notices.js";
@@ -28,8 +29,13 @@ export function Shell() {
 }
 
 function Navigation({ current }) {
+  const place = useRef(null);
+  useEffect(() => {
+    const link = place.current.querySelector("[aria-current]"); // on a phone, it may be beyond the edge
+    link?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [current]);
   return html`
-    <nav class="navigation" aria-label="Main">
+    <nav ref=${place} class="navigation" aria-label="Main">
       ${NAVIGATION.map(
         ({ name, path }) => html`
           <a key=${name} href=${path} aria-current=${name === current ? "page" : undefined}>
@@ -61,6 +67,7 @@ function Connection() {
   const isLost = state.value === "lost" && !isLoggedOut.value;
   return html`
     <div class="connection" role="status">
+      ${isOutdated.value && !isLost && html`The hub was updated. <button onClick=${() => location.reload()}>Load the new page</button>`}
       ${isLost && html`The connection to the hub is lost. Reconnecting… <button onClick=${hurry}>Reconnect now</button>`}
     </div>
   `;
@@ -75,7 +82,10 @@ function View({ route, params, query }) {
     let isCurrent = true;
     setProblem(null);
     route.load().then(
-      (loaded) => isCurrent && setModule({ route, View: loaded.default }),
+      (loaded) => {
+        sessionStorage.removeItem("loaded again");
+        if (isCurrent) setModule({ route, View: loaded.default });
+      },
       (error) => isCurrent && setProblem(error),
     );
     return () => (isCurrent = false);
@@ -93,7 +103,17 @@ function View({ route, params, query }) {
   return html`<${module.View} key=${params.id ?? route.name} params=${params} query=${query} />`;
 }
 
+// While the hub is away, only the first view can be shown. When it is there, the page loads itself again, but
+// not again and again.
 function Unloadable({ problem }) {
+  const isAway = state.value !== "open";
+  const isTried = sessionStorage.getItem("loaded again") === location.pathname;
+  useEffect(() => {
+    if (isAway || isTried) return;
+    sessionStorage.setItem("loaded again", location.pathname);
+    location.reload();
+  }, [isAway]);
+  if (isAway) return html`<h1>The hub does not answer</h1><p>This view is shown when the hub is there again.</p>`;
   return html`
     <h1>This view cannot be loaded</h1>
     <p>${problem.message}</p>

@@ -1,9 +1,11 @@
 // Keeps the page and the files of its first view, so that the installed app opens while the hub is away.
-// VERSION and SHELL are put before this text. Nothing but these files is ever kept.
+// VERSION and SHELL are put before this text. Nothing but these files is ever kept: no answer of an API, no
+// page for logging in, and no page of another version of the hub.
 const CACHE = `shell-${VERSION}`;
+const PAGE = "/";
 
 addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting()));
+  event.waitUntil(install());
 });
 
 addEventListener("activate", (event) => {
@@ -18,31 +20,49 @@ addEventListener("fetch", (event) => {
   else if (SHELL.includes(url.pathname)) event.respondWith(kept(request));
 });
 
+async function install() {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(SHELL);
+  await fetch(PAGE).then(keep, () => {}); // later, if the browser is not logged in now
+  await self.skipWaiting();
+}
+
 async function forgetOlder() {
   for (const name of await caches.keys()) if (name !== CACHE) await caches.delete(name);
 }
 
-// The page of a terminal has another policy, so it is never taken from the cache.
 function isView(path) {
-  return path === "/" || /^\/(peers|sessions|line|permissions|search|costs|settings|health)(\/|$)/.test(path);
+  return path === "/" || /^\/(peers|sessions|line|terminals|permissions|search|costs|settings|health)(\/|$)/.test(path);
 }
 
+// From the hub if it answers. Otherwise the kept page, which says that the hub is away.
 async function page(request) {
-  const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(request);
-    if (answer.ok) await cache.put("/", answer.clone());
+    if (!isTerminal(request.url)) await keep(answer);
     return answer;
   } catch (error) {
-    const last = await cache.match("/");
+    const last = await caches.match(PAGE, { cacheName: CACHE });
     if (last) return last;
     throw error;
   }
 }
 
+// Keep a page of this version. One of a newer hub waits for the service worker of that hub.
+async function keep(answer) {
+  if (!answer.ok || answer.redirected) return;
+  const text = await answer.clone().text();
+  const isOwn = text.includes(`<meta name="version" content="${VERSION}">`);
+  if (isOwn && (await caches.has(CACHE))) await (await caches.open(CACHE)).put(PAGE, answer.clone());
+}
+
+// The page of a terminal has another policy.
+function isTerminal(url) {
+  return /^\/terminals(\/|$)/.test(new URL(url).pathname);
+}
+
 async function kept(request) {
-  const cache = await caches.open(CACHE);
-  return (await cache.match(request)) ?? fetch(request);
+  return (await caches.match(request, { cacheName: CACHE })) ?? fetch(request);
 }
 
 // Phones show the notifications of a page through its worker.

@@ -67,6 +67,11 @@ class Assets:
         return self._served.get(name)
 
     @property
+    def version(self) -> str:
+        """A digest of all files. A page and a service worker with the same one belong together."""
+        return hashlib.sha256("".join(self._served).encode()).hexdigest()[:12]
+
+    @property
     def imports(self) -> dict[str, str]:
         """The import map of the page: the URL of each library, and of each module and style sheet, which are
         imported as `#folder/file.js`."""

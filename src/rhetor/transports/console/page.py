@@ -30,6 +30,7 @@ def page(*, inline_styles: bool = False) -> Page:
     digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
     template = (files.folder / "index.html").read_text()
     replaced = {
+        "<!-- version -->": f'<meta name="version" content="{files.version}">',
         "<!-- styles -->": _styles(files),
         "<!-- import map -->": f'<script type="importmap">{imports}</script>',
         "<!-- modules -->": _modules(files),
@@ -59,9 +60,10 @@ def service_worker() -> bytes:
     needed = [*STYLES, THEME, "icons/icon.svg"]
     kept = [files.files[name].url for name in needed]
     kept += [asset.url for asset in files.needed_by(*FIRST_MODULES)]
-    version = hashlib.sha256("".join(kept).encode()).hexdigest()[:12]
     script = (files.folder / "worker" / "service-worker.js").read_text()
-    return f"const VERSION = {json.dumps(version)};\nconst SHELL = {json.dumps(kept)};\n{script}".encode()
+    return (
+        f"const VERSION = {json.dumps(files.version)};\nconst SHELL = {json.dumps(kept)};\n{script}".encode()
+    )
 
 
 def _styles(files: Assets) -> str:
