@@ -155,7 +155,7 @@ async def test_the_links_of_the_navigation_lead_to_their_views() -> None:
                 )
                 await page.wait_for_url(f"**{link['path']}")
                 await expect(page.locator("main h1")).to_be_visible()
-                current = page.locator('nav a[aria-current="page"]')
+                current = page.locator('nav.navigation a[aria-current="page"]')
                 await expect(current).to_contain_text(link["name"])
                 await expect(current).to_be_in_viewport()
 

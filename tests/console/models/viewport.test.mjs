@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coveredBy, isKeyboard } from "../../../src/rhetor/console/model/viewport.js";
+import { coveredBy, isKeyboard } from "../../../src/rhetor/console/app/viewport.js";
 
 const seen = (height, more) => ({ height, offsetTop: 0, scale: 1, ...more });
 

@@ -12,6 +12,7 @@ export const ROUTES = [
   route("/sessions/(?<id>[^/]+)/log", "Sessions", () => import("#views/log.js")),
   route("/costs", "Costs", () => import("#views/costs.js")),
   route("/permissions", "Permissions", () => import("#views/permissions.js")),
+  route("/settings", "Settings", () => import("#views/settings.js")),
   route("/health", "Health", () => import("#views/health.js")),
   route("/line", "Line", () => import("#views/line.js")),
   route("/search", "Search", () => import("#views/search.js")),
@@ -25,6 +26,7 @@ export const NAVIGATION = [
   { name: "Permissions", path: "/permissions", key: "r" },
   { name: "Search", path: "/search", key: "f" },
   { name: "Costs", path: "/costs", key: "c" },
+  { name: "Settings", path: "/settings", key: "e" },
   { name: "Health", path: "/health", key: "h" },
 ];
 

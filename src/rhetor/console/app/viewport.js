@@ -1,6 +1,18 @@
 // The keyboard of a phone. Some browsers make the page smaller for it; in others it covers the lower part, of
 // which `--keyboard` is the height. While it is there, the navigation leaves the space to what is typed.
-import { coveredBy, isKeyboard } from "#model/viewport.js";
+const LEAST = 120; // pixels; less is the bar of a browser
+
+// How many pixels at the bottom of the page are covered. `seen`: the visual viewport.
+export function coveredBy(height, { height: visible, offsetTop, scale }) {
+  if (scale > 1.01) return 0; // it is zoomed in, not covered
+  const covered = Math.round(height - visible - offsetTop);
+  return covered >= LEAST ? covered : 0;
+}
+
+// Whether a keyboard takes a part of the screen. `tallest`: the page without one.
+export function isKeyboard(tallest, { height: visible, scale }) {
+  return scale <= 1.01 && tallest - visible >= LEAST;
+}
 
 export function start() {
   const seen = globalThis.visualViewport;

@@ -5,7 +5,7 @@ import { newKey } from "#client/api.js";
 import { Dialog } from "#parts/dialog.js";
 import { useSubmit } from "#parts/submit.js";
 import { countText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 // `run({key, onProgress})` does it; the dialog closes when it is done. `key`: an idempotency key, which is the
 // same when the user tries again.

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get } from "#client/api.js";
 import { ChangedFiles, ChangedMessages } from "#parts/changed.js";
 import { Dialog } from "#parts/dialog.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 export function CompareDialog({ chosen: [one, other], onClose }) {
   const [{ found, problem }, setState] = useState({ found: null, problem: null });

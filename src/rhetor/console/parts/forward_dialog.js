@@ -5,7 +5,7 @@ import { get, put, remove } from "#client/api.js";
 import { peers } from "#model/peers.js";
 import { ActionDialog } from "#parts/action_dialog.js";
 import { notify } from "#parts/notices.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 export function ForwardDialog({ session, onClose }) {
   const source = session.specialist_id;

@@ -9,7 +9,7 @@ import { projects, readProjects } from "#model/projects.js";
 import { Dialog } from "#parts/dialog.js";
 import { ModelChoice } from "#parts/model_choice.js";
 import { useSubmit } from "#parts/submit.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 const LAST_PEER = "sessions.peer";
 const KINDS = new Set(["specialist", "tool", "team"]);

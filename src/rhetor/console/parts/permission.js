@@ -11,7 +11,7 @@ import { answeredHere, answers, keyOf } from "#model/permissions.js";
 import { Questions } from "#parts/questions.js";
 import { RequestDetail, pauseOf } from "#parts/request_detail.js";
 import { secondsText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/permission.css");
 

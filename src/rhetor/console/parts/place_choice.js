@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { get } from "#client/api.js";
 import { timeText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 // `now`: the name of the place "now"; null if it cannot be chosen. `onAt(at)`: `at` as the hub takes it, or null.
 export function PlaceChoice({ session, label, at, onAt, now = null }) {

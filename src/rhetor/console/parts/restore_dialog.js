@@ -7,7 +7,7 @@ import { ActionDialog } from "#parts/action_dialog.js";
 import { ChangedFiles, ChangedMessages } from "#parts/changed.js";
 import { notify } from "#parts/notices.js";
 import { PlaceChoice } from "#parts/place_choice.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 // `at`: the place that is chosen at first.
 export function RestoreDialog({ session, at: first = null, onChange, onClose }) {

@@ -9,7 +9,7 @@ import { Dialog } from "#parts/dialog.js";
 import { notify } from "#parts/notices.js";
 import { useSubmit } from "#parts/submit.js";
 import { timeText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 const SCOPES = [
   ["send", "Send messages, and interrupt the running turn"],

@@ -7,10 +7,8 @@ import { get, getText } from "#client/api.js";
 import { addressOf, choiceOf, dayOf, daysOf, GROUPS, isDay, MEASURES, PERIODS, seriesOf, summaryOf, usedDays } from "#model/usage.js";
 import { Bars } from "#parts/bars.js";
 import { Budgets } from "#parts/budgets.js";
-import { save } from "#parts/save.js";
-import { Trouble } from "#parts/trouble.js";
-import { DayTable, UsageTable } from "#parts/usage_table.js";
-import { Unpriced } from "#parts/unpriced.js";
+import { Trouble } from "#parts/loaded.js";
+import { DayTable, Unpriced, UsageTable } from "#parts/usage_table.js";
 
 await loadStyles("#styles/costs.css");
 
@@ -108,4 +106,11 @@ function Download({ path, report }) {
     setBusy(false);
   };
   return html`<p><button onClick=${load} disabled=${isBusy}>Download as CSV</button></p>${problem && html`<${Trouble} problem=${problem} />`}`;
+}
+
+// Saves content as a file of the user's machine.
+function save(blob, name) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
 }

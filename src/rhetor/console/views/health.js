@@ -8,7 +8,7 @@ import { findingsOf } from "#model/health.js";
 import { Facts } from "#parts/facts.js";
 import { useRepeated } from "#parts/repeat.js";
 import { agoText, countText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/health.css");
 

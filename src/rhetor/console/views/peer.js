@@ -9,7 +9,7 @@ import { Facts } from "#parts/facts.js";
 import { useRepeated } from "#parts/repeat.js";
 import { Status } from "#parts/status.js";
 import { countText, secondsText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/peer.css");
 

@@ -12,7 +12,7 @@ import { NewSession } from "#parts/new_session.js";
 import { SessionFilter } from "#parts/session_filter.js";
 import { Status } from "#parts/status.js";
 import { agoText, moneyText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/sessions.css");
 

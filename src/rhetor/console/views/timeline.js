@@ -11,7 +11,7 @@ import { ForkDialog } from "#parts/fork_dialog.js";
 import { RestoreDialog } from "#parts/restore_dialog.js";
 import { SessionActions } from "#parts/session_actions.js";
 import { bytesText, countText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/trouble.js";
+import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/timeline.css");
 
