@@ -210,6 +210,12 @@ def test_any_patch_gives_the_patched_values_or_is_rejected(
         assert after.startswith("# top\n") and "# end\n" in after
 
 
+def test_a_text_of_empty_lines_needs_no_end_of_the_document() -> None:
+    for text in ("\n", "a\n\n"):
+        after = patched("x: null\n", {"x": text, "y": 1})
+        assert (yaml.safe_load(after), "..." in after) == ({"x": text, "y": 1}, False)
+
+
 def test_programs_that_replace_the_file_by_other_paths_take_turns(tmp_path: Path) -> None:
     real, link = tmp_path / "real.yaml", tmp_path / "link" / "config.yaml"
     real.write_text("a: 1\n")

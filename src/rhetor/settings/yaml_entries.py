@@ -257,11 +257,10 @@ def _dump(value: Any, *, flow: bool) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-        style: str | None
-        if any(each in data for each in _LINE_ENDS):
-            style = '"'  # other styles would fold the line there
-        else:
-            style = "|" if "\n" in data and not flow else None
+        # a block that ends with an empty line would also need a mark of the document's end after it
+        is_odd = data.endswith("\n\n") or data == "\n" or any(each in data for each in _LINE_ENDS)
+        block = "|" if "\n" in data and not flow else None
+        style = '"' if is_odd else block  # other styles would fold the line at unusual line ends
         return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     def items(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
