@@ -42,6 +42,18 @@ async def test_a_peer_shows_its_status_and_what_it_does_while_it_changes(tmp_pat
         assert session
 
 
+async def test_a_step_of_a_line_leads_to_the_line(tmp_path: Path) -> None:
+    goes_on = asyncio.Event()
+    script = [Text("a cache"), goes_on, Done()]
+    async with served(tmp_path, script) as home, console(home) as page:
+        headers = {"Prefer": "respond-async"}
+        plan = await home.ask("POST", "/api/v2/plans", {"line": "athena hi"}, headers=headers)
+        assert plan.status == 202, plan.text
+        link = page.get_by_role("link", name="Answers")
+        await expect(link).to_have_attribute("href", f"/line?plan={plan.json['plan_id']}")
+        goes_on.set()
+
+
 async def test_the_keys_of_the_page_are_shown_and_work(tmp_path: Path) -> None:
     async with served(tmp_path) as home, console(home) as page:
         await page.get_by_role("heading", name="Peers").wait_for()

@@ -70,12 +70,17 @@ function Peer({ peer }) {
   `;
 }
 
-// What a turn does, as a link to its session.
+// Where a turn is shown: in its session, or in the line of which it is a step.
+function placeOf({ session_id: session, plan_id: plan }) {
+  return session ? `/sessions/${encodeURIComponent(session)}` : `/line?plan=${encodeURIComponent(plan)}`;
+}
+
+// What a turn does, as a link to its place.
 function Doing({ turn }) {
   const does = turn.doing ?? turn.state;
   return html`
     <li class="turn-${turn.state}">
-      <a href="/sessions/${encodeURIComponent(turn.session_id)}" dir="auto">${does[0].toUpperCase() + does.slice(1)}</a>
+      <a href=${placeOf(turn)} dir="auto">${does[0].toUpperCase() + does.slice(1)}</a>
       <span class="muted" dir="auto">${turn.session_name ?? ""} ${agoText(turn.since, now.value)}</span>
     </li>
   `;
