@@ -95,6 +95,11 @@ class Addresses:
             detail = "this origin is not allowed; to allow it, add it to hub.allowed_origins"
             raise Forbidden(detail, origin=header[:200])
 
+    def is_page_at(self, host: Authority, origin: str) -> bool:
+        """Return whether an Origin header names the page at one of the hub's names itself. The configured
+        origins do not count."""
+        return _origin(origin) == ("https" if self.tls else "http", *host)
+
     def sharing(self, header: str) -> str | None:
         """Return the configured origin that an Origin header names, as browsers write it; None if pages of
         that origin may not read responses. It is never taken from the header."""

@@ -52,6 +52,8 @@ ONCE = frozenset(
     }
 )
 SAFE = frozenset({"GET", "HEAD"})
+# what a page would run, or let change how it looks; only the console's own files are that
+CODE = frozenset({"script", "style", "worker", "sharedworker", "serviceworker", "object", "embed", "iframe"})
 SOCKET = "socket"  # `Principal.credential`
 # what is known of a caller's process if it does not tell which peer's program it is
 VAGUE = frozenset({None, UNKNOWN_PROGRAM, UNIDENTIFIED})
@@ -253,22 +255,29 @@ class Gate:
                 raise wrong(self._attempts, scope, NOT_A_TOKEN)
             return await self._verify(token, address_of(scope))
         if "cookie" in headers and scope["state"]["is_console"]:
-            return self._by_cookie(scope, headers, addresses.cookie, host[0])
+            return self._by_cookie(scope, headers, addresses, host)
         return None
 
-    def _by_cookie(self, scope: Scope, headers: dict[str, str], name: str, host: str) -> Verified | None:
+    def _by_cookie(
+        self, scope: Scope, headers: dict[str, str], addresses: Addresses, host: Authority
+    ) -> Verified | None:
         try:
-            cookie = SimpleCookie(headers["cookie"]).get(name)
+            cookie = SimpleCookie(headers["cookie"]).get(addresses.cookie)
         except CookieError:
             return None
-        login = self._logins.of(cookie.value, host) if cookie is not None else None
+        login = self._logins.of(cookie.value, host[0]) if cookie is not None else None
         if login is None:
             return None
         # browsers send the cookie with requests from any page; accept only those from the hub's own pages
         reads = scope["type"] == "http" and scope["method"] in SAFE
-        from_us = "origin" in headers or (reads and headers.get("sec-fetch-site") in ("same-origin", "none"))
+        if "origin" in headers:
+            from_us = addresses.is_page_at(host, headers["origin"])
+        else:
+            from_us = reads and headers.get("sec-fetch-site") in ("same-origin", "none")
         if not from_us:
             raise Forbidden("a cookie is accepted only in requests from the hub's own pages")
+        if headers.get("sec-fetch-dest") in CODE and not self._is_public(scope["path"]):
+            raise Forbidden("a page must not run what the hub's APIs answer")
         credential = ByCookie(self._logins, login)
         return Verified(login.subject, frozenset(login.scopes), login.credential, credential)
 

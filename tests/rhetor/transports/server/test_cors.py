@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rhetor.auth.addresses import Addresses
+from tests.callers import logged_in
 from tests.served import CONSOLE, TOKEN, Served, served
 
 pytestmark = pytest.mark.anyio
@@ -57,3 +58,15 @@ async def test_a_preflight_to_another_host_name_is_rejected(tmp_path: Path) -> N
         answer = await home.ask_tcp("OPTIONS", "/api/v2/ai", headers)
         assert answer.status == 421
         assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_cookie_is_not_accepted_from_a_page_of_an_allowed_origin(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        own = await logged_in(home)
+        near = f"http://{CONSOLE}:1"  # of the same site, so the browser sends the cookie
+        allow(home, near)
+        assert (await home.ask_tcp("GET", "/api/v2/ai", own)).status == 200
+        for method, path in (("GET", "/api/v2/ai"), ("POST", "/api/auth/code"), ("GET", "/ws")):
+            answer = await home.ask_tcp(method, path, {**own, "origin": near})
+            assert (path, answer.status) == (path, 403)
+        assert (await home.ask_tcp("GET", "/api/v2/ai", {**BEARER, "origin": near})).status == 200

@@ -262,11 +262,18 @@ async def _check_cookie(home: Served, cookie: dict[str, str]) -> None:
     cases = [
         ("GET", {"sec-fetch-site": "same-origin"}, 200),
         ("GET", {"sec-fetch-site": "none"}, 200),
+        ("GET", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}, 200),
+        ("GET", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "script"}, 403),
+        ("GET", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "style"}, 403),
+        ("GET", {"sec-fetch-site": "same-origin", "sec-fetch-dest": "worker"}, 403),
+        ("GET", {"origin": ours, "sec-fetch-dest": "iframe"}, 403),
         ("GET", {"sec-fetch-site": "cross-site"}, 403),
         ("GET", {}, 403),
         ("POST", {"sec-fetch-site": "same-origin"}, 403),
         ("POST", {"origin": ours}, 422),
         ("POST", {"origin": "http://evil.localhost"}, 403),
+        ("POST", {"origin": f"http://127.0.0.1:{home.port}"}, 403),
+        ("POST", {"origin": f"https://{CONSOLE}:{home.port}"}, 403),
         ("GET", {"sec-fetch-site": "none", "host": f"127.0.0.1:{home.port}"}, 401),
     ]
     for method, headers, expected in cases:
