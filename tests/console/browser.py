@@ -117,4 +117,4 @@ async def console(
         yield page
     finally:
         await context.close()
-    assert not faultless or faults.found == []
+    assert not faultless or not faults.found, "\n".join(faults.found)

@@ -3,6 +3,8 @@ HTML, Markdown with HTML, an attribute, a URL, a style, or a sequence of a termi
 
 from __future__ import annotations
 
+from typing import Any
+
 # every script of these calls `hit`, which a test defines in the page
 HTML = (
     "<script>hit(1)</script>",
@@ -91,7 +93,7 @@ OTHERS = (
     "\u202eevil\u202c",
     "\u2066abc\u2069",
     "a\u0000b",
-    "\ud83d\ude00 \U0001f469\u200d\U0001f4bb",
+    "\U0001f600 \U0001f469\u200d\U0001f4bb",
     "Z\u0351\u036b\u0343\u036a\u0302\u036b\u033d" * 50,
     "\u0627\u0644\u0633\u0644\u0627\u0645 \u0639\u0644\u064a\u0643\u0645",
     "x" * 5000,
@@ -117,3 +119,26 @@ SEQUENCES = (
     "<script>hit(55)</script>",
 )
 TEXTS = (*HTML, *MARKDOWN, *OTHERS)
+# what a program may send as the arguments or the result of a tool, or as the detail of a request
+SHAPES: tuple[Any, ...] = (
+    {"changes": [None]},
+    {"changes": {"a": None}},
+    {"changes": [{"path": {"toString": 1}, "diff": "x"}], "file_path": 1},
+    {"command": [{"toString": 1, "valueOf": 1}]},
+    {"command": {"toString": 1}},
+    {"content": [None, {"type": "image", "mimeType": None, "data": None}, {"type": "text", "text": {}}]},
+    {"content": [{"type": "image", "mimeType": "image/svg+xml", "data": "PHN2Zy8+"}]},
+    {"content": [{"type": "diff", "path": {"toString": 1}, "newText": "x", "oldText": {}}]},
+    {"edits": [None, 1, {"old_string": None, "new_string": {}}], "file_path": "x"},
+    {"toolCall": {"toolCallId": "x", "title": {"type": "script", "props": {}}, "content": {}}},
+    {"__proto__": {"polluted": 1}, "constructor": {"prototype": {"polluted": 1}}},
+    {"paused": True, "reason": {"toString": 1, "valueOf": 1}, "resets_at": {}, "then": []},
+    {"input": {"toString": 1, "hasOwnProperty": 1, "length": -1}},
+    {"type": "img", "props": {"src": "x", "onerror": "hit(70)"}, "__v": 1, "constructor": None},
+    {"dangerouslySetInnerHTML": {"__html": "<img src=x onerror=hit(71)>"}},
+    [[[[None]]]],
+    None,
+    True,
+    0,
+    "",
+)

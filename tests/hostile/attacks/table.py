@@ -32,6 +32,8 @@ ENTRANCES = "hostile/attacks/test_entrances.py"
 GATE = "rhetor/transports/server/test_gate.py"
 LOGINS = "rhetor/transports/rest/test_logins.py"
 NETWORK_CONSOLE = "rhetor/transports/rest/test_network_console.py"
+PAYLOADS = "console/test_payloads.py"
+PAGE = "rhetor/transports/console/test_console.py"
 LOGIN_PAGE = "rhetor/transports/server/test_login_page.py"
 CORS = "rhetor/transports/server/test_cors.py"
 LIFETIME = "rhetor/transports/server/test_lifetime.py"
@@ -650,9 +652,62 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             "scripts in names and messages, content that a browser would run",
             "they are shown as text, or downloaded",
             (REST,),
-            "rhetor/transports/console/test_console.py::test_the_only_inline_script_is_the_import_map_and_only_terminals_have_inline_styles",
+            f"{PAGE}::test_the_only_inline_script_is_the_import_map_and_only_terminals_have_inline_styles",
             "rhetor/transports/websocket/test_binary.py::test_a_blob_is_served_only_to_its_owner_and_as_an_attachment",
             "hostile/test_names.py::test_an_unknown_id_is_404_and_injects_no_header_and_no_path",
+        ),
+        attack(
+            "scripts, links, images, forms and styles in messages, answers, tool calls, names, files, plans "
+            "and search results; values of any shape; nesting without end",
+            "nothing runs, loads or covers the page, and its policy has nothing to report",
+            (REST, WS),
+            f"{PAYLOADS}::test_in_sessions_their_logs_and_the_search",
+            f"{PAYLOADS}::test_what_texts_could_do_is_found",
+            "console/test_session.py::test_text_of_a_message_never_becomes_html",
+        ),
+        attack(
+            "permission requests with such texts, with options that look like others, and with hidden text",
+            "they are shown as text, with marks for what cannot be seen, and can be answered",
+            (REST, WS),
+            f"{PAYLOADS}::test_in_permission_requests_and_what_they_ask",
+            "console/test_models.py::test_the_tests_of_a_module_pass_in_node",
+        ),
+        attack(
+            "titles, links, pictures and clipboard sequences of a program in its terminal; such texts in "
+            "lines and in addresses that another site chooses",
+            "they are text, a link needs a modifier, and the clipboard stays as it is",
+            (WS_ATTACH, REST),
+            f"{PAYLOADS}::test_in_terminals_peers_lines_and_addresses",
+            "console/test_terminal.py::test_hostile_output_runs_nothing_and_reads_no_clipboard",
+            "console/test_terminal.py::test_a_link_opens_with_a_modifier_only",
+            "console/test_terminal.py::test_copied_text_is_what_is_on_the_screen_and_pasted_text_has_no_control_characters",
+        ),
+        attack(
+            "run an answer of an API as a script, a style or a worker of the page; use the cookie from "
+            "another origin of the same site, even an allowed one",
+            "403",
+            (REST, WS),
+            f"{GATE}::test_a_login_code_works_once_and_sets_an_http_only_cookie",
+            f"{CORS}::test_a_cookie_is_not_accepted_from_a_page_of_an_allowed_origin",
+        ),
+        attack(
+            "show the console in a frame, log in to it from a link of another site, go on with a login that "
+            "has ended",
+            "nothing is framed, a person is asked first, and the page asks for a new login",
+            (REST, WS),
+            f"{PAGE}::test_the_only_inline_script_is_the_import_map_and_only_terminals_have_inline_styles",
+            f"{PAGE}::test_every_view_has_the_page_after_a_login_only",
+            "console/test_login.py::test_a_link_of_another_site_logs_in_only_after_a_click",
+            "console/test_login.py::test_a_page_whose_login_ends_says_so_and_takes_a_code",
+            "console/test_login.py::test_a_phone_logs_in_over_tls_with_the_qr_code_and_only_at_that_name",
+        ),
+        attack(
+            "read answers of the hub from the service worker's cache, open the console through it from "
+            "another site",
+            "it keeps only the files of the page",
+            (REST,),
+            "console/test_worker.py::test_the_console_opens_without_the_hub_and_keeps_none_of_its_answers",
+            "console/test_worker.py::test_a_link_of_another_site_opens_nothing_through_the_worker",
         ),
     ),
 }
