@@ -9,8 +9,7 @@ export const address = signal(read());
 export function match({ path, search }) {
   for (const route of ROUTES) {
     const found = route.pattern.exec(path);
-    const params = found && decoded(found.groups ?? {});
-    if (params) return { route, params, query: new URLSearchParams(search) };
+    if (found) return { route, params: decoded(found.groups ?? {}), query: new URLSearchParams(search) };
   }
   return undefined;
 }
@@ -36,6 +35,7 @@ function follow(event) {
   if (!link || !isPlain || event.defaultPrevented || link.target || link.hasAttribute("download")) return;
   const url = new URL(link.href);
   if (url.origin !== location.origin || !match({ path: url.pathname, search: url.search })) return;
+  if (url.hash && url.pathname === location.pathname && url.search === location.search) return; // a place in this view
   event.preventDefault();
   navigate(url.pathname + url.search + url.hash);
 }
@@ -52,11 +52,6 @@ function read() {
   return { path: location.pathname, search: location.search, hash: location.hash };
 }
 
-// The names in a path; null if one is not valid text, such as `%E0`.
 function decoded(groups) {
-  try {
-    return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
-  } catch {
-    return null;
-  }
+  return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
 }

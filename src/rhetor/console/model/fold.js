@@ -5,6 +5,13 @@ export function fold(conversation, event, turn) {
   (FOLDS[event.type] ?? raw)(conversation, event.data, turn, event);
 }
 
+const STATES = {
+  active: "The session is open",
+  stopped: "The session has ended",
+  failed: "The session has failed",
+  expired: "The session has expired",
+};
+
 // the types that are folded into turns, rows and notes; others are shown as raw events
 export const FOLDS = {
   "message.accepted": (all, data, turn, event) => {
@@ -89,7 +96,7 @@ export const FOLDS = {
   },
   "turn.cancelled": (all, data, turn, event) => end(all, turn, event, { state: "cancelled", by: data.by }),
   "turn.interrupted": (all, data, turn, event) => end(all, turn, event, { state: "interrupted", reason: data.reason }),
-  "session.state": (all, data, turn, event) => note(all, null, event, `The session is ${data.state}`),
+  "session.state": (all, data, turn, event) => note(all, null, event, STATES[data.state] ?? `The session is ${data.state}`),
   "peer.status": (all, data, turn, event) => note(all, turn, event, `${data.peer} is ${data.status}: ${data.evidence}`),
   "peer.exited": (all, data, turn, event) => {
     const how = data.signal != null ? `was ended by signal ${data.signal}` : `ended with exit code ${data.exit_code ?? "unknown"}`;

@@ -8,7 +8,7 @@ export function Dialog({ title, onClose, children, className = "" }) {
   useEffect(() => {
     const before = document.activeElement;
     dialog.current.showModal();
-    return () => before?.isConnected && before.focus();
+    return () => queueMicrotask(() => before?.isConnected && before.focus()); // nothing below an open dialog takes the focus
   }, []);
   const onClick = (event) => event.target === dialog.current && onClose(); // on the backdrop
   return html`

@@ -27,7 +27,7 @@ export function SessionActions({ session, onChange = () => {} }) {
   useKeys({ a: { name: "Actions of the session", run: () => setOpen(true) } });
   useOutside(box, isOpen, () => setOpen(false));
   useEffect(() => void (isOpen && box.current.querySelector("li button, li a").focus()), [isOpen]);
-  const open = (dialog) => (setOpen(false), setShown(() => dialog));
+  const open = (dialog) => (close(), setShown(() => dialog)); // the dialog gives the focus back to the button
   return html`
     <div class="session-actions" ref=${box} onKeyDown=${(event) => isOpen && onKey(event, box.current, close)}>
       <button ref=${button} aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>Actions</button>

@@ -9,7 +9,7 @@ export function SessionHead({ session, feed }) {
     <header class="session-head">
       <h1 dir="auto">${session.name ?? session.title ?? session.id}</h1>
       <a href="/peers/${encodeURIComponent(session.specialist_id)}" dir="auto">${session.specialist_id}</a>
-      <${Status} status=${session.state} />
+      ${session.state !== "active" && html`<${Status} status=${session.state} />`}
       <nav class="session-links" aria-label="Views of the session">
         <a href="${path}/timeline">Timeline</a> <a href="${path}/log">Log</a>
       </nav>

@@ -7,7 +7,6 @@ const count = new Intl.NumberFormat();
 export function timeText(text) {
   if (!text) return "";
   const at = new Date(text);
-  if (Number.isNaN(at.valueOf())) return typeof text === "string" ? text : JSON.stringify(text); // it is not from the hub
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : day.format(at);
 }
 
@@ -21,7 +20,9 @@ export function secondsText(seconds) {
 
 // How long ago a time in RFC 3339 was.
 export function agoText(text, now = Date.now()) {
-  return text ? secondsText(Math.max(0, (now - Date.parse(text)) / 1000)) : "";
+  if (!text) return "";
+  const seconds = Math.max(0, Math.round((now - Date.parse(text)) / 1000));
+  return seconds < 10 ? `${seconds} s` : secondsText(seconds);
 }
 
 // USD as the hub writes them, a decimal string; an unknown price is never 0.

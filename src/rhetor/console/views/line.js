@@ -63,7 +63,7 @@ function Editor({ field, line, setLine, history, onStarted, isNew }) {
       <button class="primary" disabled=${isStarting || !line.trim()}>${isStarting ? "Starting…" : "Run"}</button>
     </form>
     <${Problems} problems=${preview.problems} />
-    ${problem && html`<p class="problem" role="alert" dir="auto">${problem.message} ${problem.hint}</p>`}
+    ${problem && html`<p class=${preview.problems.length ? "visually-hidden" : "problem"} role="alert" dir="auto">${problem.message} ${problem.hint}</p>`}
     ${isNew && preview.steps.length > 0 && html`<${PlanGraph} steps=${preview.steps} isPlanned />`}
   `;
 }

@@ -30,7 +30,7 @@ const summary = computed(() => {
     [count("gone", "offline", "missing"), "cannot be reached", "cannot be reached"],
   ];
   const said = parts.filter(([number]) => number > 0).map(([number, one, many]) => `${number} ${number === 1 ? one : many}`);
-  return `${all.length} peers: ${said.join(", ")}`;
+  return `${all.length} ${all.length === 1 ? "peer" : "peers"}: ${said.join(", ")}`;
 });
 
 export default function Peers() {
@@ -92,7 +92,7 @@ function byNeed(one, other) {
 
 function costText({ cost, unpriced_turns: unpriced }) {
   const known = `${moneyText(cost)} today`;
-  return unpriced ? `${known}, and ${unpriced} turns without a known price` : known;
+  return unpriced ? `${known}, and ${unpriced} ${unpriced === 1 ? "turn" : "turns"} without a known price` : known;
 }
 
 async function readCosts() {

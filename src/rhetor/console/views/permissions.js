@@ -59,5 +59,5 @@ function nameOf(request) {
     const found = peer.now?.find(({ session_id: id }) => id === request.session_id);
     if (found?.session_name) return found.session_name;
   }
-  return "Session";
+  return `Session with ${request.peer}`;
 }

@@ -66,7 +66,7 @@ function Program({ program, onChange }) {
 
 function Startable({ program: { name, isTool, installed, howToInstall }, onChange }) {
   if (!isTool) return html`<p class="muted">Start it again where you started it.</p>`;
-  if (!installed) return html`<p class="muted">It is not installed. ${howToInstall}</p>`;
+  if (!installed) return html`<p class="muted" dir="auto">${howToInstall}</p>`;
   return html`<${StartButton} name=${name} onStarted=${onChange} />`;
 }
 

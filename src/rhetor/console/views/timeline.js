@@ -74,7 +74,7 @@ function Checkpoint({ checkpoint, acts }) {
         <strong dir="auto">${name}</strong>
       </label>
       <time class="muted" datetime=${at}>${timeText(at)}</time>
-      <span class="muted" title=${folder}>${files === undefined ? "without files" : `${countText(files)} files, ${bytesText(bytes)}`}</span>
+      <span class="muted" title=${folder}>${files === undefined ? "without files" : `${countText(files)} ${files === 1 ? "file" : "files"}, ${bytesText(bytes)}`}</span>
       ${automatic && html`<span class="muted">automatic</span>`}
       ${leftOut?.length > 0 && html`<span class="muted" title=${leftOut.map(({ path }) => path).join("\n")}>${leftOut.length} left out</span>`}
       ${acts.can && html`
