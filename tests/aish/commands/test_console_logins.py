@@ -14,14 +14,14 @@ from tests.aish.scripted import Ran, ScriptedHub, Shell, answer
 
 LOGINS = "GET /api/v2/logins"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
-IPHONE = (
+Iphone = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/26.0 Mobile/15E148 Safari/604.1"
 )
 
 
 def login(id: str, **fields: Any) -> dict[str, Any]:
-    ago = (datetime.now(UTC) - timedelta(seconds=125)).isoformat()
+    ago = (datetime.now(UTC) - timedelta(seconds=130)).isoformat()
     return {
         "id": id,
         "subject": "me",
@@ -39,25 +39,31 @@ def login(id: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-PHONE = login("l_8b2", user_agent=IPHONE, address="[fd00::7]:1")
+@pytest.fixture
+def phone() -> dict[str, Any]:
+    return login("l_8b2", user_agent=Iphone, address="[fd00::7]:1")
 
 
-def test_logins_are_listed_with_the_browser_in_words(aish: Shell, hub: ScriptedHub) -> None:
+def test_logins_are_listed_with_the_browser_in_words(
+    aish: Shell, hub: ScriptedHub, phone: dict[str, Any]
+) -> None:
     used = login("l_8b1")
-    hub.on(LOGINS, answer({"logins": [{**used, "used_at": used["logged_in_at"]}, PHONE]}))
+    hub.on(LOGINS, answer({"logins": [{**used, "used_at": used["logged_in_at"]}, phone]}))
     ran = aish("console", "logins")
     assert (ran.code, ran.err) == (0, "")
     assert [re.split(" {2,}", line) for line in ran.out.splitlines()[1:]] == [
         ["l_8b1", "me", "Firefox, Linux", "127.0.0.1", "2 min ago", "2 min ago", "2026-12-01 00:11"],
         ["l_8b2", "me", "Safari, iPhone", "[fd00::7]", "2 min ago", "-", "2026-12-01 00:11"],
     ]
-    assert json.loads(aish("console", "logins", "json").out)[1] == PHONE
+    assert json.loads(aish("console", "logins", "json").out)[1] == phone
     hub.replace(LOGINS, answer({"logins": []}))
     assert aish("console", "logins") == Ran(0, "No browser is logged in\n", "")
 
 
-def test_a_login_is_ended_by_its_id_which_may_be_shortened(aish: Shell, hub: ScriptedHub) -> None:
-    hub.on(LOGINS, answer({"logins": [login("l_8b1"), PHONE]}))
+def test_a_login_is_ended_by_its_id_which_may_be_shortened(
+    aish: Shell, hub: ScriptedHub, phone: dict[str, Any]
+) -> None:
+    hub.on(LOGINS, answer({"logins": [login("l_8b1"), phone]}))
     hub.on("DELETE /api/v2/logins/l_8b2", answer({"id": "l_8b2", "status": "ended"}))
     assert aish("console", "logout", "l_8b2") == Ran(0, "Ended the login l_8b2\n", "")
     assert aish("console", "logout", "l_8").code == 2
@@ -83,7 +89,7 @@ def test_wrong_words_are_rejected(aish: Shell, hub: ScriptedHub, words: tuple[st
     ("says", "shown"),
     [
         (FIREFOX, "Firefox, Linux"),
-        (IPHONE, "Safari, iPhone"),
+        (Iphone, "Safari, iPhone"),
         (
             "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/143.0 Safari/537.36 Edg/143.0",
             "Edge, Windows",
