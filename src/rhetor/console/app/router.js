@@ -9,7 +9,8 @@ export const address = signal(read());
 export function match({ path, search }) {
   for (const route of ROUTES) {
     const found = route.pattern.exec(path);
-    if (found) return { route, params: decoded(found.groups ?? {}), query: new URLSearchParams(search) };
+    const params = found && decoded(found.groups ?? {});
+    if (params) return { route, params, query: new URLSearchParams(search) };
   }
   return undefined;
 }
@@ -52,6 +53,11 @@ function read() {
   return { path: location.pathname, search: location.search, hash: location.hash };
 }
 
+// The names in a path; null if one is not valid text, such as `%E0`.
 function decoded(groups) {
-  return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
+  try {
+    return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
+  } catch {
+    return null;
+  }
 }

@@ -1,6 +1,6 @@
 // What surrounds every view: the navigation, the state of the connection, the login and the help.
 import { html } from "htm/preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
 import { address, match } from "#app/router.js";
 import { NAVIGATION } from "#app/routes.js";
 import { Help } from "#app/help.js";
@@ -100,7 +100,13 @@ function View({ route, params, query }) {
   }, [route, params.id, pending.value.length]);
   if (problem) return html`<${Unloadable} problem=${problem} />`;
   if (module?.route !== route) return html`<p class="loading" role="status">Loading…</p>`;
-  return html`<${module.View} key=${params.id ?? route.name} params=${params} query=${query} />`;
+  return html`<${Guarded} key=${params.id ?? route.name}><${module.View} params=${params} query=${query} /><//>`;
+}
+
+// What a peer has sent may be of any form. If a view cannot draw it, the navigation is still there.
+function Guarded({ children }) {
+  const [fault] = useErrorBoundary((error) => console.error(error));
+  return fault ? html`<${Unloadable} problem=${fault} />` : children;
 }
 
 // While the hub is away, only the first view can be shown. When it is there, the page loads itself again, but

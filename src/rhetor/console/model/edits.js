@@ -38,13 +38,14 @@ function byKeys(name, given) {
 // Blocks of ACP with the type `diff`.
 function blocks(content) {
   if (!Array.isArray(content)) return [];
-  const diffs = content.filter((block) => block?.type === "diff" && typeof block.path === "string");
-  return diffs.map((block) => (block.oldText == null ? written(block.path, block.newText ?? "") : edited(block.path, block.oldText, block.newText))).filter(Boolean);
+  const diffs = content.filter((block) => block?.type === "diff" && typeof block.path === "string" && typeof block.newText === "string");
+  return diffs.map((block) => (block.oldText == null ? written(block.path, block.newText) : edited(block.path, block.oldText, block.newText))).filter(Boolean);
 }
 
 function edited(path, before, after) {
   if (typeof before !== "string" && typeof after !== "string") return null;
-  return { path, change: "changed", lines: compare(before ?? "", after ?? "") };
+  const [old, now] = [before, after].map((text) => (typeof text === "string" ? text : ""));
+  return { path, change: "changed", lines: compare(old, now) };
 }
 
 function written(path, content) {
@@ -53,13 +54,13 @@ function written(path, content) {
 
 // A change of Codex's `fileChange`: {path, kind: {type, move_path}, diff}. The diff of a new file is its content.
 function codexChange(change) {
-  if (typeof change?.diff !== "string") return null;
+  if (typeof change?.diff !== "string" || typeof change.path !== "string") return null;
   const kind = change.kind?.type ?? change.kind;
-  const path = change.kind?.move_path ? `${change.path} → ${change.kind.move_path}` : change.path;
+  const path = typeof change.kind?.move_path === "string" ? `${change.path} → ${change.kind.move_path}` : change.path;
   const isWhole = !/^@@/m.test(change.diff);
   if (kind === "add" && isWhole) return { path, change: "added", lines: linesOf(change.diff).map((text) => ({ sign: "+", text })) };
   if (kind === "delete" && isWhole) return { path, change: "removed", lines: linesOf(change.diff).map((text) => ({ sign: "-", text })) };
-  return { path, change: { add: "added", delete: "removed" }[kind] ?? "changed", lines: parsePatch(change.diff) };
+  return { path, change: kind === "add" ? "added" : kind === "delete" ? "removed" : "changed", lines: parsePatch(change.diff) };
 }
 
 // `*** Begin Patch`, as `apply_patch` takes it.
@@ -68,7 +69,7 @@ function codexPatch(patch) {
   for (const line of linesOf(patch)) {
     const file = /^\*\*\* (Add|Update|Delete) File: (.*)$/.exec(line);
     if (file) edits.push({ path: file[2], change: { Add: "added", Update: "changed", Delete: "removed" }[file[1]], lines: [] });
-    else if (line.startsWith("*** Move to: ")) edits.at(-1).path += ` → ${line.slice(13)}`;
+    else if (edits.length && line.startsWith("*** Move to: ")) edits.at(-1).path += ` → ${line.slice(13)}`;
     else if (edits.length && !line.startsWith("***")) edits.at(-1).lines.push(patchLine(line) ?? { sign: "@", text: line });
   }
   for (const edit of edits) if (edit.change === "removed" && !edit.lines.length) edit.lines.push({ sign: "@", text: "the whole file" });

@@ -1,6 +1,7 @@
 // What a permission request is about, for a person to decide: the changes of files, then the other arguments
 // of the tool, then what the agent says beside them. Agents write these things in their own ways; `aish`
 // reads them by the same rules.
+import { asText } from "#model/tools.js";
 
 const PATHS = ["file_path", "filePath", "filepath", "path", "absolute_path", "notebook_path", "fileName"];
 const OLD = ["old_string", "oldString", "oldText"];
@@ -30,7 +31,7 @@ const HIDDEN = /[^\P{C}\n\t]|[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\
 export function describe(detail, tool = "") {
   if (isPause(detail, tool)) {
     const { reason, resets_at: resetsAt, then, budget = null } = detail;
-    return { pause: { reason: String(reason), resetsAt, then, budget }, changes: [], lines: [] };
+    return { pause: { reason: asText(reason), resetsAt, then, budget }, changes: [], lines: [] };
   }
   const changes = changesOf(given(detail), requestIn(detail));
   const args = argumentsOf(detail);
@@ -44,7 +45,7 @@ export function describe(detail, tool = "") {
 
 // The text with marks such as `\u{200b}` for the characters that cannot be seen.
 export function revealed(text) {
-  return String(text).replace(HIDDEN, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
+  return text.replace(HIDDEN, (char) => `\\u{${char.codePointAt(0).toString(16)}}`);
 }
 
 // Only the hub's own tools: the arguments of another one could have the same names.
@@ -77,7 +78,7 @@ function fromArguments(args) {
 function fromContent(content) {
   return listed(content)
     .filter((block) => block?.type === "diff" && typeof block.newText === "string")
-    .map(({ path, oldText, newText }) => ({ path: String(path ?? ""), before: oldText ?? null, after: newText, diff: null }));
+    .map((block) => ({ path: asText(block.path ?? ""), before: first(block, OLD) ?? null, after: block.newText, diff: null }));
 }
 
 // Of Codex: a list of `{path, kind, diff}`, or such objects by path.
@@ -86,7 +87,7 @@ function fromChanges(changes) {
   return all.filter(isObject).flatMap((one) => {
     const [diff, whole] = [first(one, DIFFS), first(one, WHOLE)];
     if (diff === undefined && whole === undefined) return [];
-    return [{ path: String(one.path ?? ""), before: null, after: whole ?? "", diff: diff ?? null }];
+    return [{ path: asText(one.path ?? ""), before: null, after: whole ?? "", diff: diff ?? null }];
   });
 }
 

@@ -11,7 +11,7 @@ export function summaryOf(argumentsOf) {
   const command = commandOf(argumentsOf);
   if (command) return firstLine(command);
   for (const name of MAIN) if (typeof argumentsOf[name] === "string" && argumentsOf[name]) return firstLine(argumentsOf[name]);
-  if (Array.isArray(argumentsOf.changes)) return argumentsOf.changes.map(({ path }) => path).filter(Boolean).join(", ");
+  if (Array.isArray(argumentsOf.changes)) return argumentsOf.changes.map((one) => one?.path).filter((path) => path && typeof path === "string").join(", ");
   const text = Object.values(argumentsOf).find((value) => typeof value === "string" && value);
   return text ? firstLine(text) : "";
 }
@@ -25,9 +25,12 @@ export function commandOf(argumentsOf) {
   return found ? (found[1] ?? found[2] ?? found[3]) : given;
 }
 
+// A value of JSON as text. `String` would fail for an object with a member `toString`.
+export const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
 function unwrapped(words) {
   const isShell = words.length === 3 && /sh$/.test(words[0]) && /^-l?c$/.test(words[1]);
-  return isShell ? String(words[2]) : words.map(String).join(" ");
+  return isShell ? asText(words[2]) : words.map(asText).join(" ");
 }
 
 // The text of a result, or null if it has another form.

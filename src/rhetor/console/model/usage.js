@@ -41,8 +41,8 @@ const NO_KEY = { model: "Unknown model", project: "No project" };
 
 // What the address of the view asks for. What is not valid is as if it were absent.
 export function choiceOf(query, today) {
-  const show = query.get("show") in MEASURES ? query.get("show") : "money";
-  const by = query.get("by") in GROUPS ? query.get("by") : "peer";
+  const show = Object.hasOwn(MEASURES, query.get("show")) ? query.get("show") : "money";
+  const by = Object.hasOwn(GROUPS, query.get("by")) ? query.get("by") : "peer";
   const { from, to } = Object.fromEntries(query);
   if (isDay(from) && isDay(to)) return { show, by, from, to, days: null };
   const days = PERIODS.find((each) => String(each) === query.get("days")) ?? 30;

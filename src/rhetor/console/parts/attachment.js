@@ -48,7 +48,7 @@ async function save(id, name) {
 }
 
 function urlOf(id) {
-  const known = urls.get(id) ?? getBlob(`/api/v2/blobs/${encodeURIComponent(id)}`).then(URL.createObjectURL);
+  const known = urls.get(id) ?? getBlob(`/api/v2/blobs/${encodeURIComponent(id)}`).then(urlOfContent);
   urls.delete(id);
   urls.set(id, known);
   known.catch(() => urls.delete(id));
@@ -58,4 +58,9 @@ function urlOf(id) {
     url.then(URL.revokeObjectURL, () => {});
   }
   return known;
+}
+
+// A URL of content has the origin of the console. So only a picture may be a document when it is opened in a tab.
+function urlOfContent(content) {
+  return URL.createObjectURL(SHOWN.test(content.type) ? content : new Blob([content], { type: "application/octet-stream" }));
 }

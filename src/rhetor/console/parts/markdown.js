@@ -90,6 +90,18 @@ class Drawn {
     this.stop();
     const begun = performance.now();
     for (const node of this.rest) node.remove();
+    this.rest = [];
+    try {
+      this.parse();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.rest = this.addPlain(this.text.slice(this.done)); // it is nested too deeply for the parser
+    }
+    const took = performance.now() - begun;
+    this.pause = took > SLOW ? Math.min(500, took * 4) : 0;
+  }
+
+  parse() {
     const tokens = marked.lexer(this.text.slice(this.done));
     const last = this.isGrowing ? tokens.findLastIndex(({ type }) => type !== "space") : 0;
     for (const token of tokens.slice(0, Math.max(0, last))) {
@@ -97,8 +109,14 @@ class Drawn {
       this.done += token.raw.length;
     }
     this.rest = this.add(tokens.slice(Math.max(0, last)));
-    const took = performance.now() - begun;
-    this.pause = took > SLOW ? Math.min(500, took * 4) : 0;
+  }
+
+  addPlain(text) {
+    const block = document.createElement("div");
+    block.className = "plain";
+    block.textContent = text;
+    this.element.append(block);
+    return [block];
   }
 
   add(tokens) {

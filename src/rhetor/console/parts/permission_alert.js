@@ -1,7 +1,7 @@
 // The oldest request that the current view does not show, at the edge of the page, with its options.
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
-import { address } from "#app/router.js";
+import { address, match } from "#app/router.js";
 import { useKeys } from "#app/keys.js";
 import { alert } from "#model/alerts.js";
 import { peers } from "#model/peers.js";
@@ -42,8 +42,8 @@ function focusAlert() {
 function isShown(request) {
   const { path } = address.value;
   if (path === "/permissions" || inView.value.has(keyOfRequest(request))) return true;
-  const [, kind, id] = path.split("/");
-  return kind === "sessions" && [request.session_id, nameOf(request)].includes(decodeURIComponent(id ?? ""));
+  const found = match(address.value);
+  return found?.route.name === "Sessions" && [request.session_id, nameOf(request)].includes(found.params.id ?? "");
 }
 
 function nameOf({ session_id: id }) {

@@ -7,6 +7,7 @@ const count = new Intl.NumberFormat();
 export function timeText(text) {
   if (!text) return "";
   const at = new Date(text);
+  if (Number.isNaN(at.valueOf())) return typeof text === "string" ? text : JSON.stringify(text); // it is not from the hub
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : day.format(at);
 }
 

@@ -1,5 +1,6 @@
 // The rows of a conversation: messages, answers, reasoning, notes, and how a turn ended.
 import { html } from "htm/preact";
+import { useErrorBoundary } from "preact/hooks";
 import { firstLine } from "#model/tools.js";
 import { Attachment } from "#parts/attachment.js";
 import { Copy } from "#parts/copy.js";
@@ -14,8 +15,10 @@ const ROWS = {
   plan: Plan, context: Context, forwarded: Forwarded, note: Note, checkpoint: Checkpoint, blob: Blob, records: Records, raw: Raw, end: End,
 };
 
-// `onToggle(row)`: open or close it.
+// `onToggle(row)`: open or close it. A row that cannot be drawn, whatever a peer has sent, leaves the others alone.
 export function Row({ row, onToggle }) {
+  const [fault] = useErrorBoundary((error) => console.error(error));
+  if (fault) return html`<div class="row"><p class="note note-bad">This part cannot be shown here. The log of the session has it.</p></div>`;
   const Kind = ROWS[row.kind];
   return html`<div class="row row-${row.kind}"><${Kind} row=${row} onToggle=${onToggle} /></div>`;
 }
@@ -182,7 +185,7 @@ export function Figures({ row: { seconds, usage, cost, total, model } }) {
 }
 
 const FINISHES = { length: "The answer was cut off, because the limit of tokens was reached", content_filter: "A content filter withheld a part of the answer", refusal: "The model refused to answer", tool_calls: "The client runs the tools now", typed: "The message was typed, but not run" };
-const finishText = (finish) => (finish === "stop" || !finish ? null : (FINISHES[finish] ?? `Ended: ${finish}`));
+const finishText = (finish) => (finish === "stop" || !finish ? null : (Object.hasOwn(FINISHES, finish) ? FINISHES[finish] : `Ended: ${finish}`));
 
 export function isGrowing(row) {
   return row.turn?.channels[row.kind] === row && row.turn.endedAt === null;
