@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,26 @@ async def test_a_hub_that_is_away_is_reported_and_comes_back_by_itself(tmp_path:
         await expect(page.get_by_role("alert")).to_contain_text("The hub does not answer", timeout=15_000)
         await page.context.set_offline(False)
         await expect(page.get_by_text("Everything works.")).to_be_visible(timeout=15_000)
+
+
+async def test_the_figures_of_the_hub_and_its_last_backup_are_shown(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        backup = {"action": "backup", "target": "/mnt/monday.backup"}
+        assert (await home.ask("POST", "/api/v2/audit", backup)).status < 300
+        async with console(home, "/health") as page:
+            checks = page.get_by_role("list", name="Checks")
+            await expect(checks.get_by_role("listitem").filter(has_text="backup")).to_contain_text(
+                "/mnt/monday.backup"
+            )
+            await expect(checks.get_by_role("listitem").filter(has_text="store")).to_contain_text("free")
+            facts = page.locator("dl.facts > div")
+            for name, figure in (
+                ("Running for", r"\d (s|min|h)"),
+                ("Memory", r"\d MiB"),
+                ("Store", r"\d [KM]?i?B, .* free"),
+                ("Events since the start", r"[1-9].* per second now"),
+                ("Time of a commit", r"\d ms on average"),
+                ("Open connections", r"ws [1-9]"),
+            ):
+                found = facts.filter(has=page.get_by_text(name, exact=True)).locator("dd")
+                await expect(found).to_have_text(re.compile(figure))

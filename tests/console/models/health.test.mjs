@@ -51,3 +51,37 @@ test("the embedded model, a budget that is used up and a lost connection are nam
 test("without an answer there is nothing to say about the hub", () => {
   assert.deepEqual(findingsOf({ status: null, ready: null, connection: "open" }), []);
 });
+
+const HEALTH = {
+  problems: [], store: { bytes: 4096, free_bytes: 9e12, oldest_event_at: new Date().toISOString() }, last_backup: null,
+};
+const daysAgo = (days) => new Date(Date.now() - days * 86_400_000).toISOString();
+
+test("a hub that has kept events for long without a backup, or since the last one, says how to make one", () => {
+  const backup = (health) => about(of({}, { health: { ...HEALTH, ...health } }), "backup").map(({ state, hint }) => [state, /rhetor backup/.test(hint)]);
+  assert.deepEqual(backup({}), []);
+  assert.deepEqual(backup({ store: { ...HEALTH.store, oldest_event_at: daysAgo(8) } }), [["note", true]]);
+  assert.deepEqual(backup({ last_backup: { at: daysAgo(8), file: "/b" } }), [["note", true]]);
+  assert.deepEqual(backup({ last_backup: { at: daysAgo(1), file: "/b" } }), [["good", false]]);
+});
+
+test("little free space is a problem", () => {
+  const [found] = about(of({}, { health: { ...HEALTH, store: { ...HEALTH.store, free_bytes: 5e8 } } }), "store");
+  assert.equal(found.state, "problem");
+  assert.match(found.text, /476\.8 MiB are free/);
+  assert.match(found.hint, /retention/);
+});
+
+test("a problem is listed once, whichever route reports it", () => {
+  const stuck = { code: "stuck", detail: "codex has printed nothing", hint: "see: aish status codex" };
+  const health = { ...HEALTH, problems: [stuck, { code: "certificate", detail: "expires", hint: "" }, { code: "model", detail: "m", hint: "" }] };
+  const tool = { name: "codex", installed: true, login: { known: "yes" }, status: "stuck", evidence: "no output" };
+  const states = (found) => found.filter(({ state }) => state === "problem").map(({ about, hint }) => [about, hint]);
+  assert.deepEqual(states(of({}, { health })), [["stuck", stuck.hint]]);
+  assert.deepEqual(states(of({}, { health, tools: [tool] })).map(([name]) => name), ["codex"]);
+});
+
+test("callers without the scope admin see no store and no backup", () => {
+  const found = of({}, { health: { ...HEALTH, store: null, last_backup: null } });
+  assert.deepEqual(found.map(({ about }) => about), ["hub", "provider"]);
+});

@@ -1,15 +1,19 @@
 // What the hub reports about itself as a list of findings: what works, what to know, and what to do.
-import { countText, timeText } from "#parts/text.js";
+import { bytesText, countText, timeText } from "#parts/text.js";
 
 export const ORDER = ["problem", "note", "good", "absent"];
 const NEAR = 0.8; // of a budget
+const DAY = 24 * 60 * 60 * 1000; // milliseconds
+const BACKUP_DAYS = 7;
+const LITTLE_SPACE = 1024 ** 3; // bytes
+const ELSEWHERE = new Set(["certificate", "model"]); // problems that the status has with more detail
 
-// `data`: {status, ready, tools, notify, budgets, connection}; what could not be read is null.
+// `data`: {status, health, ready, tools, notify, budgets, connection}; what could not be read is null.
 // A finding is {state, about, text, hint, link}. `absent` is what could be used and is not: no fault.
 export function findingsOf(data) {
   const found = [
-    ...hub(data), ...provider(data), ...models(data), ...certificate(data), ...schedules(data), ...tools(data),
-    ...budgets(data), ...recipients(data),
+    ...hub(data), ...problems(data), ...store(data), ...backup(data), ...provider(data), ...models(data),
+    ...certificate(data), ...schedules(data), ...tools(data), ...budgets(data), ...recipients(data),
   ];
   return found.sort((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
 }
@@ -22,6 +26,30 @@ function* hub({ status, ready, connection }) {
   if (!status) return;
   const process = status.pid == null ? "" : `, process ${status.pid}`;
   yield finding("good", "hub", `Version ${status.version}${process}, started ${timeText(status.started_at)}, at ${status.url}`);
+}
+
+// What only the health says: for example a stuck program that is none of the coding agents.
+function* problems({ health, tools: list }) {
+  const isKnown = ({ code, detail }) =>
+    ELSEWHERE.has(code) || (code === "stuck" && list?.some(({ name, status }) => status === "stuck" && detail.startsWith(`${name} `)));
+  for (const problem of health?.problems ?? []) if (!isKnown(problem)) yield finding("problem", problem.code, problem.detail, problem.hint || null);
+}
+
+function* store({ health }) {
+  const found = health?.store;
+  if (!found) return;
+  if (found.free_bytes !== null && found.free_bytes < LITTLE_SPACE) {
+    yield finding("problem", "store", `Only ${bytesText(found.free_bytes)} are free where the hub keeps its state`, "Free some space, or limit what the hub keeps with retention.max_bytes or retention.max_age_days.", "/settings?find=retention");
+  } else yield finding("good", "store", `${bytesText(found.bytes)}${found.free_bytes === null ? "" : `, ${bytesText(found.free_bytes)} free`}`);
+}
+
+// A hub that is new needs no backup yet.
+function* backup({ health }, now = Date.now()) {
+  const oldest = health?.store?.oldest_event_at;
+  const isOld = (at) => now - Date.parse(at) > BACKUP_DAYS * DAY;
+  const last = health?.last_backup;
+  if (last) yield finding(isOld(last.at) ? "note" : "good", "backup", `The last one began ${timeText(last.at)}${last.file ? `: ${last.file}` : ""}`, isOld(last.at) ? "To make one, run: rhetor backup" : null);
+  else if (oldest && isOld(oldest)) yield finding("note", "backup", `None is known, and the hub has kept events since ${timeText(oldest)}`, "To make one, run: rhetor backup. Backups made while the hub was not running are not known.");
 }
 
 function* provider({ status }) {

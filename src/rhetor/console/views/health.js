@@ -7,7 +7,7 @@ import { state as connection } from "#client/connection.js";
 import { findingsOf } from "#model/health.js";
 import { Facts } from "#parts/facts.js";
 import { useRepeated } from "#parts/repeat.js";
-import { agoText, countText } from "#parts/text.js";
+import { bytesText, countText, secondsText, timeText } from "#parts/text.js";
 import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/health.css");
@@ -22,7 +22,7 @@ export default function Health() {
   const [seldom, setSeldom] = useState({});
   useRepeated(SECONDS, async () => setOften(await readOften()));
   useRepeated(SELDOM_SECONDS, async () => setSeldom(await readSeldom()), [connection.value === "open"]);
-  const { problem, status } = often;
+  const { problem, status, health } = often;
   const findings = findingsOf({ ...seldom, ...often, connection: connection.value });
   return html`
     <h1>Health</h1>
@@ -32,7 +32,7 @@ export default function Health() {
     <ul class="findings" aria-label="Checks">
       ${findings.map((each) => html`<${Finding} key=${`${each.about} ${each.text}`} ...${each} />`)}
     </ul>
-    ${status && html`<h2>Hub</h2><${Facts} list=${facts(status)} />`}
+    ${status && html`<h2>Hub</h2><${Facts} list=${facts(status, health)} />`}
   `;
 }
 
@@ -56,23 +56,42 @@ function summaryOf(findings) {
   return parts.filter(Boolean).join(", ");
 }
 
-function facts(status) {
+// What the caller may not see is left out.
+function facts(status, health) {
+  const { process, store, followers, last_backup: backup, turns } = health ?? {};
   return [
     ["Version", status.version],
-    ["Running for", agoText(status.started_at)],
+    ["Running for", secondsText(health?.uptime ?? (Date.now() - Date.parse(status.started_at)) / 1000)],
     ["Process", status.pid],
+    ["Memory", bytesText(process?.memory)],
+    ["Processor time", secondsText(process?.cpu_seconds)],
+    ["Open files and sockets", countText(process?.descriptors)],
     ["State folder", status.home],
+    ["Store", store && `${bytesText(store.bytes)}${store.free_bytes === null ? "" : `, ${bytesText(store.free_bytes)} free`}`],
+    ["Events since the start", store && `${countText(store.events)}, ${countText(store.events_per_second)} per second now`],
+    ["Time of a commit", store?.commit_seconds != null && `${countText(store.commit_seconds * 1000)} ms on average`],
+    ["Last backup", backup && timeText(backup.at)],
     ["Address", status.url],
     ["Sockets", status.sockets.join(", ")],
+    ["Open connections", health && connectionsText(health.connections)],
+    ["Followers of the log", followers && `${countText(followers.count)}, ${countText(followers.behind)} behind`],
     ["Peers", countText(status.peers)],
     ["Sessions that have not ended", countText(status.sessions)],
     ["Turns that run", countText(status.running)],
+    ["Turns that wait for a person", countText(turns?.waiting)],
+    ["Turns in the queue", countText(turns?.queued)],
   ];
 }
 
+const connectionsText = (byApi) => Object.entries(byApi).map(([api, count]) => `${api} ${countText(count)}`).join(", ") || "none";
+
 async function readOften() {
-  const [status, ready] = await Promise.all([get("/api/v2/status").catch(problemOf), get("/readyz").then(() => ({ ok: true }), notReady)]);
-  return status instanceof Problem ? { problem: status, ready: null } : { status, ready };
+  const [status, health, ready] = await Promise.all([
+    get("/api/v2/status").catch(problemOf),
+    get("/api/v2/health").catch(() => null),
+    get("/readyz").then(() => ({ ok: true }), notReady),
+  ]);
+  return status instanceof Problem ? { problem: status, ready: null } : { status, health, ready };
 }
 
 async function readSeldom() {
