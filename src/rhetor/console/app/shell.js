@@ -17,12 +17,11 @@ export function Shell() {
   return html`
     <a class="skip" href="#main">Skip to content</a>
     <${Navigation} current=${found?.route.name} />
-    <${Connection} />
+    <div class="messages"><${Connection} /><${Notices} /></div>
     <main id="main" tabindex="-1">
       ${isLoggedOut.value && html`<${LoggedOut} />`}
       ${found ? html`<${View} ...${found} />` : html`<${Missing} />`}
     </main>
-    <${Notices} />
     <${Alert} />
     ${isHelpShown.value && html`<${Help} />`}
   `;

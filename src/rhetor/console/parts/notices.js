@@ -1,4 +1,4 @@
-// Short messages at the edge of the page: what an action did, or why it failed. Errors stay until closed.
+// Short messages above the view, where they cover nothing: what an action did, or why it failed. Errors stay until closed.
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 
