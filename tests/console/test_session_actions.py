@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,3 +107,26 @@ async def test_the_answers_of_the_peer_are_forwarded_until_that_is_ended(tmp_pat
         await dialog.get_by_role("button", name="Stop forwarding").click()
         await expect(page.get_by_text("are no longer forwarded")).to_be_visible()
         assert (await home.ask("GET", "/api/v2/forwards/apollo")).status == 404
+
+
+async def test_a_session_is_forked_from_the_end_of_a_turn_by_keyboard(tmp_path: Path) -> None:
+    async with session(tmp_path) as (home, path, page):
+        for text in ("first", "second"):
+            assert (await home.ask("POST", f"{path}/message", {"message": text})).status == 200
+        await page.goto(f"{home.node.console}{path.removeprefix('/api/v2')}")
+        ends = page.locator(".row-end")
+        await expect(ends).to_have_count(2)
+        fork = ends.first.get_by_role("button", name="Fork from here")
+        await fork.focus()
+        await page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog", name="Fork the session")
+        await expect(dialog.get_by_label("Continue from")).to_have_value(re.compile(r"^\w+:\d+$"))
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_have_count(0)
+        await expect(fork).to_be_focused()
+        await page.keyboard.press("Enter")
+        await dialog.get_by_label("Name").fill("idea")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name="idea", level=1)).to_be_visible()
+        made = await got(home, "/api/v2/sessions/idea")
+        assert [one["content"] for one in made["messages"] if one["role"] == "user"] == ["first"]

@@ -46,6 +46,11 @@ export class EventsFeed {
     return this.loading;
   }
 
+  // The cursor of the place after the event with this number.
+  cursorAfter(seq) {
+    return `${this.epoch}:${seq}`;
+  }
+
   // Say that the events before `seq` were dropped, so that they can be loaded again.
   forgetBefore(seq) {
     this.before = `${this.epoch}:${seq}`;

@@ -58,9 +58,15 @@ function bodyOf({ at, name, folder, cwd }) {
 }
 
 function effectOf({ at, folder }, hasFolder) {
-  const from = at === null ? "from the last message" : at === "-1" ? "from before the last message" : "from the checkpoint";
+  const from = fromText(at);
   const where = { same: hasFolder ? " in the same folder" : "", worktree: " in its own git worktree, with the files of that place", copy: " in its own folder, with a copy of the files of that place" };
   return `A new session continues ${from}${where[folder]}. This session does not change.`;
+}
+
+function fromText(at) {
+  if (at === null) return "from the last message";
+  if (at === "-1") return "from before the last message";
+  return at.includes(":") ? "from the end of the chosen turn" : "from the checkpoint";
 }
 
 const filesText = ({ files }) => (files ? `, with ${countText(files.files)} files in ${files.folder}${files.branch ? ` on the branch ${files.branch}` : ""}` : "");

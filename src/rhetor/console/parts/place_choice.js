@@ -15,7 +15,7 @@ export function PlaceChoice({ session, label, at, onAt, now = null }) {
       <select value=${at ?? ""} onChange=${({ target }) => onAt(target.value || null)}>
         ${now ? html`<option value="">${now}</option>` : html`<option value="" disabled>Choose a place</option>`}
         <option value="-1">Before the last message</option>
-        ${isOther && html`<option value=${first}>After the chosen message</option>`}
+        ${isOther && html`<option value=${first}>After the chosen turn</option>`}
         ${checkpoints.map((one) => html`<option key=${one.checkpoint_id} value=${one.checkpoint_id}>${nameOf(one)}</option>`)}
       </select>
     </label>

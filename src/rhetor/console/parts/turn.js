@@ -15,12 +15,13 @@ const ROWS = {
   plan: Plan, context: Context, forwarded: Forwarded, note: Note, checkpoint: Checkpoint, blob: Blob, records: Records, raw: Raw, end: End,
 };
 
-// `onToggle(row)`: open or close it. A row that cannot be drawn, whatever a peer has sent, leaves the others alone.
-export function Row({ row, onToggle }) {
+// `onToggle(row)`: open or close it. `onFork(row)`: make a session that continues from there; null if the user may not.
+// A row that cannot be drawn, whatever a peer has sent, leaves the others alone.
+export function Row({ row, onToggle, onFork = null }) {
   const [fault] = useErrorBoundary((error) => console.error(error));
   if (fault) return html`<div class="row"><p class="note note-bad">This part cannot be shown here. The log of the session has it.</p></div>`;
   const Kind = ROWS[row.kind];
-  return html`<div class="row row-${row.kind}"><${Kind} row=${row} onToggle=${onToggle} /></div>`;
+  return html`<div class="row row-${row.kind}"><${Kind} row=${row} onToggle=${onToggle} onFork=${onFork} /></div>`;
 }
 
 // A line that opens and closes what is below it.
@@ -144,19 +145,25 @@ function Raw({ row, onToggle }) {
   `;
 }
 
-function End({ row }) {
+function End({ row, onFork }) {
   const { state, turn } = row;
-  if (state === "failed") return html`<${Failure} row=${row} />`;
+  if (state === "failed") return html`<${Failure} row=${row} onFork=${onFork} />`;
   const how = { cancelled: `Cancelled by ${row.by}`, interrupted: `Interrupted: ${row.reason}` }[state] ?? finishText(row.finish);
   return html`
     <footer class="end end-${state}">
       ${how && html`<strong dir="auto">${how}</strong>`}<${Figures} row=${row} />
       ${turn?.answers.some(({ text }) => text) && html`<${Copy} text=${() => turn.answers.map(({ text }) => text).join("\n\n")} label="Copy answer" />`}
+      <${Fork} row=${row} onFork=${onFork} />
     </footer>
   `;
 }
 
-function Failure({ row: { code, detail, hint, retryable, turn, usage } }) {
+function Fork({ row, onFork }) {
+  return onFork && html`<button type="button" class="copy" aria-haspopup="dialog" onClick=${() => onFork(row)}>Fork from here</button>`;
+}
+
+function Failure({ row, onFork }) {
+  const { code, detail, hint, retryable, turn, usage } = row;
   const hasPartial = turn?.answers.some(({ text }) => text);
   return html`
     <section class="failure" role="group" aria-label="The turn failed">
@@ -166,6 +173,7 @@ function Failure({ row: { code, detail, hint, retryable, turn, usage } }) {
         ${hasPartial && "The answer above is incomplete. "}${retryable ? "The same message may work later." : ""}
         ${usage?.calls > 0 && html` <${Figures} row=${{ usage }} />`}
       </p>
+      <${Fork} row=${row} onFork=${onFork} />
     </section>
   `;
 }

@@ -4,6 +4,8 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { openFeed } from "#client/session_feed.js";
+import { isMine } from "#model/self.js";
+import { ForkDialog } from "#parts/fork_dialog.js";
 import { MessageBox } from "#parts/message_box.js";
 import { SessionSearch } from "#parts/session_search.js";
 import { SessionHead } from "#parts/session_head.js";
@@ -31,7 +33,7 @@ export default function Session({ params, query }) {
     <div class="session">
       <${SessionHead} session=${session} feed=${feed} />
       ${problem && html`<p class="problem" role="alert">${problem.message} ${problem.hint}</p>`}
-      <${Conversation} feed=${feed} turn=${query.get("turn")} />
+      <${Conversation} feed=${feed} session=${session} turn=${query.get("turn")} />
       <${TurnBar} feed=${feed} />
       <${MessageBox} session=${session} conversation=${feed.state.value} />
     </div>
@@ -47,17 +49,22 @@ function Missing({ problem, feed }) {
   `;
 }
 
-function Conversation({ feed, turn }) {
+function Conversation({ feed, session, turn }) {
   const list = useRef(null);
   const [isAtEnd, setAtEnd] = useState(true);
   const [isSearching, setSearching] = useState(false);
+  const [forkAt, setForkAt] = useState(null); // the cursor after the end of a turn
   const revision = feed.revision.value;
   const onToggle = useCallback((row) => {
     row.isOpen = !row.isOpen;
     feed.conversation.touch(row);
     feed.revision.value += 1;
   }, [feed]);
-  const renderRow = useCallback((row) => html`<${Row} row=${row} version=${row.version} onToggle=${onToggle} />`, [onToggle]);
+  const canFork = isMine(session);
+  const renderRow = useCallback((row) => {
+    const onFork = canFork ? ({ seq }) => setForkAt(feed.events.cursorAfter(seq)) : null;
+    return html`<${Row} row=${row} version=${row.version} onToggle=${onToggle} onFork=${onFork} />`;
+  }, [feed, onToggle, canFork]);
   const onEnd = useCallback((isEnd) => {
     feed.isRead = !isEnd;
     setAtEnd(isEnd);
@@ -86,6 +93,7 @@ function Conversation({ feed, turn }) {
       <${VirtualList} handle=${list} source=${feed.conversation} revision=${revision} label="Conversation" render=${renderRow}
         estimate=${estimate} onNearStart=${onNearStart} onEnd=${onEnd} />
       ${!isAtEnd && html`<button class="to-end" onClick=${() => list.current?.toEnd()}>Latest ↓</button>`}
+      ${forkAt && html`<${ForkDialog} session=${session} at=${forkAt} onClose=${() => setForkAt(null)} />`}
     </div>
   `;
 }
