@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from functools import cache
@@ -46,11 +47,19 @@ def _folder(name: str) -> Path:
 def _is_missing(name: str, packages: tuple[str, ...]) -> str:
     """Return why npm cannot install the packages into the cache, or ""; tried once per run."""
     folder = _folder(name)
-    if (folder / "node_modules" / name / "package.json").exists():
-        return ""
-    npm = needs("npm")
     folder.mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--no-progress"]
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that install into one folder break each other
+        if (folder / "complete").exists():
+            return ""
+        if why := _install(folder, packages):
+            return why
+        (folder / "complete").touch()
+    return ""
+
+
+def _install(folder: Path, packages: tuple[str, ...]) -> str:
+    command = [needs("npm"), "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--no-progress"]
     try:
         subprocess.run(
             [*command, "--fetch-retries=0", "--fetch-timeout=15000", *packages],

@@ -24,7 +24,7 @@ from tests.e2e.home import Machine
 from tests.interop.agents import AGENTS, Agent, environment
 from tests.provider.process import ProviderProcess
 
-SECONDS = 30.0  # for steps that take a second on an idle machine
+SECONDS = 90.0  # for steps that take a second, and for agents that pause before they call again
 ENDING_SECONDS = 5.0  # for processes of an agent that were told to end
 Event = dict[str, Any]
 
