@@ -49,6 +49,10 @@ class ConfiguredPrograms:
         self._environment = environment
         self._launches: dict[str, Launch] = {}  # of the peers, in no sender's folder
 
+    def has(self, peer: Peer) -> bool:
+        """Return whether the peer's program has an entry."""
+        return peer.name in self._entries
+
     def launch(self, peer: Peer, cwd: str | None = None) -> Launch:
         """Return the folder and the environment of the peer's program. `cwd`: the sender's own folder, for
         programs that run there."""

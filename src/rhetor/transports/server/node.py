@@ -125,6 +125,11 @@ class Providers(Protocol):
 class Programs(Protocol):
     """The configured programs on this machine."""
 
+    def has(self, peer: Peer) -> bool:
+        """Return whether the peer's program is configured. One that was announced is not, and it is still
+        listed for a moment after it has ended."""
+        ...
+
     def place(self, peer: Peer) -> str | None:
         """Return the file that would be run; None if it is missing."""
         ...
@@ -438,6 +443,9 @@ class NoPrompt:
 
 class NoPrograms:
     """The programs of a hub that has none configured."""
+
+    def has(self, peer: Peer) -> bool:
+        return False
 
     def place(self, peer: Peer) -> str | None:
         return None

@@ -135,6 +135,6 @@ def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceV
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:
     """Return the status of a peer. If its program was not started and is not installed, it is `missing`."""
     how = status_of(node.hub.state, peer)
-    if how.state == "available" and node.programs.place(peer) is None:
+    if how.state == "available" and node.programs.has(peer) and node.programs.place(peer) is None:
         return replace(how, state="missing", evidence="it is not installed")
     return how

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.settings import ToolSettings
+from rhetor.transports.views.peers import peer_status
 from tests.rhetor.drivers.programs.host.hosting import PYTHON
 from tests.served import PROGRAM_ENVIRONMENT, SECONDS, TOKEN, Served, with_programs
 
@@ -79,6 +81,13 @@ async def test_only_wrapped_programs_on_pipes_are_listed_as_tools() -> None:
         ended = (await home.ask("POST", "/api/v2/tools/p/terminate")).json
         assert (ended["name"], ended["signal"]) == ("p", signal.SIGTERM)
         assert (await home.ask("GET", "/api/v2/tools")).json["tools"] == []
+
+
+async def test_an_announced_program_that_no_longer_runs_has_a_status() -> None:
+    async with with_programs() as home:
+        await home.ask("POST", "/api/v2/programs", program())
+        ended = replace(home.hub.state.peers.get("p"), name="ended")  # of a list that was made before its end
+        assert peer_status(home.node, ended).state == "available"
 
 
 @pytest.mark.parametrize("name", ["root", "You", "user", "me"])
