@@ -62,10 +62,10 @@ test: setup
 test-slow: setup
 	$(PYTEST) --workers 6 -m "long and not browser and not model"
 
-# The tests of `make test`, `test-slow` and `test-browser`. One run collects them once, and tests that need a
+# The tests of `make test` and `test-slow`, and a part of `test-browser`. One run collects them once, and tests that need a
 # core fill the time in which others wait; so continuous integration runs this.
 test-all: setup
-	$(PYTEST) --workers 8 -m "not model"
+	$(PYTEST) --workers 8 -m "not model and not (browser and long)"
 
 # What failed in the last run, one test after the other
 test-failed: setup

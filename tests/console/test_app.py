@@ -17,7 +17,7 @@ from tests.served import Served, served
 from rhetor.transports.console import page as console_page
 from rhetor.transports.console.assets import Assets
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 CONTROLLED = """async () => {
   const worker = navigator.serviceWorker;

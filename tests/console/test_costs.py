@@ -20,7 +20,7 @@ from rhetor.domain.budget import Budget
 from rhetor.domain.output import Done, Text, Usage
 from rhetor.hub.core.ids import Ids
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 DAY_MS = 86_400_000
 MODELS = ("x/large", "x/small", "y,n")

@@ -13,7 +13,7 @@ from tests.served import served
 
 from rhetor.settings import ToolSettings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 async def test_what_does_not_work_comes_first_and_says_what_to_do(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.served import Served, with_programs
 
 from rhetor.domain.output import Done, Text, ToolResult, ToolUse
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 ANSWERED = [
     ToolUse("c1", "Bash", {"command": "ls"}, "agent"),

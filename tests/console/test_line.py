@@ -13,7 +13,7 @@ from tests.served import served
 
 from rhetor.domain.output import Done, Text
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -12,7 +12,7 @@ from tests.console.browser import console
 from tests.console.test_session import new_session, send
 from tests.served import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 async def test_the_log_shows_events_live_filters_opens_and_saves_them(tmp_path: Path) -> None:

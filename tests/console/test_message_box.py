@@ -19,7 +19,7 @@ from rhetor.domain.event import MessageAccepted, TurnCompleted, TurnInterrupted,
 from rhetor.domain.output import Done, Text
 from rhetor.hub.core.limits import Limits
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from tests.console.browser import console
 from tests.served import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 # the controls around the conversation in whose middle something else is
 COVERED = """() => [...document.querySelectorAll(".session-head, .message-box, nav[aria-label=Main]")]

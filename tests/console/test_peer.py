@@ -12,7 +12,7 @@ from tests.served import served, with_programs
 
 from rhetor.domain.output import Done, Text, ToolUse
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 async def test_a_peer_shows_what_it_can_does_and_has_done(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.served import Served, served
 
 from rhetor.domain.output import Done, Text
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 HOSTILE = "<img src=x onerror=alert(1)> 😀 needle in <b>hay</b>"
 

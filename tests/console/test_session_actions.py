@@ -13,7 +13,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.console.browser import console
 from tests.served import Served, served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 @asynccontextmanager

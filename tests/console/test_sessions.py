@@ -15,7 +15,7 @@ from tests.served import Served, served
 from rhetor.domain.event import TurnCompleted
 from rhetor.domain.output import Done, Text
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 async def begin(home: Served, peer: str, message: str | None = None, **more: Any) -> str:

@@ -16,7 +16,7 @@ from tests.console.browser import Faults, chromium, console
 from tests.e2e.home import Machine
 from tests.served import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 CONFIG = """hub:
   port: 0

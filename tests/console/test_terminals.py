@@ -10,7 +10,7 @@ from tests.served import with_programs
 
 from rhetor.settings import ToolSettings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 SAYS = "print('<b>not bold</b>\\n\\nlast words', flush=True); input()"
 

@@ -12,7 +12,7 @@ from tests.console.browser import console
 from tests.rhetor.hub.sessions.test_restores import WORK, with_project
 from tests.served import Served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.browser]
+pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.long]
 
 
 @asynccontextmanager
