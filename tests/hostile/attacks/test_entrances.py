@@ -242,6 +242,10 @@ EXEMPT = {
     ("*", "/socket.io/"): 400,
     ("POST", "/api/auth/refresh"): 401,
     ("POST", "/api/auth/revoke"): 401,
+    ("GET", "/assets/{name}"): 404,
+    ("GET", "/manifest.webmanifest"): 200,
+    ("GET", "/service-worker.js"): 200,
+    ("GET", "/ca.crt"): 404,
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
