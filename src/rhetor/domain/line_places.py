@@ -171,7 +171,7 @@ def _parts(tokens: Sequence[Token]) -> list[list[Token]]:
             parts.append([])
         else:
             parts[-1].append(token)
-    return parts if any(parts) else []
+    return parts if len(parts) > 1 or parts[0] else []
 
 
 def _stage(

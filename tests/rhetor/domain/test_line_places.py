@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rhetor.domain.line_places import MOST_STAGES, Reading, read
@@ -99,6 +99,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12).map("".join))
+@example("|")
 def test_any_line_is_read_and_one_without_problems_runs(line: str) -> None:
     found: Reading = read(line)
     shown = [(step.start, step.length) for step in found.steps]
