@@ -106,6 +106,7 @@ class SessionRunner:
             self._early.cancel()
             if self.task is not None:
                 self.task.cancel()
+                self.task = None  # its error refers to this runner, and so the message would stay in memory
         elif self._wanted:
             self.begin()
             return
