@@ -14,22 +14,12 @@ from functools import cache
 from typing import Literal
 
 from playwright.async_api import Browser, Page, async_playwright, expect
+from tests.clients.browser import FLAGS, SAYS
 from tests.clients.having import BROWSERS
 from tests.needs import needs
 from tests.served import SECONDS, Served
 
 expect.set_options(timeout=SECONDS * 1000)  # a limit for hanging tests
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--remote-debugging-port=0",
-)
-SAYS = "DevTools listening on "
 # of the browser itself, for answers that a view shows
 _EXPECTED = ("Failed to load resource: the server responded with a status of",)
 

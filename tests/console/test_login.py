@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 from tests.certificates import Issued
+from tests.clients.browser import FLAGS
 from tests.clients.having import BROWSERS
-from tests.console.browser import FLAGS, chromium
+from tests.console.browser import chromium
 from tests.needs import needs
 from tests.qr_reading import read, with_border
 from tests.served import CONSOLE, Served, served
