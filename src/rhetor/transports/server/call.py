@@ -20,8 +20,8 @@ from .node import Node
 MOST_KEY = 200
 
 
-class Caller(Protocol):
-    """Who asks the hub for something, through whichever API."""
+class Viewer(Protocol):
+    """Who reads from the hub, through whichever API."""
 
     @property
     def who(self) -> Principal: ...
@@ -31,6 +31,10 @@ class Caller(Protocol):
 
     @property
     def hub(self) -> Hub: ...
+
+
+class Caller(Viewer, Protocol):
+    """Who asks the hub for something, through whichever API."""
 
     async def execute(self, command: Command) -> Any:
         """Do the same as `Hub.execute`, for the caller."""

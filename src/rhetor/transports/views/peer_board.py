@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import Principal
@@ -16,16 +16,35 @@ from rhetor.domain.socket import TEAM
 from rhetor.errors import UnknownPeer
 from rhetor.hub.core.changes import Changes
 from rhetor.hub.forwarding.terminals import owned_terminals
+from rhetor.hub.hub import Hub
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.programs.status import look_at_hosts
 from rhetor.hub.sessions import projects
 from rhetor.hub.sessions.own_sessions import OwnSessions
+from rhetor.transports.server.call import Viewer
+from rhetor.transports.server.node import Node
 
 from . import peers, unaddressed
 from .board import Board, ListWatch
-from .viewer import Viewer, Watcher
 
 EVERYBODY = ""  # the board is that of one caller
+
+
+class Watcher(Struct, frozen=True):
+    """A viewer that outlives a connection. `who`: without an address and a credential, because all
+    connections of a caller see the same."""
+
+    who: Principal
+    node: Node
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> Watcher:
+        who = viewer.who
+        return cls(Principal(who.subject, who.scopes, who.local), viewer.node)
+
+    @property
+    def hub(self) -> Hub:
+        return self.node.hub
 
 
 class PeerBoard(Board[bytes]):

@@ -19,10 +19,10 @@ from rhetor.hub.programs.instances import reports
 from rhetor.hub.programs.ownership import is_own, own_instances, peers_for
 from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to
 from rhetor.hub.sessions import sessions
+from rhetor.transports.server.call import Viewer
 from rhetor.transports.server.node import Node
 
 from . import unaddressed
-from .viewer import Viewer
 
 NameOf = Callable[[str], str | None]
 

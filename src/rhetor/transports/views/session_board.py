@@ -18,10 +18,10 @@ from rhetor.hub.core.changes import Changes
 from rhetor.hub.sessions import sessions
 from rhetor.hub.state import State
 from rhetor.store.base import Row
+from rhetor.transports.server.call import Viewer
 
 from .board import Board, ListWatch
 from .sessions import described_as
-from .viewer import Viewer
 
 MOST = 500  # sessions that a subscription begins with
 HEAD_SECONDS = 1.0  # if a session has new events and nothing else has changed, that is shown so often

@@ -13,8 +13,7 @@ from rhetor.domain.project import PROJECT, Project
 from rhetor.domain.rules import Terminal
 from rhetor.hub.forwarding.terminals import owned_terminals
 from rhetor.hub.sessions import projects
-
-from .viewer import Viewer
+from rhetor.transports.server.call import Viewer
 
 
 async def listed(call: Viewer) -> list[dict[str, Any]]:
