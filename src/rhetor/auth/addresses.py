@@ -119,15 +119,17 @@ def _is_of_network(name: str) -> bool:
     return not is_loopback(name) and name not in ("0.0.0.0", "[::]")
 
 
-def own_names(host: str, names: Sequence[str], random: str) -> tuple[str, str]:
-    """Return the names for the hub's URL and for its console on this machine: of the listener at `host`, with
-    a certificate for `names`. The console has a name of its own on the loopback interface: the one in the
-    certificate that ends with `.localhost`, or `random`. If other machines can reach the hub and the
-    certificate has no such name, it is that of the URL."""
+def own_names(host: str, names: Sequence[str], private: str) -> tuple[str, str]:
+    """Return the host names of the hub's URL and of its console on this machine. `host`: where the hub
+    listens; `names`: those in its certificate.
+
+    On the loopback interface, the console's name is the one in the certificate that ends with `.localhost`,
+    or `private`. If other machines can reach the hub and the certificate has no such name, the console has
+    the name of the URL."""
     written = f"[{host}]" if ":" in host else host
     own = next((name for name in names if name.endswith(".localhost")), None)
     if is_loopback(host):
-        return written, own or random
+        return written, own or private
     public = [name for name in names if not is_loopback(name)]
     url = written if written in public or not public else public[0]
     return url, own if own and can_be_local(host) else url

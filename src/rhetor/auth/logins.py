@@ -71,8 +71,8 @@ class Logins:
         return cookie, login
 
     def keep(self, login: Login, is_granted: Callable[[], bool]) -> None:
-        """Note until when a new login is valid, and with what it ends: `is_granted` returns whether the token
-        is still valid with which it was requested."""
+        """Keep a new login until it expires, or until `is_granted` returns that the token with which it was
+        requested is no longer valid."""
         known = self.identities.logins
         for digest in self._ends.keys() - known.keys():
             for kept in (self._ends, self._granted, self._used):

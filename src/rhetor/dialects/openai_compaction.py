@@ -99,7 +99,8 @@ def compaction_asked(
     does not take are only mentioned.
 
     Raises:
-        Unprocessable, TooManyValues: as `openai_responses.request_of`; or there is no conversation.
+        Unprocessable: the request is invalid, or has no conversation.
+        TooManyValues: the request has too many values; see `openai_responses.request_of`.
     """
     body, found = request.body, said(request.items, before.referenced)
     messages, system = before.messages + found.messages, before.system + found.system

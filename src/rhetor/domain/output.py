@@ -113,7 +113,7 @@ class Withdrawn(Struct, frozen=True, gc=False):
 class Usage(Struct, frozen=True, gc=False):
     """The tokens of one model call. `cost`: USD as a decimal string, or None if the price is unknown.
     `cache_written_tokens`: of the input, those that the provider wrote to its cache. `reasoning_tokens`: of
-    the output, those of the reasoning, if the provider says so."""
+    the output tokens, those of the reasoning; 0 if the provider does not report them."""
 
     model: str | None
     input_tokens: int

@@ -8,7 +8,7 @@ import { start as startRouter } from "#app/router.js";
 import { start as startViewport } from "#app/viewport.js";
 import { install } from "#app/worker.js";
 
-// Draw at most once per frame, however many events arrive. A hidden page has no frames, but goes on.
+// Draw at most once per frame, however many events arrive. A hidden page has no frames, so a timer draws it.
 options.debounceRendering = (draw) => (document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw));
 
 startConnection();

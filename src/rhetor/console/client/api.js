@@ -1,4 +1,4 @@
-// Requests to the hub's REST API. A failed one throws a Problem, with what the hub says of it.
+// Requests to the hub's REST API. A failed one throws a Problem, which has the hub's explanation.
 import { signal } from "@preact/signals";
 
 // whether the hub rejects the browser's login; the shell then shows how to log in

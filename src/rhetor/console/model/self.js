@@ -1,4 +1,4 @@
-// Who the hub takes the user of this page for, and what it allows: {subject, scopes, …}; null before its answer.
+// The caller as which the hub knows this page, with its rights: {subject, scopes, …}; null before its answer.
 import { signal } from "@preact/signals";
 import { get } from "#client/api.js";
 

@@ -36,7 +36,7 @@ function Folder({ form, set }) {
     <fieldset>
       <legend>Folder</legend>
       ${choice("same", "The same folder")}
-      ${choice("worktree", "A git worktree on a branch of its own")}
+      ${choice("worktree", "A git worktree on its own branch")}
       ${choice("copy", "A copy of the files in another folder")}
       ${form.folder !== "same" && html`
         <label>${form.folder === "copy" ? "Path of a new or empty folder" : "Path, if not next to the repository"}

@@ -1,4 +1,4 @@
-// The field for a line of the grammar: completes it while one types, and underlines what is wrong.
+// The field for a line of the grammar: completes it while the user types, and underlines mistakes.
 import { html } from "htm/preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { post } from "#client/api.js";

@@ -20,7 +20,7 @@ export function StopButton({ name, onStopped }) {
     ${isAsked &&
     html`
       <${Dialog} title="Stop ${name}?" onClose=${() => setAsked(false)}>
-        <p>The program ends, and what it has not saved is lost.</p>
+        <p>The program ends, and unsaved work is lost.</p>
         <p class="actions"><button type="button" class="danger" onClick=${confirm}>Stop the program</button></p>
       <//>
     `}

@@ -267,8 +267,8 @@ class TurnRun:
                 self._appended_at = asyncio.get_running_loop().time()
 
     async def _append_said(self) -> None:
-        """Commit what was said before the end, for which readers wait. What was used is stored with the
-        end."""
+        """Commit the text that came before the end, because readers wait for it. The usage is stored with
+        the end."""
         said = len(self._buffer)
         while said and isinstance(self._buffer[said - 1], UsageReported):
             said -= 1
