@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.at_end import AT_END
 from tests.scale import scaled
 
 # the default number of Hypothesis examples; there is no deadline, because machines are busy
@@ -33,6 +34,12 @@ def pytest_collection_finish() -> None:
 def anyio_backend() -> str:
     """Run tests marked `anyio` on asyncio, the only loop that the hub supports."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ends() -> Iterator[None]:
+    with AT_END:
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

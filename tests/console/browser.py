@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from functools import cache
 from typing import Literal
 
 from playwright.async_api import Browser, Page, async_playwright, expect
+from tests.at_end import AT_END
 from tests.clients.browser import FLAGS, SAYS
 from tests.clients.having import BROWSERS
 from tests.needs import needs
@@ -50,7 +50,7 @@ def _address() -> str:
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    atexit.register(_end, process, profile)
+    AT_END.callback(_end, process, profile)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(SAYS):
