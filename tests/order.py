@@ -3,19 +3,21 @@
 The tests that run alone come first, while no other test runs. Then come the long ones, so that no worker runs
 one while the others have nothing left to do; and then the others. Those that wait for hubs and programs come
 first among each. The modules that use an SDK are one unit, because each worker that runs one of them imports
-it for seconds.
+it for seconds. Those that use a browser are two units, because each worker has a browser of its own, which
+takes seconds to start, and eight of them slow down everything else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 import pytest
 
 Unit = Sequence[pytest.Item]
 SLOW = ("tests/e2e/", "tests/hostile/", "tests/aish/", "tests/contracts/test_store_machine.py")
 AGENTS = "tests/interop/"  # each test starts coding agents
+BROWSERS = 2
 WITH_SDK = (
     "tests/provider/",
     "tests/rhetor/drivers/model_tools/",
@@ -34,10 +36,13 @@ def units_of(items: Iterable[pytest.Item]) -> tuple[list[Unit], list[Unit]]:
     marked: dict[str | None, list[pytest.Item]] = {"alone": [], "long": [], None: []}
     for item in items:
         marked[_mark(item)].append(item)
-    with_sdk, long = _split(marked["long"], WITH_SDK)
+    with_browser = list(_modules(item for item in marked["long"] if item.get_closest_marker("browser")))
+    without = (item for item in marked["long"] if not item.get_closest_marker("browser"))
+    with_sdk, long = _split(without, WITH_SDK)
     each = [unit for module in _modules(long) for unit in _divided(module)]
     others_with_sdk, others = _split(marked[None], WITH_SDK)
-    units = [with_sdk, *_slow_first(each), others_with_sdk, *_slow_first(_modules(others))]
+    browsing = [list(chain(*with_browser[first::BROWSERS])) for first in range(BROWSERS)]
+    units = [*browsing, with_sdk, *_slow_first(each), others_with_sdk, *_slow_first(_modules(others))]
     return [[item] for item in marked["alone"]], [unit for unit in units if unit]
 
 

@@ -61,6 +61,7 @@ async def test_a_request_is_answered_with_the_button_that_has_the_options_name(t
         await expect(page).to_have_title("Permissions · aish")
 
 
+@pytest.mark.long
 async def test_a_number_answers_the_oldest_request(tmp_path: Path) -> None:
     requests = [asked({"command": "first"}), asked({"command": "second"})]
     async with hub_that_asks(tmp_path, *requests) as home, console(home, "/permissions") as page:
@@ -77,6 +78,7 @@ async def test_a_number_answers_the_oldest_request(tmp_path: Path) -> None:
         assert (await answer_of(home, sessions[1])).option_id == "once"
 
 
+@pytest.mark.long
 async def test_an_answer_that_was_given_elsewhere_is_shown(tmp_path: Path) -> None:
     async with (
         hub_that_asks(tmp_path, asked({"command": "ls"})) as home,
@@ -141,6 +143,7 @@ async def test_questions_are_answered_with_options_and_with_own_words(tmp_path: 
         assert answers == {"Colour": ["Blue"], "Sizes": ["S", "L"], "Name": "Ida"}
 
 
+@pytest.mark.long
 async def test_a_request_counts_down_and_is_withdrawn_with_its_turn(tmp_path: Path) -> None:
     async with (
         hub_that_asks(tmp_path, asked({"command": "ls"}, expires_at="2099-01-01T00:00:00Z")) as home,
@@ -153,6 +156,7 @@ async def test_a_request_counts_down_and_is_withdrawn_with_its_turn(tmp_path: Pa
         await expect(request.get_by_text("no longer waits for an answer")).to_be_visible()
 
 
+@pytest.mark.long
 async def test_a_request_is_shown_in_every_other_view(tmp_path: Path) -> None:
     async with hub_that_asks(tmp_path, asked({"command": "ls"})) as home, console(home) as page:
         await page.get_by_role("heading", name="Peers", level=1).wait_for()
@@ -170,6 +174,7 @@ async def test_a_request_is_shown_in_every_other_view(tmp_path: Path) -> None:
         await home.seen(session, lambda one: isinstance(one, TurnCompleted))
 
 
+@pytest.mark.long
 async def test_a_sound_and_a_notification_tell_of_a_request_that_is_not_shown(tmp_path: Path) -> None:
     requests = [asked({"command": "first"}), asked({"command": "second"}), asked({"command": "third"})]
     async with hub_that_asks(tmp_path, *requests) as home, console(home, "/permissions") as page:
@@ -194,6 +199,7 @@ async def test_a_sound_and_a_notification_tell_of_a_request_that_is_not_shown(tm
         assert await page.evaluate("told") == [["agent asks to use Bash", "third"]]
 
 
+@pytest.mark.long
 async def test_without_the_browsers_permission_there_are_no_notifications_and_the_page_says_why(
     tmp_path: Path,
 ) -> None:
@@ -222,6 +228,7 @@ globalThis.OscillatorNode = class extends OscillatorNode {
 """
 
 
+@pytest.mark.long
 async def test_a_turn_over_its_budget_is_continued_with_the_option_of_its_name(tmp_path: Path) -> None:
     spent = [Text("one"), Usage("m", 20, 0, cost="0"), Done()]
     budget = Budget("peer.apollo", tokens_per_day=10)

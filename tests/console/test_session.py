@@ -103,6 +103,7 @@ async def test_a_tool_call_is_folded_and_opens_with_its_input_result_and_diff(tm
             await expect(calls.nth(2).get_by_role("img", name="failed")).to_be_visible()
 
 
+@pytest.mark.long
 async def test_a_failed_turn_shows_its_error_and_the_part_of_its_answer(tmp_path: Path) -> None:
     async with served(tmp_path, [Text("Half of it"), RuntimeError("no more")]) as home:
         session = await new_session(home)
@@ -114,6 +115,7 @@ async def test_a_failed_turn_shows_its_error_and_the_part_of_its_answer(tmp_path
             await expect(rows(page, "answer")).to_have_text("Half of it")
 
 
+@pytest.mark.long
 async def test_waiting_messages_are_below_the_running_turn(tmp_path: Path) -> None:
     gate = asyncio.Event()
     async with served(tmp_path, [Text("one"), gate, Text(" and more"), Done()]) as home:
@@ -134,6 +136,7 @@ async def test_waiting_messages_are_below_the_running_turn(tmp_path: Path) -> No
             ]
 
 
+@pytest.mark.long
 async def test_scrolling_up_loads_earlier_turns_and_keeps_what_is_read(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session = await new_session(home)
@@ -175,11 +178,13 @@ SCROLL_UP = """async () => {
 }"""
 
 
+@pytest.mark.long
 async def test_an_unknown_session_is_said_to_be_missing(tmp_path: Path) -> None:
     async with served(tmp_path) as home, console(home, "/sessions/none") as page:
         await expect(page.get_by_role("alert")).to_contain_text("none")
 
 
+@pytest.mark.long
 async def test_text_of_a_message_never_becomes_html(tmp_path: Path) -> None:
     bad = "<img src=x onerror=\"document.title='run'\"> [x](javascript:document.title='run') ![p](http://127.0.0.1:1/p.png)"
     async with served(
@@ -211,6 +216,7 @@ def test_every_type_of_event_has_a_place_in_the_conversation() -> None:
     assert set(json.loads(done.stdout)) == set(PAYLOADS) - shown_raw
 
 
+@pytest.mark.long
 async def test_a_search_finds_loaded_text_and_loads_what_is_before(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         session = await new_session(home)
@@ -263,6 +269,7 @@ window.WebSocket = class extends WebSocket {
 """
 
 
+@pytest.mark.long
 async def test_a_session_with_a_program_shows_what_it_prints() -> None:
     async with with_programs() as home:
         await home.announce("shell", "bash", "--norc", kind="terminal")

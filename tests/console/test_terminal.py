@@ -124,6 +124,7 @@ async def test_vim_takes_what_is_typed_and_saves_it(tmp_path: Path) -> None:
             assert file.read_text() == "from the sofa: ü ✓\n"
 
 
+@pytest.mark.long
 async def test_windows_that_type_share_the_smallest_size(tmp_path: Path) -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -143,6 +144,7 @@ async def test_windows_that_type_share_the_smallest_size(tmp_path: Path) -> None
             await expect(page.get_by_role("list", name="Watchers")).to_contain_text("me watches")
 
 
+@pytest.mark.long
 async def test_one_window_answers_what_the_program_asks_its_terminal() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, ASKS, kind="terminal")
@@ -161,6 +163,7 @@ async def test_one_window_answers_what_the_program_asks_its_terminal() -> None:
             await expect(screen(page)).to_contain_text("answers 1 keys 2")
 
 
+@pytest.mark.long
 async def test_a_window_that_watches_sends_no_keys_and_keeps_the_size() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal", rows=20, cols=70)
@@ -176,6 +179,7 @@ async def test_a_window_that_watches_sends_no_keys_and_keeps_the_size() -> None:
             await expect(page).to_have_url(f"{home.node.console}/terminals/p")
 
 
+@pytest.mark.long
 async def test_the_keyboard_can_leave_the_terminal_and_return() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -194,6 +198,7 @@ async def test_the_keyboard_can_leave_the_terminal_and_return() -> None:
             await expect(screen(page)).to_contain_text("heard back")
 
 
+@pytest.mark.long
 async def test_copied_text_is_what_is_on_the_screen_and_pasted_text_has_no_control_characters() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -211,6 +216,7 @@ async def test_copied_text_is_what_is_on_the_screen_and_pasted_text_has_no_contr
             await expect(screen(page)).to_contain_text("heard three")
 
 
+@pytest.mark.long
 async def test_a_flood_of_output_does_not_freeze_the_page() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, FLOODS, kind="terminal")
@@ -257,6 +263,7 @@ async def test_hostile_output_runs_nothing_and_reads_no_clipboard() -> None:
             await expect(screen(page)).to_contain_text("heard")
 
 
+@pytest.mark.long
 async def test_a_link_opens_with_a_modifier_only() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, HOSTILE, kind="terminal")
@@ -276,6 +283,7 @@ async def test_a_link_opens_with_a_modifier_only() -> None:
             assert (await opening.value).url == "https://example.org/a?b=(c)"
 
 
+@pytest.mark.long
 async def test_a_program_that_has_ended_can_be_started_again() -> None:
     tools = {"cat": ToolSettings(driver="terminal", executable="cat")}
     async with with_programs(tools=tools) as home, console(home, "/terminals") as page:
@@ -291,6 +299,7 @@ async def test_a_program_that_has_ended_can_be_started_again() -> None:
         await expect(screen(page)).to_contain_text("meowmeow")
 
 
+@pytest.mark.long
 async def test_a_lost_program_is_named_as_lost() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -301,6 +310,7 @@ async def test_a_lost_program_is_named_as_lost() -> None:
             await expect(page.locator(".terminal-banner")).to_contain_text("where you started it.")
 
 
+@pytest.mark.long
 async def test_after_a_lost_connection_the_screen_is_drawn_again_once() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -323,6 +333,7 @@ async def test_after_a_lost_connection_the_screen_is_drawn_again_once() -> None:
             assert (await screen(page).inner_text()).count("heard first") == 1
 
 
+@pytest.mark.long
 async def test_a_forwarded_message_is_shown_beside_the_terminal_and_never_typed() -> None:
     async with with_programs([Text("<b>do</b> this\n"), Done()]) as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
@@ -337,6 +348,7 @@ async def test_a_forwarded_message_is_shown_beside_the_terminal_and_never_typed(
             await expect(screen(page)).not_to_contain_text("do")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["nobody", "pipe", "apollo"])
 async def test_what_has_no_terminal_says_why(name: str) -> None:
     async with with_programs() as home:
@@ -346,6 +358,7 @@ async def test_what_has_no_terminal_says_why(name: str) -> None:
             await expect(page.locator(".terminal-banner")).to_contain_text(said[name])
 
 
+@pytest.mark.long
 async def test_a_phone_has_a_bar_of_keys() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")
