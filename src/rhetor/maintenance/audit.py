@@ -17,7 +17,8 @@ from rhetor.domain.audit import AuditEntry, Count
 from rhetor.errors import RhetorError, SealBroken
 from rhetor.hub.core.audit import COUNT, KEY, AuditKey
 from rhetor.sealing.ring import Ring
-from rhetor.store.sqlite.sealed import Sealing, sealing_of
+from rhetor.store.sealed import Sealing
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.snapshot import snapshot
 
 from .archive import DATABASE

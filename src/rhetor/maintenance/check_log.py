@@ -13,8 +13,8 @@ from rhetor.domain.event import Folded, Payload
 from rhetor.errors import SealBroken
 from rhetor.store.encoding import decode
 from rhetor.store.messages import said
+from rhetor.store.sealed import Sealing
 from rhetor.store.sqlite.contents import origins_of
-from rhetor.store.sqlite.sealed import Sealing
 
 from .progress import Progress
 

@@ -12,8 +12,9 @@ from rhetor.dialects.raw import encode
 from rhetor.errors import RhetorError, SealBroken
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import Record
+from rhetor.store.sealed import Sealing
 from rhetor.store.sqlite.contents import origins_of
-from rhetor.store.sqlite.sealed import Sealing, sealing_of
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.snapshot import snapshot
 
 from .archive import DATABASE

@@ -43,10 +43,15 @@ def require_text(what: str, texts: Iterable[str | None]) -> None:
     """Check that texts can be stored.
 
     Raises:
-        Malformed: a text contains a lone surrogate, which UTF-8 cannot encode.
+        Malformed: a text contains a lone surrogate, which UTF-8 cannot encode, or NUL, which not
+            every database can store.
     """
     for text in texts:
-        if text is not None and not text.isascii():
+        if text is None:
+            continue
+        if "\0" in text:
+            raise Malformed(f"{what} contains the character NUL; remove it")
+        if not text.isascii():
             try:
                 text.encode()
             except UnicodeEncodeError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.event import (
     Event,
@@ -23,7 +24,7 @@ from rhetor.domain.event import (
 from rhetor.domain.given_text import named
 from rhetor.domain.prefaces import without_prefaces
 
-from .base import MOST_PREFACE, Spoken
+from .base import MOST_PREFACE, Record, Spoken
 
 ASSISTANT = "assistant"
 MOST_BEGINNING = 200  # characters
@@ -159,3 +160,8 @@ def _join(runs: list[Event], chunk: Event) -> None:
 def chunks(folds: Iterable[Event]) -> int:
     """Return the number of events that the folds replace."""
     return sum(event.seq - event.prev for event in folds)
+
+
+def clipped(fold: Event, earliest: int) -> Record:
+    """Return the record of a fold without the events that were truncated in the meantime."""
+    return Record.of(replace(fold, payload=Folded(max(fold.prev + 1, earliest), fold.seq)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import islice
 
@@ -18,6 +19,14 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def folded_word(word: str) -> str:
+    """Return a word as it is compared: without case and diacritics."""
+    if word.isascii():
+        return word.lower()
+    apart = unicodedata.normalize("NFD", word.casefold())
+    return "".join(each for each in apart if not unicodedata.combining(each)) or word
+
+
 def fts_expression(words: Sequence[str]) -> str:
     """Return an FTS5 expression that matches texts with all the words.
 
@@ -28,15 +37,15 @@ def fts_expression(words: Sequence[str]) -> str:
 
 def rank(text: str, words: Sequence[str]) -> int:
     """Return how often the words occur in the text; 0 if one of them does not occur."""
-    found = [word.casefold() for word in words_of(text)]
-    counts = [found.count(word.casefold()) for word in words]
+    found = [folded_word(word) for word in words_of(text)]
+    counts = [found.count(folded_word(word)) for word in words]
     return sum(counts) if all(counts) else 0
 
 
 def excerpt(text: str, words: Sequence[str]) -> str:
     """Return the text around the first matching word, with marks around all matching words."""
-    wanted = {word.casefold() for word in words}
-    hits = (found for found in _WORD.finditer(text) if found[0].casefold() in wanted)
+    wanted = {folded_word(word) for word in words}
+    hits = (found for found in _WORD.finditer(text) if folded_word(found[0]) in wanted)
     first = next(iter(islice(hits, 1)), None)
     begin = max(0, first.start() - _BEFORE) if first else 0
     end = (first.end() if first else 0) + _AFTER
@@ -45,4 +54,4 @@ def excerpt(text: str, words: Sequence[str]) -> str:
 
 
 def _marked(word: str, wanted: set[str]) -> str:
-    return f"{MARK_BEGIN}{word}{MARK_END}" if word.casefold() in wanted else word
+    return f"{MARK_BEGIN}{word}{MARK_END}" if folded_word(word) in wanted else word

@@ -20,6 +20,11 @@ class Wakeups:
         """The number of streams that followers wait for."""
         return len(self._waiting)
 
+    @property
+    def names(self) -> list[str]:
+        """The streams that followers wait for."""
+        return list(self._waiting)
+
     def enter(self, stream: str) -> asyncio.Future[None]:
         """Return a future that the next wake-up of the stream completes. The caller must always `leave`.
 

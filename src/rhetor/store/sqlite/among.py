@@ -10,8 +10,7 @@ from rhetor.domain.event import TurnStarted, UsageReported
 from rhetor.store.base import Among
 from rhetor.store.encoding import decode
 from rhetor.store.messages import is_model, model_of, peer_of
-
-from .sealed import Sealing
+from rhetor.store.sealed import Sealing
 
 _LATER = 10_000  # events after a question without an answer among which its turn's are looked for
 

@@ -13,8 +13,7 @@ import msgspec
 
 from rhetor.errors import SealBroken, StoreDamaged
 from rhetor.store.encoding import decode
-
-from .sealed import Sealing
+from rhetor.store.sealed import Sealing
 
 TABLES = ("incarnations", "events", "texts", "rows", "keys", "sources", "meta")
 

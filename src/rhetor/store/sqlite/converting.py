@@ -13,10 +13,12 @@ from pathlib import Path
 
 from rhetor.sealing.envelope import is_sealed
 from rhetor.store.base import CREDENTIALS
+from rhetor.store.resealing import Place
+from rhetor.store.sealed import ALL, MIXED, Sealing, of_row
 
 from .connection import atomic, connect
-from .resealing import Pass, Place
-from .sealed import ALL, MIXED, Sealing, note_keys, of_row, read_state
+from .resealing import Pass
+from .sealed import note_keys, read_state
 
 STEPS = 16  # in one transaction
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from rhetor.errors import SealBroken
 from rhetor.sealing.envelope import is_sealed
+from rhetor.store.sealed import Sealing, of_row
 
 from .connection import atomic
-from .sealed import Sealing, note_keys, of_row
+from .sealed import note_keys
 
 log = logging.getLogger(__name__)
 _EPOCH = re.compile(rb"[0-9a-zA-Z]{32}")

@@ -14,11 +14,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.store.sealed import Sealing
 
 from .connection import atomic, connect, is_damage, refusal
 from .contents import require_readable
 from .schema import migrate
-from .sealed import Sealing, require_keys
+from .sealed import require_keys
 from .witness import Closed, Seen, checksum_of, stamp_of
 
 MAX_FINDINGS = 20

@@ -5,36 +5,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import replace
-
 from rhetor.domain.event import Position
-from rhetor.store.base import Head
+from rhetor.store.incarnation import Incarnation
 
 _SELECT = """
 SELECT i.id, i.stream, i.epoch, i.earliest, i.sealed_as, b.stream, b.epoch, i.base_seq,
        (SELECT max(seq) FROM events WHERE inc = i.id)
 FROM incarnations i LEFT JOIN incarnations b ON b.id = i.base
 """
-
-
-class Incarnation(Struct, frozen=True, gc=False):
-    """One epoch of a stream. `id`: its key in the tables. `origin`: the epoch for which its content was
-    sealed. The other fields are as in `Head`."""
-
-    id: int
-    stream: str
-    epoch: str
-    head: int
-    earliest: int
-    base: tuple[str, Position] | None
-    origin: str
-
-    def grown(self, events: int) -> Incarnation:
-        return replace(self, head=self.head + events)
-
-    def standing(self) -> Head:
-        return Head(self.epoch, self.head, self.earliest, self.base)
 
 
 def present(connection: sqlite3.Connection, stream: str) -> Incarnation | None:

@@ -24,12 +24,13 @@ from rhetor.store.base import (
     require_before,
     require_position,
 )
+from rhetor.store.incarnation import Incarnation
 from rhetor.store.messages import ASSISTANT, folded, last_spoken
+from rhetor.store.sealed import Sealing
 from rhetor.store.search import fts_expression
 
 from .among import Chooser
-from .incarnation import Incarnation, incarnation_of, present
-from .sealed import Sealing
+from .incarnation import incarnation_of, present
 
 PAGE_BYTES = 4 << 20  # a page ends with the record whose payload reaches this size
 EXCERPT_TOKENS = 24

@@ -12,11 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from rhetor.errors import SealBroken
-from rhetor.sealing.envelope import is_sealed, key_id_of
+from rhetor.store.resealing import BYTES, VALUES, Place, Step, resealed
+from rhetor.store.sealed import Sealing
 
-from .sealed import Sealing, of_event, of_key, of_row, of_text
-
-VALUES, BYTES = 256, 1 << 20  # in one step
 log = logging.getLogger(__name__)
 
 
@@ -57,22 +55,6 @@ _TABLES = (
     ),
 )
 _ROWS = 2  # in the list above
-
-
-class Place(Struct, frozen=True):
-    """A value: the number of its table, and its key; without a key, the place before the first one."""
-
-    table: int = 0
-    key: tuple[Any, ...] = ()
-
-
-class Step(Struct, frozen=True):
-    """`place`: of the last value; None if there are no more. `changed`: values that were sealed. `broken`:
-    values that cannot be opened, and were left as they are."""
-
-    place: Place | None
-    changed: int
-    broken: int
 
 
 class Pass:
@@ -119,28 +101,8 @@ class Pass:
         return rows, len(rows) == VALUES or size >= BYTES
 
     def _change(self, table: _Table, row: tuple[Any, ...]) -> bool:
-        values = self._values(table, row)
+        values = resealed(self._sealing, self._retired, table.name, row)
         if values is None:
             return False
         self._connection.execute(table.update, (*values, *row[: len(table.key)]))
         return True
-
-    def _values(self, table: _Table, row: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return the new values of a row; None if it does not change."""
-        sealing, value = self._sealing, row[-1]
-        match table.name, row:
-            case "events", (_, seq, origin, _) if self._is_due(value, sealing.at_rest):
-                opened = sealing.opened_event(origin, seq, value)
-                return (sealing.seal(opened, of_event(origin, seq)),)
-            case "texts", (_, origin, seq, _) if self._is_due(value, sealing.at_rest):
-                opened = sealing.opened_text(origin, seq, value).encode()
-                return (sealing.seal(opened, of_text(origin, seq)),)
-            case "rows", (kind, id, _) if self._is_due(value, sealing.seals(kind)):
-                return (sealing.seal(sealing.opened_doc(kind, id, value), of_row(kind, id)),)
-            case "keys", (scope, key, fingerprint, _) if self._is_due(value, sealing.at_rest):
-                opened = sealing.opened_result(scope, key, value)
-                return sealing.fingerprint(fingerprint), sealing.seal(opened, of_key(scope, key))
-        return None
-
-    def _is_due(self, value: Any, is_to_be_sealed: bool) -> bool:
-        return key_id_of(value) in self._retired if is_sealed(value) else is_to_be_sealed

@@ -19,11 +19,12 @@ import msgspec
 from rhetor.domain.event import Folded
 from rhetor.errors import KeysUnavailable
 from rhetor.store.base import random_epoch
+from rhetor.store.sealed import MIXED, Sealing
 
 from .connection import atomic, connect
 from .contents import is_sound, origins_of
 from .schema import MIGRATIONS, migrate
-from .sealed import MIXED, Sealing, keys_in_use, keys_of_values, read_state
+from .sealed import keys_in_use, keys_of_values, read_state
 
 # the tables, with the columns of their keys
 TABLES = {

@@ -13,41 +13,35 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from msgspec.structs import replace
 
-from rhetor.domain.event import Position
+from rhetor.domain.event import Event, Position
 from rhetor.domain.secrets import Secrets
-from rhetor.errors import StoreDamaged, StoreRefused
+from rhetor.errors import StoreDamaged
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import (
     ANY,
     PAGE,
-    Addition,
     Among,
-    Committed,
-    Draft,
     Exchange,
-    Expect,
     Head,
     Hit,
-    Key,
-    Observer,
     Record,
     Row,
-    SourceOffset,
     Spoken,
     Summary,
-    observe_nothing,
     random_epoch,
 )
-from rhetor.store.commit import Append, Entry, masked
-from rhetor.store.commit_stats import Commits
+from rhetor.store.queued import QueuedStore
+from rhetor.store.requests import (
+    Outcome,
+    Ticket,
+)
+from rhetor.store.sealed import Sealing
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
-from rhetor.store.wakeups import Wakeups
 
 from . import queries
 from .connection import BUSY_TIMEOUT, connect
@@ -55,27 +49,20 @@ from .converting import settle
 from .epochs import begin_new_epochs
 from .file import Ownership, finish, prepare, translated
 from .readers import Readers, T
-from .requests import Fold, ForgetKeys, ForgetStream, Landed, Renew, Request, Sweep, Truncate
-from .resealing import Place, Step
 from .salvage import finish_interrupted, salvage
-from .sealed import Sealing, keys_in_use
+from .sealed import keys_in_use
 from .summaries import last_messages, summaries
 from .wal import Checkpoints
 from .witness import Witness
 from .word_index import WordIndex
-from .writer import Outcome, Ticket, Writer
+from .writer import Writer
 
-MAX_WAITING_BYTES = 64 << 20
-TICKET_BYTES = 1024  # the size of a request besides its payloads
 HANDED_TICKETS = 128  # at once, so that the writer begins while the loop handles the next ones
 log = logging.getLogger(__name__)
 
 
-class SqliteStore:
-    """A `Store` in one file, for one process and one event loop.
-
-    At most 64 MiB of appends may wait for the disk; further ones are rejected at once.
-    """
+class SqliteStore(QueuedStore):
+    """A `Store` in one file, for one process and one event loop."""
 
     def __init__(
         self,
@@ -85,12 +72,10 @@ class SqliteStore:
         tail: Tail,
         busy_timeout: float,
         sealing: Sealing,
+        secrets: Secrets | None,
     ) -> None:
+        super().__init__(clock, tail, secrets)
         self._path = path
-        self._clock = clock
-        self._loop = asyncio.get_running_loop()
-        self._tail = tail
-        self._wakeups = Wakeups()
         self._checkpoints = Checkpoints(path)
         self._readers = Readers(path)
         self._searchers = Readers(path, threads=1)  # of the index in memory, which one search at a time uses
@@ -102,15 +87,8 @@ class SqliteStore:
         self._writer = Writer(
             opened, new_epoch, self._hand_over, self._checkpoints.between, self._witness, sealing
         )
-        self._waiting_bytes = 0
-        self._submitted: list[Ticket] = []
-        self._observer: Observer = observe_nothing
-        self.commit_stats = Commits()
-        self.notices: list[str] = []
         self._salvages = False
-        self._closed = False
         self._ownership: Ownership | None = None
-        self._secrets = Secrets()
 
     @classmethod
     async def open(
@@ -142,9 +120,7 @@ class SqliteStore:
         """
         sealing = Sealing(ring, at_rest=at_rest)
         tail = Tail() if tail is None else tail  # an empty one is false
-        store = cls(Path(path), clock, new_epoch, tail, busy_timeout, sealing)
-        if secrets is not None:  # one that is empty may get secrets later
-            store._secrets = secrets
+        store = cls(Path(path), clock, new_epoch, tail, busy_timeout, sealing, secrets)
         store._salvages = salvages
         await asyncio.to_thread(store._start)
         return store
@@ -159,58 +135,8 @@ class SqliteStore:
 
     # Store
 
-    def observe(self, observer: Observer) -> None:
-        self._observer = observer
-
     def forget_unused(self, seconds: float) -> int:
         return self._tail.forget_unused(seconds) + self._words.forget_unused(seconds)
-
-    async def commit(
-        self,
-        stream: str,
-        drafts: Sequence[Draft],
-        *,
-        key: Key | None = None,
-        expects: Sequence[Expect] = (),
-        rows: Sequence[Row] = (),
-        adds: Sequence[Addition] = (),
-        drop: Sequence[tuple[str, str]] = (),
-        sources: Sequence[SourceOffset] = (),
-        base: tuple[str, Position] | None = None,
-    ) -> Committed:
-        entries = [Entry.of(draft) for draft in drafts]
-        append = Append(stream, self._clock(), entries, key, expects, rows, adds, drop, sources, base)
-        append.require_storable()
-        append = masked(append, self._secrets)
-        began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
-        committed: Committed = await self._submit(append, sum(len(entry.data) for entry in append.entries))
-        self.commit_stats.note(0 if committed.replayed else len(entries), perf_counter() - began)
-        return committed
-
-    async def fold(self, stream: str, turn_id: str) -> int:
-        # a reader finds the chunks, so that a long turn does not delay the appends of others
-        read = partial(queries.folds, sealing=self._sealing, stream=stream, turn_id=turn_id)
-        folds = await self._read(read)
-        count: int = await self._submit(Fold(stream, folds)) if folds else 0
-        return count
-
-    async def truncate(self, stream: str, before: int) -> None:
-        await self._submit(Truncate(stream, before))
-        # The events are hidden from here on, and are deleted in steps. After an interruption, the next call
-        # continues.
-        while await self._submit(Sweep(stream)):
-            pass
-
-    async def forget(
-        self, stream: str, *, drop: Sequence[tuple[str, str]] = (), expects: Sequence[Expect] = ()
-    ) -> bool:
-        dropping = Append(stream, self._clock(), [], expects=expects, drop=drop)
-        removed: bool = await self._submit(ForgetStream(stream, dropping))
-        if removed:
-            self._tail.forget(stream)
-            self._wakeups.wake(stream)
-            self._observer(stream, (), drop)
-        return removed
 
     async def old_events(self, before: int) -> Sequence[tuple[str, int]]:
         return await self._read(partial(queries.old_events, before=before))
@@ -224,7 +150,7 @@ class SqliteStore:
     # Log
 
     async def head(self, stream: str) -> Head | None:
-        return self._tail.head(stream) or await self._point(partial(queries.head, stream=stream))
+        return self._tail.head(stream) or await self._stored_head(stream)
 
     async def page(self, stream: str, after: Position, limit: int = PAGE) -> Sequence[Record]:
         self._require_open()
@@ -249,19 +175,6 @@ class SqliteStore:
     ) -> Sequence[Record]:
         read = partial(queries.of_types, sealing=self._sealing, types=types, after=after, limit=limit)
         return await self._read(read)
-
-    async def wait(self, stream: str, after: Position) -> None:
-        if self._closed:
-            return
-        woken = self._wakeups.enter(stream)  # before the head is read, so that no change is missed
-        try:
-            head = self._tail.head(stream)
-            if head is None or head.epoch != after.epoch or head.head < after.seq:
-                head = await self._point(partial(queries.head, stream=stream))
-            if head is not None and (head.epoch, head.head) == (after.epoch, after.seq):
-                await woken
-        finally:
-            self._wakeups.leave(stream, woken)
 
     async def spoken(
         self, stream: str, limit: int, *, answered: bool = True, until: Position | None = None
@@ -350,16 +263,13 @@ class SqliteStore:
         """Return the ids of the keys with which stored values are sealed."""
         return await self._read(keys_in_use)
 
-    async def renew(self, after: Place | None, retired: frozenset[bytes]) -> Step:
-        """Seal some of the values again that are sealed with a retired key: the next ones after a place."""
-        step: Step = await self._submit(Renew(after, retired))
-        return step
-
-    async def forget_keys(self, retired: frozenset[bytes]) -> None:
-        """Note that no value is sealed with these keys any more."""
-        await self._submit(ForgetKeys(retired))
-
     # ----
+
+    async def _stored_head(self, stream: str) -> Head | None:
+        return await self._point(partial(queries.head, stream=stream))
+
+    async def _folds(self, stream: str, turn_id: str) -> Sequence[Event]:
+        return await self._read(partial(queries.folds, sealing=self._sealing, stream=stream, turn_id=turn_id))
 
     def _start(self) -> None:
         with translated(self._path), ExitStack() as undo:
@@ -421,22 +331,6 @@ class SqliteStore:
         self._require_open()
         return await self._readers.point(read)
 
-    async def _submit(self, request: Request, size: int = 0) -> Any:
-        self._require_open()
-        size += TICKET_BYTES
-        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise StoreRefused("too many appends are waiting for the disk", waiting_bytes=self._waiting_bytes)
-        self._waiting_bytes += size
-        ticket = Ticket(request, self._loop.create_future(), size)
-        self._submitted.append(ticket)
-        if len(self._submitted) == 1:
-            # after this step of the loop, so that what is submitted in one step is one transaction
-            self._loop.call_soon(self._hand_to_writer)
-        try:
-            return await ticket.answer
-        finally:
-            del ticket  # a refusal refers to this frame, and would stay in memory with the request
-
     def _hand_to_writer(self) -> None:
         if self._submitted:
             tickets, self._submitted = self._submitted, []
@@ -448,32 +342,3 @@ class SqliteStore:
             self._loop.call_soon_threadsafe(self._deliver, tickets, outcomes)
         except RuntimeError:  # the loop is closed, so no caller waits for the outcomes
             log.debug("commit results dropped, event loop closed", extra={"requests": len(tickets)})
-
-    def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
-        # followers and callers run after this step: first the followers, for which clients wait
-        try:
-            self._show(outcomes)
-        finally:  # a bug leaves no caller waiting
-            for ticket, outcome in zip(tickets, outcomes, strict=True):
-                self._waiting_bytes -= ticket.size
-                ticket.settle(outcome)
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            if isinstance(outcome, Landed) and isinstance(ticket.request, Append):
-                append, answer = ticket.request, outcome.answer
-                if not answer.replayed:
-                    self._observer(append.stream, append.rows, append.drop)
-
-    def _show(self, outcomes: Sequence[Outcome]) -> None:
-        """Add what is durable to the tail, and wake the followers."""
-        changed: dict[str, None] = {}
-        for outcome in outcomes:
-            if isinstance(outcome, Landed) and outcome.head is not None:
-                self._tail.take(outcome.stream, outcome.head, outcome.records, outcome.folds)
-                if not outcome.folds:  # followers wait at the head, where a fold changes nothing
-                    changed[outcome.stream] = None
-        for stream in changed:
-            self._wakeups.wake(stream)
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise StoreRefused("the store is closed")

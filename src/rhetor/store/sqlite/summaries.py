@@ -10,9 +10,9 @@ from rhetor.domain.event import UsageReported
 from rhetor.store.base import MOST_PREFACE, Summary
 from rhetor.store.encoding import decode
 from rhetor.store.messages import ASSISTANT, MOST_BEGINNING, beginning, cost_of
+from rhetor.store.sealed import Sealing
 
 from .incarnation import present
-from .sealed import Sealing
 
 _ORIGIN = "coalesce(i.sealed_as, i.epoch)"
 # the incarnations whose messages belong to a stream, from its current one (?1) to its oldest base

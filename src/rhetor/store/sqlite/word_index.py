@@ -16,12 +16,12 @@ from typing import Any
 from rhetor.domain.event import Position
 from rhetor.errors import SealBroken
 from rhetor.store.base import MARK_BEGIN, MARK_END, Among, Hit
+from rhetor.store.sealed import Sealing
 from rhetor.store.search import fts_expression
 
 from .among import Chooser
 from .connection import atomic
 from .queries import EXCERPT_TOKENS
-from .sealed import Sealing
 
 AT_ONCE = 500
 WORD_BYTES = 20  # about, of the index for each word of a text

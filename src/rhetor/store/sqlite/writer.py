@@ -8,48 +8,24 @@ with the load, and no request waits for a batch to fill. The writer accesses the
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
-
-from msgspec import Struct
 
 from rhetor.errors import KeysUnavailable, RhetorError, StoreRefused
-from rhetor.store.commit import Append
+from rhetor.store.incarnation import Incarnation
+from rhetor.store.requests import Outcome, Request, Ticket, weight_of
+from rhetor.store.sealed import Sealing
 
 from .connection import is_broken, is_busy, is_damage, refusal
-from .incarnation import Incarnation
-from .requests import Landed, Request
-from .sealed import Sealing
 from .transaction import Transaction
 from .witness import Witness
 
 BATCH_EVENTS = 256
 KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
 log = logging.getLogger(__name__)
-
-Outcome = Landed | RhetorError
-
-
-class Ticket(Struct):
-    """A request, and the future on which its sender waits."""
-
-    request: Request
-    answer: asyncio.Future[Any]
-    size: int = 0
-
-    def settle(self, outcome: Outcome) -> None:
-        """Complete the future, unless the sender was cancelled. Call it in the event loop."""
-        if self.answer.done():
-            return
-        if isinstance(outcome, RhetorError):
-            self.answer.set_exception(outcome)
-        else:
-            self.answer.set_result(outcome.answer)
 
 
 class Writer:
@@ -114,7 +90,7 @@ class Writer:
         tickets = self._queue.get()
         while tickets is not None:
             batch += tickets
-            events += sum(_weight(ticket.request) for ticket in tickets)
+            events += sum(weight_of(ticket.request) for ticket in tickets)
             if events >= BATCH_EVENTS:
                 return batch
             try:
@@ -214,10 +190,6 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def _weight(request: Request) -> int:
-    return max(1, len(request.entries)) if isinstance(request, Append) else 1
 
 
 def _apply(transaction: Transaction, request: Request) -> Outcome:

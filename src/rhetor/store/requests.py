@@ -1,16 +1,18 @@
-"""The requests to the writer besides `Append`, and the result of a request."""
+"""The requests to a writer besides `Append`, the ticket of a request, and its result."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from rhetor.domain.event import Event
-from rhetor.store.base import Head, Record
-from rhetor.store.commit import Append
+from rhetor.errors import RhetorError
 
+from .base import Head, Record
+from .commit import Append
 from .resealing import Place
 
 
@@ -67,3 +69,28 @@ class Landed(Struct, frozen=True, gc=False):
     head: Head | None = None
     records: Sequence[Record] = ()
     folds: Sequence[Record] = ()
+
+
+Outcome = Landed | RhetorError
+
+
+class Ticket(Struct):
+    """A request, and the future on which its sender waits."""
+
+    request: Request
+    answer: asyncio.Future[Any]
+    size: int = 0
+
+    def settle(self, outcome: Outcome) -> None:
+        """Complete the future, unless the sender was cancelled. Call it in the event loop."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, RhetorError):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome.answer)
+
+
+def weight_of(request: Request) -> int:
+    """Return how much a request counts in a batch, as a number of events."""
+    return max(1, len(request.entries)) if isinstance(request, Append) else 1
