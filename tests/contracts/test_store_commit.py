@@ -399,6 +399,8 @@ async def test_values_that_json_or_unicode_cannot_represent_are_malformed(
         await store.commit("s\ud800", [])
     with pytest.raises(Malformed):
         await store.commit("s", [], key=replace(KEY, key="\udc00"))
+    with pytest.raises(Malformed):
+        await store.commit("s", [], rows=[replace(ROW, name="a\x00b")])
     assert await store.head("s") is None
 
 

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from rhetor.domain.event import OutputDelta, Payload, Position
-from rhetor.errors import KeyReused, PositionLost, StateConflict
+from rhetor.errors import FenceLost, KeyReused, PositionLost, StateConflict
 from rhetor.store.base import Committed, Draft, Key, Row, Store, follow
 from tests.scale import scaled
 
-from .store_kit import KINDS, answer, chunk, failure, open_store, partial, question
+from .store_kit import KINDS, answer, chunk, failure, open_store, partial, question, remove_schema
 from .store_model import Book
 
 T = TypeVar("T")
@@ -84,6 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
         for follower in self.followers:
             self._disconnect(follower)
         self.run(self.store.aclose())
+        self.run(remove_schema(self.kind, self._life()))
         self.runner.close()
         shutil.rmtree(self.folder)
 
@@ -208,6 +209,21 @@ class StoreMachine(RuleBasedStateMachine):
         connected = [follower for follower in self.followers if follower.task]
         for follower in connected:
             self._disconnect(follower)
+        if self.kind.startswith("postgres"):
+            self._take_over()
+        else:
+            self._copy_files()
+        for follower in connected:
+            self._connect(follower)
+
+    def _take_over(self) -> None:
+        """Open the database while the earlier store has it open, too; that one can write no more."""
+        old, self.store = self.store, self.run(open_store(self.kind, self._life()))
+        with pytest.raises(FenceLost):
+            self.run(old.commit("a", []))
+        self.run(old.aclose())
+
+    def _copy_files(self) -> None:
         old = self._life()
         self.lives += 1
         for file in old.iterdir():
@@ -215,8 +231,6 @@ class StoreMachine(RuleBasedStateMachine):
                 shutil.copy(file, self._life() / file.name)
         self.run(self.store.aclose())
         self.store = self.run(open_store(self.kind, self._life()))
-        for follower in connected:
-            self._connect(follower)
 
     # invariants
 

@@ -19,7 +19,16 @@ from .access import (
 )
 from .base import INTERNAL_HINT, LIMIT_REACHED, RhetorError, one_line
 from .folders import FilesMissing, FolderForbidden, FolderTaken, NoRepository
-from .hub import DownloadFailed, InvalidSettings, PositionLost, ShuttingDown, StoreDamaged, StoreRefused
+from .hub import (
+    CommitUnresolved,
+    DownloadFailed,
+    FenceLost,
+    InvalidSettings,
+    PositionLost,
+    ShuttingDown,
+    StoreDamaged,
+    StoreRefused,
+)
 from .limits import (
     BlobsFull,
     BytesExceeded,
@@ -108,11 +117,13 @@ __all__ = [
     "BytesExceeded",
     "CannotRunLine",
     "CannotSchedule",
+    "CommitUnresolved",
     "ContextOverflow",
     "DownloadFailed",
     "EmptyAnswer",
     "EnvironmentDiffers",
     "FanoutLimit",
+    "FenceLost",
     "FilesMissing",
     "FolderForbidden",
     "FolderTaken",

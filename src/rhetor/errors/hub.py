@@ -29,6 +29,27 @@ class StoreRefused(RhetorError):
     hint = "check the disk of the hub's state folder, and repeat the request"
 
 
+class FenceLost(RhetorError):
+    """Another node, or a later start of this one, has taken over what this node owned. Nothing was stored."""
+
+    code, status, rpc = "fence_lost", 503, STORE_REFUSES
+    retryable = True
+    hint = "repeat the request at another node"
+
+    def __init__(self) -> None:
+        super().__init__("this node has lost its lease, and another one may have taken over")
+
+
+class CommitUnresolved(RhetorError):
+    """The database was lost in the middle of a commit, and nobody could ask it before the hub stopped."""
+
+    code, status, rpc = "commit_unresolved", 503, STORE_REFUSES
+    hint = "repeat the request with the same idempotency key"
+
+    def __init__(self) -> None:
+        super().__init__("the database was lost during a commit; whether it was stored is not known")
+
+
 class StoreDamaged(RhetorError):
     """The database file is damaged; `data` has its path and what the check found. Nothing was changed."""
 

@@ -1,0 +1,69 @@
+"""Goes through all stored values in the order of their keys, as `rhetor.store.resealing` says."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from rhetor.errors import SealBroken
+from rhetor.store.resealing import BYTES, VALUES, Place, Step, resealed
+from rhetor.store.sealed import Sealing
+
+from .connection import Connection
+from .statements import sql
+
+# the tables, and a key that comes before all others
+_TABLES: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("events", (0, 0)),
+    ("texts", (0,)),
+    ("rows", ("", "")),
+    ("keys", ("", "")),
+)
+_ROWS = 2  # in the list above
+log = logging.getLogger(__name__)
+
+
+class Pass:
+    """One pass over all values. `retired`: the ids of keys whose values are sealed again."""
+
+    def __init__(self, connection: Connection, sealing: Sealing, retired: Collection[bytes] = ()) -> None:
+        self._connection = connection
+        self._sealing = sealing
+        self._retired = retired
+
+    async def step(self, after: Place | None) -> Step:
+        """Change some of the values behind `after`, in the caller's transaction."""
+        sealed = self._sealing.may_be_sealed
+        last = len(_TABLES) if sealed else _ROWS + 1  # else, only credentials are sealed
+        after = after or Place(0 if sealed else _ROWS)
+        table, before_all = _TABLES[after.table]
+        rows = await self._connection.fetch(sql(f"reseal_{table}"), VALUES, *(after.key or before_all))
+        changed = broken = size = 0
+        place: Place | None = None
+        for row in rows:
+            try:
+                changed += await self._change(table, len(before_all), row)
+            except SealBroken as error:
+                broken += 1
+                log.error("unreadable value", extra={"table": table, "reason": error.detail})
+            size += len(row[-1])
+            place = Place(after.table, tuple(row)[: len(before_all)])
+            if size >= BYTES:
+                break
+        if self._sealing.new_keys:
+            await self._connection.execute(sql("add_seals"), sorted(self._sealing.new_keys))
+        if size >= BYTES or len(rows) == VALUES:
+            return Step(place, changed, broken)
+        return Step(Place(after.table + 1) if after.table + 1 < last else None, changed, broken)
+
+    async def _change(self, table: str, width: int, row: Any) -> bool:
+        values = tuple(row)
+        if table == "texts":
+            id, origin, seq, is_sealed, content = values
+            values = id, origin, seq, content if is_sealed else content.decode()
+        new = resealed(self._sealing, self._retired, table, values)
+        if new is None:
+            return False
+        await self._connection.execute(sql(f"resealed_{table}"), *values[:width], *new)
+        return True

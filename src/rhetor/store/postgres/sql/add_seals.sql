@@ -1,0 +1,1 @@
+INSERT INTO seals (key) SELECT * FROM unnest($1::bytea[]) ON CONFLICT DO NOTHING

@@ -1,0 +1,1 @@
+DELETE FROM incarnations WHERE stream = $1

@@ -1,0 +1,1 @@
+DELETE FROM seals WHERE key = ANY ($1::bytea[])

@@ -1,0 +1,1 @@
+DELETE FROM texts WHERE inc IN (SELECT id FROM incarnations WHERE stream = $1)

@@ -1,0 +1,1 @@
+SELECT bytes FROM sources WHERE source = $1

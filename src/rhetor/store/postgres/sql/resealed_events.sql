@@ -1,0 +1,1 @@
+UPDATE events SET data = $3 WHERE inc = $1 AND seq = $2

@@ -1,0 +1,1 @@
+UPDATE incarnations SET earliest = $2 WHERE id = $1

@@ -1,0 +1,274 @@
+"""One transaction of the writer: reads and locks what its commits need, checks them, and writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from rhetor.errors import KeysUnavailable, RhetorError
+from rhetor.store.base import Row
+from rhetor.store.commit import Append
+from rhetor.store.group import Group
+from rhetor.store.incarnation import Incarnation
+from rhetor.store.requests import Outcome
+from rhetor.store.sealed import Sealing
+
+from .connection import Connection
+from .incarnations import incarnation_of
+from .statements import sql
+
+EVENT_BYTES = 80  # of an event besides its payload
+MOST = 256  # commits in one transaction, so that its versions are sufficient
+
+
+class _StoredRow(Struct, frozen=True, gc=False):
+    state: str
+    version: int
+    owner: str
+    name: str | None
+    doc: bytes | None
+
+
+class _Begun(Struct, frozen=True, gc=False):
+    id: int
+    stream: str
+    epoch: str
+    base: int | None
+    base_seq: int | None
+
+
+class Transaction(Group):
+    """The commits of one transaction. Locks are taken in one order by all nodes: streams, then rows.
+
+    `words`: the index words of each message by its text, which were made before the transaction began.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        new_epoch: Callable[[], str],
+        sealing: Sealing,
+        words: Mapping[str, str],
+    ) -> None:
+        super().__init__(0, new_epoch, sealing)
+        self._connection = connection
+        self._words = words
+        self._streams: dict[str, Incarnation] = {}
+        self._stored_epochs: dict[str, Incarnation] = {}
+        self._stored_rows: dict[tuple[str, str], _StoredRow] = {}
+        self._holders: dict[tuple[str, str, str], str] = {}
+        self._stored_keys: dict[tuple[str, str], tuple[str, str, int, int, bytes]] = {}
+        self._ids: list[int] = []
+        self._begun_incarnations: list[_Begun] = []
+        self._replaced: set[str] = set()  # streams whose stored incarnation is not the current one any more
+
+    async def run(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Check the commits in their order, and write what was accepted. The caller commits.
+
+        Raises:
+            KeysUnavailable: nothing can be sealed now.
+            asyncpg.PostgresError, …: as the connection does.
+        """
+        await self.read(appends)
+        outcomes = [self._outcome(append) for append in appends]
+        await self.write()
+        return outcomes
+
+    async def read(self, appends: Sequence[Append]) -> None:
+        """Lock the streams and rows that the commits name, and read what decides about them."""
+        await self._read_streams(appends)
+        await self._read_rows(appends)
+        if pairs := [(a.key.scope, a.key.key) for a in appends if a.key]:
+            for scope, key, *stored in await self._fetch("keys", *_columns(pairs)):
+                self._stored_keys[scope, key] = tuple(stored)
+
+    async def _read_streams(self, appends: Sequence[Append]) -> None:
+        streams = sorted({append.stream for append in appends})
+        for row in await self._fetch("lock_streams", streams):
+            found = incarnation_of(row)
+            self._streams[found.stream] = found
+        if epochs := sorted({append.base[1].epoch for append in appends if append.base}):
+            for row in await self._fetch("epochs", epochs):
+                found = incarnation_of(row)
+                self._stored_epochs[found.epoch] = found
+        begun = len({*streams} - self._streams.keys()) + sum(1 for append in appends if append.base)
+        if begun:
+            self._ids = [id for (id,) in await self._fetch("new_ids", begun)]
+
+    async def _read_rows(self, appends: Sequence[Append]) -> None:
+        wanted: dict[tuple[str, str], bool] = {}
+        for append in appends:
+            for expect in append.expects:
+                wanted.setdefault((expect.kind, expect.id), False)
+            for row in append.rows:
+                wanted.setdefault((row.kind, row.id), False)
+            for kind, id in append.drop:
+                wanted.setdefault((kind, id), False)
+            for each in append.adds:
+                wanted[each.kind, each.id] = True
+        if not wanted:
+            return
+        places = sorted(wanted)
+        kinds, ids = _columns(places)
+        for kind, id, *stored in await self._fetch("lock_rows", kinds, ids, [wanted[p] for p in places]):
+            self._stored_rows[kind, id] = _StoredRow(*stored)
+        if names := sorted(
+            {(r.kind, r.owner, r.name) for a in appends for r in a.rows if r.name is not None}
+        ):
+            for kind, owner, name, id in await self._fetch("holders", *_columns(names)):
+                self._holders[kind, owner, name] = id
+        if any(append.rows or append.adds for append in appends):
+            [(version,)] = await self._fetch("new_versions")
+            self.version = version - 1
+
+    async def write(self) -> None:
+        """Write everything that was accepted."""
+        await self._write_events()
+        if self.texts:
+            await self._write_texts()
+        if self.rows:
+            await self._write_rows()
+        if self.keys:
+            await self._write_keys()
+        if self.sources:
+            await self._execute("set_sources", *_columns(sorted(self.sources.items())))
+        if self.sealing.new_keys:
+            await self._execute("add_seals", sorted(self.sealing.new_keys))
+
+    # what is stored
+
+    def stored_key(self, scope: str, key: str) -> tuple[str, str, int, int, bytes] | None:
+        return self._stored_keys.get((scope, key))
+
+    def stored_row(self, kind: str, id: str) -> tuple[str, int] | None:
+        found = self._stored_rows.get((kind, id))
+        return (found.state, found.version) if found else None
+
+    def stored_holder(self, kind: str, owner: str, name: str) -> str | None:
+        return self._holders.get((kind, owner, name))
+
+    def stored_doc(self, kind: str, id: str) -> bytes | None:
+        found = self._stored_rows.get((kind, id))
+        return found.doc if found else None
+
+    def stored_stream(self, stream: str) -> Incarnation | None:
+        return self._streams.get(stream)
+
+    def stored_epoch(self, epoch: str) -> Incarnation | None:
+        return self._stored_epochs.get(epoch)
+
+    def create(self, append: Append, epoch: str, base: Incarnation | None) -> int:
+        id = self._ids.pop(0)
+        seq = append.base[1].seq if append.base else None
+        self._begun_incarnations.append(_Begun(id, append.stream, epoch, base.id if base else None, seq))
+        self._replaced.add(append.stream)
+        return id
+
+    # ----
+
+    def _outcome(self, append: Append) -> Outcome:
+        try:
+            return self.append(append)
+        except KeysUnavailable:  # a part of what it writes may be prepared already
+            raise
+        except RhetorError as refused:
+            return refused
+
+    async def _write_events(self) -> None:
+        sizes: dict[int, int] = {}
+        for event in self.events:
+            sizes[event[0]] = sizes.get(event[0], 0) + len(event[6]) + EVENT_BYTES
+        heads = {event[0]: event[1] for event in self.events}  # the last one of each counts
+        if self._begun_incarnations:
+            await self._write_incarnations(heads, sizes)
+        if self.events:
+            own = {each.id for each in self._begun_incarnations}
+            moved = [(id, head, sizes[id]) for id, head in sorted(heads.items()) if id not in own]
+            await self._execute("append", *_columns(self.events, 7), *_columns(moved, 3))
+
+    async def _write_incarnations(self, heads: Mapping[int, int], sizes: Mapping[int, int]) -> None:
+        if replaced := sorted(self._replaced & self._streams.keys()):
+            await self._execute("retire", replaced)
+        last = {each.stream: each.id for each in self._begun_incarnations}
+        rows = [
+            (
+                each.id,
+                each.stream,
+                each.epoch,
+                last[each.stream] == each.id,
+                heads.get(each.id, 0),
+                sizes.get(each.id, 0),
+                each.base,
+                each.base_seq,
+            )
+            for each in sorted(self._begun_incarnations, key=lambda each: each.stream)
+        ]
+        await self._execute("begin_incarnations", *_columns(rows))
+
+    async def _write_texts(self) -> None:
+        texts: list[tuple[Any, ...]] = []
+        for inc, seq, turn_id, role, content, at in self.texts:
+            if isinstance(content, bytes):
+                texts.append((inc, seq, turn_id, role, content, True, at, None))
+            else:
+                words = None if self.sealing.may_be_sealed else self._words.get(content, "")
+                texts.append((inc, seq, turn_id, role, content.encode(), False, at, words))
+        await self._execute("add_texts", *_columns(texts))
+
+    async def _write_rows(self) -> None:
+        stored = self._stored_rows
+        if dropped := sorted(place for place, row in self.rows.items() if row is None and place in stored):
+            await self._execute("drop_rows", *_columns(dropped))
+        written = [row for place, row in sorted(self.rows.items()) if row and place not in self.only_docs]
+        docs = [row for place, row in sorted(self.rows.items()) if row and place in self.only_docs]
+        changed = [row for row in written if (row.kind, row.id) in stored]
+        added = [row for row in written if (row.kind, row.id) not in stored]
+        renamed = [(row.kind, row.id) for row in changed if self._loses_name(row)]
+        if renamed:
+            await self._execute("release_names", *_columns(renamed))
+        if changed:
+            await self._execute("update_rows", *_columns(map(self._columns_of, changed)))
+        if added:
+            await self._execute("insert_rows", *_columns(map(self._columns_of, added)))
+        if docs:
+            rows = [(r.kind, r.id, self.sealing.doc(r.kind, r.id, r.doc), r.version) for r in docs]
+            await self._execute("update_docs", *_columns(rows))
+
+    def _loses_name(self, row: Row) -> bool:
+        before = self._stored_rows[row.kind, row.id]
+        return before.name is not None and (before.owner, before.name) != (row.owner, row.name)
+
+    def _columns_of(self, row: Row) -> tuple[Any, ...]:
+        doc = self.sealing.doc(row.kind, row.id, row.doc)
+        state = str(row.state)
+        return row.kind, row.id, state, doc, row.owner, row.parent, row.name, row.at, row.version
+
+    async def _write_keys(self) -> None:
+        rows = [
+            (
+                *place,
+                self.sealing.fingerprint(given),
+                self.sealing.result(*place, done.result),
+                done.epoch,
+                done.first,
+                done.last,
+                at,
+            )
+            for place, (given, done, at) in sorted(self.keys.items())
+        ]
+        await self._execute("add_keys", *_columns(rows))
+
+    async def _fetch(self, name: str, *values: object) -> list[Any]:
+        found: list[Any] = await self._connection.fetch(sql(name), *values)
+        return found
+
+    async def _execute(self, name: str, *values: object) -> None:
+        await self._connection.execute(sql(name), *values)
+
+
+def _columns(rows: Iterable[Sequence[Any]], width: int = 0) -> list[list[Any]]:
+    """Return the columns of rows. `width`: how many there are if there is no row."""
+    found = [list(column) for column in zip(*rows, strict=True)]
+    return found or [[] for _ in range(width)]

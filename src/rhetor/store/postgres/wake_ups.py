@@ -1,0 +1,157 @@
+"""Wake-ups between nodes: names of streams that have changed, by NOTIFY.
+
+They carry no data and may be lost: a reconnect wakes everybody, and a sweep looks every few seconds where the
+streams of the waiting followers end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from rhetor.background import start, stop
+from rhetor.errors import StoreRefused
+
+from .connection import ERRORS, Connection, close, connect
+
+SWEEP = 5.0  # seconds
+MOST_BYTES = 7_500  # of a notification; the server takes less than 8,000
+LONGEST_PAUSE = 2.0  # seconds, between attempts to reach the server
+# a notification writes nothing, so it need not wait for the disk
+SETTINGS = {"synchronous_commit": "off"}
+_names = msgspec.json.Decoder(list[str])
+log = logging.getLogger(__name__)
+
+
+class WakeUps:
+    """Tells the other nodes which streams have changed, and is told by them.
+
+    `changed(names)`: other nodes have changed these streams. `missed()`: any stream may have changed.
+    `sweep()`: looks for changes of the streams that followers wait for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        changed: Callable[[Iterable[str]], None],
+        missed: Callable[[], None],
+        sweep: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._url = url
+        self._channel = channel
+        self._changed = changed
+        self._missed = missed
+        self._sweep = sweep
+        self._pending: dict[str, None] = {}
+        self._filled = asyncio.Event()
+        self._own_pid = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Listen from now on.
+
+        Raises:
+            StoreRefused: the server cannot be reached.
+        """
+        listening = await self._listen()
+        self._tasks = [
+            start(self._keep_listening(listening), "store listener"),
+            start(self._keep_notifying(), "store notifier"),
+            start(self._keep_sweeping(), "store sweep"),
+        ]
+
+    def notify(self, streams: Iterable[str]) -> None:
+        """Tell the other nodes soon. What is pending goes out together."""
+        self._pending.update(dict.fromkeys(streams))
+        self._filled.set()
+
+    async def aclose(self) -> None:
+        await stop(*self._tasks)
+
+    async def _listen(self) -> Connection:
+        connection = await connect(self._url, "listen")
+        await connection.add_listener(self._channel, self._received)
+        return connection
+
+    def _received(self, connection: Any, pid: int, channel: str, payload: Any) -> None:
+        if pid == self._own_pid:
+            return
+        try:
+            self._changed(_names.decode(payload))
+        except msgspec.MsgspecError:  # somebody else uses the channel
+            log.warning("notification ignored", extra={"channel": channel})
+            self._missed()
+
+    async def _keep_listening(self, connection: Connection) -> None:
+        pause = 0.05
+        while True:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _, lost=lost: lost.set())
+            if connection.is_closed():
+                lost.set()
+            try:
+                await lost.wait()
+            except asyncio.CancelledError:
+                await close(connection)
+                raise
+            log.warning("listening connection lost")
+            while True:
+                try:
+                    connection = await self._listen()
+                    break
+                except (StoreRefused, *ERRORS) as error:
+                    log.info("listening failed", extra={"reason": str(error)})
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+            pause = 0.05
+            self._missed()
+
+    async def _keep_notifying(self) -> None:
+        connection: Connection | None = None
+        try:
+            while True:
+                await self._filled.wait()
+                self._filled.clear()
+                names, self._pending = list(self._pending), {}
+                try:
+                    if connection is None or connection.is_closed():
+                        connection = await connect(self._url, "notify", SETTINGS)
+                        self._own_pid = connection.get_server_pid()
+                    for payload in _payloads(names):
+                        await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
+                except (StoreRefused, *ERRORS) as error:  # the sweeps of the others find the changes
+                    log.warning("notification lost", extra={"reason": str(error)})
+                    if connection is not None:
+                        connection.terminate()
+                    await asyncio.sleep(0.1)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                await self._sweep()
+            except StoreRefused as error:
+                log.info("sweep failed", extra={"reason": error.detail})
+
+
+def _payloads(names: Iterable[str]) -> list[str]:
+    """Return lists of names as JSON, each as long as the server takes it. Of a longer name, none is sent."""
+    found: list[list[str]] = [[]]
+    size = 0
+    for name in names:
+        length = len(msgspec.json.encode(name)) + 1
+        if size + length > MOST_BYTES and found[-1]:
+            found.append([])
+            size = 0
+        if length <= MOST_BYTES:
+            found[-1].append(name)
+            size += length
+    return [msgspec.json.encode(each).decode() for each in found if each]

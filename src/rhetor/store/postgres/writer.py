@@ -1,0 +1,269 @@
+"""The only writer of a node: it writes each group of requests in one durable transaction.
+
+A group has the commits that arrived while the previous one was written. So groups grow with the load, and no
+commit waits for a group to fill. If the connection is lost while a transaction is committed, nothing is
+guessed: the node's row counts its transactions, so the next connection finds out whether it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+import asyncpg
+from msgspec import Struct
+
+from rhetor.background import start
+from rhetor.errors import CommitUnresolved, FenceLost, KeysUnavailable, RhetorError, StoreRefused
+from rhetor.store.commit import Append
+from rhetor.store.requests import Outcome, Request, Ticket, weight_of
+from rhetor.store.sealed import Sealing
+
+from .changes import change
+from .connection import (
+    CONFLICTS,
+    ERRORS,
+    IDLE_IN_TRANSACTION,
+    LOST,
+    STATEMENT_TIMEOUT,
+    UNSTORABLE,
+    Connection,
+    close,
+    connect,
+    refusal,
+)
+from .transaction import MOST, Transaction
+from .words import words_of_messages
+
+GROUP_EVENTS = 2_000
+GROUP_BYTES = 8 << 20
+REPEATS = 20  # of a transaction that another node has disturbed
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds, between attempts to reach the server
+SETTINGS = {"idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION)}
+log = logging.getLogger(__name__)
+
+
+class Fence(Struct, frozen=True):
+    """A node, and the number that each of its commits must still find in its row. See the table `nodes`."""
+
+    node: int
+    number: int
+
+
+class Writer:
+    """Writes requests in their order. `deliver` gets each group with its outcomes, when it is durable or
+    rejected. `fence`: of this node; it may be replaced when the node has a new one."""
+
+    def __init__(
+        self,
+        url: str,
+        fence: Fence,
+        commits: int,
+        new_epoch: Callable[[], str],
+        deliver: Callable[[Sequence[Ticket], Sequence[Outcome]], None],
+        sealing: Sealing,
+    ) -> None:
+        self.fence = fence
+        self._url = url
+        self._commits = commits  # of the node, as its row counts them
+        self._new_epoch = new_epoch
+        self._deliver = deliver
+        self._sealing = sealing
+        self._queue: list[Ticket] = []
+        self._filled = asyncio.Event()
+        self._closing = False
+        self._connection: Connection | None = None
+        self._refused: StoreRefused | None = None
+        self._next_attempt = 0.0
+        self._pause = FIRST_PAUSE
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, connection: Connection) -> None:
+        """Begin to write, with this connection."""
+        self._connection = connection
+        self._task = start(self._run(), "store writer")
+
+    def put(self, tickets: Sequence[Ticket]) -> None:
+        """Queue requests."""
+        self._queue += tickets
+        self._filled.set()
+
+    async def aclose(self) -> None:
+        """Write what is queued, and end."""
+        self._closing = True
+        self._filled.set()
+        if self._task is not None:
+            await self._task
+        if self._connection is not None:
+            await close(self._connection)
+
+    async def _run(self) -> None:
+        while True:
+            await self._filled.wait()
+            while self._queue:
+                group = self._take()
+                self._deliver(group, await self._write([ticket.request for ticket in group]))
+            self._filled.clear()
+            if self._closing:
+                return
+
+    def _take(self) -> list[Ticket]:
+        """Return the next commits, or one other request."""
+        if not isinstance(self._queue[0].request, Append):
+            return [self._queue.pop(0)]
+        count = events = size = 0
+        for ticket in self._queue[:MOST]:
+            if not isinstance(ticket.request, Append) or events >= GROUP_EVENTS or size >= GROUP_BYTES:
+                break
+            count, events, size = count + 1, events + weight_of(ticket.request), size + ticket.size
+        group, self._queue = self._queue[:count], self._queue[count:]
+        return group
+
+    async def _write(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        try:
+            return await self._written(requests)
+        except RhetorError as error:
+            log.error("commit rejected", extra={"reason": error.detail, "requests": len(requests)})
+            # one exception for each: a shared one would collect the tracebacks of all tasks
+            return [_copy(error) for _ in requests]
+        except Exception as error:  # a bug fails its group, not the writer
+            log.exception("commit failed")
+            self._drop()
+            return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
+
+    async def _written(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        words = {} if self._sealing.may_be_sealed else await words_of_messages(requests)
+        for _ in range(REPEATS):
+            connection = await self._connected()
+            try:
+                async with asyncio.timeout(STATEMENT_TIMEOUT):
+                    outcomes = await self._transact(connection, requests, words)
+            except CONFLICTS as error:
+                log.info("transaction repeated", extra={"reason": type(error).__name__})
+                await self._roll_back(connection)
+                continue
+            except KeysUnavailable as error:
+                await self._roll_back(connection)
+                raise StoreRefused(error.detail) from error
+            except RhetorError:
+                await self._roll_back(connection)
+                raise
+            except LOST as error:  # before COMMIT, so nothing was written
+                self._drop()
+                raise refusal(error) from error
+            except asyncpg.PostgresError as error:
+                await self._roll_back(connection)
+                if len(requests) > 1 and isinstance(error, UNSTORABLE):
+                    return [outcome for each in requests for outcome in await self._write([each])]
+                raise refusal(error) from error
+            await self._commit(connection)
+            self._sealing.note()
+            return outcomes
+        raise StoreRefused("other nodes write the same rows all the time; repeat the request")
+
+    async def _transact(
+        self, connection: Connection, requests: Sequence[Request], words: dict[str, str]
+    ) -> Sequence[Outcome]:
+        await self._begin(connection)
+        first = requests[0]
+        if isinstance(first, Append):
+            transaction = Transaction(connection, self._new_epoch, self._sealing, words)
+            return await transaction.run([each for each in requests if isinstance(each, Append)])
+        return [await change(connection, first, self._new_epoch, self._sealing)]
+
+    async def _begin(self, connection: Connection) -> None:
+        """Begin a transaction that commits only if this node still has its fence and its lease.
+
+        Raises:
+            FenceLost: it has not.
+        """
+        fence = self.fence
+        done = await connection.execute(
+            "BEGIN; UPDATE nodes SET commits = commits + 1"
+            f" WHERE id = {fence.node:d} AND fence = {fence.number:d} AND expires_at > clock_timestamp()"
+        )
+        if done != "UPDATE 1":
+            raise FenceLost()
+
+    async def _commit(self, connection: Connection) -> None:
+        """Commit. When this returns, the transaction is durable.
+
+        Raises:
+            StoreRefused: it was not committed.
+            CommitUnresolved: the store was closed before the server could be asked.
+        """
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                await connection.execute("COMMIT")
+        except LOST as error:
+            self._drop()
+            log.warning("connection lost during a commit", extra={"reason": type(error).__name__})
+            if not await self._was_committed():
+                raise refusal(error) from error
+        except asyncpg.PostgresError as error:  # the server says that it has not committed
+            await self._roll_back(connection)
+            raise refusal(error) from error
+        self._commits += 1
+
+    async def _was_committed(self) -> bool:
+        """Ask the server, however long it takes, whether the last transaction was committed."""
+        while True:
+            try:
+                connection = await self._connected()
+                async with asyncio.timeout(STATEMENT_TIMEOUT):
+                    # waits until the transaction has ended, if its process still runs
+                    commits = await connection.fetchval(
+                        "SELECT commits FROM nodes WHERE id = $1 FOR UPDATE", self.fence.node
+                    )
+            except (StoreRefused, *ERRORS) as error:
+                log.warning("the outcome of a commit is not known yet", extra={"reason": str(error)})
+                self._drop()
+                if self._closing:
+                    raise CommitUnresolved() from error
+                await asyncio.sleep(self._pause)
+            else:
+                if commits not in (self._commits, self._commits + 1):
+                    raise CommitUnresolved()
+                return bool(commits == self._commits + 1)
+
+    async def _connected(self) -> Connection:
+        """Return the connection, a new one if necessary. After a failure, the next attempts wait longer.
+
+        Raises:
+            StoreRefused: the server cannot be reached.
+        """
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._refused is not None and monotonic() < self._next_attempt:
+            raise _copy(self._refused)
+        try:
+            self._connection = await connect(self._url, "write", SETTINGS)
+        except StoreRefused as error:
+            self._refused = error
+            self._next_attempt = monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            raise
+        self._refused, self._pause = None, FIRST_PAUSE
+        return self._connection
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                await connection.execute("ROLLBACK")
+        except ERRORS:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def _copy(error: RhetorError) -> RhetorError:
+    """Return an equal error without its traceback."""
+    copy = type(error).__new__(type(error))
+    Exception.__init__(copy, error.detail)
+    copy.detail, copy.data = error.detail, dict(error.data)
+    return copy
