@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compare, parsePatch } from "../../../src/rhetor/console/model/diff.js";
-import { editsOf } from "../../../src/rhetor/console/model/edits.js";
+import { editsOf } from "../../../src/rhetor/console/model/diff.js";
 
 const plain = (lines) => lines.map(({ sign, text }) => sign + text);
 const edits = (...given) => editsOf(...given).map(({ path, change, lines }) => [path, change, ...plain(lines)]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addLine, charactersBefore, completed, linesIn, narrowed, unitOf, withProblems } from "../../../src/rhetor/console/model/line_text.js";
+import { addLine, charactersBefore, completed, linesIn, narrowed, unitOf, withProblems } from "../../../src/rhetor/console/model/line.js";
 
 test("places are counted in characters", () => {
   assert.equal(charactersBefore("😀 a", 3), 2);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { layout } from "../../../src/rhetor/console/model/plan_layout.js";
-import { EMPTY, fold, lastSteps, previewed } from "../../../src/rhetor/console/model/plan_run.js";
+import { layout } from "../../../src/rhetor/console/model/line.js";
+import { EMPTY, fold, lastSteps, previewed } from "../../../src/rhetor/console/model/line.js";
 
 const STEPS = [
   { id: "s1", ai: "apollo", depends_on: [], session_id: null },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { describe, revealed } from "../../../src/rhetor/console/model/request_detail.js";
+import { describe, revealed } from "../../../src/rhetor/console/model/tools.js";
 
 const lines = (detail, tool) => describe(detail, tool).lines.map(({ name, text }) => [name, text]);
 

@@ -1,9 +1,10 @@
 // Keys: `g` and a letter goes to a view, `?` shows all keys. A view adds its own while it is shown. Keys that
 // are typed into a field, or into a terminal, belong to it.
+import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { NAVIGATION } from "#app/routes.js";
-import { navigate } from "#app/router.js";
+import { navigate, NAVIGATION } from "#app/router.js";
+import { Dialog } from "#parts/dialog.js";
 
 const SEQUENCE_MILLISECONDS = 1500;
 
@@ -58,4 +59,25 @@ function takesText(element) {
 
 function list() {
   shown.value = [...bound].map(([key, { name }]) => ({ key, name }));
+}
+
+// The list of keys, in a dialog.
+
+export function Help() {
+  const close = () => (isHelpShown.value = false);
+  return html`
+    <${Dialog} title="Keys" onClose=${close}>
+      <h3>Everywhere</h3>
+      <${Keys} list=${[{ key: "?", name: "Show the keys" }, ...NAVIGATION.map(({ key, name }) => ({ key: `g ${key}`, name }))]} />
+      ${shown.value.length > 0 && html`<h3>In this view</h3><${Keys} list=${shown.value} />`}
+    <//>
+  `;
+}
+
+function Keys({ list }) {
+  return html`
+    <dl class="keys">
+      ${list.map(({ key, name }) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${name}</dd></div>`)}
+    </dl>
+  `;
 }

@@ -1,16 +1,13 @@
 // What surrounds every view: the navigation, the state of the connection, the login and the help.
 import { html } from "htm/preact";
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
-import { address, match } from "#app/router.js";
-import { NAVIGATION } from "#app/routes.js";
-import { Help } from "#app/help.js";
-import { LoggedOut } from "#app/logged_out.js";
-import { isHelpShown } from "#app/keys.js";
+import { Help, isHelpShown } from "#app/keys.js";
+import { address, match, NAVIGATION } from "#app/router.js";
 import { isOutdated } from "#app/worker.js";
 import { isLoggedOut } from "#client/api.js";
 import { hurry, state } from "#client/connection.js";
+import { onAsked, pending } from "#model/hub.js";
 import { Notices, notifyProblem } from "#parts/notices.js";
-import { onAsked, pending } from "#model/permissions.js";
 
 export function Shell() {
   const found = match(address.value);
@@ -128,4 +125,21 @@ function Unloadable({ problem }) {
 
 function Missing() {
   return html`<h1>There is no such page</h1><p><a href="/">Show the peers</a></p>`;
+}
+
+// What a page shows when the hub no longer accepts its login. The view below keeps what was typed.
+
+function LoggedOut() {
+  return html`
+    <section class="logged-out" role="alert">
+      <h1>You are logged out</h1>
+      <p>The login has ended: it expired, or it was ended or revoked. Nothing that was sent is lost.</p>
+      <p>Run <code>aish console</code> to log in again, or enter a code from <code>aish console --print</code>:</p>
+      <form action="/login" method="get">
+        <label>Code <input name="code" autocomplete="off" required spellcheck="false" /></label>
+        <button>Log in</button>
+        <button type="button" onClick=${hurry}>Try again</button>
+      </form>
+    </section>
+  `;
 }

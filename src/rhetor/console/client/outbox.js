@@ -1,15 +1,64 @@
-// Messages on their way to the hub. Each keeps its idempotency key until the hub has answered, also when the
-// page is loaded again, so that it is accepted once. Those of a session are sent one after the other.
+// Messages until the hub has accepted them: first as a draft, then on their way.
 import { signal } from "@preact/signals";
 import { newKey, post } from "#client/api.js";
 import { state } from "#client/connection.js";
-import { putBack } from "#model/drafts.js";
+
+// What the user has typed and attached, for each session, until the hub has accepted it. It is kept in the tab
+// when the page is loaded again.
+
+const PREFIX = "draft:";
+const drafts = new Map(); // session id → signal of a draft
+
+export const EMPTY = { text: "", files: [], model: null, refused: [] };
+
+// The signal of a session's draft. `refused`: why files were not added. `files`: [{id, name, media_type, bytes, blob_id, text, progress, problem, url}].
+export function draftOf(session) {
+  if (!drafts.has(session)) drafts.set(session, signal(stored(session)));
+  return drafts.get(session);
+}
+
+export function change(session, changes) {
+  const draft = draftOf(session);
+  draft.value = { ...draft.peek(), ...changes };
+  store(session, draft.peek());
+}
+
+// Put a message that was not accepted before what was typed meanwhile.
+function putBack(session, { text, files, model }) {
+  const now = draftOf(session).peek();
+  change(session, { text: [text, now.text].filter(Boolean).join("\n\n"), files: [...files, ...now.files], model: now.model ?? model });
+}
+
+export const isEmpty = ({ text, files }) => text.trim() === "" && files.length === 0;
+
+function stored(session) {
+  try {
+    return { ...EMPTY, ...JSON.parse(sessionStorage.getItem(PREFIX + session)), refused: [] };
+  } catch {
+    return EMPTY;
+  }
+}
+
+// An upload that is not complete cannot be continued, and a preview is gone with the page.
+function store(session, draft) {
+  const files = draft.files.filter((one) => one.blob_id || one.text != null).map(({ url, ...one }) => one);
+  const text = isEmpty({ ...draft, files }) ? null : JSON.stringify({ ...draft, files });
+  try {
+    if (text) sessionStorage.setItem(PREFIX + session, text);
+    else sessionStorage.removeItem(PREFIX + session);
+  } catch {
+    // the tab has no more room; the draft is still in the page
+  }
+}
+
+// Messages on their way to the hub. Each keeps its idempotency key until the hub has answered, also when the
+// page is loaded again, so that it is accepted once. Those of a session are sent one after the other.
 
 const STORED = "outbox";
 const PAUSE_MILLISECONDS = 1000;
 const LONGEST_PAUSE = 30;
 
-export const outbox = signal(read()); // [{key, session, message, more, draft, problem}]
+export const outbox = signal(unsent()); // [{key, session, message, more, draft, problem}]
 export const failures = signal(new Map()); // session id → why its last message was not accepted
 
 const running = new Set(); // sessions whose messages are being sent
@@ -84,7 +133,7 @@ function set(items) {
   }
 }
 
-function read() {
+function unsent() {
   try {
     return JSON.parse(sessionStorage.getItem(STORED)) ?? [];
   } catch {

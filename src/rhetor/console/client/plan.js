@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { get, newKey, post, remove } from "#client/api.js";
 import { follow } from "#client/connection.js";
-import { EMPTY, fold } from "#model/plan_run.js";
+import { EMPTY, fold } from "#model/line.js";
 
 const place = (id) => `/api/v2/plans/${encodeURIComponent(id)}`;
 let attempt = { line: null, key: null };

@@ -1,6 +1,6 @@
 // Sound and desktop notifications for permission requests: off until the user turns them on, in this browser.
 import { signal } from "@preact/signals";
-import { describe } from "#model/request_detail.js";
+import { describe } from "#model/tools.js";
 
 const SOUND = "notify.sound";
 const DESKTOP = "notify.desktop";

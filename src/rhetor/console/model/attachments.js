@@ -2,7 +2,7 @@
 
 export const MOST_FILES = 20;
 export const MOST_BYTES = 16 * 1024 * 1024; // of all files of a message
-export const MOST_TEXT = 512 * 1024; // of a text file, which becomes a part of the text
+const MOST_TEXT = 512 * 1024; // of a text file, which becomes a part of the text
 
 // Why this file cannot be added to the others; null if it can.
 export function whyNot(file, others, bytesText) {

@@ -1,7 +1,7 @@
 // What the hub reports about itself as a list of findings: what works, what to know, and what to do.
 import { bytesText, countText, timeText } from "#parts/text.js";
 
-export const ORDER = ["problem", "note", "good", "absent"];
+const ORDER = ["problem", "note", "good", "absent"];
 const NEAR = 0.8; // of a budget
 const DAY = 24 * 60 * 60 * 1000; // milliseconds
 const BACKUP_DAYS = 7;

@@ -1,8 +1,10 @@
-// The sessions of the caller and those that are shared with the caller, kept up to date while a view shows them.
+// The sessions of the caller and those that are shared with the caller, and which of them a list shows.
 import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get } from "#client/api.js";
 import { watch } from "#client/connection.js";
+
+// The sessions of the caller and those that are shared with the caller, kept up to date while a view shows them.
 
 const COSTS_SECONDS = 20;
 const known = signal(null); // null before the first answer; then id → session
@@ -58,3 +60,60 @@ async function readSummaries(states) {
   const found = answers.flatMap((answer) => answer?.sessions ?? []);
   if (found.length) summaries.value = new Map(found.map((session) => [session.id, session.summary]));
 }
+
+// Which sessions a list shows. No DOM.
+
+export const STATES = [
+  ["", "All that are open"],
+  ["running", "Running"],
+  ["waiting", "Wait for you"],
+  ["paused", "Paused"],
+  ["ended", "Ended"],
+];
+
+const OPEN = ["active", "waiting", "paused"];
+const ENDED = ["stopped", "failed", "expired"];
+
+// The states, as the hub names them, of the sessions that a filter can have.
+export const statesOf = ({ state }) => (state === "ended" ? ENDED : OPEN);
+
+// The state that a list shows: a session whose turn runs is `running`.
+export function stateOf(session) {
+  if (session.state !== "active") return session.state;
+  return session.turn ? "running" : "idle";
+}
+
+// The sessions that match a filter {state, peer, project, text}. All words of the text must be in the title, the
+// name or the id.
+export function matching(sessions, { state, peer, project, text }) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return sessions.filter((session) => {
+    if (state && state !== "ended" && stateOf(session) !== state) return false;
+    if (peer && session.specialist_id !== peer) return false;
+    if (project && session.project_id !== project) return false;
+    const all = `${session.shown ?? ""} ${session.title ?? ""} ${session.name ?? ""} ${session.id} ${session.specialist_id}`.toLowerCase();
+    return words.every((word) => all.includes(word));
+  });
+}
+
+// The filter as a query, without what is not set, and back.
+export function toQuery(filter) {
+  const set = Object.entries(filter).filter(([, value]) => value);
+  return set.length ? `?${new URLSearchParams(set)}` : "";
+}
+
+export function fromQuery(query) {
+  return Object.fromEntries(["state", "peer", "project", "text"].map((name) => [name, query.get(name) ?? ""]));
+}
+
+// The projects, which are read when a view first asks for them.
+
+export const projects = signal([]);
+
+let reading = null;
+
+export function readProjects() {
+  reading ??= get("/api/projects").then(({ projects: found }) => (projects.value = found), () => (reading = null));
+}
+
+export const projectName = (id) => projects.value.find((project) => project.id === id)?.name ?? id;

@@ -2,7 +2,7 @@
 // Days are in UTC, because the hub counts them so.
 import { countText, moneyText } from "#parts/text.js";
 
-export const MOST_SERIES = 6; // that have a color; the others are added up
+const MOST_SERIES = 6; // that have a color; the others are added up
 const DAY_MILLISECONDS = 86_400_000;
 const MOST_DAYS = 1_100; // that are plotted one by one
 
@@ -57,7 +57,7 @@ export function addressOf({ show, by, from, to, days }) {
 export const dayOf = (date) => date.toISOString().slice(0, 10);
 export const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
 
-export function addDays(day, count) {
+function addDays(day, count) {
   return dayOf(new Date(Date.parse(day) + count * DAY_MILLISECONDS));
 }
 

@@ -1,9 +1,9 @@
 // The files of a message that is being written: added by a button, by paste or by drop, and uploaded at once.
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
-import { upload } from "#client/upload.js";
+import { upload } from "#client/api.js";
+import { change, draftOf } from "#client/outbox.js";
 import { decoded, isText, whyNot } from "#model/attachments.js";
-import { change, draftOf } from "#model/drafts.js";
 import { bytesText } from "#parts/text.js";
 
 const uploads = new Map(); // id of a file → how to end its upload

@@ -1,7 +1,7 @@
 // Makes a checkpoint: a position of the conversation, with the files that belong to it.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
-import { postLong } from "#client/long_work.js";
+import { postLong } from "#client/api.js";
 import { ActionDialog } from "#parts/action_dialog.js";
 import { notify } from "#parts/notices.js";
 import { bytesText, countText } from "#parts/text.js";

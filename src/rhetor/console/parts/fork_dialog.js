@@ -2,8 +2,8 @@
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
-import { postLong } from "#client/long_work.js";
-import { peerOf } from "#model/peers.js";
+import { postLong } from "#client/api.js";
+import { peerOf } from "#model/hub.js";
 import { ActionDialog } from "#parts/action_dialog.js";
 import { notify } from "#parts/notices.js";
 import { PlaceChoice } from "#parts/place_choice.js";

@@ -2,10 +2,10 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, put, remove } from "#client/api.js";
-import { peers } from "#model/peers.js";
+import { peers } from "#model/hub.js";
 import { ActionDialog } from "#parts/action_dialog.js";
-import { notify } from "#parts/notices.js";
 import { Trouble } from "#parts/loaded.js";
+import { notify } from "#parts/notices.js";
 
 export function ForwardDialog({ session, onClose }) {
   const source = session.specialist_id;

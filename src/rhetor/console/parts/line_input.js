@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { post } from "#client/api.js";
-import { charactersBefore, completed, narrowed, withProblems } from "#model/line_text.js";
+import { charactersBefore, completed, narrowed, withProblems } from "#model/line.js";
 
 const PAUSE_MILLISECONDS = 120;
 const CLOSED = { candidates: [], active: -1 };

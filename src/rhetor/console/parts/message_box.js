@@ -1,13 +1,12 @@
 // Where the user writes a message to a session. While a turn runs, a message waits for its end or interrupts it.
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { useKeys } from "#app/keys.js";
+import { loadStyles } from "#app/styles.js";
 import { post } from "#client/api.js";
-import { failures, forgetFailure, outbox, send } from "#client/outbox.js";
+import { change, draftOf, EMPTY, failures, forgetFailure, isEmpty, outbox, send } from "#client/outbox.js";
 import { partsOf } from "#model/attachments.js";
-import { change, draftOf, EMPTY, isEmpty } from "#model/drafts.js";
-import { peerOf } from "#model/peers.js";
+import { peerOf } from "#model/hub.js";
 import { attach, AttachButton, Attachments, isUploading } from "#parts/attachments.js";
 import { isEnterSending, MessageOptions } from "#parts/message_options.js";
 import { notifyProblem } from "#parts/notices.js";

@@ -1,7 +1,7 @@
 // How a message is sent: whether Enter sends it, and which model answers it.
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
-import { change } from "#model/drafts.js";
+import { change } from "#client/outbox.js";
 import { ModelChoice } from "#parts/model_choice.js";
 
 const ENTER = "message.enter"; // "send" or "line"

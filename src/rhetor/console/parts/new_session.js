@@ -4,12 +4,12 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
 import { newKey, post } from "#client/api.js";
 import { send } from "#client/outbox.js";
-import { peers } from "#model/peers.js";
-import { projects, readProjects } from "#model/projects.js";
+import { peers } from "#model/hub.js";
+import { projects, readProjects } from "#model/sessions.js";
 import { Dialog } from "#parts/dialog.js";
+import { Trouble } from "#parts/loaded.js";
 import { ModelChoice } from "#parts/model_choice.js";
 import { useSubmit } from "#parts/submit.js";
-import { Trouble } from "#parts/loaded.js";
 
 const LAST_PEER = "sessions.peer";
 const KINDS = new Set(["specialist", "tool", "team"]);

@@ -1,17 +1,16 @@
 // A permission request: what would happen, and the answers that the peer offers as buttons. It can be answered
 // in several places; the first answer counts, and all places show it.
 import { html } from "htm/preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { computed, signal } from "@preact/signals";
-import { loadStyles } from "#app/styles.js";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
+import { loadStyles } from "#app/styles.js";
 import { newKey, post } from "#client/api.js";
-import { now } from "#model/clock.js";
-import { answeredHere, answers, keyOf } from "#model/permissions.js";
-import { Questions } from "#parts/questions.js";
-import { RequestDetail, pauseOf } from "#parts/request_detail.js";
-import { secondsText, timeText } from "#parts/text.js";
+import { answeredHere, answers, keyOf, now } from "#model/hub.js";
 import { Trouble } from "#parts/loaded.js";
+import { Questions } from "#parts/questions.js";
+import { pauseOf, RequestDetail } from "#parts/request_detail.js";
+import { secondsText, timeText } from "#parts/text.js";
 
 await loadStyles("#styles/permission.css");
 
@@ -120,7 +119,7 @@ function Options({ options, answering, hasKeys }) {
 }
 
 // What became of a request, in words: "Answered elsewhere by anna: Allow once".
-export function outcomeText(request, { option_id: chosen, answers: given, by }, isHere = false) {
+function outcomeText(request, { option_id: chosen, answers: given, by }, isHere = false) {
   if (BY[by]) return BY[by];
   const who = isHere ? "You answered here" : `Answered elsewhere by ${by}`;
   if (given) return `${who}: ${Object.entries(given).map(([id, one]) => `${id}: ${[one].flat().join(", ")}`).join(" · ")}`;

@@ -1,11 +1,10 @@
 // The oldest request that the current view does not show, at the edge of the page, with its options.
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
-import { address, match } from "#app/router.js";
 import { useKeys } from "#app/keys.js";
+import { address, match } from "#app/router.js";
 import { alert } from "#model/alerts.js";
-import { peers } from "#model/peers.js";
-import { isOfPlan, keyOfRequest, pathOf, pending } from "#model/permissions.js";
+import { isOfPlan, keyOfRequest, pathOf, peers, pending } from "#model/hub.js";
 import { inView, Permission } from "#parts/permission.js";
 
 const later = signal(new Set()); // keys of the requests that the user will answer later

@@ -1,8 +1,8 @@
 // The steps of a plan as a graph. Each node is a button that shows the answer of its step.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { now } from "#model/clock.js";
-import { layout } from "#model/plan_layout.js";
+import { now } from "#model/hub.js";
+import { layout } from "#model/line.js";
 import { secondsText } from "#parts/text.js";
 
 const MARGIN = 6; // for the outline of the focus

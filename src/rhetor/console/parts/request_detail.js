@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { compare, parsePatch } from "#model/diff.js";
-import { describe, REMARKS, revealed } from "#model/request_detail.js";
+import { describe, REMARKS, revealed } from "#model/tools.js";
 import { Diff } from "#parts/diff.js";
 import { timeText } from "#parts/text.js";
 

@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { post } from "#client/api.js";
-import { postLong } from "#client/long_work.js";
+import { postLong } from "#client/api.js";
 import { ActionDialog } from "#parts/action_dialog.js";
 import { ChangedFiles, ChangedMessages } from "#parts/changed.js";
 import { notify } from "#parts/notices.js";

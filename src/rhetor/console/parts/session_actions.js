@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { post } from "#client/api.js";
-import { isMine } from "#model/self.js";
+import { isMine } from "#model/hub.js";
 import { CheckpointDialog } from "#parts/checkpoint_dialog.js";
 import { ForkDialog } from "#parts/fork_dialog.js";
 import { ForwardDialog } from "#parts/forward_dialog.js";

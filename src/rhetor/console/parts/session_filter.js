@@ -1,8 +1,7 @@
 // Which sessions the list shows: by state, peer, project and text.
 import { html } from "htm/preact";
 import { useEffect } from "preact/hooks";
-import { STATES } from "#model/session_filter.js";
-import { projectName, readProjects } from "#model/projects.js";
+import { projectName, readProjects, STATES } from "#model/sessions.js";
 
 export function SessionFilter({ filter, sessions, onFilter }) {
   const names = [...new Set(sessions.map((session) => session.specialist_id))].sort();

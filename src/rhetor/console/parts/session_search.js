@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "#client/api.js";
-import { placesBefore, rowAt, rowsWith } from "#model/places.js";
+import { placesBefore, rowAt, rowsWith } from "#model/found.js";
 import { notifyProblem } from "#parts/notices.js";
 import { countText } from "#parts/text.js";
 

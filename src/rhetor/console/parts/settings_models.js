@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { get, post, remove } from "#client/api.js";
-import { postLong } from "#client/long_work.js";
+import { postLong } from "#client/api.js";
 import { Trouble, useAction, useAnswer, Waiting } from "#parts/loaded.js";
 import { bytesText } from "#parts/text.js";
 

@@ -3,13 +3,13 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
 import { get, post, remove } from "#client/api.js";
-import { self } from "#model/self.js";
+import { self } from "#model/hub.js";
 import { ActionDialog } from "#parts/action_dialog.js";
 import { Dialog } from "#parts/dialog.js";
+import { Trouble } from "#parts/loaded.js";
 import { notify } from "#parts/notices.js";
 import { useSubmit } from "#parts/submit.js";
 import { timeText } from "#parts/text.js";
-import { Trouble } from "#parts/loaded.js";
 
 const SCOPES = [
   ["send", "Send messages, and interrupt the running turn"],

@@ -1,8 +1,7 @@
 // A tool call: folded with its name and one line of what it does; opened with its input and its result.
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
-import { countsOf } from "#model/diff.js";
-import { editsOf } from "#model/edits.js";
+import { countsOf, editsOf } from "#model/diff.js";
 import { commandOf, exitCodeOf, imagesOf, summaryOf, textOf } from "#model/tools.js";
 import { Copy } from "#parts/copy.js";
 import { Diff } from "#parts/diff.js";

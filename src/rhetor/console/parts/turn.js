@@ -195,7 +195,7 @@ export function Figures({ row: { seconds, usage, cost, total, model } }) {
 const FINISHES = { length: "The answer was cut off, because the limit of tokens was reached", content_filter: "A content filter withheld a part of the answer", refusal: "The model refused to answer", tool_calls: "The client runs the tools now", typed: "The message was typed, but not run" };
 const finishText = (finish) => (finish === "stop" || !finish ? null : (Object.hasOwn(FINISHES, finish) ? FINISHES[finish] : `Ended: ${finish}`));
 
-export function isGrowing(row) {
+function isGrowing(row) {
   return row.turn?.channels[row.kind] === row && row.turn.endedAt === null;
 }
 

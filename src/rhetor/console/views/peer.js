@@ -1,15 +1,15 @@
 // One peer: why it has its status, what it can do, how it has done so far, and its sessions.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { navigate } from "#app/router.js";
+import { loadStyles } from "#app/styles.js";
 import { get, newKey, post } from "#client/api.js";
-import { peerOf } from "#model/peers.js";
+import { peerOf } from "#model/hub.js";
 import { Facts } from "#parts/facts.js";
+import { Trouble } from "#parts/loaded.js";
 import { useRepeated } from "#parts/repeat.js";
 import { Status } from "#parts/status.js";
 import { countText, secondsText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/peer.css");
 

@@ -1,9 +1,9 @@
 // All peers: their status with the evidence for it, what each does now, and what it has cost today.
 import { html } from "htm/preact";
-import { useEffect } from "preact/hooks";
 import { computed, signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { get } from "#client/api.js";
-import { isLoaded, peers, problem } from "#model/peers.js";
+import { arePeersKnown, peers, peersProblem } from "#model/hub.js";
 import { Status } from "#parts/status.js";
 import { agoText, moneyText } from "#parts/text.js";
 
@@ -38,8 +38,8 @@ export default function Peers() {
   useEffect(() => repeat(1, () => (now.value = Date.now())), []);
   return html`
     <h1>Peers</h1>
-    ${problem.value && html`<p class="problem" role="alert">${problem.value.message}</p>`}
-    ${!problem.value && html`<p class="summary" role="status">${isLoaded.value ? summary.value : "Loading…"}</p>`}
+    ${peersProblem.value && html`<p class="problem" role="alert">${peersProblem.value.message}</p>`}
+    ${!peersProblem.value && html`<p class="summary" role="status">${arePeersKnown.value ? summary.value : "Loading…"}</p>`}
     ${KINDS.map(([kind, title]) => html`<${Group} key=${kind} kind=${kind} title=${title} />`)}
   `;
 }

@@ -3,9 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
-import { now } from "#model/clock.js";
-import { peers } from "#model/peers.js";
-import { answers, isOfPlan, keyOfRequest, pathOf, pending } from "#model/permissions.js";
+import { answers, isOfPlan, keyOfRequest, now, pathOf, peers, pending } from "#model/hub.js";
 import { AlertSettings } from "#parts/alert_settings.js";
 import { Permission } from "#parts/permission.js";
 import { agoText } from "#parts/text.js";

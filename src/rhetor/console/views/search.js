@@ -6,7 +6,7 @@ import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { beginningOf, grouped, parametersOf, partsOf, pathOf, SINCE } from "#model/found.js";
-import { peers } from "#model/peers.js";
+import { peers } from "#model/hub.js";
 import { timeText } from "#parts/text.js";
 
 await loadStyles("#styles/search.css");

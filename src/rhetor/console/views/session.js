@@ -4,15 +4,15 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { openFeed } from "#client/session_feed.js";
-import { isMine } from "#model/self.js";
+import { isMine } from "#model/hub.js";
 import { ForkDialog } from "#parts/fork_dialog.js";
 import { MessageBox } from "#parts/message_box.js";
-import { SessionSearch } from "#parts/session_search.js";
+import { notify, notifyProblem } from "#parts/notices.js";
 import { SessionHead } from "#parts/session_head.js";
+import { SessionSearch } from "#parts/session_search.js";
 import { Row } from "#parts/turn.js";
 import { TurnBar } from "#parts/turn_bar.js";
 import { VirtualList } from "#parts/virtual_list.js";
-import { notify, notifyProblem } from "#parts/notices.js";
 
 await loadStyles("#styles/session.css");
 

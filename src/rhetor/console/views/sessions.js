@@ -4,15 +4,13 @@ import { useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
-import { now } from "#model/clock.js";
-import { hasMore, isLoaded, problem, sessions, useSessions } from "#model/sessions.js";
-import { fromQuery, matching, stateOf, statesOf, toQuery } from "#model/session_filter.js";
-import { isMine } from "#model/self.js";
+import { isMine, now } from "#model/hub.js";
+import { fromQuery, hasMore, isLoaded, matching, problem, sessions, stateOf, statesOf, toQuery, useSessions } from "#model/sessions.js";
+import { Trouble } from "#parts/loaded.js";
 import { NewSession } from "#parts/new_session.js";
 import { SessionFilter } from "#parts/session_filter.js";
 import { Status } from "#parts/status.js";
 import { agoText, moneyText } from "#parts/text.js";
-import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/sessions.css");
 

@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
-import { self } from "#model/self.js";
+import { self } from "#model/hub.js";
 import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/settings.css");

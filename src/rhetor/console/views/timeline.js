@@ -4,14 +4,14 @@ import { useEffect, useState } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { follow } from "#client/connection.js";
-import { isMine } from "#model/self.js";
+import { isMine } from "#model/hub.js";
 import { chainOf } from "#model/timeline.js";
 import { CompareDialog } from "#parts/compare_dialog.js";
 import { ForkDialog } from "#parts/fork_dialog.js";
+import { Trouble } from "#parts/loaded.js";
 import { RestoreDialog } from "#parts/restore_dialog.js";
 import { SessionActions } from "#parts/session_actions.js";
 import { bytesText, countText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/timeline.css");
 

@@ -1,6 +1,36 @@
-// All permission requests that wait for the caller, from the start of the page on, and how they were answered.
+// What the hub tells every view while the page is open: the peers, the requests for permission, the caller; and
+// the time.
 import { computed, signal } from "@preact/signals";
+import { get } from "#client/api.js";
 import { watch } from "#client/connection.js";
+
+// All peers and what they do now, kept up to date while the page is open.
+
+const known = signal(null); // null before the first answer; then id → peer
+export const peersProblem = signal(null);
+
+export const arePeersKnown = computed(() => known.value !== null);
+export const peers = computed(() => [...(known.value?.values() ?? [])]);
+
+export function peerOf(id) {
+  return known.value?.get(id);
+}
+
+watch("watchPeers", {}, {
+  onStart: (result) => {
+    known.value = new Map(result.peers.map((peer) => [peer.id, peer]));
+    peersProblem.value = null;
+  },
+  onChange: (name, { changed, removed }) => {
+    const next = new Map(known.value);
+    for (const peer of changed) next.set(peer.id, peer);
+    for (const id of removed) next.delete(id);
+    known.value = next;
+  },
+  onProblem: (error) => (peersProblem.value = error),
+});
+
+// All permission requests that wait for the caller, from the start of the page on, and how they were answered.
 
 const MOST_ANSWERS = 200;
 const requests = signal(new Map()); // key → request
@@ -51,3 +81,30 @@ function keep(answer) {
 function tell(request) {
   for (const listener of listeners) listener(request);
 }
+
+// The caller as which the hub knows this page, with its rights: {subject, scopes, …}; null before its answer, and
+// before a view asks.
+
+let asked = null;
+
+export const self = signal(null, {
+  watched() {
+    asked ??= get("/api/v2/whoami").then((found) => (self.value = found), () => (asked = null)); // without it, the hub still says no
+  },
+});
+
+export const isMine = (session) => self.value === null || session.owner === self.value.subject;
+
+// The time, once a second, for parts that count. It stands still while no part looks at it.
+
+let timer = null;
+
+export const now = signal(Date.now(), {
+  watched() {
+    now.value = Date.now();
+    timer = setInterval(() => (now.value = Date.now()), 1000);
+  },
+  unwatched() {
+    clearInterval(timer);
+  },
+});
