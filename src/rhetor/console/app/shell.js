@@ -52,7 +52,7 @@ function Waiting() {
 // A request of another view, which is answered in place. Its module is loaded with the first request.
 function Alert() {
   const [module, setModule] = useState(null);
-  const load = () => import("#parts/permission_alert.js");
+  const load = () => import("#parts/alerts.js");
   useEffect(() => onAsked((request) => load().then(({ tell }) => tell(request), notifyProblem)), []);
   useEffect(() => void (pending.value.length && !module && load().then(setModule, notifyProblem)), [pending.value.length]);
   return module && html`<${module.PermissionAlert} />`;

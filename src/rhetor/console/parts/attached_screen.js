@@ -1,9 +1,12 @@
-// The screen of a program in the page: output is drawn on it, and what the user types goes to the program.
+// The screen of a program that runs in a terminal of the hub, and keys that a phone does not have.
+import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { Attachment } from "#client/attachment.js";
 import { sequenceOf, withControl } from "#model/terminal_frames.js";
 import { notify } from "#parts/notices.js";
 import { copiedText, openScreen, paste } from "#parts/screen.js";
+
+// The screen of a program in the page: output is drawn on it, and what the user types goes to the program.
 
 const RING_MILLISECONDS = 400;
 const MOST_TITLE = 200; // characters
@@ -144,3 +147,31 @@ function ownKey({ code, ctrlKey, shiftKey, altKey }) {
 const fault = (text) => notify(text, { kind: "problem" });
 
 const cleaned = (title) => title.replace(/[\p{Cc}\p{Cf}]/gu, "").slice(0, MOST_TITLE);
+
+// Keys that the keyboard of a phone does not have. Control holds for the next key.
+
+const KEYS = [
+  ["Escape", "Esc", "Esc"],
+  ["Tab", "Tab", "Tab"],
+  ["ArrowLeft", "←", "Left"],
+  ["ArrowUp", "↑", "Up"],
+  ["ArrowDown", "↓", "Down"],
+  ["ArrowRight", "→", "Right"],
+  ["PageUp", "PgUp", "PgUp, page up"],
+  ["PageDown", "PgDn", "PgDn, page down"],
+];
+
+// `isHeld`: whether Control holds. `onKey(name)` is called for a key, `onHold()` for Control.
+export function KeyBar({ isHeld, isDisabled, onKey, onHold }) {
+  const keep = (event) => event.preventDefault(); // the focus, so that the keyboard of the phone stays
+  return html`
+    <div class="key-bar" role="group" aria-label="Keys" onMouseDown=${keep} onPointerDown=${keep}>
+      <button type="button" aria-label="Ctrl, for the next key" aria-pressed=${isHeld} disabled=${isDisabled} onClick=${onHold}>Ctrl</button>
+      ${KEYS.map(
+        ([key, text, name]) => html`
+          <button key=${key} type="button" aria-label=${name} disabled=${isDisabled} onClick=${() => onKey(key)}>${text}</button>
+        `,
+      )}
+    </div>
+  `;
+}

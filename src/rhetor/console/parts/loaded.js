@@ -1,6 +1,8 @@
-// What a view reads from the hub once, and again after each change.
+// What a view reads from the hub: reading it once or again and again, and showing it, or why it failed.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
+
+// What a view reads from the hub once, and again after each change.
 
 // Returns {answer, problem, reload}; `read()` returns a promise of the answer.
 export function useAnswer(read) {
@@ -41,4 +43,40 @@ export function Trouble({ problem }) {
       ${problem.hint && html`<p class="hint" dir="auto">${problem.hint}</p>`}
     </div>
   `;
+}
+
+// Repeats work while the page is visible, and at once when it becomes visible again.
+
+export function useRepeated(seconds, work, inputs = []) {
+  useEffect(() => {
+    let timer = null;
+    let isOver = false;
+    const run = async () => {
+      clearTimeout(timer);
+      await work();
+      if (!isOver && document.visibilityState === "visible") timer = setTimeout(run, seconds * 1000);
+    };
+    const onVisible = () => document.visibilityState === "visible" && run();
+    document.addEventListener("visibilitychange", onVisible);
+    run();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", onVisible);
+    };
+  }, inputs);
+}
+
+// Names with their values. What is not known is left out.
+
+export function Facts({ list }) {
+  const known = list.filter(([, value]) => value != null && value !== false && value !== "");
+  if (known.length === 0) return null;
+  return html`<dl class="facts">${known.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd dir="auto">${value}</dd></div>`)}</dl>`;
+}
+
+// The status of a peer or a session, as a word with a mark. The word says it; the color only repeats it.
+
+export function Status({ status, evidence = null }) {
+  return html`<span class="status status-${status}" title=${evidence ?? undefined}>${status}</span>`;
 }

@@ -1,12 +1,12 @@
 // Text of a peer as Markdown. While it grows, only its last block is parsed again.
 //
 // This is the only place where text becomes HTML, and only what DOMPurify has left of it.
-import DOMPurify from "dompurify";
 import { html } from "htm/preact";
-import { marked } from "marked";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import DOMPurify from "dompurify";
+import { marked } from "marked";
 import { loadStyles } from "#app/styles.js";
-import { copyButton } from "#parts/copy.js";
+import { copyButton } from "#parts/long_text.js";
 
 await loadStyles("#styles/markdown.css");
 

@@ -1,5 +1,6 @@
-// Where the user writes a message to a session. While a turn runs, a message waits for its end or interrupts it.
+// Where the user writes messages to a session, and how they are sent.
 import { html } from "htm/preact";
+import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
@@ -8,8 +9,30 @@ import { change, draftOf, EMPTY, failures, forgetFailure, isEmpty, outbox, send 
 import { partsOf } from "#model/attachments.js";
 import { peerOf } from "#model/hub.js";
 import { attach, AttachButton, Attachments, isUploading } from "#parts/attachments.js";
-import { isEnterSending, MessageOptions } from "#parts/message_options.js";
+import { ModelChoice } from "#parts/model_choice.js";
 import { notifyProblem } from "#parts/notices.js";
+
+// How a message is sent: whether Enter sends it, and which model answers it.
+
+const ENTER = "message.enter"; // "send" or "line"
+const isTouched = matchMedia("(pointer: coarse)").matches; // there, Enter is the only way to a new line
+
+const isEnterSending = signal((localStorage.getItem(ENTER) ?? (isTouched ? "line" : "send")) === "send");
+
+function MessageOptions({ session, draft, takesModel }) {
+  const setEnter = ({ target }) => {
+    isEnterSending.value = target.checked;
+    localStorage.setItem(ENTER, target.checked ? "send" : "line");
+  };
+  return html`
+    ${takesModel && html`<${ModelChoice} model=${draft.model} onModel=${(model) => change(session, { model })} />`}
+    <label class="enter" title="Shift+Enter always begins a new line">
+      <input type="checkbox" checked=${isEnterSending.value} onChange=${setEnter} /> Enter sends
+    </label>
+  `;
+}
+
+// Where the user writes a message to a session. While a turn runs, a message waits for its end or interrupts it.
 
 await loadStyles("#styles/message_box.css");
 

@@ -1,5 +1,4 @@
-// A permission request: what would happen, and the answers that the peer offers as buttons. It can be answered
-// in several places; the first answer counts, and all places show it.
+// A permission request, which is answered in place.
 import { html } from "htm/preact";
 import { computed, signal } from "@preact/signals";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
@@ -7,10 +6,13 @@ import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { newKey, post } from "#client/api.js";
 import { answeredHere, answers, keyOf, now } from "#model/hub.js";
+import { summaryOf } from "#model/tools.js";
 import { Trouble } from "#parts/loaded.js";
-import { Questions } from "#parts/questions.js";
-import { pauseOf, RequestDetail } from "#parts/request_detail.js";
+import { pauseOf, Questions, RequestDetail } from "#parts/request.js";
 import { secondsText, timeText } from "#parts/text.js";
+
+// A permission request: what would happen, and the answers that the peer offers as buttons. It can be answered
+// in several places; the first answer counts, and all places show it.
 
 await loadStyles("#styles/permission.css");
 
@@ -182,4 +184,19 @@ function useListed(list, value, isListed) {
       list.value = list.peek().toSpliced(at, 1);
     };
   }, [isListed]);
+}
+
+// A permission request in a conversation: with its options while it waits, and as one line afterwards.
+
+export function PermissionRow({ row: { request, answer } }) {
+  if (!answer) return html`<${Permission} request=${request} stream=${request.session_id} />`;
+  return html`<p class="note"><span dir="auto">${answerText(request, answer)}</span> <span class="muted" dir="auto">${summaryOf(request?.detail)}</span></p>`;
+}
+
+function answerText(request, { option_id: id, answers, by }) {
+  const tool = request?.tool ?? "A permission request";
+  if (answers) return `${tool}: ${Object.values(answers).flat().join(", ")}, answered by ${by}`;
+  const option = request?.options.find(({ option_id: one }) => one === id);
+  if (option) return `${tool}: ${option.name}, by ${by}`;
+  return id ? `${tool}: ${id}, by ${by}` : `${tool}: no answer (${by})`;
 }

@@ -1,17 +1,18 @@
-// What can be done with a session, in a list behind one button. Only its owner may do most of it.
+// The actions of a session, and the dialogs that do them.
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
+import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
-import { post } from "#client/api.js";
-import { isMine } from "#model/hub.js";
-import { CheckpointDialog } from "#parts/checkpoint_dialog.js";
-import { ForkDialog } from "#parts/fork_dialog.js";
-import { ForwardDialog } from "#parts/forward_dialog.js";
+import { get, post, put, remove } from "#client/api.js";
+import { isMine, peers, self } from "#model/hub.js";
+import { CheckpointDialog, ForkDialog, RestoreDialog } from "#parts/checkpoints.js";
+import { ActionDialog, Dialog, useSubmit } from "#parts/dialog.js";
+import { Trouble } from "#parts/loaded.js";
 import { notify, notifyProblem } from "#parts/notices.js";
-import { RestoreDialog } from "#parts/restore_dialog.js";
-import { EndDialog, NameDialog } from "#parts/session_dialogs.js";
-import { LeaveDialog, ShareDialog } from "#parts/share_dialog.js";
+import { timeText } from "#parts/text.js";
+
+// What can be done with a session, in a list behind one button. Only its owner may do most of it.
 
 await loadStyles("#styles/session_actions.css");
 
@@ -99,4 +100,142 @@ function useOutside(box, isOpen, close) {
     addEventListener("pointerdown", onPress);
     return () => removeEventListener("pointerdown", onPress);
   }, [isOpen]);
+}
+
+// Dialogs that name a session and that end it.
+
+function NameDialog({ session, onChange, onClose }) {
+  const [name, setName] = useState(session.name ?? "");
+  const run = async ({ key }) => {
+    await post(`/api/v2/sessions/${encodeURIComponent(session.id)}/save`, { name: name.trim() }, { key });
+    notify(`The session is saved as ${name.trim()}.`);
+    onChange();
+  };
+  return html`
+    <${ActionDialog}
+      title=${session.name ? "Rename the session" : "Save the session"}
+      submit="Save" isReady=${name.trim() !== "" && name.trim() !== session.name} run=${run} onClose=${onClose}
+    >
+      <label>Name <input autofocus required maxlength="200" dir="auto" value=${name} onInput=${({ target }) => setName(target.value)} /></label>
+      <p class="muted">A session with a name does not expire. You can use the name in the shell: <code>-s=${name.trim() || "NAME"}</code></p>
+    <//>
+  `;
+}
+
+function EndDialog({ session, onChange, onClose }) {
+  const run = async ({ key }) => {
+    await post(`/api/v2/sessions/${encodeURIComponent(session.id)}/stop`, {}, { key });
+    notify("The session has ended.");
+    onChange();
+  };
+  return html`
+    <${ActionDialog} title="End the session" submit="End the session" isDanger run=${run} onClose=${onClose}>
+      <p>The session takes no more messages, its running turn is interrupted, and a process that runs only for it ends.</p>
+      <p>Its messages stay in the log. You can read and fork it, and its name can be used again.</p>
+    <//>
+  `;
+}
+
+// Forwards the answers of a session's peer to another peer or to a shell with a name.
+
+function ForwardDialog({ session, onClose }) {
+  const source = session.specialist_id;
+  const path = `/api/v2/forwards/${encodeURIComponent(source)}`;
+  const [now, setNow] = useState(null); // where the answers go at present
+  const [to, setTo] = useState("");
+  const [problem, setProblem] = useState(null);
+  useEffect(() => void get(path).then(setNow, (error) => error.status !== 404 && setProblem(error)), []);
+  const targets = peers.value.filter(({ id, kind }) => id !== source && kind !== "project");
+  const run = async ({ key }) => {
+    await put(path, { to }, { key });
+    notify(`The answers of ${source} are forwarded to ${to}.`);
+  };
+  const end = async () => {
+    await remove(path).then(() => (setNow(null), notify(`The answers of ${source} are no longer forwarded.`)), setProblem);
+  };
+  return html`
+    <${ActionDialog} title="Forward the answers" submit="Forward" isReady=${to !== ""} run=${run} onClose=${onClose}>
+      ${now && html`<p>At present they go to <strong>${now.to}</strong>. <button type="button" onClick=${end}>Stop forwarding</button></p>`}
+      ${now?.failed && html`<p class="problem">The last answer was not forwarded: ${now.failed.detail ?? now.failed}</p>`}
+      <label>Forward to
+        <select value=${to} onChange=${({ target }) => setTo(target.value)}>
+          <option value="" disabled>Choose a peer or a shell</option>
+          ${targets.map(({ id, name }) => html`<option key=${id} value=${id}>${name}</option>`)}
+        </select>
+      </label>
+      ${problem && html`<${Trouble} problem=${problem} />`}
+      <p class="muted">All answers of ${source} to you are forwarded, in every session. A peer has one forward.</p>
+    <//>
+  `;
+}
+
+// Shares a session with other people, lists with whom it is shared, and takes shares back.
+
+const SCOPES = [
+  ["send", "Send messages, and interrupt the running turn"],
+  ["approve", "Answer permission requests"],
+];
+
+function ShareDialog({ session, onClose }) {
+  const [shares, setShares] = useState([]);
+  const [form, setForm] = useState({ subject: "", scopes: [] });
+  const [state, setState] = useState({ isBusy: false, problem: null });
+  const path = `/api/v2/sessions/${encodeURIComponent(session.id)}/shares`;
+  const read = async () => setShares((await get(path)).shares);
+  const act = async (work) => {
+    setState({ isBusy: true, problem: null });
+    let problem = null;
+    await work().then(read).catch((error) => (problem = error));
+    setState({ isBusy: false, problem });
+    return !problem;
+  };
+  useEffect(() => void act(async () => {}), []);
+  const submit = useSubmit(async () => {
+    const subject = form.subject.trim();
+    if (await act(() => post(path, { subject, scopes: ["read", ...form.scopes] }))) setForm({ subject: "", scopes: [] });
+  });
+  const toggle = (scope, isOn) => setForm({ ...form, scopes: SCOPES.map(([one]) => one).filter((one) => (one === scope ? isOn : form.scopes.includes(one))) });
+  return html`
+    <${Dialog} title="Share the session" onClose=${onClose}>
+      <${Shares} shares=${shares} isBusy=${state.isBusy} onRemove=${(subject) => act(() => remove(`${path}/${encodeURIComponent(subject)}`))} />
+      <form class="action-form" onSubmit=${submit}>
+        <label>Person, as in the token <input required maxlength="320" dir="auto" value=${form.subject} onInput=${({ target }) => setForm({ ...form, subject: target.value })} /></label>
+        <fieldset>
+          <legend>May read the session, and also</legend>
+          ${SCOPES.map(([scope, text]) => html`
+            <label key=${scope} class="choice"><input type="checkbox" checked=${form.scopes.includes(scope)} onChange=${({ target }) => toggle(scope, target.checked)} /> ${text}</label>
+          `)}
+        </fieldset>
+        ${state.problem && html`<${Trouble} problem=${state.problem} />`}
+        <p class="form-actions"><button type="button" onClick=${onClose}>Close</button><button class="primary" disabled=${state.isBusy || !form.subject.trim()}>Share</button></p>
+      </form>
+    <//>
+  `;
+}
+
+function Shares({ shares, isBusy, onRemove }) {
+  if (shares.length === 0) return html`<p class="muted">The session is not shared with anybody.</p>`;
+  return html`
+    <ul class="shares" aria-label="Shared with">
+      ${shares.map(({ subject, scopes, at }) => html`
+        <li key=${subject}>
+          <strong dir="auto">${subject}</strong> <span class="muted">${scopes.join(", ")}, since ${timeText(at)}</span>
+          <button disabled=${isBusy} aria-label="Take the share of ${subject} back" onClick=${() => onRemove(subject)}>Take back</button>
+        </li>
+      `)}
+    </ul>
+  `;
+}
+
+function LeaveDialog({ session, onClose }) {
+  const run = async () => {
+    await remove(`/api/v2/sessions/${encodeURIComponent(session.id)}/shares/${encodeURIComponent(self.value.subject)}`);
+    notify("The session is no longer shared with you.");
+    navigate("/sessions");
+  };
+  return html`
+    <${ActionDialog} title="Leave the shared session" submit="Leave" isDanger isReady=${self.value !== null} run=${run} onClose=${onClose}>
+      <p>The session of ${session.owner} is then no longer in your list. Only its owner can share it with you again.</p>
+    <//>
+  `;
 }

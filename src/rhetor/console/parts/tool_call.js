@@ -3,9 +3,8 @@ import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { countsOf, editsOf } from "#model/diff.js";
 import { commandOf, exitCodeOf, imagesOf, summaryOf, textOf } from "#model/tools.js";
-import { Copy } from "#parts/copy.js";
-import { Diff } from "#parts/diff.js";
-import { LongText } from "#parts/long_text.js";
+import { Copy, LongText } from "#parts/long_text.js";
+import { Diff } from "#parts/request.js";
 import { countText, secondsText } from "#parts/text.js";
 
 const STATES = { running: "running", done: "done", failed: "failed", over: "without a result" };

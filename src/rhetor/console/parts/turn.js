@@ -1,14 +1,15 @@
-// The rows of a conversation: messages, answers, reasoning, notes, and how a turn ended.
+// The rows of a conversation, and what its running turn does.
 import { html } from "htm/preact";
-import { useErrorBoundary } from "preact/hooks";
-import { firstLine } from "#model/tools.js";
-import { Attachment } from "#parts/attachment.js";
-import { Copy } from "#parts/copy.js";
-import { LongText } from "#parts/long_text.js";
+import { useEffect, useErrorBoundary, useState } from "preact/hooks";
+import { firstLine, summaryOf } from "#model/tools.js";
+import { Attachment } from "#parts/attachments.js";
+import { Copy, LongText } from "#parts/long_text.js";
 import { Markdown } from "#parts/markdown.js";
-import { PermissionRow } from "#parts/permission_row.js";
+import { PermissionRow } from "#parts/permission.js";
 import { countText, moneyText, secondsText, timeText } from "#parts/text.js";
 import { ToolCall } from "#parts/tool_call.js";
+
+// The rows of a conversation: messages, answers, reasoning, notes, and how a turn ended.
 
 const ROWS = {
   message: Message, answer: Answer, reasoning: Reasoning, stderr: Output, unsolicited: Output, tool: ToolCall, permission: PermissionRow,
@@ -179,7 +180,7 @@ function Failure({ row, onFork }) {
 }
 
 // Tokens, cost and time of a turn. An unknown price is not shown as 0.
-export function Figures({ row: { seconds, usage, cost, total, model } }) {
+function Figures({ row: { seconds, usage, cost, total, model } }) {
   const input = total?.input_tokens ?? total?.prompt_tokens ?? usage?.input;
   const output = total?.output_tokens ?? total?.completion_tokens ?? usage?.output;
   const price = cost ?? (usage?.isPriced ? usage.cost : null);
@@ -201,4 +202,38 @@ function isGrowing(row) {
 
 function lastLine(text) {
   return text.trimEnd().split("\n").at(-1).slice(-200);
+}
+
+// What the session does now, for how long, and what it has used.
+
+export function TurnBar({ feed }) {
+  feed.revision.value;
+  const { running, queued } = feed.conversation;
+  return html`
+    <div class="turn-bar" role="group" aria-label="What the session does now">
+      ${running ? html`<${Running} turn=${running} />` : html`<span class="muted">${queued.length ? "Waiting to start" : "Idle"}</span>`}
+    </div>
+  `;
+}
+
+function Running({ turn }) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.max(0, (now - Date.parse(turn.startedAt ?? turn.acceptedAt)) / 1000);
+  return html`
+    <span class="status status-${turn.state === "waiting" ? "waiting" : "busy"}" dir="auto">${doingText(turn)}</span>
+    <span class="turn-time">${seconds < 10 ? `${Math.floor(seconds)} s` : secondsText(seconds)}</span>
+    <${Figures} row=${turn} />
+  `;
+}
+
+function doingText({ state, peer, doing }) {
+  if (state === "waiting") return `${peer} waits for an answer`;
+  if (doing?.kind === "tool") return `${peer}: ${doing.name} ${summaryOf(doing.arguments).slice(0, 80)}`;
+  if (doing?.kind === "reasoning") return `${peer} is thinking`;
+  if (doing?.kind === "answer") return `${peer} is writing`;
+  return `${peer} is working`;
 }

@@ -1,14 +1,12 @@
 // What peers, models, projects and callers have used: a plot by day, the same figures as a table, and budgets.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { navigate } from "#app/router.js";
+import { loadStyles } from "#app/styles.js";
 import { get, getText } from "#client/api.js";
 import { addressOf, choiceOf, dayOf, daysOf, GROUPS, isDay, MEASURES, PERIODS, seriesOf, summaryOf, usedDays } from "#model/usage.js";
-import { Bars } from "#parts/bars.js";
-import { Budgets } from "#parts/budgets.js";
 import { Trouble } from "#parts/loaded.js";
-import { DayTable, Unpriced, UsageTable } from "#parts/usage_table.js";
+import { Bars, Budgets, DayTable, Unpriced, UsageTable } from "#parts/usage.js";
 
 await loadStyles("#styles/costs.css");
 

@@ -5,10 +5,8 @@ import { loadStyles } from "#app/styles.js";
 import { get, Problem } from "#client/api.js";
 import { state as connection } from "#client/connection.js";
 import { findingsOf } from "#model/health.js";
-import { Facts } from "#parts/facts.js";
-import { useRepeated } from "#parts/repeat.js";
+import { Facts, Trouble, useRepeated } from "#parts/loaded.js";
 import { bytesText, countText, secondsText, timeText } from "#parts/text.js";
-import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/health.css");
 

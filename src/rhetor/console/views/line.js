@@ -5,14 +5,12 @@ import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
 import { post } from "#client/api.js";
-import { startPlan, stopPlan, usePlan } from "#client/plan.js";
 import { pending } from "#model/hub.js";
 import { addLine, lastSteps, linesIn, previewed } from "#model/line.js";
-import { LineInput } from "#parts/line_input.js";
+import { LineInput, PlanGraph, startPlan, STATES, stopPlan, usePlan } from "#parts/line.js";
 import { Markdown } from "#parts/markdown.js";
 import { notifyProblem } from "#parts/notices.js";
 import { Permission } from "#parts/permission.js";
-import { PlanGraph, STATES } from "#parts/plan_graph.js";
 import { agoText } from "#parts/text.js";
 
 await loadStyles("#styles/line.css");

@@ -1,4 +1,4 @@
-// The log of a session: its events as they are, live.
+// The events of a session, as they are in the log.
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
@@ -6,11 +6,12 @@ import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { downloadEvents, get } from "#client/api.js";
 import { EventsFeed } from "#client/session_feed.js";
-import { EventLog, lineOf } from "#model/event_log.js";
-import { Copy } from "#parts/copy.js";
+import { Copy } from "#parts/long_text.js";
 import { notify, notifyProblem } from "#parts/notices.js";
 import { countText } from "#parts/text.js";
 import { VirtualList } from "#parts/virtual_list.js";
+
+// The log of a session: its events as they are, live.
 
 await Promise.all([loadStyles("#styles/session.css"), loadStyles("#styles/log.css")]);
 
@@ -193,4 +194,55 @@ function Download({ session }) {
     }
   };
   return html`<button class="session-links" disabled=${progress !== null} onClick=${run}>${progress === null ? "Download as JSONL" : `${countText(progress)} events…`}</button>`;
+}
+
+// The events of a session as rows of a list, without any meaning that they have.
+
+const MOST_CHARACTERS = 300; // of the data in one line
+
+class EventLog {
+  constructor() {
+    this.rows = [];
+    this.changedFrom = 0;
+  }
+
+  add(events) {
+    for (const event of events) this.rows.push(rowOf(event));
+    this.changedFrom = Math.min(this.changedFrom, this.rows.length - events.length);
+  }
+
+  prepend(events) {
+    const first = this.rows[0]?.seq ?? Infinity;
+    this.rows = events.filter(({ seq }) => seq < first).map(rowOf).concat(this.rows);
+    this.changedFrom = 0;
+  }
+
+  // Forget the oldest rows beyond `most`. Returns the number of the first one that is left, or null.
+  trim(most) {
+    if (this.rows.length <= most * 1.2) return null;
+    this.rows = this.rows.slice(-most);
+    this.changedFrom = 0;
+    return this.rows[0].seq;
+  }
+
+  // The row with this number, or the next one after it.
+  at(seq) {
+    let [low, high] = [0, this.rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.rows[middle].seq < seq) low = middle + 1;
+      else high = middle;
+    }
+    return this.rows[low];
+  }
+}
+
+function rowOf(event) {
+  return { key: event.seq, kind: "event", seq: event.seq, version: 0, event };
+}
+
+// The data of an event in one line.
+function lineOf({ data }) {
+  const text = JSON.stringify(data);
+  return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text;
 }

@@ -5,10 +5,7 @@ import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
 import { get, newKey, post } from "#client/api.js";
 import { peerOf } from "#model/hub.js";
-import { Facts } from "#parts/facts.js";
-import { Trouble } from "#parts/loaded.js";
-import { useRepeated } from "#parts/repeat.js";
-import { Status } from "#parts/status.js";
+import { Facts, Status, Trouble, useRepeated } from "#parts/loaded.js";
 import { countText, secondsText, timeText } from "#parts/text.js";
 
 await loadStyles("#styles/peer.css");

@@ -4,7 +4,7 @@ import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get } from "#client/api.js";
 import { arePeersKnown, peers, peersProblem } from "#model/hub.js";
-import { Status } from "#parts/status.js";
+import { Status } from "#parts/loaded.js";
 import { agoText, moneyText } from "#parts/text.js";
 
 const COSTS_SECONDS = 30;

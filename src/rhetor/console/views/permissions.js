@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
 import { answers, isOfPlan, keyOfRequest, now, pathOf, peers, pending } from "#model/hub.js";
-import { AlertSettings } from "#parts/alert_settings.js";
+import { AlertSettings } from "#parts/alerts.js";
 import { Permission } from "#parts/permission.js";
 import { agoText } from "#parts/text.js";
 

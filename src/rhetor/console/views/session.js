@@ -1,18 +1,20 @@
-// A session: its turns as a conversation, live, with what can be done in it.
+// A session as a conversation.
 import { html } from "htm/preact";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { loadStyles } from "#app/styles.js";
 import { openFeed } from "#client/session_feed.js";
 import { isMine } from "#model/hub.js";
-import { ForkDialog } from "#parts/fork_dialog.js";
+import { ForkDialog } from "#parts/checkpoints.js";
+import { Status } from "#parts/loaded.js";
 import { MessageBox } from "#parts/message_box.js";
 import { notify, notifyProblem } from "#parts/notices.js";
-import { SessionHead } from "#parts/session_head.js";
+import { SessionActions } from "#parts/session_actions.js";
 import { SessionSearch } from "#parts/session_search.js";
-import { Row } from "#parts/turn.js";
-import { TurnBar } from "#parts/turn_bar.js";
+import { Row, TurnBar } from "#parts/turn.js";
 import { VirtualList } from "#parts/virtual_list.js";
+
+// A session: its turns as a conversation, live, with what can be done in it.
 
 await loadStyles("#styles/session.css");
 
@@ -101,4 +103,21 @@ function Conversation({ feed, session, turn }) {
 function estimate(row) {
   const characters = (row.text ?? row.content ?? "").length;
   return (HEIGHTS[row.kind] ?? 34) + Math.min(2000, Math.floor(characters / CHARACTERS_PER_LINE) * 22);
+}
+
+// The head of a session: its name, its peer and its state, and the ways to its other views.
+
+function SessionHead({ session, feed }) {
+  const path = `/sessions/${encodeURIComponent(session.id)}`;
+  return html`
+    <header class="session-head">
+      <h1 dir="auto">${session.name ?? session.title ?? session.id}</h1>
+      <a href="/peers/${encodeURIComponent(session.specialist_id)}" dir="auto">${session.specialist_id}</a>
+      ${session.state !== "active" && html`<${Status} status=${session.state} />`}
+      <nav class="session-links" aria-label="Views of the session">
+        <a href="${path}/timeline">Timeline</a> <a href="${path}/log">Log</a>
+      </nav>
+      <${SessionActions} session=${session} onChange=${feed.refresh} />
+    </header>
+  `;
 }

@@ -7,16 +7,19 @@ import { Trouble } from "#parts/loaded.js";
 
 await loadStyles("#styles/settings.css");
 
-// `admin`: what the section needs the scope `admin` for
+const ACCESS = () => import("#parts/settings_access.js");
+const MODELS = () => import("#parts/settings_models.js");
+
+// `admin`: what the section needs the scope `admin` for. `part`: its component in the module.
 const SECTIONS = [
-  { id: "browser", name: "This browser", load: () => import("#parts/settings_browser.js") },
-  { id: "logins", name: "Logins", load: () => import("#parts/settings_logins.js") },
-  { id: "configuration", name: "Configuration", admin: "The configuration is shown", load: () => import("#parts/settings_configuration.js") },
-  { id: "keys", name: "API keys", admin: "API keys are shown and set", load: () => import("#parts/settings_keys.js") },
-  { id: "models", name: "Models", load: () => import("#parts/settings_models.js") },
-  { id: "specialists", name: "Specialists", load: () => import("#parts/settings_specialists.js") },
-  { id: "servers", name: "MCP servers", load: () => import("#parts/settings_servers.js") },
-  { id: "notify", name: "Notifications", admin: "Recipients are shown", load: () => import("#parts/settings_notify.js") },
+  { id: "browser", name: "This browser", load: ACCESS, part: "ThisBrowser" },
+  { id: "logins", name: "Logins", load: ACCESS, part: "Logins" },
+  { id: "configuration", name: "Configuration", load: () => import("#parts/settings_configuration.js"), part: "Configuration", admin: "The configuration is shown" },
+  { id: "keys", name: "API keys", load: ACCESS, part: "Keys", admin: "API keys are shown and set" },
+  { id: "models", name: "Models", load: MODELS, part: "Models" },
+  { id: "specialists", name: "Specialists", load: MODELS, part: "Specialists" },
+  { id: "servers", name: "MCP servers", load: MODELS, part: "Servers" },
+  { id: "notify", name: "Notifications", load: ACCESS, part: "Recipients", admin: "Recipients are shown" },
 ];
 
 export default function Settings({ query }) {
@@ -39,7 +42,7 @@ export default function Settings({ query }) {
 
 function Section({ section, find }) {
   const [loaded, setLoaded] = useState({});
-  useEffect(() => void section.load().then((module) => setLoaded({ Show: module.default }), (problem) => setLoaded({ problem })), []);
+  useEffect(() => void section.load().then((module) => setLoaded({ Show: module[section.part] }), (problem) => setLoaded({ problem })), []);
   const mayChange = self.value?.scopes.includes("admin") ?? true;
   if (section.admin && !mayChange) {
     return html`<p class="warning">${section.admin} only to callers with the scope <code>admin</code>, which this login does not have. Log in with <code>aish console</code> as the owner of the hub.</p>`;

@@ -6,11 +6,9 @@ import { navigate } from "#app/router.js";
 import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { peerOf } from "#model/hub.js";
-import { canStart } from "#model/programs.js";
-import { AttachedScreen, LEAVE } from "#parts/attached_screen.js";
-import { KeyBar } from "#parts/key_bar.js";
-import { StartButton } from "#parts/program_actions.js";
-import { Status } from "#parts/status.js";
+import { AttachedScreen, KeyBar, LEAVE } from "#parts/attached_screen.js";
+import { Status } from "#parts/loaded.js";
+import { canStart, StartButton } from "#parts/programs.js";
 import { timeText } from "#parts/text.js";
 
 await Promise.all([loadStyles("#vendor/xterm.css"), loadStyles("#styles/terminal.css")]);

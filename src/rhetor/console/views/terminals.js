@@ -2,9 +2,8 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { loadStyles } from "#app/styles.js";
-import { lastLines, readPrograms, readStatus } from "#model/programs.js";
-import { StartButton, StopButton } from "#parts/program_actions.js";
-import { Status } from "#parts/status.js";
+import { Status } from "#parts/loaded.js";
+import { lastLines, readPrograms, readStatus, StartButton, StopButton } from "#parts/programs.js";
 
 await loadStyles("#styles/terminal.css");
 

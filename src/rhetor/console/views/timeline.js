@@ -6,10 +6,8 @@ import { get } from "#client/api.js";
 import { follow } from "#client/connection.js";
 import { isMine } from "#model/hub.js";
 import { chainOf } from "#model/timeline.js";
-import { CompareDialog } from "#parts/compare_dialog.js";
-import { ForkDialog } from "#parts/fork_dialog.js";
+import { CompareDialog, ForkDialog, RestoreDialog } from "#parts/checkpoints.js";
 import { Trouble } from "#parts/loaded.js";
-import { RestoreDialog } from "#parts/restore_dialog.js";
 import { SessionActions } from "#parts/session_actions.js";
 import { bytesText, countText, timeText } from "#parts/text.js";
 
