@@ -1,4 +1,4 @@
-"""The view of a session in the web console, in a headless Chromium: frames while a session with 50,000 events
+"""The web console in a headless Chromium: how soon it can be used, frames while a session with 50,000 events
 is scrolled, the time from the commit of an event until its text is on the screen, and the memory of a page in
 which 20 sessions are live.
 
@@ -10,13 +10,15 @@ The hub and the browser run on the same machine, and there is no graphics card.
 from __future__ import annotations
 
 import asyncio
+import statistics
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import Page
-from tests.console.browser import console
+from tests.console.browser import chromium, console
+from tests.console.first_view import first_view
 from tests.console.measuring import (
     filled,
     frames_per_second,
@@ -28,6 +30,7 @@ from tests.served import Served, served
 
 from bench.table import Figure
 
+OPENED = 20
 EVENTS = 50_000
 PIECES = 300
 SESSIONS = 20
@@ -41,7 +44,16 @@ def run() -> list[Figure]:
 
 
 async def _figures() -> list[Figure]:
-    return [*await _scrolling(), await _latency(), await _memory()]
+    return [await _first_view(), *await _scrolling(), await _latency(), await _memory()]
+
+
+async def _first_view() -> Figure:
+    with tempfile.TemporaryDirectory() as folder:
+        async with served(Path(folder), seconds=HANGING) as home, chromium() as browser:
+            found = [(await first_view(browser, home)).seconds * 1000 for _ in range(OPENED)]
+    middle, worst = statistics.median(found), max(found)
+    what = "opening the console with an empty cache → a click is answered, p50 · worst"
+    return Figure(what, f"{middle:.0f} · {worst:.0f} ms", "p50 ≤500 ms", middle <= 500)
 
 
 @asynccontextmanager

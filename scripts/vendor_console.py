@@ -3,48 +3,85 @@
     python scripts/vendor_console.py
 
 The versions are below. npm checks each package against the digest of its registry, and the files of the
-console are listed with their own digests in `vendor/versions.json`; a test compares them. Large modules are
-minified by terser. Nothing else is changed.
+console are listed with their own digests in `vendor/versions.json`; a test compares them. Libraries that are
+always loaded together are one file, which esbuild joins without what the console does not import, and terser
+minifies. Except for what is left out of uPlot, nothing else is changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 VENDOR = Path(__file__).parent.parent / "src" / "rhetor" / "console" / "vendor"
-TERSER = "terser@5.51.4"
-# package: its version, and its files by the names under which they are served
-PACKAGES: dict[str, tuple[str, dict[str, str]]] = {
-    "preact": ("11.2.0", {"preact.js": "dist/preact.mjs", "preact-hooks.js": "hooks/dist/hooks.mjs"}),
-    "htm": ("3.1.1", {"htm.js": "dist/htm.mjs", "htm-preact.js": "preact/index.mjs"}),
-    "@preact/signals-core": ("1.14.5", {"signals-core.js": "dist/signals-core.mjs"}),
-    "@preact/signals": ("2.11.4", {"signals.js": "dist/signals.mjs"}),
-    "@xterm/xterm": ("6.0.0", {"xterm.js": "lib/xterm.mjs", "xterm.css": "css/xterm.css"}),
-    "@xterm/addon-fit": ("0.11.0", {"xterm-fit.js": "lib/addon-fit.mjs"}),
-    "uplot": ("1.6.32", {"uplot.js": "dist/uPlot.esm.js", "uplot.css": "dist/uPlot.min.css"}),
-    "marked": ("18.2.1", {"marked.js": "lib/marked.esm.js"}),
-    "dompurify": ("3.5.0", {"dompurify.js": "dist/purify.es.mjs"}),
+TOOLS = ("esbuild@0.28.2", "terser@5.51.4")
+PACKAGES = {
+    "preact": "11.2.0",
+    "htm": "3.1.1",
+    "@preact/signals-core": "1.14.5",
+    "@preact/signals": "2.11.4",
+    "@xterm/xterm": "6.0.0",
+    "@xterm/addon-fit": "0.11.0",
+    "uplot": "1.6.32",
+    "marked": "18.2.1",
+    "dompurify": "3.5.0",
 }
-# smaller than what their packages have
-MINIFIED = ("dompurify.js", "marked.js", "uplot.js", "xterm.js")
-OPTIONS = ("--module", "--mangle", "--compress", "passes=3", "--comments", "/^!|@license|@preserve|@cc_on/i")
-SOURCE_MAP = re.compile(r"^(//# sourceMappingURL=.*|/\*# sourceMappingURL=.*\*/)$", re.MULTILINE)
+# each file: what it has, as modules import it
+FILES = {
+    "preact.js": """
+        export { Component, options, render } from "preact";
+        export {
+          useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState,
+        } from "preact/hooks";
+        export { computed, effect, signal } from "@preact/signals";
+        export { html } from "htm/preact";
+    """,
+    "markdown.js": """
+        export { marked } from "marked";
+        export { default } from "dompurify";
+    """,
+    "uplot.js": 'export { default } from "uplot";',
+    "uplot.css": '@import "uplot/dist/uPlot.min.css";',
+    "xterm.js": """
+        export { Terminal } from "@xterm/xterm";
+        export { FitAddon } from "@xterm/addon-fit";
+    """,
+    "xterm.css": '@import "@xterm/xterm/css/xterm.css";',
+}
+# what uPlot's own build can leave out: forms of a plot that the console does not draw
+LEFT_OUT = {
+    "uplot/dist/uPlot.esm.js": (
+        "uPlot.join = join;",
+        "uPlot.fmtDate = fmtDate;",
+        "uPlot.tzDate  = tzDate;",
+        "(paths.stepped = stepped);",
+        "(paths.spline  = monotoneCubic);",
+    ),
+}
+JOIN = ("--bundle", "--format=esm", "--minify", "--legal-comments=inline", "--log-level=warning")
+KEPT_COMMENTS = "/^!|@license|@preserve|@cc_on/i"
+MINIFY = ("--module", "--ecma", "2022", "--compress", "passes=3", "--comments", KEPT_COMMENTS)
+# names that begin with `_` are private to their library, and are shortened in all of the file
+MANGLE = {"xterm.js": ("--mangle-props", "regex=/^_/,keep_quoted=true")}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _npm(folder, TERSER, *(f"{package}@{version}" for package, (version, _) in PACKAGES.items()))
+        _npm(folder, *TOOLS, *(f"{package}@{version}" for package, version in PACKAGES.items()))
+        for path, lines in LEFT_OUT.items():
+            _leave_out(folder / "node_modules" / path, lines)
         shutil.rmtree(VENDOR, ignore_errors=True)
         VENDOR.mkdir(parents=True)
-        listed = [_vendor(folder, package) for package in PACKAGES]
-    (VENDOR / "versions.json").write_text(json.dumps(listed, indent=2) + "\n")
+        for file, text in FILES.items():
+            (VENDOR / file).write_text(_joined(folder, file, text))
+        packages = [_package(folder, package) for package in PACKAGES]
+    files = {file: hashlib.sha256((VENDOR / file).read_bytes()).hexdigest() for file in FILES}
+    (VENDOR / "versions.json").write_text(json.dumps({"packages": packages, "files": files}, indent=2) + "\n")
 
 
 def _npm(folder: Path, *packages: str) -> None:
@@ -52,30 +89,43 @@ def _npm(folder: Path, *packages: str) -> None:
     subprocess.run([*command, *packages], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def _vendor(folder: Path, package: str) -> dict[str, object]:
-    """Copy the files of a package and its license; return its entry in the list of versions."""
-    version, files = PACKAGES[package]
+def _leave_out(path: Path, lines: tuple[str, ...]) -> None:
+    text = path.read_text()
+    for line in lines:
+        if text.count(line) != 1:
+            raise SystemExit(f"{path.name} has no line {line!r}; look at what its version exports")
+        text = text.replace(line, "")
+    path.write_text(text)
+
+
+def _joined(folder: Path, file: str, text: str) -> str:
+    """Return what the packages have of this file, minified."""
+    entry = folder / file
+    entry.write_text(text)
+    joined = _run(folder, "esbuild", entry, *JOIN)
+    if entry.suffix == ".css":
+        return joined
+    entry.write_text(joined)
+    return _run(folder, "terser", entry, *MINIFY, "--mangle", *MANGLE.get(file, ())) + "\n"
+
+
+def _run(folder: Path, tool: str, *arguments: str | Path) -> str:
+    command = [folder / "node_modules" / ".bin" / tool, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def _package(folder: Path, package: str) -> dict[str, str]:
+    """Copy the license of a package; return its entry in the list of versions."""
     source = folder / "node_modules" / package
-    for name, path in files.items():
-        text = SOURCE_MAP.sub("", _text(folder, source / path, name in MINIFIED)).rstrip() + "\n"
-        (VENDOR / name).write_text(text)
     short = package.removeprefix("@").replace("/", "-")
     shutil.copyfile(source / "LICENSE", VENDOR / f"LICENSE.{short}")
     lock = json.loads((folder / "package-lock.json").read_text())
     return {
         "package": package,
-        "version": version,
+        "version": PACKAGES[package],
         "integrity": lock["packages"][f"node_modules/{package}"]["integrity"],
         "license": json.loads((source / "package.json").read_text())["license"],
-        "files": {name: hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() for name in files},
     }
-
-
-def _text(folder: Path, path: Path, is_minified: bool) -> str:
-    if not is_minified:
-        return path.read_text()
-    command: list[str | Path] = [folder / "node_modules" / ".bin" / "terser", path, *OPTIONS]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":

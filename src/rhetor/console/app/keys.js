@@ -3,7 +3,8 @@
 import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { navigate, NAVIGATION } from "#app/router.js";
+import { navigate } from "#app/router.js";
+import { NAVIGATION } from "#app/routes.js";
 import { Dialog } from "#parts/dialog.js";
 
 const SEQUENCE_MILLISECONDS = 1500;

@@ -16,4 +16,5 @@ startRouter();
 startKeys();
 render(html`<${Shell} />`, document.getElementById("app"));
 startViewport();
-install();
+// The service worker has a process of its own and asks for the page again, so it leaves the first view its time.
+addEventListener("load", () => setTimeout(install, 1000));

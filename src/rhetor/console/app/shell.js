@@ -2,7 +2,8 @@
 import { html } from "htm/preact";
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
 import { Help, isHelpShown } from "#app/keys.js";
-import { address, match, NAVIGATION } from "#app/router.js";
+import { address, match } from "#app/router.js";
+import { NAVIGATION } from "#app/routes.js";
 import { isOutdated } from "#app/worker.js";
 import { isLoggedOut } from "#client/api.js";
 import { hurry, state } from "#client/connection.js";
@@ -15,7 +16,7 @@ export function Shell() {
     <a class="skip" href="#main">Skip to content</a>
     <${Navigation} current=${found?.route.name} />
     <div class="messages"><${Connection} /><${Notices} /></div>
-    <main id="main" tabindex="-1">
+    <main id="main" tabindex="-1" data-view=${found?.route.view}>
       ${isLoggedOut.value && html`<${LoggedOut} />`}
       ${found ? html`<${View} ...${found} />` : html`<${Missing} />`}
     </main>

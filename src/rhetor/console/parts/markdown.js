@@ -5,10 +5,7 @@ import { html } from "htm/preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import DOMPurify from "dompurify";
 import { marked } from "marked";
-import { loadStyles } from "#app/styles.js";
 import { copyButton } from "#parts/long_text.js";
-
-await loadStyles("#styles/markdown.css");
 
 const TAGS = [
   "a", "b", "blockquote", "br", "code", "dd", "del", "details", "div", "dl", "dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",

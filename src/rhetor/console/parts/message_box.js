@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
-import { loadStyles } from "#app/styles.js";
 import { post } from "#client/api.js";
 import { change, draftOf, EMPTY, failures, forgetFailure, isEmpty, outbox, send } from "#client/outbox.js";
 import { partsOf } from "#model/attachments.js";
@@ -33,8 +32,6 @@ function MessageOptions({ session, draft, takesModel }) {
 }
 
 // Where the user writes a message to a session. While a turn runs, a message waits for its end or interrupts it.
-
-await loadStyles("#styles/message_box.css");
 
 const ENDED = {
   expired: "This session has ended. Fork it to continue from here.",

@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { computed, signal } from "@preact/signals";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
-import { loadStyles } from "#app/styles.js";
 import { newKey, post } from "#client/api.js";
 import { answeredHere, answers, keyOf, now } from "#model/hub.js";
 import { summaryOf } from "#model/tools.js";
@@ -13,8 +12,6 @@ import { secondsText, timeText } from "#parts/text.js";
 
 // A permission request: what would happen, and the answers that the peer offers as buttons. It can be answered
 // in several places; the first answer counts, and all places show it.
-
-await loadStyles("#styles/permission.css");
 
 const GUARD_MILLISECONDS = 500; // a key that was meant for something else must not answer what has just appeared
 const OVER = new Set([404, 409]); // the request was answered elsewhere, or its turn has ended

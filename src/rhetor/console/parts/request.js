@@ -1,15 +1,12 @@
 // What a permission request is about: what would change, other details, and questions.
 import { html } from "htm/preact";
 import { useId, useMemo, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { compare, countsOf, parsePatch } from "#model/diff.js";
 import { describe, REMARKS, revealed } from "#model/tools.js";
 import { useSubmit } from "#parts/dialog.js";
 import { countText, timeText } from "#parts/text.js";
 
 // The change of a file, with its added and removed lines in color and with signs.
-
-await loadStyles("#styles/diff.css");
 
 const MOST_LINES = 60;
 const NAMES = { "+": "added", "-": "removed", "@": "part", " ": "same" };

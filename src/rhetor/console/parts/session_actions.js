@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { get, post, put, remove } from "#client/api.js";
 import { isMine, peers, self } from "#model/hub.js";
 import { CheckpointDialog, ForkDialog, RestoreDialog } from "#parts/checkpoints.js";
@@ -13,8 +12,6 @@ import { notify, notifyProblem } from "#parts/notices.js";
 import { timeText } from "#parts/text.js";
 
 // What can be done with a session, in a list behind one button. Only its owner may do most of it.
-
-await loadStyles("#styles/session_actions.css");
 
 const ENDED = new Set(["stopped", "failed", "expired"]);
 

@@ -1,13 +1,10 @@
 // Who and what may use the hub, and whom it notifies.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { get, post, put, remove } from "#client/api.js";
 import { AlertSettings } from "#parts/alerts.js";
 import { Trouble, useAction, useAnswer, Waiting } from "#parts/loaded.js";
 import { secondsText, timeText } from "#parts/text.js";
-
-await loadStyles("#styles/permission.css");
 
 const THEMES = [["auto", "As the system"], ["light", "Light"], ["dark", "Dark"]];
 

@@ -2,7 +2,6 @@
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { amountOf, GROUPS, nameOf, stacked, unpricedOf } from "#model/usage.js";
 import { Trouble } from "#parts/loaded.js";
@@ -10,8 +9,6 @@ import { countText, moneyText, timeText } from "#parts/text.js";
 
 // Stacked bars, one for each day, drawn by uPlot. The arrow keys move from day to day; what the day has is
 // read out, so that the plot needs no eyes and no mouse.
-
-await loadStyles("#vendor/uplot.css");
 
 const HEIGHT = 260;
 const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -1e6, End: 1e6 };

@@ -2,13 +2,10 @@
 import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { get, getText } from "#client/api.js";
 import { addressOf, choiceOf, dayOf, daysOf, GROUPS, isDay, MEASURES, PERIODS, seriesOf, summaryOf, usedDays } from "#model/usage.js";
 import { Trouble } from "#parts/loaded.js";
 import { Bars, Budgets, DayTable, Unpriced, UsageTable } from "#parts/usage.js";
-
-await loadStyles("#styles/costs.css");
 
 export default function Costs({ query }) {
   const choice = choiceOf(query, dayOf(new Date()));

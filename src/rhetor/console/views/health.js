@@ -1,14 +1,11 @@
 // The health of the hub: what does not work and what to do about it, and the figures of its process.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { get, Problem } from "#client/api.js";
 import { state as connection } from "#client/connection.js";
 import { findingsOf } from "#model/health.js";
 import { Facts, Trouble, useRepeated } from "#parts/loaded.js";
 import { bytesText, countText, secondsText, timeText } from "#parts/text.js";
-
-await loadStyles("#styles/health.css");
 
 const SECONDS = 5;
 const SELDOM_SECONDS = 30; // for what starts programs or does not change by itself

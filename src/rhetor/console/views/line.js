@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { post } from "#client/api.js";
 import { pending } from "#model/hub.js";
 import { addLine, lastSteps, linesIn, previewed } from "#model/line.js";
@@ -12,8 +11,6 @@ import { Markdown } from "#parts/markdown.js";
 import { notifyProblem } from "#parts/notices.js";
 import { Permission } from "#parts/permission.js";
 import { agoText } from "#parts/text.js";
-
-await loadStyles("#styles/line.css");
 
 const PAUSE_MILLISECONDS = 250;
 const MOST_SHOWN = 12; // lines of the history

@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { signal } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
-import { loadStyles } from "#app/styles.js";
 import { downloadEvents, get } from "#client/api.js";
 import { EventsFeed } from "#client/session_feed.js";
 import { Copy } from "#parts/long_text.js";
@@ -12,8 +11,6 @@ import { countText } from "#parts/text.js";
 import { VirtualList } from "#parts/virtual_list.js";
 
 // The log of a session: its events as they are, live.
-
-await Promise.all([loadStyles("#styles/session.css"), loadStyles("#styles/log.css")]);
 
 const HEIGHT = 26; // pixels, of a closed row
 const MOST_ROWS = 5000; // that stay while nobody reads further up

@@ -2,13 +2,10 @@
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { get, newKey, post } from "#client/api.js";
 import { peerOf } from "#model/hub.js";
 import { Facts, Status, Trouble, useRepeated } from "#parts/loaded.js";
 import { countText, secondsText, timeText } from "#parts/text.js";
-
-await loadStyles("#styles/peer.css");
 
 const SECONDS = 5;
 const MOST_SESSIONS = 20;

@@ -2,13 +2,10 @@
 // the view is open stay in it, with the answer.
 import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { answers, isOfPlan, keyOfRequest, now, pathOf, peers, pending } from "#model/hub.js";
 import { AlertSettings } from "#parts/alerts.js";
 import { Permission } from "#parts/permission.js";
 import { agoText } from "#parts/text.js";
-
-await loadStyles("#styles/permissions.css");
 
 export default function Permissions() {
   const seen = useSeen();

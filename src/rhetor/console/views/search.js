@@ -3,13 +3,10 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { beginningOf, grouped, parametersOf, partsOf, pathOf, SINCE } from "#model/found.js";
 import { peers } from "#model/hub.js";
 import { timeText } from "#parts/text.js";
-
-await loadStyles("#styles/search.css");
 
 const PAUSE_MILLISECONDS = 250; // after a key, before the search begins
 const FILTERS = ["peer", "session", "model", "since", "group"];

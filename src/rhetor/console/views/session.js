@@ -2,7 +2,6 @@
 import { html } from "htm/preact";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
-import { loadStyles } from "#app/styles.js";
 import { openFeed } from "#client/session_feed.js";
 import { isMine } from "#model/hub.js";
 import { ForkDialog } from "#parts/checkpoints.js";
@@ -15,8 +14,6 @@ import { Row, TurnBar } from "#parts/turn.js";
 import { VirtualList } from "#parts/virtual_list.js";
 
 // A session: its turns as a conversation, live, with what can be done in it.
-
-await loadStyles("#styles/session.css");
 
 const HEIGHTS = { message: 90, answer: 120, end: 34, tool: 34, reasoning: 34, note: 34, plan: 140, permission: 34 }; // pixels, roughly
 const FOLDED = new Set(["tool", "reasoning", "context", "records", "raw"]);

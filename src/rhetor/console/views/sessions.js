@@ -3,7 +3,6 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { newKey, post } from "#client/api.js";
 import { send } from "#client/outbox.js";
 import { isMine, now, peers } from "#model/hub.js";
@@ -14,8 +13,6 @@ import { ModelChoice } from "#parts/model_choice.js";
 import { agoText, moneyText } from "#parts/text.js";
 
 // The sessions: what each is about, what it does now and what it has cost. New ones are started here.
-
-await loadStyles("#styles/sessions.css");
 
 const PAGE = 100; // rows that are shown at first, and added by each press of the button
 

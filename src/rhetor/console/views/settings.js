@@ -1,11 +1,8 @@
 // Settings: those of this browser, of the hub, and what else is set up. Each section is loaded when it is shown.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { self } from "#model/hub.js";
 import { Trouble } from "#parts/loaded.js";
-
-await loadStyles("#styles/settings.css");
 
 const ACCESS = () => import("#parts/settings_access.js");
 const MODELS = () => import("#parts/settings_models.js");

@@ -3,15 +3,12 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
-import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { peerOf } from "#model/hub.js";
 import { AttachedScreen, KeyBar, LEAVE } from "#parts/attached_screen.js";
 import { Status } from "#parts/loaded.js";
 import { canStart, StartButton } from "#parts/programs.js";
 import { timeText } from "#parts/text.js";
-
-await Promise.all([loadStyles("#vendor/xterm.css"), loadStyles("#styles/terminal.css")]);
 
 const SIZES = [9, 10, 11, 12, 13, 14, 16, 18, 20, 24]; // pixels
 

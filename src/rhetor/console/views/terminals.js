@@ -1,11 +1,8 @@
 // Programs: the ones with a screen, the ones without, and the ones that can be started.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { Status } from "#parts/loaded.js";
 import { lastLines, readPrograms, readStatus, StartButton, StopButton } from "#parts/programs.js";
-
-await loadStyles("#styles/terminal.css");
 
 const SECONDS = 2; // between two looks at the screens
 const LINES = 8;

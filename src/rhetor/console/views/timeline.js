@@ -1,7 +1,6 @@
 // The timeline of a session: its checkpoints as a tree, to compare them, to go back to one, or to fork from one.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { loadStyles } from "#app/styles.js";
 import { get } from "#client/api.js";
 import { follow } from "#client/connection.js";
 import { isMine } from "#model/hub.js";
@@ -10,8 +9,6 @@ import { CompareDialog, ForkDialog, RestoreDialog } from "#parts/checkpoints.js"
 import { Trouble } from "#parts/loaded.js";
 import { SessionActions } from "#parts/session_actions.js";
 import { bytesText, countText, timeText } from "#parts/text.js";
-
-await loadStyles("#styles/timeline.css");
 
 const OPEN = new Set(["active", "waiting", "paused"]);
 const CHANGES = ["checkpoint.made", "checkpoint.removed", "session.state"];

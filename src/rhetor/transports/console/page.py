@@ -9,10 +9,9 @@ from functools import cache
 
 from msgspec import Struct
 
-from .assets import Assets, assets
+from .assets import STYLES, Assets, assets
 
-FIRST_MODULES = ("app/main.js", "views/peers.js")  # loaded before anything asks for them
-STYLES = ("styles/base.css", "styles/parts.css")
+FIRST = "app"  # the pack of the first view, which is loaded before anything asks for it
 THEME = "app/theme.js"  # a classic script, so that a page never shows the wrong colors first
 
 
@@ -31,7 +30,7 @@ def page(*, inline_styles: bool = False) -> Page:
     template = (files.folder / "index.html").read_text()
     replaced = {
         "<!-- version -->": f'<meta name="version" content="{files.version}">',
-        "<!-- styles -->": _styles(files),
+        "<!-- styles -->": f'<link rel="stylesheet" href="{files.files[STYLES].url}">',
         "<!-- import map -->": f'<script type="importmap">{imports}</script>',
         "<!-- modules -->": _modules(files),
         "/icon.svg": files.files["icons/icon.svg"].url,
@@ -57,23 +56,18 @@ def service_worker() -> bytes:
     """Return the service worker, which keeps the page and the files of the first view for a time without
     connection. It never sees an answer of the hub's APIs."""
     files = assets()
-    needed = [*STYLES, THEME, "icons/icon.svg"]
-    kept = [files.files[name].url for name in needed]
-    kept += [asset.url for asset in files.needed_by(*FIRST_MODULES)]
+    kept = [files.files[name].url for name in (STYLES, THEME, "icons/icon.svg")]
+    kept += [asset.url for asset in files.needed_by(FIRST)]
     script = (files.folder / "worker" / "service-worker.js").read_text()
     return (
         f"const VERSION = {json.dumps(files.version)};\nconst SHELL = {json.dumps(kept)};\n{script}".encode()
     )
 
 
-def _styles(files: Assets) -> str:
-    return "".join(f'<link rel="stylesheet" href="{files.files[name].url}">' for name in STYLES)
-
-
 def _modules(files: Assets) -> str:
-    needed = files.needed_by(*FIRST_MODULES)
+    needed = files.needed_by(FIRST)
     preloads = "".join(f'<link rel="modulepreload" href="{asset.url}">' for asset in needed)
-    theme, main = files.files[THEME].url, files.files[FIRST_MODULES[0]].url
+    theme, main = files.files[THEME].url, needed[0].url
     return f'<script src="{theme}"></script>{preloads}<script type="module" src="{main}"></script>'
 
 

@@ -22,26 +22,26 @@ FOREVER = "public, max-age=31536000, immutable"
 
 async def view(call: Call) -> Response:
     """Return the page of the console. The view and its data are up to the browser."""
-    return _page(inline_styles=False)
+    return await _page(inline_styles=False)
 
 
 async def view_of_one(call: Call, id: str) -> Response:
     """Return the same page for a view of one session or one peer."""
-    return _page(inline_styles=False)
+    return await _page(inline_styles=False)
 
 
 async def terminals(call: Call) -> Response:
     """Return the page for views with terminals."""
-    return _page(inline_styles=True)
+    return await _page(inline_styles=True)
 
 
 async def terminal(call: Call, id: str) -> Response:
     """Return the same page for one terminal."""
-    return _page(inline_styles=True)
+    return await _page(inline_styles=True)
 
 
-def _page(*, inline_styles: bool) -> Response:
-    found = page(inline_styles=inline_styles)
+async def _page(*, inline_styles: bool) -> Response:
+    found = await asyncio.to_thread(page, inline_styles=inline_styles)  # the first one reads all files
     headers = {"cache-control": "no-store", "content-security-policy": found.policy}
     return Response(found.html, headers=headers, media_type="text/html")
 

@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 from tests.served import CONSOLE, Served, served
 
-from rhetor.transports.console.assets import FOLDER, LIBRARIES, assets, compressed
-from rhetor.transports.console.page import FIRST_MODULES, STYLES
+from rhetor.transports.console.assets import FOLDER, LIBRARIES, STYLES, assets, compressed, script_as_sent
+from rhetor.transports.console.packs import PACKS, imported
+from rhetor.transports.console.page import FIRST, service_worker
 from rhetor.transports.console.table import VIEWS
 
 pytestmark = pytest.mark.anyio
 KIB = 1024
-ALL_BYTES, FIRST_VIEW_BYTES = 320 * KIB, 60 * KIB  # in gzip
+ALL_BYTES, FIRST_VIEW_BYTES = 250 * KIB, 60 * KIB  # in gzip
 PATHS = [row.path.replace("{id}", "x") for row in VIEWS]
 REGEX = re.compile(r"(?<=[(=,:|&! ])/(?![/>*])(?:\\.|\[[^\]]*\]|[^/\\<])+/(?=[\w.,);])")
-IMPORTED = re.compile(r"""(?:\bfrom\s|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", re.MULTILINE)
+MODULE = re.compile(r"^export const (\w+) = \(", re.MULTILINE)
+LOADED = re.compile(r"""import\("#([^"]+)"\)""")
 
 
 async def logged_in(home: Served) -> dict[str, str]:
@@ -63,8 +65,8 @@ async def test_the_only_inline_script_is_the_import_map_and_only_terminals_have_
 
 async def test_each_file_is_served_compressed_under_a_name_that_changes_with_it(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
-        for name, asset in assets().files.items():
-            digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:12]
+        for asset in assets().files.values():
+            digest = hashlib.sha256(asset.content).hexdigest()[:12]
             assert f".{digest}." in asset.url
             if asset.media_type == "image/png":
                 continue  # is not text
@@ -100,50 +102,54 @@ async def test_the_app_can_be_installed(tmp_path: Path) -> None:
 
 
 def test_the_files_and_the_first_view_are_small() -> None:
-    every = sum(len(compressed(asset)) for asset in assets().files.values() if asset.path.suffix != ".png")
-    first = [assets().files[name] for name in STYLES] + assets().needed_by(*FIRST_MODULES)
-    assert every <= ALL_BYTES
+    files = assets()
+    every = sum(len(compressed(asset)) for asset in files.files.values() if asset.media_type != "image/png")
+    first = [files.files[STYLES], *files.needed_by(FIRST)]
+    assert every + len(gzip.compress(service_worker())) <= ALL_BYTES
     assert sum(len(compressed(asset)) for asset in first) <= FIRST_VIEW_BYTES
 
 
-def test_every_import_of_a_module_is_in_the_import_map() -> None:
-    known = assets().imports
-    for name in known:
-        if name.startswith("#") and name.endswith(".js"):
-            text = (FOLDER / name.removeprefix("#")).read_text()
-            found = re.findall(
-                r"""(?:\bfrom\s|import\(|loadStyles\(|^import)\s*["']([^"']+)["']""", text, re.MULTILINE
-            )
-            assert [one for one in found if one not in known] == []
+def test_every_module_is_in_one_pack_and_every_import_of_a_pack_is_in_the_import_map() -> None:
+    files = assets()
+    texts = {pack: files.files[f"{pack}.js"].content.decode() for pack in PACKS}
+    modules = [name for text in texts.values() for name in MODULE.findall(text)]
+    written = (path.relative_to(FOLDER).with_suffix("") for path in FOLDER.rglob("*.js"))
+    names = {"_".join(path.parts) for path in written if path.parts[0] not in ("vendor", "worker")}
+    assert sorted(modules) == sorted(names - {"app_theme"})
+    for text in texts.values():
+        assert {*imported(text), *(f"#{name}" for name in LOADED.findall(text))} <= files.imports.keys()
 
 
 def test_the_libraries_are_those_of_the_list() -> None:
     listed = json.loads((FOLDER / "vendor" / "versions.json").read_text())
-    digests = {name: digest for package in listed for name, digest in package["files"].items()}
     found = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (FOLDER / "vendor").iterdir()
         if path.suffix in (".js", ".css")
     }
-    assert found == digests
+    assert found == listed["files"]
     assert {path.removeprefix("vendor/") for path in LIBRARIES.values()} <= found.keys()
-
-
-def test_a_file_is_sent_without_indentation_and_comment_lines() -> None:
-    asset = assets().files["app/main.js"]
-    sent, source = gzip.decompress(compressed(asset)).decode(), asset.path.read_text()
-    lines = [line.strip() for line in source.split("\n")]
-    assert sent.split("\n") == ["" if line.startswith("//") else line for line in lines]
+    licenses = {path.name for path in (FOLDER / "vendor").glob("LICENSE.*")}
+    names = (one["package"].removeprefix("@").replace("/", "-") for one in listed["packages"])
+    assert licenses == {f"LICENSE.{name}" for name in names}
 
 
 def test_no_line_of_a_text_looks_like_a_comment() -> None:
-    # in a template over several lines, such a line would not be sent
-    for name, asset in assets().files.items():
-        if not name.endswith(".js") or name.startswith("vendor/"):
+    # such a part of a text would not be sent
+    for path in FOLDER.rglob("*.js"):
+        if path.parent.name == "vendor":
             continue
         is_inside = False
-        for line in asset.path.read_text().splitlines():
+        for line in path.read_text().splitlines():
             is_comment = line.lstrip().startswith("//")
-            assert (name, line, is_comment and is_inside) == (name, line, False)
-            code = REGEX.sub("", line)
+            sent = script_as_sent(line).rstrip("\n")
+            code = REGEX.sub("", sent)
+            is_cut = sent != line.strip()
+            assert (path.name, line, is_cut and is_inside) == (path.name, line, False)
+            assert (path.name, line, is_cut and code.count('"') % 2) == (path.name, line, False)
             is_inside ^= not is_comment and code.count("`") % 2 == 1
+
+
+def test_no_text_of_a_style_sheet_looks_like_a_comment() -> None:
+    for path in (FOLDER / "styles").iterdir():
+        assert not re.search(r"""(["'])[^"'\n]*/\*[^"'\n]*\1""", path.read_text())
