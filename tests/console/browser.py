@@ -50,18 +50,23 @@ def _address() -> str:
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    AT_END.callback(_end, process, profile)
     assert process.stderr is not None
+    reader = threading.Thread(target=process.stderr.read, daemon=True)  # it never waits for a reader
+    AT_END.callback(_end, process, reader, profile)
     for line in process.stderr:
         if line.startswith(SAYS):
-            threading.Thread(target=process.stderr.read, daemon=True).start()  # it never waits for a reader
+            reader.start()
             return line.removeprefix(SAYS).strip()
     raise AssertionError("the browser did not start")
 
 
-def _end(process: subprocess.Popen[str], profile: str) -> None:
+def _end(process: subprocess.Popen[str], reader: threading.Thread, profile: str) -> None:
     process.kill()
     process.wait()
+    if reader.ident:  # it was started
+        reader.join()
+    if process.stderr:
+        process.stderr.close()
     shutil.rmtree(profile, ignore_errors=True)
 
 
