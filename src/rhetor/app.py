@@ -29,10 +29,10 @@ from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
 from rhetor.certificate_renewal import keep_renewed
 from rhetor.configuration import ConfigurationFile
-from rhetor.data_keys import DataKeys
+from rhetor.data_keys import AnyStore, DataKeys
 from rhetor.domain.principal import Principal
 from rhetor.domain.program_keys import HOME, URL, ProgramKeys
-from rhetor.domain.secrets import Secrets
+from rhetor.domain.secrets import Secrets, is_secret, passwords_of
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
 from rhetor.drivers.agents.driver import Agents
@@ -54,8 +54,9 @@ from rhetor.provider_keys import ProviderKeys
 from rhetor.reload import Reloading
 from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
-from rhetor.settings import HubSettings, Settings, Source
+from rhetor.settings import SQLITE, HubSettings, Settings, Source
 from rhetor.store.api_keys import ApiKeys
+from rhetor.store.base import Blobs
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
@@ -261,6 +262,26 @@ def _is_needed(hub: Hub) -> bool:
     return bool(state.running or state.instances or state.schedules.waiting)
 
 
+async def _opened(start: Start, settings: Settings, ring: Ring) -> tuple[AnyStore, FileBlobs | None, Blobs]:
+    """Open the store that the settings name, and return it with its binary content: that in files, too."""
+    sealed = settings.encryption.at_rest
+    if settings.store == SQLITE:
+        files = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
+        database = Path(start.home.folder) / "hub.db"
+        embedded = await SqliteStore.open(
+            database, clock=wall_clock, secrets=start.secrets, salvages=True, ring=ring, at_rest=sealed
+        )
+        return embedded, files, files
+    # most hubs never need it
+    from rhetor.store.postgres.store import PostgresStore
+
+    start.secrets.add(filter(is_secret, passwords_of(settings.store)))
+    shared = await PostgresStore.open(
+        settings.store, clock=wall_clock, secrets=start.secrets, ring=ring, at_rest=sealed
+    )
+    return shared, None, shared.blobs
+
+
 @asynccontextmanager
 async def _hub(
     start: Start,
@@ -271,14 +292,7 @@ async def _hub(
     stored: ApiKeys,
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
-    store = await SqliteStore.open(
-        Path(start.home.folder) / "hub.db",
-        clock=wall_clock,
-        secrets=start.secrets,
-        salvages=True,
-        ring=ring,
-        at_rest=sealed,
-    )
+    store, blob_files, blobs = await _opened(start, made.settings, ring)
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
@@ -289,9 +303,8 @@ async def _hub(
         without=[start.home.folder],
         seal=FileSeal(ring, active=sealed),
     )
-    blobs = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
     hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
-    sealed_files = SealedFiles(blobs, files, [hosts, made.agents.hosts], prompt, stored)
+    sealed_files = SealedFiles(blob_files, files, [hosts, made.agents.hosts], prompt, stored)
     data_keys = DataKeys(ring, store, sealed_files, at_rest=sealed)
     try:
         files.seal_journals()

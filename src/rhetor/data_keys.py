@@ -7,22 +7,41 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError
 from rhetor.hub.core.background import Background
 from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
-from rhetor.store.sqlite.store import SqliteStore
+from rhetor.store.base import Store
+from rhetor.store.resealing import Place, Step
 
 log = logging.getLogger(__name__)
+
+
+class AnyStore(Store, Protocol):
+    """A store that seals values. `notices`: sentences for the user from its opening."""
+
+    notices: list[str]
+
+    async def sealed_with(self) -> set[bytes]:
+        """Return the ids of the keys with which stored values are sealed."""
+        ...
+
+    async def renew(self, after: Place | None, retired: frozenset[bytes]) -> Step:
+        """Seal some of the values again that are sealed with a retired key: the next ones after a place."""
+        ...
+
+    async def forget_keys(self, retired: frozenset[bytes]) -> None:
+        """Note that no value is sealed with these keys any more."""
+        ...
 
 
 class DataKeys:
     """The keys with which one hub seals what it stores. `at_rest`: whether it seals all content."""
 
-    def __init__(self, ring: Ring, store: SqliteStore, files: SealedFiles, *, at_rest: bool) -> None:
+    def __init__(self, ring: Ring, store: AnyStore, files: SealedFiles, *, at_rest: bool) -> None:
         self._ring = ring
         self._store = store
         self._files = files
@@ -91,7 +110,8 @@ class DataKeys:
             self._running -= 1
 
     async def _renew_database(self, retired: frozenset[bytes]) -> None:
-        place, changed, unreadable = None, 0, 0
+        place: Place | None = None
+        changed = unreadable = 0
         while True:
             begun = monotonic()
             step = await self._store.renew(place, retired)

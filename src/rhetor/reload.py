@@ -29,7 +29,9 @@ from rhetor.wiring import Configured, configure, issuers_of
 
 # keys that are used only when the hub starts: to bind its sockets, to start the timer of an idle hub, and to
 # open the store
-RESTART_ONLY = frozenset({"hub.host", "hub.port", "hub.idle_exit", "encryption.at_rest", "encryption.key"})
+RESTART_ONLY = frozenset(
+    {"hub.host", "hub.port", "hub.idle_exit", "store", "encryption.at_rest", "encryption.key"}
+)
 TLS = frozenset({"hub.tls_cert", "hub.tls_key"})  # the same, if TLS is turned on or off
 _ATTEMPTS, _PAUSE = 20, 0.05  # seconds
 log = logging.getLogger(__name__)

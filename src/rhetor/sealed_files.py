@@ -23,12 +23,13 @@ log = logging.getLogger(__name__)
 
 class SealedFiles:
     """The files of one hub: binary content, the files of checkpoints, the keys of its programs' output, the
-    history of the prompt, and API keys. `hosts`: those of all folders.
+    history of the prompt, and API keys. `blobs`: None if it is in
+    the database. `hosts`: those of all folders.
     """
 
     def __init__(
         self,
-        blobs: FileBlobs,
+        blobs: FileBlobs | None,
         files: FilesOnDemand,
         hosts: Sequence[Hosts],
         prompt: PromptHistory,
@@ -76,7 +77,7 @@ class SealedFiles:
         return True
 
     def _seal_blobs(self) -> bool:
-        return self._blobs.seal_stored(self._is_wanted)
+        return self._blobs is None or self._blobs.seal_stored(self._is_wanted)
 
     def _seal_files(self) -> bool:
         return self._files.seal_stored(self._is_wanted)

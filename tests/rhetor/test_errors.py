@@ -44,6 +44,7 @@ EXPLAINED = {
     "conflict",
     "malformed_cursor",
     "position_lost",  # a client handles it by `outcome`
+    "no_database_file",  # it says what to do instead
     "keys_unavailable",  # it has many causes, and each says what to do
     "store_damaged",  # the start of the hub handles it
     "not_on_network",  # each cause has its own hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import unquote
 
 MASK = "[masked]"
 LEAST = 8  # characters; a shorter value could be a part of ordinary text
@@ -74,6 +75,27 @@ def masked_url(url: str, mask: str = MASK) -> str:
         return found[0].removesuffix(found["value"]) + mask
 
     return _QUERY.sub(masked, url)
+
+
+def masked_password(url: str, mask: str = MASK) -> str:
+    """Return a URL without the password in it."""
+    scheme, separator, rest = url.partition("://")
+    who, at, where = rest.rpartition("@")
+    user, colon, _ = who.partition(":")
+    return f"{scheme}{separator}{user}{colon}{mask}{at}{where}" if at and colon else url
+
+
+def passwords_of(url: str) -> list[str]:
+    """Return the passwords in a URL, as they are written and as they are meant."""
+    queried = (found["value"] for found in _QUERY.finditer(url) if _NAMES.search(found["name"]))
+    given = (url.partition("://")[2].rpartition("@")[0].partition(":")[2], *queried)
+    return sorted({each for password in given if password for each in (password, unquote(password))})
+
+
+def shown_url(url: str) -> str:
+    """Return where the URL of a database leads to, without the user, the password and the options."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def is_secret(value: str) -> bool:

@@ -50,6 +50,15 @@ class CommitUnresolved(RhetorError):
         super().__init__("the database was lost during a commit; whether it was stored is not known")
 
 
+class NoDatabaseFile(RhetorError):
+    """The command needs a database in the state folder, but the hub keeps its log elsewhere."""
+
+    code, status = "no_database_file", 409
+
+    def __init__(self, place: str, instead: str) -> None:
+        super().__init__(f"the log of this hub is in {place}, not in its state folder; {instead}")
+
+
 class StoreDamaged(RhetorError):
     """The database file is damaged; `data` has its path and what the check found. Nothing was changed."""
 

@@ -62,8 +62,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
     from . import audit
     from .sealing import encryption
+    from .stores import require_file
 
     home = Home(state_folder(arguments), os.environ)
+    require_file(home.folder, "read it from the running hub: GET /api/v2/audit, or the console")
     ring = Ring(home.folder, encryption(home.folder).key)
     last = arguments.last if arguments.last > 0 else None
     shown = audit.Shown(arguments.since, arguments.subject, last)
@@ -84,8 +86,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from . import audit
     from .sealing import encryption
+    from .stores import require_file
 
     folder = state_folder(arguments)
+    require_file(folder, "set store to sqlite after rhetor migrate --to sqlite:PATH, and verify that copy")
     done = audit.verify(folder, arguments.expect, Ring(folder, encryption(folder).key))
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(done).decode() + "\n")

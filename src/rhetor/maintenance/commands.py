@@ -121,8 +121,12 @@ def _backup(arguments: argparse.Namespace) -> int:
     from .noting import note
     from .progress import Progress
     from .sealing import encryption, new_passphrase
+    from .stores import require_file
 
     folder = state_folder(arguments)
+    require_file(
+        folder, "back it up with pg_dump, and copy the state folder, which has its keys and the checkpoints"
+    )
     settings = encryption(folder)
     passphrase = new_passphrase(arguments, settings)
     name = "rhetor-%Y%m%d-%H%M%S.backup" + (".age" if passphrase else "")
@@ -154,8 +158,10 @@ def _restore(arguments: argparse.Namespace) -> int:
     from .progress import Progress
     from .restore import restore
     from .sealing import encryption, known_passphrase
+    from .stores import require_file
 
     home = Home(state_folder(arguments), os.environ)
+    require_file(home.folder, "restore it with pg_restore, or set store to sqlite before the restore")
     if not arguments.file.exists():
         sys.stderr.write(f"rhetor: {arguments.file} does not exist\n")
         return WRONG_USAGE
@@ -190,8 +196,10 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
     from .migrate import migrate
     from .sealing import encryption
+    from .stores import require_file
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    require_file(folder, "a start of the hub brings the tables to the newest schema")
     if not (folder / "hub.db").exists():
         return _no_database(folder)
     home = Home(folder, os.environ)
@@ -230,8 +238,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from .check import check
     from .progress import Progress
     from .sealing import encryption
+    from .stores import require_file
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    require_file(folder, "check the database with pg_amcheck")
     if not (folder / "hub.db").exists():
         return _no_database(folder)
     ring = Ring(folder, encryption(folder).key)
@@ -255,8 +265,10 @@ def _export(arguments: argparse.Namespace) -> int:
     from .export import Wanted
     from .noting import note
     from .sealing import encryption, new_passphrase
+    from .stores import require_file
 
     folder = state_folder(arguments)
+    require_file(folder, "query the tables events and incarnations with psql, or read the hub's REST API")
     settings = encryption(folder)
     ring = Ring(folder, settings.key)
     wanted = Wanted(arguments.session, arguments.since, arguments.before)

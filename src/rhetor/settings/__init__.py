@@ -7,6 +7,7 @@ from .origins import MASK, differing, origins
 from .peers import peers_of, tools_of
 from .reading import invalid, read_settings
 from .sections import (
+    SQLITE,
     AuthSettings,
     BudgetSettings,
     EncryptionSettings,
@@ -26,6 +27,7 @@ from .validation import Keys
 __all__ = [
     "ANSWERING",
     "MASK",
+    "SQLITE",
     "AuthSettings",
     "BudgetSettings",
     "EncryptionSettings",

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from rhetor.domain.secrets import masked_arguments, masked_url
+from rhetor.domain.secrets import masked_arguments, masked_password, masked_url
 
 from .config_file import ConfigFile
 from .notifications import masked_entry
@@ -34,7 +34,7 @@ def origins(settings: Settings, path: Path) -> list[tuple[str, Any, str]]:
 def may_be_secret(keys: tuple[str, ...]) -> bool:
     """Return whether the value under these keys is shown masked, or parts of it may be."""
     is_of_program = "env" in keys or keys[-1] in ("command", "args", "url")
-    return is_of_program or keys == ("notify",)
+    return is_of_program or keys in (("notify",), ("store",))
 
 
 def _masked(keys: tuple[str, ...], value: Any) -> Any:
@@ -43,6 +43,8 @@ def _masked(keys: tuple[str, ...], value: Any) -> Any:
         return MASK
     if keys == ("notify",):
         return [masked_entry(entry, MASK) for entry in value]
+    if keys == ("store",):
+        return masked_url(masked_password(value, MASK), MASK)
     if keys[-1] in ("command", "args") and isinstance(value, list | tuple):
         return masked_arguments(value, MASK)
     return masked_url(value, MASK) if keys[-1] == "url" and isinstance(value, str) else value

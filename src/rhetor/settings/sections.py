@@ -14,6 +14,7 @@ from rhetor.domain.budget import NAME
 from rhetor.domain.parts import Take
 from rhetor.domain.principal import AGENT
 
+SQLITE = "sqlite"
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(gt=0)]
 Score = Annotated[float, Meta(ge=0, le=1, description="a score from 0 to 1, or true or false")]
@@ -72,6 +73,13 @@ HttpUrl = Annotated[
 Argument = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", description="text without NUL")]
 NotifiedOf = Literal[
     "permission.asked", "turn.failed", "peer.stuck", "budget", "quota.paused", "turn.completed"
+]
+StoreUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite|postgres(ql)?://\S+)\Z",
+        description="`sqlite`, or a URL that begins with postgresql://",
+    ),
 ]
 AbsolutePath = Annotated[str, Meta(pattern=r"^[/~][^\x00]*\Z", description="an absolute path, or `~`")]
 
@@ -402,6 +410,7 @@ class Settings(Section, frozen=True):
     values for the keys that the user left out."""
 
     hub: HubSettings = HubSettings()
+    store: StoreUrl = SQLITE
     providers: dict[str, ProviderSettings] = {}
     models: ModelSettings = ModelSettings()
     specialists: dict[PeerName, SpecialistSettings | None] = {}

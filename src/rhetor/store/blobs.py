@@ -21,7 +21,7 @@ from rhetor.errors import NotFound, StoreRefused
 from rhetor.sealing.envelope import HEAD_BYTES, is_sealed, key_id_of
 from rhetor.sealing.ring import Ring
 
-_NAME = re.compile(r"[0-9a-f]{64}")
+ID = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
@@ -44,13 +44,13 @@ class FileBlobs:
     async def sweep(self, is_wanted: Callable[[str], Awaitable[bool]]) -> int:
         gone = 0
         for name in await asyncio.to_thread(self._names):
-            if not (_NAME.fullmatch(name) and await is_wanted(name)):
+            if not (ID.fullmatch(name) and await is_wanted(name)):
                 await asyncio.to_thread(self._remove, name)
                 gone += 1
         return gone
 
     async def remove(self, id: str) -> None:
-        if not _NAME.fullmatch(id):
+        if not ID.fullmatch(id):
             return
         try:
             await asyncio.to_thread(self._remove, id)
@@ -58,9 +58,7 @@ class FileBlobs:
             raise StoreRefused(f"binary content could not be removed: {error.strerror}") from error
 
     def _keep(self, content: bytes) -> str:
-        id = hashlib.sha256(content).hexdigest()
-        if self._sealing is not None:
-            id = self._sealing.digest(f"blob {id}").rpartition(":")[2]
+        id = id_of(content, self._sealing)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not (self._folder / id).exists():
@@ -87,7 +85,7 @@ class FileBlobs:
             os.close(folder)
 
     def _read(self, id: str) -> bytes:
-        if not _NAME.fullmatch(id):
+        if not ID.fullmatch(id):
             raise NotFound("blob", id)
         try:
             return self.check(id)
@@ -102,15 +100,10 @@ class FileBlobs:
             NotFound: its content is not what was stored.
             SealBroken, KeysUnavailable: it is sealed, and cannot be opened.
         """
-        content = (self._folder / id).read_bytes()
-        if hashlib.sha256(content).hexdigest() == id:
-            return content
-        if self._ring is None or not is_sealed(content):
-            raise NotFound("blob", id)
-        return self._ring.open(content, _about(id))
+        return opened(id, (self._folder / id).read_bytes(), self._ring)
 
     def _sealed(self, id: str, content: bytes) -> bytes:
-        return content if self._sealing is None else self._sealing.seal(content, _about(id))
+        return content if self._sealing is None else self._sealing.seal(content, place_of(id))
 
     def seal_stored(self, wanted: Callable[[], bool] = lambda: True) -> bool:
         """Seal the blobs that are plain, or are sealed with an earlier key, one at a time. Stop when `wanted`
@@ -123,7 +116,7 @@ class FileBlobs:
         for id in self._names() if self._sealing is not None else ():
             if not wanted():
                 return False
-            if _NAME.fullmatch(id) and not self._is_current(id):
+            if ID.fullmatch(id) and not self._is_current(id):
                 self._write(id, self._sealed(id, self._read(id)))
         return True
 
@@ -150,8 +143,29 @@ class FileBlobs:
         (self._folder / name).unlink(missing_ok=True)
 
 
-def _about(id: str) -> bytes:
+def id_of(content: bytes, sealing: Ring | None) -> str:
+    """Return the id of a blob. `sealing`: what seals it, if anything."""
+    id = hashlib.sha256(content).hexdigest()
+    return id if sealing is None else sealing.digest(f"blob {id}").rpartition(":")[2]
+
+
+def place_of(id: str) -> bytes:
+    """Return the place for which a blob is sealed."""
     return b"blob\0" + id.encode()
+
+
+def opened(id: str, stored: bytes, ring: Ring | None) -> bytes:
+    """Return the content of a blob from what is stored of it.
+
+    Raises:
+        NotFound: it is not what was stored.
+        SealBroken, KeysUnavailable: it is sealed, and cannot be opened.
+    """
+    if hashlib.sha256(stored).hexdigest() == id:
+        return stored
+    if ring is None or not is_sealed(stored):
+        raise NotFound("blob", id)
+    return ring.open(stored, place_of(id))
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
-from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 
+from rhetor.domain.secrets import shown_url
 from rhetor.errors import Malformed, RhetorError, StoreRefused
 
 CONNECT_TIMEOUT = 5.0  # seconds
@@ -44,17 +44,6 @@ LOST = (
 ERRORS = (asyncpg.PostgresError, *LOST)
 
 
-def shown(url: str) -> str:
-    """Return where a URL leads to, without the password and everything else that may be secret."""
-    parts: SplitResult = urlsplit(url)
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return f"postgresql://{host}{port}{parts.path}"
-
-
 def refusal(error: BaseException) -> RhetorError:
     """Return the error to raise if the database does not work, or a value cannot be looked for."""
     if isinstance(error, asyncpg.CharacterNotInRepertoireError | UnicodeEncodeError):
@@ -85,7 +74,7 @@ def unreachable(url: str, error: BaseException) -> StoreRefused:
     reason = type(error).__name__
     detail = str(error) if isinstance(error, asyncpg.PostgresError | OSError) else ""
     said = f": {detail}" if detail else f" ({reason})"
-    return StoreRefused(f"{shown(url)} cannot be opened{said}", reason=reason, hint=HINT)
+    return StoreRefused(f"{shown_url(url)} cannot be opened{said}", reason=reason, hint=HINT)
 
 
 async def require_safe(url: str, connection: Connection) -> list[str]:
@@ -100,20 +89,18 @@ async def require_safe(url: str, connection: Connection) -> list[str]:
             current_setting('server_encoding'), current_setting('fsync'), pg_is_in_recovery()
         """
     )
-    place = shown(url)
+    place = shown_url(url)
     if version < OLDEST:
-        raise StoreRefused(f"{place} is PostgreSQL {version // 10_000}", hint="use PostgreSQL 15 or newer")
+        raise StoreRefused(f"{place} is PostgreSQL {version // 10_000}; use PostgreSQL 15 or newer")
     if commits in WEAK_COMMITS:
         raise StoreRefused(
-            f"{place} acknowledges commits before they are durable: synchronous_commit is {commits}",
-            hint="run ALTER DATABASE … SET synchronous_commit = on",
+            f"{place} acknowledges commits before they are durable: synchronous_commit is {commits};"
+            " run ALTER DATABASE … SET synchronous_commit = on"
         )
     if encoding != "UTF8":
-        raise StoreRefused(
-            f"{place} has the encoding {encoding}", hint="create a database with ENCODING 'UTF8'"
-        )
+        raise StoreRefused(f"{place} has the encoding {encoding}; create a database with ENCODING 'UTF8'")
     if replica:
-        raise StoreRefused(f"{place} is a replica, which cannot be written", hint="name the primary server")
+        raise StoreRefused(f"{place} is a replica, which cannot be written; name the primary server")
     if fsync == "off":
         return [f"{place} runs with fsync = off: a power cut can destroy the database; set fsync = on"]
     return []

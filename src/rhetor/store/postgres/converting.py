@@ -58,7 +58,7 @@ async def _seal_all(connection: Connection, sealing: Sealing) -> None:
         changed, place = changed + step.changed, step.place
     if changed:
         log.info("database sealed", extra={"values": changed})
-        for table in ("events", "texts", "rows", "keys"):  # free space may have plain content
+        for table in ("events", "texts", "rows", "keys", "blobs"):  # free space may have plain content
             await connection.execute(f"VACUUM FULL {table}")
     await connection.execute(sql("set_sealed_state"), ALL)
 

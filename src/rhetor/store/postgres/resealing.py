@@ -6,10 +6,13 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from rhetor.errors import SealBroken
+from rhetor.errors import NotFound, SealBroken
+from rhetor.sealing.envelope import key_id_of
+from rhetor.store.blobs import opened, place_of
 from rhetor.store.resealing import BYTES, VALUES, Place, Step, resealed
 from rhetor.store.sealed import Sealing
 
+from .blobs import is_sealed_blob
 from .connection import Connection
 from .statements import sql
 
@@ -19,6 +22,7 @@ _TABLES: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("texts", (0,)),
     ("rows", ("", "")),
     ("keys", ("", "")),
+    ("blobs", ("",)),
 )
 _ROWS = 2  # in the list above
 log = logging.getLogger(__name__)
@@ -44,7 +48,7 @@ class Pass:
         for row in rows:
             try:
                 changed += await self._change(table, len(before_all), row)
-            except SealBroken as error:
+            except (SealBroken, NotFound) as error:
                 broken += 1
                 log.error("unreadable value", extra={"table": table, "reason": error.detail})
             size += len(row[-1])
@@ -53,7 +57,7 @@ class Pass:
                 break
         if self._sealing.new_keys:
             await self._connection.execute(sql("add_seals"), sorted(self._sealing.new_keys))
-        if size >= BYTES or len(rows) == VALUES:
+        if size >= BYTES or len(rows) == VALUES or (rows and table == "blobs"):
             return Step(place, changed, broken)
         return Step(Place(after.table + 1) if after.table + 1 < last else None, changed, broken)
 
@@ -62,8 +66,17 @@ class Pass:
         if table == "texts":
             id, origin, seq, is_sealed, content = values
             values = id, origin, seq, content if is_sealed else content.decode()
-        new = resealed(self._sealing, self._retired, table, values)
+        new = (
+            self._blob(*values) if table == "blobs" else resealed(self._sealing, self._retired, table, values)
+        )
         if new is None:
             return False
         await self._connection.execute(sql(f"resealed_{table}"), *values[:width], *new)
         return True
+
+    def _blob(self, id: str, stored: bytes) -> tuple[bytes] | None:
+        sealing, sealed = self._sealing, is_sealed_blob(id, stored)
+        if not (key_id_of(stored) in self._retired if sealed else sealing.at_rest):
+            return None
+        content = opened(id, stored, sealing.require_ring()) if sealed else stored
+        return (sealing.seal(content, place_of(id)),)

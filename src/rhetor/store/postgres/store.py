@@ -29,6 +29,7 @@ from rhetor.store.sealed import Sealing
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
 
+from .blobs import PostgresBlobs
 from .catalog import Rows
 from .connection import ERRORS, Connection, Pool, connect, require_safe, unreachable
 from .conversation import Conversations
@@ -72,6 +73,7 @@ class PostgresStore(QueuedStore):
         self._messages = Messages(self._slow, sealing)
         self._lists = Conversations(self._slow, sealing)
         self._shared: set[str] = set()
+        self.blobs = PostgresBlobs(self._slow, sealing.ring, sealed=sealing.at_rest, clock=clock)
         self._swept: dict[str, tuple[str, int, int]] = {}
         self._writer: Writer
         self._wake_ups: WakeUps

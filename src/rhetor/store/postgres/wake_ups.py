@@ -131,7 +131,7 @@ class WakeUps:
                     await asyncio.sleep(0.1)
         finally:
             if connection is not None:
-                connection.terminate()
+                await close(connection)
 
     async def _keep_sweeping(self) -> None:
         while True:

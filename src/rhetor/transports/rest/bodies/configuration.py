@@ -16,13 +16,16 @@ CONFIG_BYTES = 1 << 20
 # the hub checks the values as it checks those of the file
 Section = Annotated[Raw, Meta(extra_json_schema={"type": ["object", "null"]})] | UnsetType
 Entries = Annotated[Raw, Meta(extra_json_schema={"type": ["array", "null"]})] | UnsetType
-LISTS = ("notify",)
+Value = Annotated[Raw, Meta(extra_json_schema={"type": ["string", "null"]})] | UnsetType
+# what a section must be, if it is not an object
+OTHERS: dict[str, tuple[type, str]] = {"notify": (list, "a list"), "store": (str, "a string")}
 
 
 class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Values to change, by section, as in the configuration file. null removes an entry of the file."""
 
     hub: Section = UNSET
+    store: Value = UNSET
     providers: Section = UNSET
     models: Section = UNSET
     specialists: Section = UNSET
@@ -48,7 +51,7 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return the values.
 
         Raises:
-            Unprocessable: a section is neither null nor an object, or a list for `notify`.
+            Unprocessable: a section is neither null nor what it must be.
         """
         found: dict[str, Any] = {}
         for name in self.__struct_fields__:
@@ -56,7 +59,7 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if raw is UNSET:
                 continue
             found[name] = value(raw, f"body.{name}")
-            kind, what = (list, "a list") if name in LISTS else (dict, "an object")
+            kind, what = OTHERS.get(name, (dict, "an object"))
             if found[name] is not None and not isinstance(found[name], kind):
                 raise unprocessable(f"body.{name}", f"must be {what} or null")
         return found

@@ -1,0 +1,1 @@
+SELECT id FROM blobs WHERE at < $1 ORDER BY id

@@ -1,0 +1,1 @@
+UPDATE blobs SET content = $2 WHERE id = $1
