@@ -152,6 +152,11 @@ class Group(ABC):
         for each in append.adds:
             self._add(each)
 
+    def collect_anew(self) -> None:
+        """Forget what was collected, because it is written, and is read from the database from now on."""
+        self.events, self.texts, self.rows, self.only_docs = [], [], {}, set()
+        self.keys, self.sources, self._docs, self._names = {}, {}, {}, {}
+
     def remove(self, stream: str) -> None:
         """Forget what this transaction has changed of a stream that it removes."""
         self.touched.pop(stream, None)

@@ -1,4 +1,4 @@
-"""One transaction of the writer: the requests of a batch, in order, and then all that they write."""
+"""One transaction of the writer: requests in order, then all that they write, and perhaps more requests."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Transaction(Group):
                 return self._forget(self._require(stream).stream, dropping)
 
     def write(self) -> None:
-        """Write everything that was accepted."""
+        """Write everything that was accepted since the last call."""
         self._write_events()
         if self.texts:
             self._write_texts()
@@ -90,6 +90,7 @@ class Transaction(Group):
             insert(self._connection, "INSERT OR REPLACE INTO sources (source, offset)", sources)
         if self.sealing.new_keys:
             note_keys(self._connection, self.sealing)
+        self.collect_anew()
 
     # what is stored
 

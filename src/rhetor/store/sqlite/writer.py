@@ -1,9 +1,9 @@
 """The only thread that writes: it takes requests, writes each batch in one durable transaction, and returns
 outcomes.
 
-A batch has the requests that arrived while the previous transaction was written to the disk. So batches grow
-with the load, and no request waits for a batch to fill. The writer accesses the tables only through
-`Transaction`.
+A batch has the requests that arrived while the previous transaction was written to the disk, and while the
+statements of its own were executed. So batches grow with the load, and no request waits for a batch to fill.
+The writer accesses the tables only through `Transaction`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
-            self._hand_over(batch, self._write([ticket.request for ticket in batch]))
+            outcomes = self._write(batch)  # may add to the batch
+            self._hand_over(batch, outcomes)
             if self._connection is not None:
                 self._between(self._connection)
         self._drop_connection()
@@ -101,33 +102,47 @@ class Writer:
             self._queue.put(None)  # end after this batch; nothing is queued after it
         return batch
 
-    def _write(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+    def _arrived(self) -> Sequence[Ticket]:
+        """Return the requests that were handed over next; nothing if none wait, or if the writer must end."""
         try:
-            return self._transact(self._connection or self._open(), requests)
+            tickets = self._queue.get_nowait()
+        except Empty:
+            return ()
+        if tickets is None:
+            self._queue.put(None)  # nothing is queued after it
+        return tickets or ()
+
+    def _write(self, batch: list[Ticket]) -> Sequence[Outcome]:
+        """Write a batch in one transaction, and return the outcomes. What arrives meanwhile is added to the
+        batch if it can be."""
+        try:
+            return self._transact(self._connection or self._open(), batch)
         except sqlite3.Error as error:
-            log.error("commit rejected", extra={"reason": str(error), "requests": len(requests)})
+            log.error("commit rejected", extra={"reason": str(error), "requests": len(batch)})
             self.damaged = self.damaged or is_damage(error)
             self._roll_back(broken=is_broken(error))
             if not is_busy(error):
                 self._overwrite()
             # one exception for each: a shared one would collect the tracebacks of all tasks
-            return [refusal(error) for _ in requests]
+            return [refusal(error) for _ in batch]
         except KeysUnavailable as error:
-            log.error("commit rejected", extra={"reason": error.detail, "requests": len(requests)})
+            log.error("commit rejected", extra={"reason": error.detail, "requests": len(batch)})
             self._roll_back(broken=False)
-            return [StoreRefused(error.detail) for _ in requests]
+            return [StoreRefused(error.detail) for _ in batch]
         except Exception as error:  # a bug fails its batch, not the writer thread
             log.exception("commit failed")
             self._roll_back(broken=True)
-            return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
+            return [RhetorError(f"{type(error).__name__} in the store") for _ in batch]
 
-    def _transact(self, connection: sqlite3.Connection, requests: Sequence[Request]) -> Sequence[Outcome]:
+    def _transact(self, connection: sqlite3.Connection, batch: list[Ticket]) -> Sequence[Outcome]:
         connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(
             connection, self._known, self._text_id, self._version, self._new_epoch, self._sealing
         )
-        outcomes = [_apply(transaction, request) for request in requests]
-        transaction.write()
+        outcomes = _written(transaction, batch)
+        if joining := self._arrived():
+            batch += joining
+            outcomes += _written(transaction, joining)
         if transaction.forgotten:  # the witness must not remember an event that is gone
             self._witness.note(self._version, ("", "", 0))
         connection.execute("COMMIT")
@@ -190,6 +205,13 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _written(transaction: Transaction, tickets: Sequence[Ticket]) -> list[Outcome]:
+    """Check the requests, and write those that are accepted. Return the outcomes."""
+    outcomes = [_apply(transaction, ticket.request) for ticket in tickets]
+    transaction.write()
+    return outcomes
 
 
 def _apply(transaction: Transaction, request: Request) -> Outcome:
