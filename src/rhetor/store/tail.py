@@ -66,9 +66,9 @@ class _Run(Struct):
         if folds or truncated:
             put_folds(self.records, folds)
             del self.records[: bisect_right(self.records, head.earliest - 1, key=number)]
-            self.size = sum(map(_cost, self.records))
+            self.size = _costs(self.records)
         self.records.extend(records)
-        self.size += sum(map(_cost, records))
+        self.size += _costs(records)
 
     def shrink(self, max_records: int, max_bytes: int) -> None:
         """Remove the oldest records until the run is within its bounds; the newest record always stays."""
@@ -164,3 +164,7 @@ class Tail:
 
 def _cost(record: Record) -> int:
     return RECORD_BYTES + COPIES * len(record.data)
+
+
+def _costs(records: Sequence[Record]) -> int:
+    return RECORD_BYTES * len(records) + COPIES * sum([len(record.data) for record in records])

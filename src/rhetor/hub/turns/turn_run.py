@@ -48,8 +48,10 @@ class TurnRun:
 
     An output is committed at once if the last commit was at least `GATHER_SECONDS` ago, together with those
     that have arrived by then. Otherwise, outputs are gathered for at most `GATHER_SECONDS` or `GATHER_BYTES`.
-    If `immediate` returns False, the first output is gathered too. While the store rejects commits, no more
-    output is read from the peer, and what was read is kept until it is stored.
+    If the turn's start is still being stored, no more is read after the first output until both are stored:
+    the sooner its commit begins, the more often both become one transaction. If `immediate` returns False,
+    the first output is gathered too. While the store rejects commits, no more output is read from the peer,
+    and what was read is kept until it is stored.
 
     `closing` receives the turn's end and final state. `meter` counts what the turn uses. `stored` is called
     after each commit with the spool offsets that it stored. `worked`: the seconds for which the turn has been
@@ -215,7 +217,8 @@ class TurnRun:
         quiet = loop.time() - self._appended_at
         late = quiet >= GATHER_SECONDS
         at_once = late and self._immediate()
-        if self._buffered_bytes >= GATHER_BYTES or (at_once and self._pending.lock.locked()):
+        is_first = not (self._appended_at or self._pending.are_many) and self._pending.if_started()
+        if self._buffered_bytes >= GATHER_BYTES or (at_once and (is_first or self._pending.lock.locked())):
             self._is_storing = True
             try:
                 await self._append()

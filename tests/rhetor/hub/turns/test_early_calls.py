@@ -99,7 +99,7 @@ async def test_the_call_is_cut_off_and_nothing_is_stored_if_the_message_is_rejec
 
 async def test_an_answer_that_is_complete_before_its_message_is_rejected_leaves_no_trace() -> None:
     store = HoldingStore(StoreRefused("the disk is full"))
-    async with house(ANSWER, store=store) as home:
+    async with house([Done()], store=store) as home:
         sending = await _sending(home, store, SendMessage("hi", "apollo"))
         assert home.driver.running == 0
         store.released.set()
@@ -107,6 +107,30 @@ async def test_an_answer_that_is_complete_before_its_message_is_rejected_leaves_
             await sending
         for _ in range(20):
             await asyncio.sleep(0)
+        assert await _sessions(store) == []
+        assert await _is_quiet(home)
+
+
+async def test_no_more_is_read_of_an_answer_until_its_beginning_is_stored() -> None:
+    store = HoldingStore()
+    async with house(ANSWER, store=store) as home:
+        sending = await _sending(home, store, SendMessage("hi", "apollo"))
+        assert home.driver.running == 1
+        store.released.set()
+        assert (await home.end_of(await sending)).type == "turn.completed"
+        assert home.driver.running == 0
+
+
+async def test_an_answer_that_began_before_its_message_is_rejected_leaves_no_trace() -> None:
+    store = HoldingStore(StoreRefused("the disk is full"))
+    async with house(ANSWER, store=store) as home:
+        sending = await _sending(home, store, SendMessage("hi", "apollo"))
+        store.released.set()
+        with pytest.raises(StoreRefused):
+            await sending
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert (home.driver.running, home.driver.ended_early) == (0, 1)
         assert await _sessions(store) == []
         assert await _is_quiet(home)
 
