@@ -36,6 +36,9 @@ def connect(
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA query_only = {int(query_only)}")
+        if not query_only:
+            # what a statement needs to undo itself; otherwise most commits would create and remove a file
+            connection.execute("PRAGMA temp_store = MEMORY")
     except sqlite3.Error:
         connection.close()
         raise

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import pytest
 
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.wal import KEEP_BYTES, Checkpoints
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -65,3 +70,12 @@ def test_a_reader_of_another_process_holds_up_no_append_while_the_log_is_truncat
         assert time.monotonic() < began + 2.5  # a lock is waited for 5 s
         reader.execute("ROLLBACK")
         checkpoints.close()
+
+
+def test_a_commit_that_changes_many_pages_makes_no_temporary_file(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    command = [sys.executable, "-m", "tests.rhetor.store.sqlite.large_commit", str(tmp_path / "log.db")]
+    environment = {**os.environ, "SQLITE_TMPDIR": str(folder)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
