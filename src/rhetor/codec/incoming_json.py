@@ -31,7 +31,7 @@ class IncomingJson:
         self._found = 0
         self._in_text = False
         self._held = b""
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._decoder: codecs.IncrementalDecoder | None = None  # most texts are not decoded here
 
     def feed(self, piece: bytes | bytearray) -> str:
         """Check the next piece, and return its text. The end of a piece may come with the next one."""
@@ -54,6 +54,8 @@ class IncomingJson:
             raise self.fault
 
     def _decoded(self, piece: bytes | bytearray, *, is_last: bool = False) -> str:
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             return self._decoder.decode(piece, is_last)
         except UnicodeDecodeError as error:

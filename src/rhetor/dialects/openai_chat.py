@@ -31,6 +31,7 @@ _ONLY_MODELS = (
     *("max_completion_tokens", "max_tokens", "temperature", "top_p", "stop", "reasoning_effort"),
     *b.FORWARDED,
 )
+_EMPTY: tuple[Any, ...] = (None, {}, [], "")
 _NEUTRAL: dict[str, Any] = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 
 
@@ -64,7 +65,7 @@ def asked(data: bytes | bytearray) -> ChatAsked:
         model=body.model,
         given=given,
         stream=bool(body.stream),
-        only_models=tuple(_only_models(body)),
+        only_models=_only_models(body),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
     )
 
@@ -209,19 +210,18 @@ def _options(body: b.ChatBody, choice: Choice, tool: str) -> CallOptions:
         schema_strict=None if schema is None else schema.strict,
         json=isinstance(format, b.ObjectFormat),
         effort=body.reasoning_effort or "",
-        more={name: getattr(body, name) for name in b.FORWARDED if _is_set(body, name)},
+        more={name: getattr(body, name) for name in _set_of(body, b.FORWARDED)},
     )
 
 
-def _only_models(body: b.ChatBody) -> Iterator[str]:
-    """Yield the parameters that only a model can honour. An agent may answer by a schema, but not with just
+def _only_models(body: b.ChatBody) -> tuple[str, ...]:
+    """Return the parameters that only a model can honour. An agent may answer by a schema, but not with just
     any JSON."""
-    yield from (name for name in _ONLY_MODELS if _is_set(body, name))
-    if isinstance(body.response_format, b.ObjectFormat):
-        yield "response_format"
+    found = _set_of(body, _ONLY_MODELS)
+    return (*found, "response_format") if isinstance(body.response_format, b.ObjectFormat) else tuple(found)
 
 
-def _is_set(body: b.ChatBody, name: str) -> bool:
-    """Whether a parameter has a value other than OpenAI's default."""
-    value = getattr(body, name)
-    return value not in (None, {}, [], "") and value != _NEUTRAL.get(name)
+def _set_of(body: b.ChatBody, names: Sequence[str]) -> list[str]:
+    """Return those of the parameters that have a value other than OpenAI's default."""
+    given = [(name, getattr(body, name)) for name in names]
+    return [name for name, value in given if value not in _EMPTY and value != _NEUTRAL.get(name)]

@@ -77,8 +77,13 @@ class GivenMessage(Struct, frozen=True):
     @property
     def parts(self) -> tuple[GivenPart, ...]:
         """Its images, audio and files, with those in the results of tools."""
-        found = (block.content if isinstance(block, SaidResult) else (block,) for block in self.blocks)
-        return tuple(each.part for blocks in found for each in blocks if isinstance(each, SaidPart))
+        found: list[GivenPart] = []
+        for block in self.blocks:
+            if isinstance(block, SaidPart):
+                found.append(block.part)
+            elif isinstance(block, SaidResult):
+                found += [each.part for each in block.content if isinstance(each, SaidPart)]
+        return tuple(found)
 
     @property
     def text(self) -> str:
@@ -147,8 +152,10 @@ class GivenConversation(Struct, frozen=True):
     def new(self) -> tuple[GivenMessage, ...]:
         """The messages after the last one of the assistant."""
         said = self.messages
-        last = max((at for at, each in enumerate(said) if each.role == "assistant"), default=-1)
-        return said[last + 1 :]
+        begins = len(said)
+        while begins and said[begins - 1].role == "user":
+            begins -= 1
+        return said[begins:]
 
     @property
     def earlier(self) -> tuple[GivenMessage, ...]:

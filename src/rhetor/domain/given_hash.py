@@ -53,7 +53,7 @@ def exact(message: GivenMessage) -> str:
 
 def unmarked(message: GivenMessage) -> GivenMessage:
     """Return the message without marks for the cache, which clients move with each message."""
-    if all(isinstance(block, SaidReasoning) or not block.cache for block in message.blocks):
+    if not [block for block in message.blocks if not isinstance(block, SaidReasoning) and block.cache]:
         return message
     return replace(message, blocks=tuple(map(_unmarked, message.blocks)))
 

@@ -100,9 +100,10 @@ class Deadline:
         """
         task = asyncio.current_task()
         assert task is not None
-        if self._reason is not None and isinstance(awaitable, Coroutine):
-            awaitable.close()  # it is not started
-        self.check()
+        if self._reason is not None:
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()  # it is not started
+            raise self._reason
         cancelling = task.cancelling()
         self._begin(task)
         try:

@@ -6,8 +6,8 @@ Every failure is a typed error. Nothing is tried twice here: retries and fallbac
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rhetor.domain.output import Output
@@ -111,11 +111,17 @@ class StreamedExchange:
 
     async def _post(self) -> None:
         call = self._call
-        with self._typed():
+        try:
             response = self._response = await call.deadline.wait(call.client.post(self._request))
             if is_success(response.status):
                 return
             body = await call.deadline.wait(whole(response))
+        except DeadlineExceeded as over:
+            raise call.too_late(over) from over
+        except Unprocessable as error:
+            raise errors.out_of_reach(call.target, error) from error
+        except call.client.failures as error:
+            raise errors.of_call(call.target, error, call.timeouts.connect, call.clock()) from error
         raise errors.refused(call.target, response.status, body, response.headers, call.clock())
 
     async def _piece(self) -> Sequence[Output]:
@@ -178,15 +184,3 @@ class StreamedExchange:
             async with asyncio.timeout(_DRAIN):
                 while await body.readany():
                     pass
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        call = self._call
-        try:
-            yield
-        except DeadlineExceeded as over:
-            raise call.too_late(over) from over
-        except Unprocessable as error:
-            raise errors.out_of_reach(call.target, error) from error
-        except call.client.failures as error:
-            raise errors.of_call(call.target, error, call.timeouts.connect, call.clock()) from error

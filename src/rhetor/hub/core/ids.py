@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 
@@ -72,7 +72,7 @@ class Ids:
         """Return a new id: `prefix`, an underscore and 24 hex digits, of which 8 are random."""
         now, (last, count) = self._clock(), self._last
         self._last = (now, 0) if now > last else (last, count + 1)
-        return f"{prefix}_{self._last[0]:012x}{self._last[1] & 0xFFFF:04x}{secrets.token_hex(4)}"
+        return f"{prefix}_{self._last[0]:012x}{self._last[1] & 0xFFFF:04x}{os.urandom(4).hex()}"
 
     def now(self) -> int:
         """Return the Unix time in milliseconds."""

@@ -39,12 +39,24 @@ class Occupancy:
 
         `on_left` is called if the last holder leaves and there is no new one within `grace` seconds.
         """
-        self.forget(key)
+        self.enter(key)
         try:
-            with counted(self._count, key):
-                yield
+            yield
         finally:
-            self.expect(key, grace, on_left)
+            self.leave(key, grace, on_left)
+
+    def enter(self, key: str) -> None:
+        """Count one more holder of the key, until `leave` is called."""
+        self.forget(key)
+        self._count[key] += 1
+
+    def leave(self, key: str, grace: float, on_left: Callable[[], None]) -> None:
+        """Count one holder less. `grace`, `on_left`: as in `hold`."""
+        if self._count[key] > 1:
+            self._count[key] -= 1
+        else:
+            del self._count[key]
+        self.expect(key, grace, on_left)
 
     def expect(self, key: str, grace: float, on_left: Callable[[], None]) -> None:
         """Call `on_left` unless the key has a holder within `grace` seconds."""
@@ -117,15 +129,15 @@ class Presence:
         """
         if (stream, subject) in self._withdrawn:  # since the task checked it
             raise NotFound(SESSION, stream)
+        reader = self._entered(stream, subject)
+        self._occupancy.enter(stream)
         try:
-            with (
-                self.connected(stream, subject) as reader,
-                self._occupancy.hold(stream, self._grace, lambda: self._on_left(stream)),
-            ):
-                if self._occupancy.count(stream) == 1:
-                    self._on_changed(stream)
-                yield reader
+            if self._occupancy.count(stream) == 1:
+                self._on_changed(stream)
+            yield reader
         finally:
+            self._readers.discard(reader)
+            self._occupancy.leave(stream, self._grace, lambda: self._on_left(stream))
             if stream not in self._occupancy:
                 self._on_changed(stream)
 
@@ -145,14 +157,18 @@ class Presence:
     @contextmanager
     def connected(self, stream: str = "", subject: str = "") -> Iterator[Reader]:
         """Cancel the current task, which serves a client, if the hub shuts down while the context is open."""
-        task = asyncio.current_task()
-        assert task is not None
-        reader = Reader(task, stream, subject)
-        self._readers.add(reader)
+        reader = self._entered(stream, subject)
         try:
             yield reader
         finally:
             self._readers.discard(reader)
+
+    def _entered(self, stream: str, subject: str) -> Reader:
+        task = asyncio.current_task()
+        assert task is not None
+        reader = Reader(task, stream, subject)
+        self._readers.add(reader)
+        return reader
 
     @contextmanager
     def waiting_for_end(self, stream: str) -> Iterator[None]:

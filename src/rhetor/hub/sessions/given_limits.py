@@ -48,9 +48,9 @@ def check_size(conversation: GivenConversation, limit: int) -> None:
     """
     messages = conversation.messages
     _require("messages", len(messages), MOST_BLOCKS)  # the rest takes long for very many
-    blocks = sum(1 + _number(message.blocks) for message in messages)
+    blocks = sum([1 + _number(message.blocks) for message in messages])
     _require("messages and their parts", blocks, MOST_BLOCKS)
-    _require("images, audio and files", sum(len(message.parts) for message in messages), MOST_GIVEN_PARTS)
+    _require("images, audio and files", sum([len(message.parts) for message in messages]), MOST_GIVEN_PARTS)
     _require("tools", len(conversation.tools), MOST_TOOLS)
     _require("system texts", len(conversation.system), MOST_BLOCKS)
     for message in messages:
@@ -67,7 +67,7 @@ def few(system: Sequence[SaidText]) -> tuple[SaidText, ...]:
 
 
 def _number(blocks: Sequence[Block]) -> int:
-    inner = sum(len(block.content) for block in blocks if isinstance(block, SaidResult))
+    inner = sum([len(block.content) for block in blocks if isinstance(block, SaidResult)])
     return len(blocks) + inner
 
 

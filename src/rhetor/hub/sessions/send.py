@@ -315,8 +315,9 @@ async def _accept(
         if prepared.placed is not None:
             also = await given.changes_of(state, principal, prepared.placed, session, turn.id)
             kept, needed, dropped = kept + also.rows, needed + also.expects, dropped + also.drop
-        if own_runner is not None and _begins_early(state, command, prepared):
-            own_runner.begin_early((session, turn, prepared.received))
+        received = prepared.received
+        if own_runner is not None and _begins_early(state, command, prepared, received):
+            own_runner.begin_early((session, turn, received))
         committed = await state.store.commit(
             session.id,
             drafts,
@@ -336,7 +337,7 @@ async def _accept(
     context_sent(state, taken)
     if own_runner is not None:
         stored = replace(session, version=committed.version)
-        own_runner.begin((stored, turn, prepared.received))
+        own_runner.begin((stored, turn, received))
     else:
         wake(state, session.id)
     after = Position(committed.epoch, committed.first - 1)
@@ -352,7 +353,7 @@ async def _accept(
     )
 
 
-def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage) -> bool:
+def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage, received: Received) -> bool:
     """Whether the peer is called while the message is being committed.
 
     A rejected message then costs a call that is cut off. So a message that may be a repetition waits, and so
@@ -362,7 +363,7 @@ def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage)
     is_first_alone = prepared.fulfils is not None or prepared.taken.expects
     if command.command_id is not None or source.is_again or is_first_alone:
         return False
-    if source.given is not None and prepared.given is None:  # it is read from the log
+    if source.given is not None and received.given is None:  # it is read from the log
         return False
     return not state.limits.checkpoints.per_turn and answers_without_effects(state, prepared.peer, session)
 

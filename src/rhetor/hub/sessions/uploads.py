@@ -203,6 +203,8 @@ _ABOUT_TYPES = "models take PNG, JPEG, GIF and WebP images, PDF, WAV and MP3; se
 
 def rows_for(state: State, owner: str, stream: str, parts: Parts) -> tuple[list[Row], list[Expect]]:
     """Return what to commit with the messages of a session or a plan, so that their blobs are kept."""
+    if not parts:
+        return [], []
     about = {part.blob_id: blobs.Described(part.media_type, part.bytes, part.name) for part in parts}
     rows = [blobs.row_of(state, owner, id, each, blobs.KEPT) for id, each in about.items()]
     states = frozenset({UPLOADED, blobs.KEPT})

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 async def thinking(conversation: GivenConversation, work: Callable[[], T]) -> T:
     """Return the result of `work`, which is done in a thread if the conversation is large."""
-    size = sum(EACH + _size(block) for message in conversation.messages for block in message.blocks)
+    size = sum([EACH + _size(block) for message in conversation.messages for block in message.blocks])
     return await asyncio.to_thread(work) if size > LARGE else work()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
@@ -12,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from rhetor.dialects.notices import TURN_ENDS
 from rhetor.domain import event as ev
+from rhetor.domain.event import Position
 from rhetor.errors import PositionLost, RhetorError, TurnFailure
 from rhetor.hub.catalog.turn_log import records_until_end
 from rhetor.hub.fanout.presence import Reader
@@ -63,36 +63,48 @@ class TurnStream(sse.EventStream):
     async def _first_frames(self, scope: Scope, reader: Reader) -> bytes:
         try:
             if self._make is not None:
-                with suppress(TimeoutError), disconnect.while_connected(scope):
-                    async with asyncio.timeout(HELD_SECONDS):
-                        return await self._said(self._make)
+                return await self._said(self._make, scope)
         except asyncio.CancelledError:
             if (error := sse.why_ended(scope, reader)) is None:
                 raise
             raise error from None
         return b""
 
-    async def _said(self, make: Make) -> bytes:
-        """Wait for the first thing that the turn says, or for its end. Return everything up to it as frames.
+    async def _said(self, make: Make, scope: Scope) -> bytes:
+        """Wait for the first thing that the turn says, or for its end. Return everything up to it as frames;
+        nothing if it has not come after `HELD_SECONDS`.
 
         Raises:
             TurnFailure: the turn failed before it said anything.
+            CallerGone: the client disconnected.
         """
         store, after, seen = self._state.store, self._after, list[Record]()
+        until = asyncio.get_running_loop().time() + HELD_SECONDS
         while True:
             records = await store.page(self._stream, after)
             if not records:
-                await store.wait(self._stream, after)
+                if not await self._changed(scope, after, until):
+                    return b""
                 continue
             seen += records
             after = records[-1].position
-            first = next((record for record in records if self._is_said(record)), None)
-            if first is None:
+            said = [record for record in records if self._is_said(record)]
+            if not said:
                 continue
-            if first.type in TURN_ENDS:
-                made(make, [first], self._accepted)
+            if said[0].type in TURN_ENDS:
+                made(make, said[:1], self._accepted)
             self._after = after
             return b"".join(map(self._view.encode, seen))
+
+    async def _changed(self, scope: Scope, after: Position, until: float) -> bool:
+        """Wait for an event after a position. Return whether there is one in time."""
+        try:
+            with disconnect.while_connected(scope):
+                async with asyncio.timeout_at(until):
+                    await self._state.store.wait(self._stream, after)
+        except TimeoutError:
+            return False
+        return True
 
     def _is_said(self, record: Record) -> bool:
         return record.type in _SAID_OR_OVER and record.turn_id == self._accepted.turn_id

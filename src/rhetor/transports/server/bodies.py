@@ -56,7 +56,7 @@ def counted(send: Send, state: MutableMapping[str, Any], scope: Scope) -> Send:
     async def counted_send(message: Message) -> None:
         if "began" not in state:
             state["began"] = True
-            has_length = any(name == b"content-length" for name, _ in message["headers"])
+            has_length = b"content-length" in [name for name, _ in message["headers"]]
             server.answering(scope, in_pieces=not has_length)
             message = with_policy(message)
         if body := message.get("body"):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from rhetor.codec.typed_json import unprocessable
 from rhetor.domain.command import Command
@@ -42,20 +43,15 @@ class Caller(Viewer, Protocol):
 
 
 class Call(Request):
-    """A request that the gate has admitted. `acting`: the action that its handler executes, for the audit."""
+    """A request that the gate has admitted. `who`: the caller; on a public route it may be None. `acting`:
+    the action that its handler executes, for the audit."""
 
     acting: Action
 
-    @property
-    def who(self) -> Principal:
-        """The caller. On a public route it may be None."""
-        principal: Principal = self.scope["state"]["principal"]
-        return principal
-
-    @property
-    def node(self) -> Node:
-        node: Node = self.scope["state"]["node"]
-        return node
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.who: Principal = scope["state"]["principal"]
+        self.node: Node = scope["state"]["node"]
 
     @property
     def hub(self) -> Hub:

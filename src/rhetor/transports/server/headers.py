@@ -28,6 +28,6 @@ def may_require_https(host: bytes) -> bool:
 
 def with_policy(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Return the start of a response with a policy for its content."""
-    if any(name == CONTENT_POLICY[0] for name, _ in message["headers"]):
+    if CONTENT_POLICY[0] in [name for name, _ in message["headers"]]:
         return message
     return {**message, "headers": [*message["headers"], CONTENT_POLICY]}

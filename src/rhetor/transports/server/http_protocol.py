@@ -41,6 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self._in_head, self._head_bytes, self._heads = True, 0, 0
+        self._header_bytes = 0  # names and values of the head that is being read
         self._extra_bytes, self._has_body = 0, False
         self._is_upgraded = False
         self._refused: RhetorError | None = None
@@ -90,10 +91,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         scope: Any = self.scope
         scope["extensions"] = {EXTENSION: self}
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._header_bytes = True, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer is ignored
+            self._header_bytes += len(name) + len(value)
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
@@ -104,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._heads += 1
         self._stop_waiting()
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+        if len(self.url) + self._header_bytes > HEAD_BYTES:
             self._fail(HeadTooLarge(HEAD_BYTES))
         if not self.url.startswith(b"/"):  # a URL could name another host than the Host header
             self._fail(Malformed("the target of a request must be a path"))

@@ -152,7 +152,8 @@ class Branch:
         self.rest: Branch | None = None
         self.rows: dict[str, tuple[Row, list[str]]] = {}
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row) -> Branch:
+        """Add a row, and return the node at which its path ends."""
         at, names, parts = self, [], row.path.split("/")[1:]
         takes_rest = isinstance(row, Route) and row.takes_rest
         for left, part in enumerate(parts, start=1 - len(parts)):
@@ -167,6 +168,7 @@ class Branch:
             else:
                 at = at.inner.setdefault(part, Branch())
         at.rows[row.method] = row, names
+        return at
 
     def found(
         self, parts: list[str], values: tuple[str, ...] = ()
@@ -191,6 +193,7 @@ class Router:
         self.node = node
         self._apps: dict[str, ASGIApp] = {}
         self._root = Branch()
+        self._words: dict[str, Branch] = {}  # the nodes of paths without names, by the whole path
         self._later = dict(table.later) if isinstance(table, Table) else {}
         self._add(table.now if isinstance(table, Table) else table)
 
@@ -218,7 +221,9 @@ class Router:
 
     def _add(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            self._root.add(row)
+            branch = self._root.add(row)
+            if "{" not in row.path:
+                self._words[row.path] = branch
 
     async def _complete(self, path: str) -> None:
         """Add the rows that are imported when the first request for their prefix arrives."""
@@ -241,9 +246,7 @@ class Router:
             MethodNotAllowed: only rows for other methods have this path.
         """
         method = scope.get("method", "WEBSOCKET")
-        matching = self._root.found(scope["path"].split("/")[1:])
-        # a path of words alone takes precedence over one with names, for all methods (OpenAPI 3.1, 4.8.8)
-        branch, values = next(((at, names) for at, names in matching if at.rows), (Branch(), ()))
+        branch, values = self._branch(scope["path"])
         if found := branch.rows.get(method) or branch.rows.get("*"):
             row, names = found
             return row, dict(zip(names, values, strict=True))
@@ -251,6 +254,15 @@ class Router:
         if not allowed or method == "WEBSOCKET":
             raise NotFound("route", scope["path"])
         raise MethodNotAllowed(sorted(allowed))
+
+    def _branch(self, path: str) -> tuple[Branch, tuple[str, ...]]:
+        """Return the node with the rows for a path, and the values of its names; one without rows if there is
+        none. A path of words alone takes precedence over one with names, for all methods (OpenAPI 3.1,
+        4.8.8)."""
+        if (branch := self._words.get(path)) is not None:
+            return branch, ()
+        matching = self._root.found(path.split("/")[1:])
+        return next(((at, names) for at, names in matching if at.rows), (Branch(), ()))
 
     async def _refuse(self, error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.node is not None

@@ -55,8 +55,9 @@ class EventStream(Response):
         headers: dict[str, str] | None = None,
         beat: bytes = BEAT,
     ) -> None:
-        super().__init__(headers={**HEADERS, **(headers or {})}, media_type=self.media_type)
-        del self.headers["content-length"]
+        # not by the base class, which would set a length
+        self.status_code, self.background = 200, None
+        self.init_headers({**HEADERS, **(headers or {})})
         self._state = hub.state
         self._stream = stream
         self._after = after

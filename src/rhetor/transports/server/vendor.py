@@ -3,7 +3,7 @@ of requests, and errors in the vendor's shape."""
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -55,7 +55,7 @@ def error_headers(error: RhetorError) -> dict[str, str]:
 
 def identified(send: Send, scope: Scope) -> Send:
     """Return a `send` that names the request in the headers of its response, as both vendors do."""
-    id = scope["state"][REQUEST_ID] = f"req_{secrets.token_hex(12)}"
+    id = scope["state"][REQUEST_ID] = f"req_{os.urandom(12).hex()}"
     added = [(b"x-request-id", id.encode()), (b"request-id", id.encode())]
 
     async def identified_send(message: Message) -> None:
