@@ -390,3 +390,9 @@ async def test_the_last_message_of_each_stream_is_found_also_in_its_bases(store:
 async def test_of_a_long_last_message_only_the_beginning_is_read(store: Store) -> None:
     await store.commit("s", [question("x" * (2 * MOST_PREFACE), "t")])
     assert await store.last_messages(["s"]) == {"s": "x" * MOST_PREFACE}
+
+
+async def test_the_beginning_of_a_message_is_not_cut_at_a_nul(store: Store) -> None:
+    await store.commit("s", [question("before\x00after", "t_1")])
+    assert (await store.summaries(["s"]))["s"].first == "before\x00after"
+    assert await store.last_messages(["s"]) == {"s": "before\x00after"}

@@ -29,14 +29,15 @@ SELECT count(DISTINCT t.turn_id || ' ' || t.role) FROM view JOIN texts t ON t.in
 """
 # characters; only a text that begins with a tag may have something before its first words
 _NEEDED = f"iif(substr(content, 1, 1) = '<', {MOST_PREFACE}, {2 * MOST_BEGINNING})"
-# a sealed text is opened as a whole
+# a sealed text is opened as a whole, and `substr` would end a text at its first NUL
+_IS_CUT = "typeof(content) = 'text' AND instr(content, char(0)) = 0"
 _FIRST = f"""{_VIEW}
-SELECT origin, t.seq, iif(typeof(content) = 'text', substr(content, 1, {_NEEDED}), content)
+SELECT origin, t.seq, iif({_IS_CUT}, substr(content, 1, {_NEEDED}), content)
 FROM view JOIN texts t ON t.inc = view.inc AND t.seq <= last
 WHERE t.role <> '{ASSISTANT}' ORDER BY depth DESC, t.seq LIMIT 1
 """
 _LAST = f"""
-SELECT {_ORIGIN}, t.seq, iif(typeof(content) = 'text', substr(content, 1, {MOST_PREFACE}), content)
+SELECT {_ORIGIN}, t.seq, iif({_IS_CUT}, substr(content, 1, {MOST_PREFACE}), content)
 FROM texts t JOIN incarnations i ON i.id = t.inc WHERE t.inc = :inc {{before}} ORDER BY t.seq DESC LIMIT 1
 """
 _REPORTS = f"""
