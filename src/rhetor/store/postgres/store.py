@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rhetor.domain.event import Event, Position
-from rhetor.domain.secrets import Secrets
+from rhetor.domain.secrets import Secrets, shown_url
+from rhetor.errors import StoreRefused
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import (
     ANY,
@@ -36,6 +37,7 @@ from .conversation import Conversations
 from .converting import settle
 from .events import Events
 from .finding import Messages
+from .leases import Leases
 from .schema import migrate
 from .statements import sql
 from .wake_ups import WakeUps
@@ -90,13 +92,15 @@ class PostgresStore(QueuedStore):
         secrets: Secrets | None = None,
         ring: Ring | None = None,
         at_rest: bool | None = False,
+        lease: Leases | None = None,
     ) -> PostgresStore:
         """Open the store, and create its tables if they do not exist.
 
         `clock`: returns Unix time in milliseconds. `node`: the name of this node; a store that was opened
         with the same name before can write no more. `secrets`: masked in everything that is appended.
         `ring`: the keys that seal credentials and, with `at_rest`, all content; None means that content is
-        sealed if it was so far.
+        sealed if it was so far. `lease`: one that this node has taken; without it, `node` has none, and loses
+        its right to commit only to a store with the same name.
 
         Raises:
             KeysUnavailable: the database has sealed content, and its keys cannot be read.
@@ -107,7 +111,7 @@ class PostgresStore(QueuedStore):
         store = cls(url, clock, new_epoch, tail, sealing, secrets)
         connection = await connect(url, "write", SETTINGS)
         try:
-            await store._start(connection, node)
+            await store._start(connection, node, lease)
         except ERRORS as error:
             connection.terminate()
             raise unreachable(url, error) from error
@@ -247,18 +251,26 @@ class PostgresStore(QueuedStore):
 
     # ----
 
-    async def _start(self, connection: Connection, node: str) -> None:
+    async def _start(self, connection: Connection, node: str, lease: Leases | None) -> None:
         self.notices += await require_safe(self._url, connection)
         await migrate(connection)
         await settle(connection, self._sealing)
-        id, fence, commits = await connection.fetchrow(sql("register_node"), node)
+        fence, commits = await self._begun(connection, node, lease)
         channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
         self._wake_ups = WakeUps(self._url, channel, self._changed, self._missed, self._sweep)
         await self._wake_ups.open()
-        self._writer = Writer(
-            self._url, Fence(id, fence), commits, self._new_epoch, self._deliver, self._sealing
-        )
+        self._writer = Writer(self._url, fence, commits, self._new_epoch, self._deliver, self._sealing)
         self._writer.start(connection)
+
+    async def _begun(self, connection: Connection, node: str, lease: Leases | None) -> tuple[Fence, int]:
+        """Return the fence of this node, and how many transactions it has committed before."""
+        if await connection.fetchval("SELECT 1 FROM meta WHERE key = 'moved'"):
+            hint = "remove store from the configuration, or name another database"
+            raise StoreRefused(f"the log in {shown_url(self._url)} was moved away", hint=hint)
+        if lease is not None and lease.fence is not None:
+            return lease.fence, lease.commits
+        id, number, commits = await connection.fetchrow(sql("register_node"), node)
+        return Fence(id, number), commits
 
     async def _stored_head(self, stream: str) -> Head | None:
         return await self._events.head(stream)

@@ -34,6 +34,7 @@ from .connection import (
     connect,
     refusal,
 )
+from .statements import sql
 from .transaction import MOST, Transaction
 from .words import words_of_messages
 
@@ -147,6 +148,10 @@ class Writer:
             except KeysUnavailable as error:
                 await self._roll_back(connection)
                 raise StoreRefused(error.detail) from error
+            except FenceLost:
+                await self._roll_back(connection)
+                await self._count_refused(len(requests))
+                raise
             except RhetorError:
                 await self._roll_back(connection)
                 raise
@@ -253,6 +258,17 @@ class Writer:
             async with asyncio.timeout(STATEMENT_TIMEOUT):
                 await connection.execute("ROLLBACK")
         except ERRORS:
+            self._drop()
+
+    async def _count_refused(self, writes: int) -> None:
+        """Count writes that came too late, so that they can be shown."""
+        log.error("writes refused, because this node has lost its lease", extra={"writes": writes})
+        try:
+            connection = await self._connected()
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                await connection.execute(sql("count_refused"), self.fence.node, writes)
+        except (StoreRefused, *ERRORS) as error:
+            log.warning("refused writes were not counted", extra={"reason": str(error)})
             self._drop()
 
     def _drop(self) -> None:
