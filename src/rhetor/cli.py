@@ -22,6 +22,7 @@ from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
 from rhetor.maintenance import audit_commands, key_commands
 from rhetor.maintenance.commands import add_to
+from rhetor.maintenance.moved import require_here
 from rhetor.maintenance.replacing import finish
 from rhetor.token_cli import add_to as add_token_commands
 from rhetor.token_cli import rotate_signing
@@ -208,7 +209,7 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     from rhetor import logs
     from rhetor.cores import forbid_cores
     from rhetor.domain.secrets import Secrets, secret_values
-    from rhetor.settings import Source
+    from rhetor.settings import SQLITE, Source
 
     secrets = Secrets(secret_values(os.environ))
     logs.start(secrets, home.folder / "hub.log")
@@ -218,6 +219,8 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     flags |= {key: str(path.absolute()) for key, path in files.items() if path}
     source = Source(file, flags)
     settings = source.read()  # before the hub is imported, so that an invalid configuration fails at once
+    if settings.store == SQLITE:
+        require_here(home.folder)
     if settings.encryption.at_rest:
         logs.start(secrets, home.folder / "hub.log", quotes=False)
         forbid_cores()

@@ -30,6 +30,7 @@ EXPLAINED = {
     "budget_configured",
     "invalid_backup",
     "not_backed_up",
+    "not_moved",
     "not_exported",
     "no_audit",
     "no_hub",

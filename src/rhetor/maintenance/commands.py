@@ -13,9 +13,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rhetor.home import Home, HomeTaken, state_home
+
+if TYPE_CHECKING:
+    from rhetor.sealing.ring import Ring
 
 WRONG_USAGE, INTERRUPTED = 2, 130
 
@@ -50,7 +53,13 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     _add_sealing(export, "export")
     export.set_defaults(run=_stoppable(_export))
     migrate = commands.add_parser(
-        "migrate", help="bring the database of a stopped hub to the schema of this version"
+        "migrate",
+        help="bring the database of a stopped hub to the schema of this version, or move it to another",
+    )
+    migrate.add_argument(
+        "--to",
+        metavar="PLACE",
+        help="move everything there: postgresql://USER@HOST/DATABASE, or sqlite:PATH for a new file",
     )
     migrate.set_defaults(run=_stoppable(_migrate))
     return [backup, restore, check, export, migrate]
@@ -192,26 +201,39 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 def _migrate(arguments: argparse.Namespace) -> int:
     from rhetor.sealing.ring import Ring
-    from rhetor.store.sqlite.schema import MIGRATIONS
 
-    from .migrate import migrate
     from .sealing import encryption
     from .stores import require_file
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
-    require_file(folder, "a start of the hub brings the tables to the newest schema")
-    if not (folder / "hub.db").exists():
-        return _no_database(folder)
+    if arguments.to is None:
+        require_file(folder, "a start of the hub brings the tables to the newest schema")
     home = Home(folder, os.environ)
+    if arguments.to is None and not (folder / "hub.db").exists():
+        return _no_database(folder)
+    if not folder.exists():
+        sys.stderr.write(
+            f"rhetor: {folder} does not exist; name the state folder with --home or RHETOR_HOME\n"
+        )
+        return WRONG_USAGE
     try:
         home.lock()
     except HomeTaken:
         sys.stderr.write(f"rhetor: a hub is running in {folder}; stop it with aish shutdown\n")
         return WRONG_USAGE
     try:
-        done = migrate(folder / "hub.db", Ring(folder, encryption(folder).key))
+        ring = Ring(folder, encryption(folder).key)
+        return _migrate_schema(folder, ring) if arguments.to is None else _move(folder, ring, arguments.to)
     finally:
         home.release()
+
+
+def _migrate_schema(folder: Path, ring: Ring) -> int:
+    from rhetor.store.sqlite.schema import MIGRATIONS
+
+    from .migrate import migrate
+
+    done = migrate(folder / "hub.db", ring)
     if done.before > len(MIGRATIONS):
         sys.stderr.write(
             f"rhetor: the database has schema {done.before}, but this version of rhetor supports only "
@@ -222,6 +244,25 @@ def _migrate(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"the database has schema {done.after}, which is the newest\n")
     else:
         sys.stdout.write(f"migrated the database from schema {done.before} to {done.after}\n")
+    return 0
+
+
+def _move(folder: Path, ring: Ring, to: str) -> int:
+    import asyncio
+
+    from rhetor.settings import read_settings
+
+    from .moving import move
+    from .places import place_of, source_of
+    from .progress import Progress
+    from .replacing import finish
+
+    finish(folder)
+    store = read_settings(folder / "config.yaml").store
+    with Progress("migrate", "rows") as progress:
+        done = asyncio.run(move(source_of(folder, store, ring), place_of(to, ring), progress))
+    for line in done.lines:
+        sys.stdout.write(f"{line}\n")
     return 0
 
 

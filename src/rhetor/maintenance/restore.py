@@ -32,6 +32,7 @@ from rhetor.store.sqlite.store import SqliteStore
 from .archive import DATABASE, Extracted, Header, InvalidBackup, extract
 from .folders import fsync, temporary
 from .lost_credentials import drop_lost_credentials
+from .moved import MARK
 from .progress import Progress
 from .replacing import READY, finish, unused_stamp
 
@@ -77,7 +78,9 @@ def restore(
         ready = home / READY.format(unused_stamp(home))
         folder.rename(ready)
         fsync(home)
-    return Restored(extracted.header, tuple(extracted.contents.missing), finish(home), lost)
+    aside = finish(home)
+    (home / MARK).unlink(missing_ok=True)
+    return Restored(extracted.header, tuple(extracted.contents.missing), aside, lost)
 
 
 def _opened(file: Path, source: IO[bytes], passphrase: Callable[[], str] | None) -> IO[bytes]:

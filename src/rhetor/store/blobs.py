@@ -71,7 +71,7 @@ class FileBlobs:
         """Write under a temporary name first, so that a file with a blob's name is complete and durable."""
         draft = self._folder / f"{id}.{secrets.token_hex(4)}"
         try:
-            with open(draft, "xb", opener=_private) as file:
+            with open(draft, "xb", opener=private) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -168,5 +168,6 @@ def opened(id: str, stored: bytes, ring: Ring | None) -> bytes:
     return ring.open(stored, place_of(id))
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read: an `opener` of `open`."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
