@@ -137,7 +137,7 @@ async def test_a_view_whose_file_is_gone_loads_the_page_of_the_new_version(tmp_p
             await (route.continue_() if gone.is_set() else route.fulfill(status=404, body=""))
             gone.set()
 
-        await page.context.route("**/assets/health.*.js", missing)
+        await page.context.route("**/assets/hub.*.js", missing)
         await page.get_by_role("link", name="Health").click()
         await expect(page.get_by_role("heading", name="Health", level=1)).to_be_visible()
         assert gone.is_set()

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser]
 
 async def test_the_first_view_loads_each_of_its_files_once_and_no_others(tmp_path: Path) -> None:
     files = assets()
-    wanted = [files.files[name] for name in (STYLES, "app/theme.js")] + files.needed_by(FIRST)
+    wanted = [files.files[name] for name in (STYLES, "app/early.js")] + files.needed_by(FIRST)
     async with served(tmp_path) as home, chromium() as browser:
         found = await first_view(browser, home)
     assert found.seconds > 0

@@ -139,10 +139,19 @@ class Watched {
 
 function connect() {
   retry = null;
-  socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+  socket = takeEarly() ?? new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
   socket.onopen = opened;
   socket.onmessage = (message) => receive(message.data);
   socket.onclose = (event) => closed(event.code);
+  if (socket.readyState === WebSocket.OPEN) opened();
+}
+
+// The connection that the page began before its modules were there; null if it is taken or lost. The hub says
+// nothing on it before it is asked.
+function takeEarly() {
+  const { socket } = globalThis.early ?? {};
+  delete globalThis.early;
+  return socket?.readyState <= WebSocket.OPEN ? socket : null;
 }
 
 function opened() {

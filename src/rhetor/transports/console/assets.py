@@ -34,7 +34,7 @@ LIBRARIES = {
 }
 # files that are served as they are
 SINGLE = {
-    "app/theme.js": SCRIPT,
+    "app/early.js": SCRIPT,
     "icons/*.svg": "image/svg+xml",
     "icons/*.png": "image/png",
     "vendor/*.js": SCRIPT,

@@ -19,9 +19,8 @@ from msgspec import Struct
 PACKS = {
     "app": ("app/main.js", "views/peers.js"),
     "permissions": ("views/permissions.js", "parts/alerts.js"),
-    "sessions": ("views/sessions.js",),
     "markdown": ("parts/markdown.js",),
-    "session": ("views/session.js", "views/log.js", "views/timeline.js"),
+    "sessions": ("views/sessions.js", "views/session.js", "views/log.js", "views/timeline.js"),
     "line": ("views/line.js",),
     "terminals": ("views/terminals.js", "views/terminal.js"),
     "costs": ("views/costs.js",),
@@ -31,9 +30,7 @@ PACKS = {
         "parts/settings_configuration.js",
         "parts/settings_models.js",
     ),
-    "search": ("views/search.js",),
-    "peer": ("views/peer.js",),
-    "health": ("views/health.js",),
+    "hub": ("views/peer.js", "views/search.js", "views/health.js"),
 }
 _IMPORT = re.compile(r'^import (?:([\w$]+)|\{([^}]*)\}) from "([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(

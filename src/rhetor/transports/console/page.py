@@ -12,7 +12,7 @@ from msgspec import Struct
 from .assets import STYLES, Assets, assets
 
 FIRST = "app"  # the pack of the first view, which is loaded before anything asks for it
-THEME = "app/theme.js"  # a classic script, so that a page never shows the wrong colors first
+EARLY = "app/early.js"  # a classic script, which runs before the page is drawn
 
 
 class Page(Struct, frozen=True):
@@ -56,7 +56,7 @@ def service_worker() -> bytes:
     """Return the service worker, which keeps the page and the files of the first view for a time without
     connection. It never sees an answer of the hub's APIs."""
     files = assets()
-    kept = [files.files[name].url for name in (STYLES, THEME, "icons/icon.svg")]
+    kept = [files.files[name].url for name in (STYLES, EARLY, "icons/icon.svg")]
     kept += [asset.url for asset in files.needed_by(FIRST)]
     script = (files.folder / "worker" / "service-worker.js").read_text()
     return (
@@ -67,8 +67,8 @@ def service_worker() -> bytes:
 def _modules(files: Assets) -> str:
     needed = files.needed_by(FIRST)
     preloads = "".join(f'<link rel="modulepreload" href="{asset.url}">' for asset in needed)
-    theme, main = files.files[THEME].url, needed[0].url
-    return f'<script src="{theme}"></script>{preloads}<script type="module" src="{main}"></script>'
+    early, main = files.files[EARLY].url, needed[0].url
+    return f'<script src="{early}"></script>{preloads}<script type="module" src="{main}"></script>'
 
 
 def _policy(imports: str, inline_styles: bool) -> str:

@@ -115,7 +115,7 @@ def test_every_module_is_in_one_pack_and_every_import_of_a_pack_is_in_the_import
     modules = [name for text in texts.values() for name in MODULE.findall(text)]
     written = (path.relative_to(FOLDER).with_suffix("") for path in FOLDER.rglob("*.js"))
     names = {"_".join(path.parts) for path in written if path.parts[0] not in ("vendor", "worker")}
-    assert sorted(modules) == sorted(names - {"app_theme"})
+    assert sorted(modules) == sorted(names - {"app_early"})
     for text in texts.values():
         assert {*imported(text), *(f"#{name}" for name in LOADED.findall(text))} <= files.imports.keys()
 

@@ -126,7 +126,7 @@ def test_modules_that_import_each_other_are_rejected() -> None:
 @pytest.mark.parametrize("name", [n for n, asset in assets().files.items() if asset.media_type == SCRIPT])
 def test_every_script_is_valid_as_it_is_sent(name: str, tmp_path: Path) -> None:
     asset = assets().files[name]
-    path = tmp_path / ("script.cjs" if name == "app/theme.js" else "script.mjs")
+    path = tmp_path / ("script.cjs" if name == "app/early.js" else "script.mjs")
     path.write_bytes(asset.content)
     _node("--check", path)
     assert all(source in assets().imports for source in imported(asset.content.decode()))
