@@ -112,9 +112,12 @@ class Proxy:
                 cut.done.set()
                 return
 
-    def triggered(self, sent: bytes) -> tuple[Cut, int] | None:
-        """Take the armed cut if this has its trigger. Return the cut, and where the trigger begins."""
-        if self._armed is None or (at := sent.find(self._armed.trigger)) < 0:
+    def triggered(self, sent: bytes, passed: int) -> tuple[Cut, int] | None:
+        """Take the armed cut if this has its trigger. Return the cut, and where the trigger begins. A trigger
+        in the first `passed` bytes was sent earlier."""
+        if self._armed is None:
+            return None
+        if (at := sent.find(self._armed.trigger, max(0, passed - len(self._armed.trigger) + 1))) < 0:
             return None
         cut, self._armed = self._armed, None
         return cut, at
@@ -133,7 +136,7 @@ class _Link:
         """Return what the server gets of what the client has sent, and the cut that follows, if one does."""
         if self._cut is None:
             sent = self._last + chunk
-            found = self._proxy.triggered(sent)
+            found = self._proxy.triggered(sent, len(self._last))
             if found is None:
                 self._last = sent[-LONGEST_TRIGGER:]
                 return chunk, None

@@ -33,6 +33,7 @@ UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that the server has ended in the meantime
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,

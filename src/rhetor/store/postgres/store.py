@@ -51,7 +51,10 @@ log = logging.getLogger(__name__)
 
 class PostgresStore(QueuedStore):
     """A `Store` in a database of a PostgreSQL server, for one event loop. Other nodes may use the database,
-    too. `fence`: what each commit checks; see `Fence`.
+    too.
+
+    `fence`: what each commit checks; see `Fence`. `is_shared`: whether another node may write a stream at the
+    same time; such a stream is always read from the database.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class PostgresStore(QueuedStore):
         self._conversations = Conversations(self._pool, sealing)
         self._messages = Messages(self._slow, sealing)
         self._lists = Conversations(self._slow, sealing)
+        self.is_shared: Callable[[str], bool] = lambda stream: False
         self._shared: set[str] = set()
         self.blobs = PostgresBlobs(self._slow, sealing.ring, sealed=sealing.at_rest, clock=clock)
         self._swept: dict[str, tuple[str, int, int]] = {}
@@ -294,7 +298,7 @@ class PostgresStore(QueuedStore):
         known = self._tail.head(stream)
         if known is not None and known.epoch == head.epoch and known.head + len(records) != head.head:
             self._share([stream])  # another node has written in between
-        if stream not in self._shared:
+        if stream not in self._shared and not self.is_shared(stream):
             super()._take(stream, head, records, folds)
 
     def _share(self, streams: Iterable[str]) -> None:

@@ -225,6 +225,7 @@ class Writer:
             except (StoreRefused, *ERRORS) as error:
                 log.warning("the outcome of a commit is not known yet", extra={"reason": str(error)})
                 self._drop()
+                self._reject_queued(error)
                 if self._closing:
                     raise CommitUnresolved() from error
                 await asyncio.sleep(self._pause)
@@ -232,6 +233,12 @@ class Writer:
                 if commits not in (self._commits, self._commits + 1):
                     raise CommitUnresolved()
                 return bool(commits == self._commits + 1)
+
+    def _reject_queued(self, error: BaseException) -> None:
+        """Reject what waits behind a commit whose outcome is not known. Nothing of it was stored."""
+        refused = error if isinstance(error, RhetorError) else refusal(error)
+        tickets, self._queue = self._queue, []
+        self._deliver(tickets, [_copy(refused) for _ in tickets])
 
     async def _connected(self) -> Connection:
         """Return the connection, a new one if necessary. After a failure, the next attempts wait longer.
