@@ -35,21 +35,20 @@ from rhetor.domain.program_keys import HOME, URL, ProgramKeys
 from rhetor.domain.secrets import Secrets, is_secret, passwords_of
 from rhetor.drivers.agents.claude.transcript import ClaudeTranscript
 from rhetor.drivers.agents.codex.transcript import CodexTranscript
-from rhetor.drivers.agents.driver import Agents
-from rhetor.drivers.agents.protocols import PROTOCOLS
 from rhetor.drivers.agents.transcripts import AgentTranscripts, claude_folder, codex_folder
-from rhetor.drivers.base import ProgramDriver
 from rhetor.drivers.models.documents import document, download
-from rhetor.drivers.programs.driver import Programs, in_terminal, on_pipes
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.drivers.programs.host.spool_keys import SpoolKeys
-from rhetor.drivers.programs.terminal.shells import MarkedShells
+from rhetor.drivers.programs.places import Places
+from rhetor.drivers.programs.remote.files import MachineFiles
+from rhetor.drivers.programs.remote.machine import Machines
 from rhetor.home import Home, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.local_models import LocalLibrary
+from rhetor.program_drivers import program_drivers
 from rhetor.provider_keys import ProviderKeys
 from rhetor.reload import Reloading
 from rhetor.sealed_files import SealedFiles
@@ -58,6 +57,7 @@ from rhetor.settings import SQLITE, HubSettings, Settings, Source
 from rhetor.store.api_keys import ApiKeys
 from rhetor.store.base import Blobs
 from rhetor.store.blobs import FileBlobs
+from rhetor.store.files.by_machine import FilesByMachine
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.files.sealing import FileSeal
 from rhetor.store.prompt_history import PromptHistory
@@ -132,7 +132,9 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
 
     def hosts() -> dict[int, str]:
         return {
-            instance.running.host_pid: instance.peer.name for instance in node.hub.state.instances.values()
+            instance.running.host_pid: instance.peer.name
+            for instance in node.hub.state.instances.values()
+            if not instance.peer.machine  # its processes are not on this machine
         }
 
     state = node.hub.state
@@ -306,6 +308,8 @@ async def _hub(
     hosts = Hosts(start.home.folder / "hosts", start.home.runtime, secrets=start.secrets, keys=made.spools)
     sealed_files = SealedFiles(blob_files, files, [hosts, made.agents.hosts], prompt, stored)
     data_keys = DataKeys(ring, store, sealed_files, at_rest=sealed)
+    machines = Machines()
+    remote_files = MachineFiles(machines, asyncio.get_running_loop())
     try:
         files.seal_journals()
         async with open_hub(
@@ -313,13 +317,14 @@ async def _hub(
             Peers(made.peers, made.settings.teams),
             made.drivers,
             limits=made.limits,
-            program_drivers=program_drivers(start.home, hosts),
+            program_drivers=program_drivers(start.home.folder, Places(hosts, machines)),
+            machine_links=machines,
             launches=made.programs.launch,
             kept=blobs,
             transcripts=TRANSCRIPTS,
             secrets=start.secrets,
             servers=made.servers,
-            files=files,
+            files=FilesByMachine(files, remote_files.call, machines.connected),
             budgets=made.budgets,
             program_keys=keys,
             senders=made.senders,
@@ -327,6 +332,7 @@ async def _hub(
             inputs=made.access.inputs,
             download=download,
         ) as hub:
+            hub.state.peers.use_installed(made.programs.is_usable)
             data_keys.background = hub.state.background
             hub.state.background.start(data_keys.resume(), "seal again")
             yield hub, reloading, data_keys
@@ -335,16 +341,6 @@ async def _hub(
         files.close()
         await reloading.aclose()
         await store.aclose()
-
-
-def program_drivers(home: Home, hosts: Hosts) -> dict[str, ProgramDriver]:
-    """Return the drivers of programs, by their names in the configuration."""
-    shells = MarkedShells(home.folder / "startup")
-    return {
-        "stdio": Programs(hosts, on_pipes, "pipes"),
-        "terminal": Programs(hosts, in_terminal, "pty", shells),
-        **{driver: Agents(hosts, protocol) for driver, protocol in PROTOCOLS.items()},
-    }
 
 
 def _node(start: Start, hub: Hub, made: Configured) -> Node:

@@ -1,5 +1,5 @@
 """The hub's own commands: `rhetor serve`, `token`, `reload`, `cert create`, `config show`, `doctor`,
-`console`, `mcp`.
+`console`, `mcp`, `join`.
 
 Those for backups and the like are in `maintenance/commands.py`.
 """
@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 from rhetor.config_cli import add_to as add_config_commands
 from rhetor.errors import RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
+from rhetor.machine.command import add_to as add_join
+from rhetor.machine_cli import add_to as add_machine_commands
 from rhetor.maintenance import audit_commands, key_commands
 from rhetor.maintenance.commands import add_to
 from rhetor.maintenance.moved import require_here
@@ -154,16 +156,30 @@ def _parser() -> argparse.ArgumentParser:
         "mcp", help="serve MCP on standard input and output, for an agent that starts this command"
     )
     mcp.set_defaults(run=_mcp)
+    join = add_join(commands)
+    machines = add_machine_commands(commands, _home)
     maintenance = [
         *key_commands.add_to(commands, _home, rotate_signing),
         *add_to(commands),
         *audit_commands.add_to(commands),
     ]
-    for command in (serve, reload, token, create, *configs, doctor, console, mcp, *maintenance):
+    for command in (
+        serve,
+        reload,
+        token,
+        create,
+        *configs,
+        doctor,
+        console,
+        mcp,
+        join,
+        *machines,
+        *maintenance,
+    ):
         command.add_argument("--home", type=Path, help=HOME_HELP)
     for command in issued:  # the option may also stand before the word
         command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=HOME_HELP)
-    for command in (serve, reload, token, *configs, doctor, mcp):
+    for command in (serve, reload, token, *configs, doctor, mcp, join):
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
         )

@@ -163,6 +163,17 @@ def start(secrets: Secrets, path: Path, level: str = "INFO", *, quotes: bool = T
         _log_unhandled()
 
 
+def start_file(secrets: Secrets, path: Path, level: str = "INFO") -> None:
+    """Send the log messages of all loggers, from `level` on, to the file `path`, and leave stderr to what is
+    said to a person. The file is replaced when it has `LOG_BYTES`."""
+    from logging.handlers import RotatingFileHandler
+
+    output = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+    output.setFormatter(JsonLines(secrets))
+    logging.basicConfig(level=level, handlers=[output], force=True)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+
+
 def forget(path: Path) -> None:
     """Empty the log file, and remove the one before it. A hub that appends to it continues to do so."""
     path.with_name(path.name + ".1").unlink(missing_ok=True)

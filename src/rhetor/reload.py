@@ -205,6 +205,7 @@ class Reloading:
         for instance in list(state.instances.values()):
             keep_until_ended(state, instance.peer)
         state.drivers, state.limits, state.launches = new.drivers, new.limits, new.programs.launch
+        state.peers.use_installed(new.programs.is_usable)
         state.inputs = new.access.inputs
         state.usage.recent.is_counting = new.limits.tokens_per_hour is not None
         state.tool_servers, state.files.max_file_bytes = new.servers, settings.checkpoints.max_file_bytes

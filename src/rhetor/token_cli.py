@@ -23,7 +23,10 @@ def add_to(token: argparse.ArgumentParser, home: FindHome) -> list[argparse.Argu
     issue = commands.add_parser("issue", help="issue a token with a name, and print it")
     issue.add_argument("name", metavar="NAME", help="name, by which the token is listed and revoked")
     issue.add_argument(
-        "--scopes", required=True, metavar="A,B", help="what the token allows: read, send, approve, admin"
+        "--scopes",
+        required=True,
+        metavar="A,B",
+        help="what the token allows: read, send, approve, admin; or node, for a machine",
     )
     issue.add_argument(
         "--ttl", type=int, metavar="SECONDS", help="time for which it is valid (default: 30 days)"

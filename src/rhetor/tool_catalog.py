@@ -81,6 +81,10 @@ class ConfiguredPrograms:
         except (ProgramMissing, ProgramRefused):
             return None
 
+    def is_usable(self, peer: Peer) -> bool:
+        """Return whether the peer's program is installed, or is not one of these."""
+        return not self.has(peer) or self.place(peer) is not None
+
     def login(self, peer: Peer) -> dict[str, str]:
         """Return whether the program is logged in: `{known: yes | no | unknown, how}`."""
         entry, launch = self._entries[peer.name], self.launch(peer)

@@ -63,6 +63,8 @@ EXPLAINED = {
     "program_over",
     "stdin_closed",
     "host_refused",
+    "host_gone",  # the hub handles it
+    "on_other_machine",
     "tool_unanswered",
     "program_ended",
     "not_echoed",

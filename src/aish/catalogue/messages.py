@@ -10,7 +10,8 @@ MESSAGE = Page(
     'TARGET ["message"] [-s|--session [N|SESSION]] [--session-id SESSION] [-C|--continue] [-m|--model MODEL]'
     " [-S|--system TEXT] [-f|--file FILE]… [-a|--attachment FILE]… [--schema FILE]"
     " [-x|--execute[=DELIM]] [-d|--delimiter DELIM]"
-    " [--if-idle|--queue|--interrupt] [--timeout S] [--json] [--no-stream] [--quiet] [--raw] [--usage]",
+    " [--if-idle|--queue|--interrupt] [--if-offline queue|refuse] [--timeout S] [--json] [--no-stream]"
+    " [--quiet] [--raw] [--usage]",
     options=PURPOSES,
     details=(
         "TARGET is a peer, several (A,B), @capability, team:NAME, or team-chat for all specialists. Options"

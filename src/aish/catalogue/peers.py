@@ -7,8 +7,11 @@ PAGES = (
     Page(
         "list",
         "List the peers, by kind.",
-        "list [type greek|terminal|project|tool|team] [json]",
-        details="greek are the specialists; terminal includes the shells that have a name.",
+        "list [type greek|terminal|project|tool|team|machine] [json]",
+        details=(
+            "greek are the specialists; terminal includes the shells that have a name; machine are those that"
+            " have joined with rhetor join."
+        ),
         examples={
             "aish list": "all peers, with their status",
             "aish list type tool --json": "coding agents and wrapped programs, for a program",

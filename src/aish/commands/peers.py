@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Status = dict[str, Any]
 
 # The hub's kind for each word that a user types. The specialists have Greek names.
-_KINDS = {"greek": "specialist", "terminal": "terminal", "project": "project", "tool": "tool", "team": "team"}
+_KINDS = {"greek": "specialist"} | {kind: kind for kind in ("terminal", "project", "tool", "team", "machine")}
 _TYPES = {kind: typed for typed, kind in _KINDS.items()}
 _SILENT = "its host process does not answer"  # the hub's evidence for such a program
 _MODEL = 3  # the column

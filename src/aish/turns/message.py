@@ -50,6 +50,7 @@ class NoOptions:
     execute = False
     delimiter: str | None = None
     if_busy = "queue"
+    if_offline = "refuse"
     timeout: float | None = None
     json = False
     no_stream = False
@@ -380,6 +381,7 @@ def message_fields(options: "AnyOptions") -> "dict[str, Any]":
         "delimiter": options.delimiter,
         "execute": options.execute or None,
         "if_busy": options.if_busy if options.if_busy != "queue" else None,
+        "if_offline": options.if_offline if options.if_offline != "refuse" else None,
         "model": options.model,
         "system": options.system,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
+from rhetor.domain.principal import ADMIN, APPROVE, NODE, READ, SEND, Principal
 from rhetor.errors import Forbidden, Unauthenticated
 
 
@@ -12,8 +12,9 @@ class Policy(StrEnum):
     """Who may use a route.
 
     `public`: anyone who can reach the address. `read`, `send`, `approve`, `admin`: callers with this scope;
-    programs of peers may use routes for `read` and `send`. `person`: authenticated callers that are not
-    programs of peers. `owner`: the owner of this hub, on its Unix socket.
+    programs of peers may use routes for `read` and `send`. `node`: machines that join. `person`:
+    authenticated callers that are neither machines nor programs of peers. `owner`: the owner of this hub, on
+    its Unix socket.
     """
 
     PUBLIC = "public"
@@ -21,6 +22,7 @@ class Policy(StrEnum):
     SEND = SEND
     APPROVE = APPROVE
     ADMIN = ADMIN
+    NODE = NODE
     PERSON = "person"
     OWNER = "owner"
 
@@ -39,6 +41,8 @@ def require(policy: Policy, principal: Principal | None) -> None:
     if policy is Policy.PERSON or policy is Policy.OWNER:
         if principal.is_agent:
             raise Forbidden.to_agents(principal.subject)
+        if principal.is_machine:
+            raise Forbidden.to_machines(principal.subject)
         if policy is Policy.OWNER and not principal.local:
             raise Forbidden("this route is available only on the hub's Unix socket")
     else:

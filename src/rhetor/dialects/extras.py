@@ -1,5 +1,5 @@
 """What a message may carry besides its content, the same in all APIs: parts, a model, a system prompt and the
-schema of its answer."""
+schema of its answer, and whether it waits for the peer's machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from rhetor.codec.typed_json import PLAIN, Object, kept, nothing, starts_with, unprocessable
 from rhetor.domain.parts import MOST_PARTS, GivenPart
+from rhetor.domain.plan import IfOffline
 
 MEDIA_TYPE = r"^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *;[^\x00-\x1f\x7f-\x9f]*)?$(?!\n)"
 BLOB_ID = r"^[0-9a-f]{64}$(?!\n)"
@@ -53,12 +54,14 @@ Parts = Annotated[list[PartBody], Meta(max_length=MOST_PARTS)]
 class Extras(msgspec.Struct, frozen=True, kw_only=True):
     """The members of a message that may stand beside its content. `model` (`auto` or `provider/model`) and
     `system` (a prompt) replace those of a specialist for this message; `response_schema` is the JSON Schema
-    of its answer."""
+    of its answer. `if_offline`: whether a message to a peer whose machine is not connected waits for it
+    (`queue`), or is rejected (`refuse`)."""
 
     parts: Parts | None = None
     model: Model | None = None
     system: str | None = None
     response_schema: Object = msgspec.field(default_factory=nothing)
+    if_offline: IfOffline = "refuse"
 
     def whole(self, content: str) -> str:
         """Return the content, followed by the parts that are text."""
@@ -72,9 +75,11 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Unprocessable: a part or the schema is invalid.
         """
+        waits: dict[str, Any] = {} if self.if_offline == "refuse" else {"if_offline": self.if_offline}
         if not (self.parts or self.model or self.system or self._has_schema):
-            return {}
+            return waits
         return {
+            **waits,
             "model": self.model or UNSET,
             "system": self.system or UNSET,
             "parts": self._given(f"{where}.parts"),

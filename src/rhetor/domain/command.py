@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from .event import Api, ContextInjected
 from .given import GivenConversation, KeptWithTurn
 from .parts import GivenPart
-from .plan import IfBusy, Step
+from .plan import IfBusy, IfOffline, Step
 from .program import Launch, OnExit
 from .questions import Answers
 from .rule_commands import RuleCommand
@@ -30,7 +30,8 @@ class SendMessage(Struct, frozen=True, gc=False):
     may then be empty. `response_schema`: the JSON Schema of the answer. `given`: the whole conversation, as a
     client of a stateless API gives it with each message; `content` is the text of its new messages. `api`:
     the API that it came through. `kept`: what that API stores with the turn. `hops`: through how many peers
-    of other hubs the content passed.
+    of other hubs the content passed. `if_offline`: whether a message to a peer whose machine is not connected
+    waits for it, or is rejected.
     """
 
     content: str
@@ -53,6 +54,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     kept: KeptWithTurn | UnsetType = UNSET
     api: Api | UnsetType = UNSET
     hops: int | UnsetType = UNSET
+    if_offline: IfOffline = "refuse"
 
 
 class StartSession(Struct, frozen=True, gc=False):

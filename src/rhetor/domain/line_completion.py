@@ -19,7 +19,7 @@ Kind = Literal["peer", "capability", "team", "session", "model", "option", "oper
 # the others show or read something, which only the shell does
 OPTIONS = (
     *("-s", "--session-id", "-m", "-S", "-a", "--schema", "-x", "-d"),
-    *("--if-idle", "--queue", "--interrupt"),
+    *("--if-idle", "--queue", "--interrupt", "--if-offline"),
 )
 _OF_SESSIONS = ("-s", "--session", "--session-id")
 _OF_MODELS = ("-m", "--model")

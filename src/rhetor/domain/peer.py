@@ -24,6 +24,7 @@ class PeerKind(StrEnum):
     PROJECT = "project"
     TEAM = "team"
     HUB = "hub"
+    MACHINE = "machine"
 
 
 class Capability(Struct, frozen=True, gc=False):
@@ -45,6 +46,7 @@ class Peer(Struct, frozen=True, gc=False):
     servers whose tools it has. `program`: set if the peer is a program. `display_name`: how it is shown.
     `permissions`: rules that answer its permission requests. `streams`: whether answers arrive piece by piece
     or as whole messages. `on_pause`: what follows if its usage limit is reached; empty for the hub's setting.
+    `machine`: on which its program runs; empty if it is the hub's own.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Peer(Struct, frozen=True, gc=False):
     permissions: Rules = field(default_factory=Rules)
     streams: bool = True
     on_pause: str = ""
+    machine: str = ""
 
     @property
     def title(self) -> str:

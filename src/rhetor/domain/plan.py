@@ -24,6 +24,7 @@ from .event import (
 from .parts import GivenPart
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
+IfOffline = Literal["queue", "refuse"]
 _PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
 
 
@@ -32,7 +33,7 @@ class Step(Struct, frozen=True, gc=False):
 
     `target`: a peer's name, `@capability` or `team:<name>`. `template`: the step's own text. `needs`: the
     steps whose answers it receives. `context`: texts that are sent before its message. `model`, `system`,
-    `parts` and `response_schema`: as in `SendMessage`.
+    `parts`, `response_schema` and `if_offline`: as in `SendMessage`.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Step(Struct, frozen=True, gc=False):
     system: str | UnsetType = UNSET
     parts: tuple[GivenPart, ...] | UnsetType = UNSET
     response_schema: dict[str, Any] | UnsetType = UNSET
+    if_offline: IfOffline = "refuse"
 
 
 class Answer(Struct, frozen=True, gc=False):

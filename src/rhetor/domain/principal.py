@@ -10,6 +10,7 @@ READ = "read"
 SEND = "send"
 APPROVE = "approve"
 ADMIN = "admin"
+NODE = "node"  # of machines that join; such a caller has no other scope
 AGENT = "agent"  # of callers that were started by a peer's program; such a caller has no other scope
 ALL = frozenset({READ, SEND, APPROVE, ADMIN})  # of the hub's owner
 AGENT_MAY = frozenset({READ, SEND})  # in its own sessions
@@ -63,6 +64,8 @@ class Principal(Struct, frozen=True, gc=False):
             return
         if self.is_agent:
             raise Forbidden.to_agents(self.subject)
+        if self.is_machine:
+            raise Forbidden.to_machines(self.subject)
         raise Forbidden.without(scope)
 
     @property
@@ -72,6 +75,11 @@ class Principal(Struct, frozen=True, gc=False):
         Such a caller cannot approve requests, start programs, or see the sessions of others.
         """
         return AGENT in self.scopes
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether a machine that joins the hub is the caller. It may do nothing else."""
+        return NODE in self.scopes
 
     @property
     def is_limited(self) -> bool:

@@ -6,7 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-ProgramState = Literal["available", "idle", "busy", "blocked", "stuck", "gone", "missing"]
+ProgramState = Literal[
+    "available", "idle", "busy", "blocked", "stuck", "gone", "missing", "online", "offline"
+]
 OnExit = Literal["survive", "reap"]
 
 

@@ -21,13 +21,14 @@ class ProjectSettings(Struct, frozen=True, gc=False):
 
 class Project(Struct, frozen=True, gc=False):
     """A project. Its name is its id. `path`: an absolute path without symbolic links. `created_at`: Unix time
-    in milliseconds."""
+    in milliseconds. `machine`: on which the folder is; empty for the hub's own."""
 
     name: str
     path: str
     owner: str
     created_at: int
     settings: ProjectSettings = field(default_factory=ProjectSettings)
+    machine: str = ""
 
     @property
     def id(self) -> str:

@@ -208,6 +208,12 @@ class RunSchedule(Struct, frozen=True, gc=False):
     command_id: str | None = None
 
 
+class RemoveMachine(Struct, frozen=True, gc=False):
+    """Forget a machine that has joined, and its peers."""
+
+    name: str
+
+
 RuleCommand = (
     PutForward
     | RemoveForward
@@ -236,4 +242,5 @@ RuleCommand = (
     | ResumeSchedule
     | RemoveSchedule
     | RunSchedule
+    | RemoveMachine
 )

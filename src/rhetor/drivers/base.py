@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -215,6 +215,7 @@ class Viewer(Protocol):
 
         Raises:
             Forbidden: the viewer is read-only.
+            MachineOffline: the program's machine is not connected; nothing was typed.
         """
         ...
 
@@ -249,10 +250,18 @@ class RunningProgram(Protocol):
     """
 
     peer: Peer
-    pid: int
-    host_pid: int
     source: str
     ended: Exit | None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the program, on its machine; 0 while it is not known."""
+        ...
+
+    @property
+    def host_pid(self) -> int:
+        """The process id of its host, on its machine; 0 while it is not known."""
+        ...
 
     def conversation(self) -> Conversation:
         """Return the conversation with the program. Closing it does not end the program."""
@@ -409,8 +418,65 @@ class ProgramDriver(Protocol):
         """Return whether a program that starts with this memory continues an earlier conversation."""
         ...
 
-    def forget(self, host_id: str) -> None:
+    def forget(self, peer: Peer, host_id: str) -> None:
         """Remove the files of a program that has ended."""
+        ...
+
+
+class LinkSocket(Protocol):
+    """A connection of a machine that has joined. `receive` returns None when the machine has closed it."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> bytes | None: ...
+
+
+class Resumed(NamedTuple):
+    """How a connection of a machine begins. `session`: what the machine names when it connects again.
+    `received`: the number of the last message that arrived from it; None if a new session begins, because its
+    process, or this hub, has started since."""
+
+    session: str
+    received: int | None
+
+
+class MachineLink(Protocol):
+    """The link to a machine that has joined, over all connections that it makes.
+
+    `offline`: why it is not connected; None while it is. `changed` is called when that changes.
+    """
+
+    offline: str | None
+    changed: Callable[[], None]
+
+    def resume(self, session: str, received: int) -> Resumed:
+        """Prepare a connection. `session`: as this method returned it for the last one; `received`: the
+        number of the last message that the machine has received in that session."""
+        ...
+
+    async def serve(self, socket: LinkSocket, received: int) -> None:
+        """Use a connection until it ends. An earlier one ends now.
+
+        Raises:
+            ValueError: the machine does not follow the protocol.
+            ConnectionError: the connection was lost, or the machine has made another one.
+        """
+        ...
+
+    def close(self, why: str) -> None:
+        """End the link."""
+        ...
+
+
+class MachineLinks(Protocol):
+    """The links to all machines that have joined."""
+
+    def of(self, machine: str) -> MachineLink:
+        """Return the link of the machine, a new one if it has none."""
+        ...
+
+    def remove(self, machine: str) -> None:
+        """End and forget the link of a machine. No effect if it has none."""
         ...
 
 

@@ -46,6 +46,13 @@ from .limits import (
     TooManyTurns,
     TooSlow,
 )
+from .machines import (
+    AmbiguousPeer,
+    DeliveryUnknown,
+    MachineOffline,
+    MachineTaken,
+    OnOtherMachine,
+)
 from .peers import (
     JSON_ANSWER,
     BudgetConfigured,
@@ -113,6 +120,7 @@ __all__ = [
     "INTERNAL_HINT",
     "JSON_ANSWER",
     "LIMIT_REACHED",
+    "AmbiguousPeer",
     "BlobsFull",
     "BudgetConfigured",
     "BytesExceeded",
@@ -120,6 +128,7 @@ __all__ = [
     "CannotSchedule",
     "CommitUnresolved",
     "ContextOverflow",
+    "DeliveryUnknown",
     "DownloadFailed",
     "EmptyAnswer",
     "EnvironmentDiffers",
@@ -141,6 +150,8 @@ __all__ = [
     "KeyReused",
     "KeysUnavailable",
     "LoginExpired",
+    "MachineOffline",
+    "MachineTaken",
     "Malformed",
     "MalformedCursor",
     "MethodNotAllowed",
@@ -156,6 +167,7 @@ __all__ = [
     "NotFound",
     "NotOnNetwork",
     "NotRunning",
+    "OnOtherMachine",
     "PeerBusy",
     "PositionLost",
     "ProgramBlocked",

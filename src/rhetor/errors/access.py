@@ -35,6 +35,11 @@ class Forbidden(RhetorError):
         return cls("only a person may do this, not a program that runs as a peer", subject=subject)
 
     @classmethod
+    def to_machines(cls, subject: str) -> Self:
+        """Return the error for a machine that joins the hub and requests anything else."""
+        return cls("a token with the scope node only lets a machine join", subject=subject)
+
+    @classmethod
     def without(cls, scope: str) -> Self:
         """Return the error for a caller whose credential lacks a scope."""
         detail = f"this needs the scope {scope}, which your credential does not have"

@@ -110,6 +110,7 @@ AUDITED: Mapping[type, Audited] = {
     a.ResumeSchedule: Audited("schedule.resume", _named),
     a.RemoveSchedule: Audited("schedule.remove", _named),
     a.RunSchedule: Audited("schedule.run", _named, lambda command: "now"),
+    a.RemoveMachine: Audited("machine.remove", _named),
     t.IssueToken: Audited("token.issue", lambda command: command.name or "", _grant),
     t.RevokeToken: Audited("token.revoke", _named),
     t.RotateSigningKey: Audited("signing_key.rotate", lambda command: ""),

@@ -22,6 +22,7 @@ from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import (
     Conversation,
     Driver,
+    MachineLinks,
     PeerInputs,
     ProgramDriver,
     Sender,
@@ -49,6 +50,7 @@ from .fanout.presence import Presence
 from .forwarding import terminals
 from .forwarding.relay import relay
 from .hub_peer import HubPeer
+from .machines import joining
 from .peers import Peers
 from .plans import plans, teams
 from .plans.line_turn import LineConversation
@@ -70,6 +72,7 @@ from .sessions.send import Accepted
 from .state import (
     NoBlobs,
     NoFiles,
+    NoMachineLinks,
     NoToolServers,
     ReadUrl,
     State,
@@ -238,6 +241,7 @@ async def open_hub(
     owner: str = "",
     inputs: PeerInputs | None = None,
     download: ReadUrl = no_download,
+    machine_links: MachineLinks | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
@@ -245,7 +249,8 @@ async def open_hub(
     masked in the outputs of turns. `servers`: the MCP servers whose tools models may have. `files` stores the
     files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
     `senders`: of notifications about the sessions of `owner`.
-    `inputs`: what peers take besides text. `download` reads the URLs of parts.
+    `inputs`: what peers take besides text. `download` reads the URLs of parts. `machine_links`: the links to
+    machines that join.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -283,12 +288,14 @@ async def open_hub(
             owner=owner,
             inputs=inputs or TextOnlyPeers(),
             download=download,
+            machine_links=machine_links or NoMachineLinks(),
         )
         state.notifications.person = partial(ownership.person_behind, state)
         state.notifications.configure(senders)
         state.built_in = {driver: partial(open_peer, state) for driver, open_peer in BUILT_IN.items()}
         state.before_turn = partial(automatic_checkpoints.before_turn, state)
         peers.use_reports(partial(reports, state))
+        peers.use_connections(state.machines.is_online)
         peers.on_change(state.live.everything_changed)
         store.observe(state.live.committed)
         hub = Hub(state)
@@ -307,6 +314,7 @@ async def open_hub(
         await state.shares.load(store)
         await state.live.load(store)
         await scheduler.load(state, restored=await was_restored(store))
+        await joining.load(state)
         await recover(state)
         tasks = [
             background.start(_sweep(state), "expiry sweep"),

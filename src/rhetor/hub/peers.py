@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 
 from rhetor.domain.lines import LINE_DRIVER, LINE_PEER
+from rhetor.domain.machine import AT
 from rhetor.domain.peer import Peer, PeerKind, canonical_name
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.routing import THRESHOLD, Match, rank
 from rhetor.domain.schedule import SCHEDULE_DRIVER, SCHEDULE_PEER
 from rhetor.domain.socket import HUB_PEER, TEAM
-from rhetor.errors import NoCapablePeer, UnknownPeer, UnknownTeam
+from rhetor.errors import AmbiguousPeer, NoCapablePeer, UnknownPeer, UnknownTeam
 
 Reports = Mapping[str, Mapping[str, float]]  # capability scores from 0 to 1 that programs report, by peer
 
@@ -29,6 +30,11 @@ class Peers:
         self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
         self._on_change: Callable[[], None] = lambda: None
+        self._joined: dict[str, Peer] = {}  # those on other machines
+        self._places: dict[str, list[str]] = {}  # their names, by the name without the machine, in lower case
+        self._is_installed: Callable[[Peer], bool] = lambda peer: True
+        self._is_connected: Callable[[str], bool] = lambda machine: True
+        self._may_omit_machine = False
         self.configure(peers, teams or {})
 
     def configure(self, peers: Iterable[Peer], teams: Mapping[str, Sequence[str]]) -> None:
@@ -38,7 +44,7 @@ class Peers:
         """
         announced = {name: self._peers[name] for name in self._announced}
         self._configured = {peer.name: peer for peer in peers}
-        self._peers = {**self._configured, **announced}
+        self._peers = {**self._configured, **announced, **self._joined}
         self._index()
         added = {name: team for name, team in self._teams.items() if name not in self._configured_teams}
         self._configured_teams = frozenset(teams)
@@ -73,6 +79,34 @@ class Peers:
             self._peers[name] = self._configured[name]
         self._index()
         self._on_change()
+
+    def join(self, machine: str, peers: Iterable[Peer]) -> None:
+        """Replace the peers of a machine that has joined."""
+        before = {name: peer for name, peer in self._joined.items() if peer.machine == machine}
+        after = {peer.name: peer for peer in peers}
+        if before == after:
+            return
+        self._joined = {name: peer for name, peer in self._joined.items() if name not in before} | after
+        self._peers = {name: peer for name, peer in self._peers.items() if name not in before} | self._joined
+        self._index()
+        self._on_change()
+
+    def use_installed(self, is_installed: Callable[[Peer], bool]) -> None:
+        """Let `is_installed` say whether a program of the hub's own machine is installed."""
+        self._is_installed = is_installed
+
+    def use_connections(self, is_connected: Callable[[str], bool]) -> None:
+        """Let `is_connected` say whether a machine is connected."""
+        self._is_connected = is_connected
+
+    def for_callers(self) -> Peers:
+        """Return the peers as callers name them: the machine may be left out of a name, if only one machine
+        has a peer of that name, and the hub itself has no such peer, or has not installed its program."""
+        if not self._joined:
+            return self
+        named = copy(self)
+        named._may_omit_machine = True
+        return named
 
     @property
     def has_wrapped(self) -> bool:
@@ -112,14 +146,28 @@ class Peers:
         Raises:
             UnknownPeer: there is no peer of this name.
             UnknownTeam: there is no team of this name.
+            AmbiguousPeer: the name has no machine, and several machines have such a peer.
         """
         if ":" in name:
             return self._built_in(name)
         peer = self._peers.get(name)
-        known = None if peer else self.known_as(name) or self.known_as(canonical_name(name.lower()))
-        if peer is None and known is None:
+        if peer is None:
+            known = self.known_as(name) or self.known_as(canonical_name(name.lower()))
+            peer = self._peers[known] if known else None
+        if self._may_omit_machine and (there := self._places.get(name.lower())):
+            peer = self._on_machine(peer, name, there)
+        if peer is None:
             raise UnknownPeer(name)
-        return peer or self._peers[known or name]
+        return peer
+
+    def _on_machine(self, own: Peer | None, name: str, there: Sequence[str]) -> Peer:
+        """Return the peer for a name without a machine. `own`: the hub's own peer of this name; `there`:
+        those of machines."""
+        if own is not None and (own.program is None or self._is_installed(own)):
+            return own
+        if len(there) > 1:
+            raise AmbiguousPeer(name, there)
+        return self._peers[there[0]]
 
     def has(self, name: str) -> bool:
         """Return whether `get` finds a peer of this name."""
@@ -127,6 +175,8 @@ class Peers:
             self.get(name)
         except UnknownPeer:
             return False
+        except AmbiguousPeer:
+            return True
         return True
 
     def known_as(self, name: str) -> str | None:
@@ -135,6 +185,9 @@ class Peers:
 
     def _index(self) -> None:
         self._names = {name.lower(): name for name in self._peers}
+        self._places = {}
+        for name in sorted(self._joined):
+            self._places.setdefault(name.partition(AT)[0].lower(), []).append(name)
 
     def resolve(self, target: str) -> tuple[Peer, Match | None]:
         """Return the peer for a name or for `@capability`, and the match if it was chosen by capability.
@@ -158,7 +211,8 @@ class Peers:
 
     def ranked(self, capability: str, threshold: float = THRESHOLD) -> Sequence[Match]:
         """Return the peers whose score for the capability reaches the threshold (0 to 1), best first."""
-        return rank(self.as_reported(), capability.replace("_", "-"), threshold, self._stats)
+        there = [peer for peer in self.as_reported() if not peer.machine or self._is_connected(peer.machine)]
+        return rank(there, capability.replace("_", "-"), threshold, self._stats)
 
     def team(self, name: str) -> Sequence[str]:
         """Return the names of a team's members. The team `all` has every specialist.

@@ -24,6 +24,8 @@ from rhetor.drivers.base import (
     Download,
     Driver,
     Inputs,
+    MachineLink,
+    MachineLinks,
     PeerInputs,
     ProgramDriver,
     ToolServers,
@@ -42,6 +44,7 @@ from rhetor.store.files.base import Files, Journal, OpenFiles
 
 from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
 from .catalog.budgets import Budgets
+from .catalog.machines import Machines
 from .catalog.notifications import Notifications
 from .catalog.pauses import Pause
 from .catalog.peer_stats import PeerStatistics
@@ -132,6 +135,20 @@ class NoFiles:
     def unfinished(self) -> list[Journal]:
         return []
 
+    def unfinished_on(self, machine: str) -> list[Journal]:
+        return []
+
+
+class NoMachineLinks:
+    """The links of a hub that no machine can join."""
+
+    def of(self, machine: str) -> MachineLink:
+        raise Unprocessable(
+            "this hub accepts no machines", hint="use a hub that was started with `rhetor serve`"
+        )
+
+    def remove(self, machine: str) -> None: ...
+
 
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""
@@ -171,7 +188,8 @@ class State:
     checkpoints are made automatically. `budgets`: false without any. `identities`: the valid grants and
     signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
     `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
-    `live`: what changes, for those who watch it.
+    `live`: what changes, for those who watch it. `machines`: those that have joined, and `machine_links`: the
+    links to them.
     """
 
     store: Store
@@ -205,6 +223,8 @@ class State:
     leases: Occupancy = field(default_factory=Occupancy)
     live: Live = field(default_factory=Live)
     usage: Usage = field(default_factory=Usage)
+    machines: Machines = field(default_factory=Machines)
+    machine_links: MachineLinks = field(default_factory=NoMachineLinks)
     routing_table: RoutingTable = field(default_factory=RoutingTable)
     shares: Shares = field(default_factory=Shares)
     schedules: Schedules = field(default_factory=Schedules)

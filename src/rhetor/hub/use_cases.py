@@ -13,6 +13,7 @@ from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
 from . import budgets, tool_servers
 from .forwarding import aliases, context, forwards, inbox, terminals
 from .identity import grants, signing_keys
+from .machines import joining
 from .plans import line_turn, plans, routes, teams
 from .programs import lifecycle
 from .schedules import schedules
@@ -99,6 +100,7 @@ USE_CASES: dict[type, UseCase] = {
     a.ChangeProject: UseCase(ADMIN, projects.change),
     a.PutBudget: UseCase(ADMIN, budgets.put),
     a.RemoveBudget: UseCase(ADMIN, budgets.remove),
+    a.RemoveMachine: UseCase(ADMIN, joining.remove),
     t.IssueToken: UseCase(READ, grants.issue),  # of at most the caller's own scopes
     t.RevokeToken: UseCase(ADMIN, grants.revoke),
     t.RotateSigningKey: UseCase(ADMIN, signing_keys.rotate),

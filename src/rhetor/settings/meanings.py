@@ -103,6 +103,8 @@ MEANINGS = {
     'notify.N.secret_env': "the name of the hub's variable that has the key of a webhook's signature (required), the access token for ntfy, or a secret that a command needs",
     'notify.N.allow_private': 'true allows a url in a private network; this machine is always allowed',
     'projects.roots': 'folders in which the folder of a project may be',
+    'join.offer': 'what this machine offers to a hub that it joins: programs of tools. Without it, all that are installed',
+    'join.projects': "folders in which the hub may let this machine's agents work, by name",
     'bulk.max_parallel': 'operations of a bulk request that run at once, unless the request sets a number',
     'timeouts.connect': 'maximum seconds to connect to a provider',
     'timeouts.first_chunk': 'maximum seconds until the first output of an answer',

@@ -275,6 +275,15 @@ class ProjectsSettings(Section, frozen=True):
     roots: tuple[Annotated[str, Meta(pattern=r"^[/~]", description="an absolute path, or `~`")], ...] = ("~",)
 
 
+class JoinSettings(Section, frozen=True):
+    """What this machine offers to a hub that it joins with `rhetor join`. `offer`: the names of programs in
+    `tools`; without it, all that are installed. `projects`: folders in which the hub may let agents work, by
+    name."""
+
+    offer: tuple[PeerName, ...] = ()
+    projects: dict[PeerName, AbsolutePath] = {}
+
+
 class CheckpointSettings(Section, frozen=True):
     """Checkpoints, and the files in sessions' folders that they keep. With the mode `per_turn`, one is made
     before each turn. Those without a name are removed if a session has more than `keep` of them, if they are
@@ -421,6 +430,7 @@ class Settings(Section, frozen=True):
     quota: QuotaSettings = QuotaSettings("ask")
     session: SessionSettings = SessionSettings()
     projects: ProjectsSettings = ProjectsSettings()
+    join: JoinSettings = JoinSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     retention: RetentionSettings = RetentionSettings()
     encryption: EncryptionSettings = EncryptionSettings()

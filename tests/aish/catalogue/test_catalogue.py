@@ -53,7 +53,14 @@ def test_help_fits_in_80_columns() -> None:
 
 
 def test_the_options_of_a_message_are_those_of_the_grammar() -> None:
-    values = {"--timeout": "1", "-x": None, "--execute": None, "-s": None, "--session": None}
+    values = {
+        "--timeout": "1",
+        "--if-offline": "queue",
+        "-x": None,
+        "--execute": None,
+        "-s": None,
+        "--session": None,
+    }
     for name, option in Form(MESSAGE.forms[0]).options.items():
         value = values.get(name, "value") if option.value else None
         options, text = parse_words([name, *([value] if value else []), "--", "text"])

@@ -54,7 +54,7 @@ def test_models_stand_after_their_options() -> None:
 
 def test_options_and_operators_stand_after_a_message() -> None:
     assert found("apollo hi ^") == ("", ["|", *OPTIONS])
-    assert found("apollo hi --i^") == ("--i", ["--if-idle", "--interrupt"])
+    assert found("apollo hi --i^") == ("--i", ["--if-idle", "--interrupt", "--if-offline"])
     assert found("apollo --queue hi --q^") == ("--q", [])
     assert found("apollo,athena ^")[1][:2] == ["|", "<<"]
     assert "|" not in found("apollo,athena << hi ^")[1]

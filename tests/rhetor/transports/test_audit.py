@@ -70,6 +70,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "POST /api/mcp-servers": ("tool_server.add", "tools", {"name": "tools", "command": ["/no/such/program"]}),
     "DELETE /api/mcp-servers/{name}": ("tool_server.remove", "x", None),
     "POST /api/mcp-servers/{name}/test": ("tool_server.test", "x", None),
+    "DELETE /api/v2/machines/{name}": ("machine.remove", "x", None),
     "PUT /api/v2/budgets/{name}": ("budget.set", "global", {"tokens_per_day": 1000}),
     "DELETE /api/v2/budgets/{name}": ("budget.remove", "global", None),
     "POST /api/v2/notify/test": ("notify.test", "", {}),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     IfBusy: TypeAlias = Literal["queue", "refuse", "interrupt"]
+    IfOffline: TypeAlias = Literal["queue", "refuse"]
     _Changes: TypeAlias = dict[str, object]
 
 DEFAULT_WINDOW = 10
@@ -40,7 +41,7 @@ _TEXTS = {
 }
 # can be repeated
 _FILES = {"-f": "files", "--file": "files", "-a": "attachments", "--attachment": "attachments"}
-_VALUED = ("--session-id", "--timeout", "-d", "--delimiter", *_TEXTS, *_FILES, *_OPTIONAL)
+_VALUED = ("--session-id", "--timeout", "--if-offline", "-d", "--delimiter", *_TEXTS, *_FILES, *_OPTIONAL)
 _NO_LOG = "everything is in the log, from which answers, search and history are read; there is no --no-log"
 _IF_BUSY_FLAGS = {"refuse": "--if-idle", "queue": "--queue", "interrupt": "--interrupt"}
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
@@ -55,7 +56,8 @@ class Options(Value):
     delimiter implies `execute`. `timeout`: seconds, more than 0. `model` and `system`: the model and the
     system prompt for this message. `files`: paths of text files that follow the message. `attachments`: paths
     and URLs of images, PDF and audio files. `schema`: the JSON Schema of the answer, or the path of its file.
-    `continues`: the call continues the last conversation with the peer.
+    `continues`: the call continues the last conversation with the peer. `if_offline`: whether the message
+    waits for a machine that is not connected.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class Options(Value):
         "execute",
         "files",
         "if_busy",
+        "if_offline",
         "json",
         "model",
         "no_stream",
@@ -82,6 +85,7 @@ class Options(Value):
     execute: bool
     delimiter: str | None
     if_busy: "IfBusy"
+    if_offline: "IfOffline"
     timeout: float | None
     json: bool
     no_stream: bool
@@ -103,6 +107,7 @@ class Options(Value):
         execute: bool = False,
         delimiter: str | None = None,
         if_busy: "IfBusy" = "queue",
+        if_offline: "IfOffline" = "refuse",
         timeout: float | None = None,
         json: bool = False,
         no_stream: bool = False,
@@ -122,6 +127,7 @@ class Options(Value):
             execute=execute or delimiter is not None,
             delimiter=delimiter,
             if_busy=if_busy,
+            if_offline=if_offline,
             timeout=timeout,
             json=json,
             no_stream=no_stream,
@@ -167,6 +173,8 @@ class Options(Value):
             words.append("-x")
         if self.if_busy != "queue":
             words.append(_IF_BUSY_FLAGS[self.if_busy])
+        if self.if_offline != "refuse":
+            words.append(f"--if-offline={self.if_offline}")
         words += [
             f"{name}={quoted(text)}" for name, text in (("-m", self.model), ("-S", self.system)) if text
         ]
@@ -327,6 +335,10 @@ def _read_valued(
         return {_TEXTS[name]: value}, width
     if name in _FILES:
         return {_FILES[name]: (value,)}, width
+    if name == "--if-offline":
+        if value not in ("queue", "refuse"):
+            raise GrammarError(f"--if-offline must be queue or refuse, not {value!r}", word.column)
+        return {"if_offline": value}, width
     if name == "--timeout":
         return {"timeout": _seconds(value, word)}, width
     return {"execute": True, "delimiter": _delimiter(value, word)}, width

@@ -12,6 +12,7 @@ PURPOSES = {
     "-x": "make a wrapped program run the text; DELIM may contain \\n \\r \\t \\0 \\xHH",
     "-d": "the same, with this delimiter",
     "--if-idle": "if the peer is busy: fail",
+    "--if-offline": "if its machine is offline: queue, or refuse (the default)",
     "--queue": "if the peer is busy: wait (the default)",
     "--interrupt": "if the peer is busy: interrupt it",
     "--timeout": "stop waiting after S seconds",

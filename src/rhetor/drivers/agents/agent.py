@@ -23,7 +23,7 @@ from rhetor.drivers.programs.host.feed import Feed, Stderr
 from rhetor.drivers.programs.host.link import HostLink
 from rhetor.drivers.programs.host.values import Chunk, Exited, Lost
 from rhetor.drivers.programs.program import HostedProgram, clock, of_stderr
-from rhetor.errors import ProgramEnded, TurnFailure
+from rhetor.errors import DeliveryUnknown, ProgramEnded, TurnFailure
 
 from .protocol import COPY_OF, AgentProtocol, Decoded
 
@@ -192,7 +192,13 @@ class AgentProgram(HostedProgram):
         self._show_condition()
         option_id = value if isinstance(value, str) else None
         answers = value if isinstance(value, dict) else None
-        await self._write_if_there(self._protocol.answer(id, option_id, answers))
+        lines = self._protocol.answer(id, option_id, answers)
+        try:
+            await self._write(lines)
+        except DeliveryUnknown:  # an agent ignores the second answer to a request
+            await self._write_if_there(lines)
+        except TurnFailure:
+            pass  # the reader of the agent's output reports its end
 
     async def interrupt(self) -> None:
         self._asked.clear()

@@ -13,6 +13,7 @@ from rhetor.drivers.programs.driver import end_of, executable, first_status, pro
 from rhetor.drivers.programs.host.feed import Feed
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.spec import ProgramSpec
+from rhetor.drivers.programs.places import Places
 from rhetor.errors import ForkUnsupported, ProviderDenied
 
 from .agent import AgentProgram
@@ -28,8 +29,8 @@ class Agents:
     sessions: Literal["many", "one"] = "many"
     continues = True
 
-    def __init__(self, hosts: Hosts, protocol: Callable[[Opening], AgentProtocol]) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Hosts | Places, protocol: Callable[[Opening], AgentProtocol]) -> None:
+        self._places = hosts if isinstance(hosts, Places) else Places(hosts)
         self._protocol = protocol
 
     async def start(
@@ -40,20 +41,29 @@ class Agents:
         memory: dict[str, Any],
         changed: Callable[[RunningProgram], None],
     ) -> RunningProgram:
+        link, cwd = await self._places.start(self, peer, host_id, launch, memory, "pipes")
+        protocol = self._protocol(opening(cwd, memory))
+        return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, protocol, fresh=True)
+
+    async def spec(self, peer: Peer, host_id: str, launch: Launch, memory: dict[str, Any]) -> ProgramSpec:
+        """Return what to start on this machine.
+
+        Raises:
+            ProgramMissing, ProgramRefused: the agent, or its folder, does not exist.
+            ProviderDenied: the agent is not logged in.
+        """
         program = program_of(peer)
         path = executable(program, launch)
         await _require_login(peer, path, program.argv[1:], launch)
         protocol = self._protocol(opening(launch.cwd, memory))
         argv = protocol.command((path, *program.argv[1:]))
         env = protocol.environment(launch.env)
-        spec = ProgramSpec(argv, launch.cwd, env, "pipes", on_exit=program.on_exit)
-        link = await self._hosts.start(host_id, spec)
-        return AgentProgram(peer, link, Feed(link, 0, 0), f"host:{host_id}", changed, protocol, fresh=True)
+        return ProgramSpec(argv, launch.cwd, env, "pipes", on_exit=program.on_exit)
 
     async def find(
         self, peer: Peer, host_id: str, left: SavedState, changed: Callable[[RunningProgram], None]
     ) -> RunningProgram | Exit:
-        found = await self._hosts.find(host_id)
+        found = await self._places.find(peer, host_id, "pipes")
         if isinstance(found, HostGone):
             return end_of(found)
         status = await first_status(found)
@@ -103,8 +113,8 @@ class Agents:
     def remembers(self, memory: dict[str, Any]) -> bool:
         return "session_id" in memory or bool(memory.get(COPY_OF))
 
-    def forget(self, host_id: str) -> None:
-        self._hosts.forget(host_id)
+    def forget(self, peer: Peer, host_id: str) -> None:
+        self._places.forget(peer, host_id)
 
 
 def _copy_of(memory: dict[str, Any]) -> dict[str, Any]:

@@ -223,7 +223,7 @@ class AgentModels:
         except HostLost:
             pass  # it has ended
         except HostSilent:
-            running.link.kill()
+            await running.link.kill()
         await running.aclose()
         self.hosts.forget(running.link.host_id)
 

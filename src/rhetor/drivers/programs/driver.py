@@ -18,6 +18,7 @@ from .host.hosts import HostGone, Hosts
 from .host.link import HostLink
 from .host.spec import Mode, ProgramSpec
 from .host.values import HostStatus
+from .places import Places
 from .program import HostedProgram, exit_of
 from .stdio import StdioProgram
 from .terminal.shells import MarkedShells
@@ -37,12 +38,12 @@ class Programs:
 
     def __init__(
         self,
-        hosts: Hosts,
+        hosts: Hosts | Places,
         kind: Kind,
         mode: Mode,
         shells: MarkedShells | None = None,
     ) -> None:
-        self._hosts = hosts
+        self._places = hosts if isinstance(hosts, Places) else Places(hosts)
         self._kind = kind
         self._mode = mode
         self._shells = shells
@@ -55,6 +56,15 @@ class Programs:
         memory: dict[str, Any],
         changed: Callable[[RunningProgram], None],
     ) -> RunningProgram:
+        link, _ = await self._places.start(self, peer, host_id, launch, memory, self._mode)
+        return self._take(peer, link, 0, 0 if self._mode == "pipes" else None, changed)
+
+    async def spec(self, peer: Peer, host_id: str, launch: Launch, memory: dict[str, Any]) -> ProgramSpec:
+        """Return what to start on this machine.
+
+        Raises:
+            ProgramMissing, ProgramRefused: the program, or its folder, does not exist.
+        """
         program = program_of(peer)
         path = executable(program, launch)
         argv: tuple[str, ...] = program.argv
@@ -63,16 +73,14 @@ class Programs:
             argv, env = self._shells.prepare(peer, launch, host_id)
         if self._mode == "pty" and env.get("TERM", "") in _UNUSABLE:
             env = {**env, "TERM": TERM}
-        spec = ProgramSpec(
+        return ProgramSpec(
             (path, *argv[1:]), launch.cwd, env, self._mode, launch.rows, launch.cols, program.on_exit
         )
-        link = await self._hosts.start(host_id, spec)
-        return self._take(peer, link, 0, 0 if self._mode == "pipes" else None, changed)
 
     async def find(
         self, peer: Peer, host_id: str, left: SavedState, changed: Callable[[RunningProgram], None]
     ) -> RunningProgram | Exit:
-        found = await self._hosts.find(host_id)
+        found = await self._places.find(peer, host_id, self._mode)
         if isinstance(found, HostGone):
             link = found.link()
             if link is not None and self._mode == "pipes":
@@ -99,9 +107,9 @@ class Programs:
     def remembers(self, memory: dict[str, Any]) -> bool:
         return False
 
-    def forget(self, host_id: str) -> None:
-        self._hosts.forget(host_id)
-        if self._shells is not None:
+    def forget(self, peer: Peer, host_id: str) -> None:
+        self._places.forget(peer, host_id)
+        if self._shells is not None and not peer.machine:
             self._shells.forget(host_id)
 
     def _take(

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -24,7 +24,6 @@ from rhetor.errors import NoTerminal, ProgramEnded, TurnFailure
 from .gathering import gathered
 from .host.failures import HostLost, HostSilent, ProgramOver
 from .host.feed import Feed, Stderr
-from .host.folder import start_time
 from .host.link import HostLink
 from .host.values import Exited
 
@@ -32,9 +31,7 @@ STUCK_SECONDS = 60.0  # without output in a turn, after which a program counts a
 STDERR = ":stderr"
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 END_SECONDS = 10.0  # how long a program that was lost may take to end
-LOOK_SECONDS = 0.01
 NO_ANSWER = "its host process does not answer"
-LAST_SECONDS = 5.0  # a killed host closes its sockets a moment before its process is gone
 
 
 class HostedProgram(ABC):
@@ -47,8 +44,6 @@ class HostedProgram(ABC):
         self, peer: Peer, link: HostLink, feed: Feed, source: str, changed: Callable[[HostedProgram], None]
     ) -> None:
         self.peer = peer
-        self.pid = link.identity.program_pid
-        self.host_pid = link.identity.host_pid
         self.source = source
         self.ended: Exit | None = None
         self.link = link
@@ -58,6 +53,14 @@ class HostedProgram(ABC):
         self._changed = changed
         self._tasks: list[asyncio.Task[None]] = []
         self._status = ProgramStatus("idle", "no turn is running", _now())
+
+    @property
+    def pid(self) -> int:
+        return self.link.identity.program_pid
+
+    @property
+    def host_pid(self) -> int:
+        return self.link.identity.host_pid
 
     def conversation(self) -> ProgramConversation:
         return ProgramConversation(self)
@@ -79,6 +82,16 @@ class HostedProgram(ABC):
     async def answer(self, id: str, value: Any) -> None:
         """Answer a request of the program, as in `Conversation.answer`. Ignored if it makes no requests."""
         return
+
+    async def at_once_or_later(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do what the program is to receive: now, or, on another machine, in the background, because that
+        machine may not be connected."""
+        if not self.link.reach.machine:
+            await work
+            return
+        task = background.start(work, f"{name} {self.link.host_id}")
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
 
     def turn_left(self) -> None:
         """Note that the running turn is closed although the program continues it."""
@@ -173,8 +186,7 @@ class HostedProgram(ABC):
 
     async def _kill(self) -> Exit:
         """Kill a host that does not answer; its program ends with it."""
-        self.link.kill()
-        await _until_over(self.host_pid, self.link.identity.host_start)
+        await self.link.kill()
         lost = HostLost(self.link.host_id, "its host process did not answer, so both were killed")
         await self.feed.give_up(lost)
         return Exit(lost=lost.detail)
@@ -198,8 +210,7 @@ class HostedProgram(ABC):
                     end = await self.link.end(GRACE_SECONDS)
                     await self.link.acknowledge(end.head)
                 except HostSilent:
-                    self.link.kill()
-        await _until_over(self.host_pid, self.link.identity.host_start)
+                    await self.link.kill()
 
     @asynccontextmanager
     async def claim(self, *, at_once: bool = False) -> AsyncIterator[None]:
@@ -269,10 +280,10 @@ class ProgramConversation:
                 yield output
 
     async def answer(self, id: str, value: Any) -> None:
-        await self._running.answer(id, value)
+        await self._running.at_once_or_later(self._running.answer(id, value), f"answer {id}")
 
     async def interrupt(self) -> None:
-        await self._running.interrupt()
+        await self._running.at_once_or_later(self._running.interrupt(), "interrupt")
 
     def leave(self) -> None:
         self.is_left = self._running.continues_alone
@@ -301,7 +312,7 @@ async def _or_interrupt(
             if by is not None and by.is_left:
                 running.turn_left()
             else:
-                await running.interrupt()
+                await running.at_once_or_later(running.interrupt(), "interrupt")
         raise
 
 
@@ -325,14 +336,6 @@ def of_stderr(source: str, item: Stderr) -> Spooled:
 
 def exit_of(item: Exited) -> Exit:
     return Exit(item.code, item.signal)
-
-
-async def _until_over(pid: int, start: int) -> None:
-    """Wait until the process that started at `start` is gone, at most `LAST_SECONDS`."""
-    for _ in range(round(LAST_SECONDS / LOOK_SECONDS)):
-        if start_time(pid) != start:
-            return
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 def clock() -> float:

@@ -13,13 +13,15 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def require_person(principal: Principal) -> None:
-    """Reject callers that run as a peer's program.
+    """Reject callers that run as a peer's program, and machines.
 
     Raises:
-        Forbidden: the caller is a program.
+        Forbidden: the caller is a program or a machine.
     """
     if principal.is_agent:
         raise Forbidden.to_agents(principal.subject)
+    if principal.is_machine:
+        raise Forbidden.to_machines(principal.subject)
 
 
 def require_name(name: str, what: str) -> None:

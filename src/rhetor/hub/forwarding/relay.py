@@ -178,6 +178,7 @@ async def _send(state: State, forward: Forward, answer: Answer, delivery: Row, c
         execute=forward.execute,
         from_=answer.author,
         via=answer.via,
+        if_offline="queue",  # nobody is there who could send it again
     )
     row = DELIVERY, delivery.id, DUE
     accepted = await send(state, Principal(forward.owner), command, fulfils=row, cause=cause)

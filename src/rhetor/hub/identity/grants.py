@@ -21,7 +21,8 @@ from rhetor.domain.identity import (
     Grant,
     digest_of,
 )
-from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND, Principal
+from rhetor.domain.machine import is_machine_name
+from rhetor.domain.principal import ADMIN, APPROVE, NODE, READ, SEND, Principal
 from rhetor.domain.token_commands import IssueToken, RevokeToken
 from rhetor.errors import Forbidden, NameTaken, NotFound, TooManyTokens, Unauthenticated, Unprocessable
 from rhetor.hub.catalog.identities import (
@@ -39,7 +40,7 @@ from .signing_keys import LOCK, ensure_key
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
-SCOPES = (READ, SEND, APPROVE, ADMIN)
+SCOPES = (READ, SEND, APPROVE, ADMIN, NODE)
 MOST_GRANTS = 10_000
 MOST_OF_CALLER = 1_000  # that it gets for itself, so that it leaves some for others
 TOKEN = "token"
@@ -77,6 +78,9 @@ async def issue(state: State, principal: Principal, command: IssueToken) -> Issu
         if command.name is not None:
             _require_text(command.name, "name")
         _require_text(subject, "subject")
+    if scopes == (NODE,) and not is_machine_name(subject):
+        detail = f"{subject[:100]!r} cannot name a machine; use letters, digits, `_`, `.` and `-`"
+        raise Unprocessable(detail, error="invalid_request")
     async with state.exclusively(LOCK):
         await sweep(state)
         _require_free(state, command.name, principal)
@@ -214,6 +218,11 @@ def _scopes(principal: Principal, wanted: tuple[str, ...] | None) -> tuple[str, 
         if scope not in SCOPES:
             detail = f"unknown scope {scope[:100]!r}; the scopes are {', '.join(SCOPES)}"
             raise Unprocessable(detail, error="invalid_scope")
+    if NODE in wanted:  # of a machine, which may do nothing else
+        if set(wanted) != {NODE}:
+            raise Unprocessable("the scope node cannot be combined with others", error="invalid_scope")
+        principal.require(ADMIN)
+        return (NODE,)
     for scope in wanted:
         if not principal.has(scope):
             raise Forbidden.without(scope)

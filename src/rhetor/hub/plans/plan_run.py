@@ -216,6 +216,8 @@ class PlanRun:
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
         peer, match = peers_for(state, self._principal).resolve(step.target)
+        if step.if_offline == "refuse":
+            state.machines.require_online(peer)
         turn = Turn(state.ids.new("t"), state.ids.new("m"), peer.name)
         via = self._passed_through(step)
         self._via[step.id] = (*via, peer.name)
@@ -358,6 +360,7 @@ class PlanRun:
             system=step.system,
             parts=given_again(self._parts[step.id]) if step.id in self._parts else UNSET,
             response_schema=step.response_schema,
+            if_offline=step.if_offline,
         )
         cause = self._cause() or Cause(self._row.id)
         given = self._state, self._principal, command

@@ -42,7 +42,8 @@ async def _adopt(state: State, entry: ProgramRow) -> None:
     driver = state.program_drivers.get(entry.peer.driver)
     entry, found = _with_current_rules(state, entry), None
     if driver is not None:
-        state.program_keys.put(entry.key_digest, entry.peer.name)
+        if entry.key_digest:
+            state.program_keys.put(entry.key_digest, entry.peer.name)
         saved = await _saved_state(state, entry)
         try:
             found = await driver.find(entry.peer, entry.host_id, saved, lambda r: status_changed(state, r))

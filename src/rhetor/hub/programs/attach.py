@@ -65,6 +65,7 @@ async def view(state: State, principal: Principal, name: str, *, writes: bool, a
 
 async def _view(state: State, principal: Principal, name: str, *, writes: bool) -> Viewer:
     peer = peers_for(state, principal).get(name)
+    state.machines.require_online(peer)
     instances = own_instances(state, principal, peer.name)
     if not instances:
         raise NotRunning(peer.name, is_configured=is_configured(state, peer.name))

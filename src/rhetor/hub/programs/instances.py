@@ -189,7 +189,7 @@ async def _record_end(state: State, instance: ProgramInstance, line: str) -> Non
 def forget(state: State, entry: ProgramRow) -> None:
     """Remove the files of the host of a program that has ended."""
     try:
-        state.program_drivers[entry.peer.driver].forget(entry.host_id)
+        state.program_drivers[entry.peer.driver].forget(entry.peer, entry.host_id)
     except RhetorError as error:  # the files remain, which does no harm
         log.warning("removing a host's files failed", extra={"peer": entry.peer.name, "reason": error.detail})
 
@@ -199,7 +199,8 @@ async def _log_status(state: State, instance: ProgramInstance) -> None:
     logged = None
     while not instance.end_logged.is_set():
         instance.changed.clear()
-        status = masked_status(instance.status, state.secrets)
+        status = state.machines.offline_status(instance.peer) or instance.status
+        status = masked_status(status, state.secrets)
         if status.state not in (logged, "gone"):  # "gone" is logged with the program's end
             logged = status.state
             change = PeerStatusChanged(instance.peer.name, status.state, status.evidence)

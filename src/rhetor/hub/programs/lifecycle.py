@@ -93,7 +93,8 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
     state.require_open()
     require_person(principal)
     peer = peers_for(state, principal).get(command.name)
-    cwd = command.cwd if principal.local else None
+    state.machines.require_online(peer)
+    cwd = command.cwd if principal.local and not peer.machine else None
     if command.session is None:
         session = await standing_session(state.store, state.ids, principal.subject, peer, cwd)
     else:
@@ -121,6 +122,7 @@ async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
     configured = is_configured(state, peer.name)
     if not instances and (configured or peer.name not in state.gone):
         raise NotRunning(peer.name, is_configured=configured)
+    state.machines.require_online(peer)
     ended, _ = state.gone.get(peer.name, (Exit(), 0))
     await asyncio.gather(*(_end(instance, command.force) for instance in instances))
     if instances:
@@ -183,7 +185,7 @@ async def instance_for(
             return instance
         if not is_configured(state, peer.name):
             raise NotRunning(peer.name)
-        launch = state.launches(peer, session.metadata.get(CWD))
+        launch = launch_of(state, peer, session.metadata.get(CWD))
         return await _start(state, peer, session, launch, announced=False)
 
 
@@ -240,7 +242,9 @@ async def _start(
     state: State, peer: Peer, session: Session, launch: Launch, *, announced: bool
 ) -> ProgramInstance:
     key, owner, now = instance_key(state, peer, session.id), session.owner, state.ids.now()
-    variables, digest = state.program_keys.issue(peer.name)  # the program may use it before it is registered
+    # the program may use its key before it is registered. One on another machine has none: the hub's folder
+    # and socket are not there
+    variables, digest = state.program_keys.issue(peer.name) if not peer.machine else ({}, "")
     entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, now, digest)
     driver = state.program_drivers[peer.driver]
     launch = replace(launch, env={**launch.env, **variables})
@@ -263,6 +267,15 @@ async def _start(
         raise
     state.gone.pop(peer.name, None)
     return add_instance(state, entry, running)
+
+
+def launch_of(state: State, peer: Peer, cwd: str | None) -> Launch:
+    """Return how a configured program is started. `cwd`: the folder of its session, if it has one. A program
+    on another machine is started as that machine is configured, in its own folder or in `cwd`."""
+    if not peer.machine:
+        return state.launches(peer, cwd)
+    assert peer.program is not None
+    return Launch(cwd or peer.program.cwd, {})
 
 
 def is_configured(state: State, name: str) -> bool:

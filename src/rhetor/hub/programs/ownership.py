@@ -38,9 +38,10 @@ def _persons_behind(state: State, subject: str, seen: frozenset[str]) -> set[str
 def peers_for(state: State, principal: Principal) -> Peers:
     """Return the peers that the caller can see and address: all but the programs that other callers have
     wrapped. A peer's program can see those of the person who started it."""
-    if not state.peers.has_wrapped:
-        return state.peers
-    return state.peers.seen_by(person_behind(state, principal.subject))
+    peers = state.peers.for_callers()
+    if not peers.has_wrapped:
+        return peers
+    return peers.seen_by(person_behind(state, principal.subject))
 
 
 def own_instances(state: State, principal: Principal, peer: str) -> list[ProgramInstance]:

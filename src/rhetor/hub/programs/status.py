@@ -29,6 +29,7 @@ URGENCY: tuple[ProgramState, ...] = (
     "blocked",
     "stuck",
     "busy",
+    "offline",
     "idle",
     "available",
     "gone",
@@ -48,7 +49,8 @@ class Waited(msgspec.Struct, frozen=True):
 
 def status_of(state: State, peer: Peer) -> ProgramStatus:
     """Return the peer's current status."""
-    return paused_status(state, peer) or _program_status(state, peer)
+    offline = state.machines.offline_status(peer)
+    return offline or paused_status(state, peer) or _program_status(state, peer)
 
 
 def paused_status(state: State, peer: Peer) -> ProgramStatus | None:
@@ -97,7 +99,11 @@ def _most_urgent(instances: Sequence[ProgramInstance]) -> ProgramStatus:
 async def look_at_hosts(state: State, instances: Sequence[ProgramInstance]) -> None:
     """Find out which programs' host processes do not answer within `LOOK_SECONDS`. Until they answer, their
     programs count as stuck."""
-    asked = [instance for instance in instances if instance.silent_since is None]
+    asked = [
+        instance
+        for instance in instances
+        if instance.silent_since is None and state.machines.offline_status(instance.peer) is None
+    ]
     answered = await asyncio.gather(*(instance.running.answers(LOOK_SECONDS) for instance in asked))
     for instance, answers in zip(asked, answered, strict=True):
         if not answers and instance.silent_since is None:
@@ -121,6 +127,8 @@ def _changed(state: State, instance: ProgramInstance) -> None:
 
 async def inspect(state: State, instance: ProgramInstance) -> ProgramStatus:
     """Return the program's status with its reasons; without them if they cannot be found out in time."""
+    if (offline := state.machines.offline_status(instance.peer)) is not None:
+        return offline
     await look_at_hosts(state, [instance])
     if instance.silent_since is None:
         with suppress(TimeoutError, TurnFailure):

@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from rhetor.domain.command import ForkSession
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
-from rhetor.errors import FilesMissing, FolderForbidden, FolderTaken, NoRepository, Unprocessable
+from rhetor.errors import (
+    FilesMissing,
+    FolderForbidden,
+    FolderTaken,
+    NoRepository,
+    OnOtherMachine,
+    Unprocessable,
+)
 from rhetor.hub.catalog.checkpoints import KeptFiles
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.progress import counter
@@ -57,6 +64,12 @@ async def write_files(
     """
     if command.cwd is None and not command.worktree:
         return None
+    if (peer := peer_of(state, parent)) is not None and peer.machine:
+        raise OnOtherMachine(
+            f"the files of {parent.name or parent.id} are on {peer.machine}: no fork can have a folder",
+            machine=peer.machine,
+            hint="fork the session without a folder",
+        )
     require_person(principal)  # git may run filters that the repository names
     kept = await _files(state, parent, place)
     name = _UNSAFE.sub("-", session.name or session.id)

@@ -19,7 +19,14 @@ from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.transcript import Excerpt, TranscriptFile
 from rhetor.drivers.base import Transcripts
-from rhetor.errors import Forbidden, Malformed, RhetorError, TranscriptUnreadable, Unprocessable
+from rhetor.errors import (
+    Forbidden,
+    Malformed,
+    OnOtherMachine,
+    RhetorError,
+    TranscriptUnreadable,
+    Unprocessable,
+)
 from rhetor.hub.core.progress import counter
 from rhetor.store.base import Row
 
@@ -95,12 +102,17 @@ def _agents(state: State, tool: str | None) -> list[Peer]:
     """Return the peers whose conversations are imported: the tool's, or the first peer of each driver."""
     if tool is not None:
         peer = state.peers.get(tool)
+        if peer.machine:
+            raise OnOtherMachine(
+                f"the conversations of {peer.name} are recorded on {peer.machine}, and cannot be imported",
+                machine=peer.machine,
+            )
         if peer.driver not in state.transcripts:
             raise Unprocessable(f"conversations of {peer.name} cannot be imported", peer=peer.name)
         return [peer]
     first: dict[str, Peer] = {}
     for peer in state.peers:
-        if peer.driver in state.transcripts:
+        if peer.driver in state.transcripts and not peer.machine:
             first.setdefault(peer.driver, peer)
     return list(first.values())
 

@@ -16,13 +16,15 @@ from rhetor.domain.principal import Principal
 from rhetor.domain.project import Project, ProjectSettings
 from rhetor.domain.rule_commands import ChangeProject, CreateProject
 from rhetor.domain.session import Session, Voice
-from rhetor.errors import NameTaken, NotFound, StateConflict, Unprocessable
+from rhetor.errors import NameTaken, NotFound, OnOtherMachine, StateConflict, Unprocessable
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.sessions import CWD, session_of
 from rhetor.hub.catalog.sessions import OPEN as OPEN_STATES
 from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Expect, Row
+
+from .machine_projects import machine_project, machine_projects, require_same_machine
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -65,7 +67,13 @@ async def change(state: State, principal: Principal, command: ChangeProject) -> 
     """
     state.require_open()
     require_person(principal)
-    project = replace(await owned_project(state, principal, command.name), settings=command.settings)
+    project = await owned_project(state, principal, command.name)
+    if project.machine:
+        detail = f"{project.name} is defined in the configuration of {project.machine}"
+        raise OnOtherMachine(
+            detail, machine=project.machine, hint="its sessions have no defaults of their own"
+        )
+    project = replace(project, settings=command.settings)
     _check(state, principal, command.settings)
     expect = Expect(KIND, project.name, frozenset({OPEN}))
     await state.store.commit(HUB_STREAM, [], expects=[expect], rows=[_row(project)])
@@ -78,6 +86,8 @@ async def owned_project(state: State, principal: Principal, name: str) -> Projec
     Raises:
         NotFound: the caller has no such project.
     """
+    if (there := machine_project(state, name, principal.subject)) is not None:
+        return there
     row = await state.store.get(KIND, name)
     if row is None or row.owner != principal.subject:
         raise NotFound(KIND, name)
@@ -85,9 +95,10 @@ async def owned_project(state: State, principal: Principal, name: str) -> Projec
 
 
 async def projects(state: State, principal: Principal) -> Sequence[Project]:
-    """Return the caller's projects, the oldest first."""
+    """Return the caller's projects, the oldest first, and those of machines."""
     rows = await state.store.find(KIND, owner=principal.subject)
-    return [msgspec.json.decode(row.doc, type=Project) for row in rows]
+    own = [msgspec.json.decode(row.doc, type=Project) for row in rows]
+    return [*own, *machine_projects(state, principal.subject)]
 
 
 async def open_sessions(state: State, principal: Principal) -> dict[str, list[str]]:
@@ -114,7 +125,12 @@ async def project_of(state: State, principal: Principal, command: StartSession) 
 
 def in_project(project: Project, peer: Peer, session: Session) -> Session:
     """Return the session with the defaults of its project. A program runs in the project's folder, unless its
-    caller gave another one."""
+    caller gave another one.
+
+    Raises:
+        OnOtherMachine: the program and the folder are on different machines.
+    """
+    require_same_machine(project, peer)
     if peer.program is not None:
         session = replace(session, metadata={CWD: project.path, **session.metadata})
     settings, voice = project.settings, session.voice or Voice()

@@ -113,6 +113,7 @@ async def send(
         TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
             in its session is accepted.
         TokensExceeded: the caller has used too many tokens within the last hour.
+        MachineOffline: the peer's machine is not connected, and `if_offline` is "refuse".
         PeerBusy: `if_busy` is "refuse" and the message would have to wait; or `MOST_WAITING` messages are
             queued in the session.
         HopLimit: the message has passed through the maximum number of peers.
@@ -266,7 +267,7 @@ async def _session_for(
     window = command.context_window
     if not opens_session(command, peer):
         standing = await standing_session(
-            state.store, state.ids, principal.subject, peer, _folder(principal, command)
+            state.store, state.ids, principal.subject, peer, _folder(principal, command, peer)
         )
         return standing.used(state.ids.now()), peer, match
     session = open_session(
@@ -276,14 +277,14 @@ async def _session_for(
         ttl=state.limits.session_ttl,
         context_window=window or 0,
         once=window is None,
-        cwd=_folder(principal, command) if peer.program else None,
+        cwd=_folder(principal, command, peer) if peer.program else None,
     )
     return replace(session, started=True), peer, match
 
 
-def _folder(principal: Principal, command: SendMessage) -> str | None:
-    """Return the sender's folder; None unless the sender is on this machine."""
-    return command.cwd if principal.local else None
+def _folder(principal: Principal, command: SendMessage, peer: Peer) -> str | None:
+    """Return the sender's folder; None unless the sender and the peer are on this machine."""
+    return command.cwd if principal.local and not peer.machine else None
 
 
 async def _accept(
@@ -301,7 +302,10 @@ async def _accept(
             raise PeerBusy(peer.name, why="its session is paused")
         if peer.program is not None:
             require_rest(state, peer, session.id)
-    direct = runner is None and session.state is SessionState.ACTIVE
+    if command.if_offline == "refuse":
+        state.machines.require_online(peer)
+    is_offline = state.machines.offline_status(peer) is not None
+    direct = runner is None and session.state is SessionState.ACTIVE and not is_offline
     opened = opens_session(command, peer)
     if direct and prepared.source.is_callers:
         require_turn(state, principal)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rhetor.domain.machine import folder_on
 from rhetor.domain.project import Project
 from rhetor.domain.session import Session
 from rhetor.domain.snapshot import Change, Snapshot
@@ -20,6 +21,7 @@ from rhetor.hub.core.progress import counter
 from rhetor.store.files.base import DamagedObject, Obstructed
 
 from .agent_memory import agent_of
+from .machine_projects import machine_project
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -38,6 +40,8 @@ async def folder_of(state: State, session: Session) -> Path | None:
 
 
 async def _project_folder(state: State, session: Session) -> Path | None:
+    if session.project_id and (there := machine_project(state, session.project_id)) is not None:
+        return Path(folder_on(there.machine, there.path))
     row = await state.store.get("project", session.project_id) if session.project_id else None
     if row is None or row.owner != session.owner:
         return None
@@ -45,7 +49,8 @@ async def _project_folder(state: State, session: Session) -> Path | None:
 
 
 def _agent_folder(state: State, session: Session) -> Path | None:
-    if (peer := agent_of(state, session)) is None:
+    peer = agent_of(state, session)
+    if peer is None or peer.machine:  # of another machine, only the folders of its projects are kept
         return None
     try:
         return Path(state.launches(peer, session.metadata.get(CWD)).cwd)

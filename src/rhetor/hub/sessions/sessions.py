@@ -15,7 +15,7 @@ from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session, SessionState
 from rhetor.domain.tool import check_tools
 from rhetor.domain.turn import TurnState
-from rhetor.errors import Malformed, Unprocessable
+from rhetor.errors import Malformed, OnOtherMachine, Unprocessable
 from rhetor.hub.catalog.sessions import ANSWERED, CWD, OPEN, open_session, session_of, session_row, unchanged
 from rhetor.hub.catalog.turns import waiting_turns
 from rhetor.hub.core.commits import command_key, until_unchanged
@@ -73,7 +73,14 @@ async def start(state: State, principal: Principal, command: StartSession) -> Se
         name=command.name,
         ttl=command.ttl if command.ttl is not None or command.name else state.limits.session_ttl,
     )
-    cwd = {CWD: command.cwd} if peer.program and principal.local and command.cwd else {}
+    if peer.machine and CWD in command.metadata:
+        raise OnOtherMachine(
+            f"{peer.name} runs on {peer.machine}, where only the folders of its projects can be used",
+            machine=peer.machine,
+            hint=f"set project_id to NAME@{peer.machine}",
+        )
+    here = peer.program and principal.local and not peer.machine
+    cwd = {CWD: command.cwd} if here and command.cwd else {}
     session = replace(
         session,
         project_id=command.project_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,7 +30,23 @@ log = logging.getLogger(__name__)
 async def finish_restores(state: State) -> None:
     """Finish the restores of files that an earlier hub did not, and commit them. One that fails is logged and
     tried again by the next hub."""
-    for journal in state.files.unfinished():
+    await _finish_all(state, state.files.unfinished())
+
+
+async def finish_restores_on(state: State, machine: str) -> None:
+    """Do the same for the restores on a machine that is connected again."""
+    try:
+        journals = await asyncio.to_thread(state.files.unfinished_on, machine)
+    except OSError as error:
+        log.warning("its unfinished restores are unknown", extra={"machine": machine, "reason": str(error)})
+        return
+    for journal in journals:
+        async with state.exclusively(f"folder {os.fsdecode(journal.folder)}"):
+            await _finish_all(state, [journal])
+
+
+async def _finish_all(state: State, journals: Sequence[Journal]) -> None:
+    for journal in journals:
         try:
             note = msgspec.json.decode(journal.note, type=Note)
             await _finish(state, note, journal)

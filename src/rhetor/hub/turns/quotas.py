@@ -108,5 +108,7 @@ def can_be_called(state: State, name: str) -> bool:
         return peer.name in state.instances
     if instances_of(state, peer.name):
         return True
+    if peer.machine:  # which offers only what is installed
+        return state.machines.is_online(peer.machine)
     path = state.launches(peer, None).env.get("PATH")
     return shutil.which(peer.program.argv[0], path=path) is not None

@@ -165,7 +165,14 @@ class SessionRunner:
         if session is None or session.state is not SessionState.ACTIVE:
             return None
         waiting = await waiting_turns(self._state.store, self._session_id, limit=1)
-        return (session, waiting[0]) if waiting else None
+        if not waiting or self._waits_for_machine(waiting[0].peer):
+            return None
+        return session, waiting[0]
+
+    def _waits_for_machine(self, name: str) -> bool:
+        """Whether the peer's machine is not connected. When it is, the session is woken."""
+        state = self._state
+        return state.peers.has(name) and state.machines.offline_status(state.peers.get(name)) is not None
 
     async def _run_waiting_turn(self, session: Session, row: TurnRow) -> None:
         store, turn = self._state.store, _turn(row)

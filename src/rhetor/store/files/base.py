@@ -192,3 +192,10 @@ class OpenFiles(Protocol):
 
     def unfinished(self) -> list[Journal]:
         """Return the restores that are not settled, without opening the store."""
+
+    def unfinished_on(self, machine: str) -> list[Journal]:
+        """Return the restores on a machine that has joined that are not settled.
+
+        Raises:
+            OSError: the machine is not connected.
+        """

@@ -54,6 +54,9 @@ class FilesOnDemand(OpenFiles):
     def unfinished(self) -> list[Journal]:
         return journal.read_all(self._folder, self._seal)
 
+    def unfinished_on(self, machine: str) -> list[Journal]:
+        return []  # this store has the files of one machine
+
     def seal_journals(self) -> None:
         """Seal the journals that an earlier hub has left plain, or with an earlier key. Call it before any
         restore begins.

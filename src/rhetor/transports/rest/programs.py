@@ -64,7 +64,7 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     else:
         seen = visible_to(state, call.who, peer, how or peer_status(call.node, peer))
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
-    place = resources.InstanceView(instance.running.pid if instance else None, seen)
+    place = resources.InstanceView((instance.running.pid or None) if instance else None, seen)
     ended = gone[0] if gone and not instance else None
     own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
     shown = resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
@@ -158,6 +158,10 @@ def _tool_peer(call: Caller, name: str) -> Peer:
 async def _health(call: Caller, peer: Peer) -> dict[str, Any]:
     """Return the result of a program's health check. That of a wrapped program is whether it is running."""
     node = call.node
+    if peer.machine:
+        online = node.hub.state.machines.is_online(peer.machine)
+        found = peer_status(node, peer).evidence
+        return {"check": "status", "ok": online, "detail": found, "version": None}
     if not node.hub.state.peers.is_announced(peer.name):
         health = await node.programs.health(peer)
         return health if sees_places(call.who) else {**health, "detail": ""}
@@ -176,6 +180,16 @@ def without_places(tool: dict[str, Any]) -> dict[str, Any]:
     return {**tool, **named, "path": None, "login": {**tool["login"], "how": ""}}
 
 
+def _on_machine(call: Caller, peer: Peer) -> dict[str, Any]:
+    """Return what is known of a program on another machine, which offers only what is installed there."""
+    machine = call.hub.state.machines.find(peer.machine)
+    offers = machine.offers if machine is not None else ()
+    logins = (offer.login for offer in offers if offer.peer(peer.machine).name == peer.name)
+    known, how = next(logins, ("unknown", ""))
+    login = {"known": known, "how": how or f"as {peer.machine} found it when it connected"}
+    return {"installed": True, "path": None, "how_to_install": None, "login": login}
+
+
 async def _tool(call: Caller, peer: Peer) -> dict[str, Any]:
     found = await _whole_tool(call, peer)
     return found if sees_places(call.who) else without_places(found)
@@ -192,7 +206,7 @@ async def _whole_tool(call: Caller, peer: Peer) -> dict[str, Any]:
         "description": peer.description,
         "driver": peer.driver,
         "executable": peer.program.argv[0],
-        **(WRAPPED if is_wrapped else node.programs.found(peer)),
+        **(_on_machine(call, peer) if peer.machine else WRAPPED if is_wrapped else node.programs.found(peer)),
         "status": how.status.state,
         "evidence": how.status.evidence,
         "pid": how.pid,

@@ -25,6 +25,7 @@ from . import (
     keys,
     local_models,
     logins,
+    machines,
     management,
     metrics,
     notifications,
@@ -292,6 +293,9 @@ ROUTES = (
           (e.ToolServerConfigured, *FOUND)),
     Route("POST", "/api/mcp-servers/{name}/test", ADMIN, tool_servers.test, None, a.ToolServerTested,
           FOUND, action="tool_server.test"),
+
+    Route("GET", "/api/v2/machines", READ, machines.list_machines, answer=a.Machines),
+    Route("DELETE", "/api/v2/machines/{name}", ADMIN, machines.remove, None, a.MachineRemoved, FOUND),
 
     Route("GET", "/api/v2/budgets", READ, budgets.list_budgets, answer=a.Budgets),
     Route("GET", "/api/v2/budgets/{name}", READ, budgets.one_budget, None, a.Budget, (e.NotFound,)),

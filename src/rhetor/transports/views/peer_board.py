@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from rhetor.domain.machine import MACHINE
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import Principal
 from rhetor.domain.project import PROJECT, Project
 from rhetor.domain.socket import TEAM
-from rhetor.errors import UnknownPeer
+from rhetor.errors import AmbiguousPeer, UnknownPeer
 from rhetor.hub.core.changes import Changes
 from rhetor.hub.forwarding.terminals import owned_terminals
 from rhetor.hub.hub import Hub
@@ -91,6 +92,10 @@ class PeerBoard(Board[bytes]):
         for terminal in owned_terminals(self._watcher.hub.state, self._watcher.who):
             if names is None or terminal.name in names:
                 found[terminal.name] = msgspec.json.encode(unaddressed.shell(self._watcher, terminal))
+        for machine in self._watcher.hub.state.machines:
+            if names is None or MACHINE + machine.name in names:
+                shown = unaddressed.machine(self._watcher, machine)
+                found[MACHINE + machine.name] = msgspec.json.encode(shown)
         return found | self._shown_projects()
 
     def _peer(self, name: str) -> Peer | None:
@@ -98,7 +103,7 @@ class PeerBoard(Board[bytes]):
         seen = peers_for(self._watcher.hub.state, self._watcher.who)
         try:
             peer = seen.get(name)
-        except UnknownPeer:
+        except (UnknownPeer, AmbiguousPeer):
             return None
         is_team = peer.kind is PeerKind.TEAM and peer.name.removeprefix(TEAM) in seen.teams
         return peer if peer.name == name and (peer in seen or is_team) else None

@@ -35,8 +35,9 @@ class Own(Struct, frozen=True):
 
 
 async def listed(call: Viewer) -> list[dict[str, Any]]:
-    """Return every peer and every team, with its status and the evidence for it, and the caller's named
-    shells and projects. A program whose host does not answer within a second is listed as stuck."""
+    """Return every peer and every team, with its status and the evidence for it, the caller's named shells
+    and projects, and the machines that have joined. A program whose host does not answer within a second is
+    listed as stuck."""
     await look_at_hosts(call.hub.state, list(call.hub.state.instances.values()))
     own = await own_of(call)
     found = [await shape(call, peer, own) for peer in seen(call)]
@@ -129,7 +130,7 @@ def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceV
     """Return the process id and the status of a peer's program, as the caller sees them."""
     own = own_instances(node.hub.state, who, peer.name)
     status = visible_to(node.hub.state, who, peer, peer_status(node, peer))
-    return resources.InstanceView(own[0].running.pid if own else None, status)
+    return resources.InstanceView((own[0].running.pid or None) if own else None, status)
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:

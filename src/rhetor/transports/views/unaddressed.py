@@ -1,4 +1,5 @@
-"""Named shells and projects, which are listed with the peers although no message can be sent to them."""
+"""Named shells, projects and machines, which are listed with the peers although no message can be sent to
+them."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rhetor.dialects import resources
+from rhetor.domain.machine import MACHINE, JoinedMachine
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import ProgramState, ProgramStatus
@@ -17,17 +19,22 @@ from rhetor.transports.server.call import Viewer
 
 
 async def listed(call: Viewer) -> list[dict[str, Any]]:
-    """Return the caller's named shells and projects."""
+    """Return the caller's named shells and projects, and the machines that have joined."""
     state, who = call.hub.state, call.who
     shells = [shell(call, terminal) for terminal in owned_terminals(state, who)]
     found = await projects.projects(state, who)
     sessions = await projects.open_sessions(state, who) if found else {}
-    return [*shells, *(project(call, each, sessions.get(each.name, ())) for each in found)]
+    machines = [machine(call, each) for each in state.machines]
+    return [*shells, *(project(call, each, sessions.get(each.name, ())) for each in found), *machines]
 
 
 async def one(call: Viewer, id: str) -> dict[str, Any] | None:
-    """Return the caller's named shell or project that is listed with this id, if there is one."""
+    """Return the caller's named shell or project, or the machine, that is listed with this id, if there is
+    one."""
     state, who = call.hub.state, call.who
+    if id.startswith(MACHINE):
+        joined = state.machines.find(id.removeprefix(MACHINE))
+        return None if joined is None else machine(call, joined)
     if id.startswith(PROJECT):
         found = await projects.owned_project(state, who, id.removeprefix(PROJECT))
         sessions = await projects.open_sessions(state, who)
@@ -68,6 +75,21 @@ def project(call: Viewer, project: Project, sessions: Sequence[str]) -> dict[str
     if running:
         return _shape(call, peer, "busy", f"turns run in {running} of its sessions", len(sessions))
     return _shape(call, peer, "idle", "no turn running", len(sessions))
+
+
+def machine(call: Viewer, machine: JoinedMachine) -> dict[str, Any]:
+    """Return a machine that has joined."""
+    names = ", ".join(offer.name for offer in machine.offers) or "nothing"
+    peer = Peer(
+        f"{MACHINE}{machine.name}",
+        PeerKind.MACHINE,
+        "machine",
+        f"{machine.hostname or machine.name} offers {names}",
+        display_name=machine.name,
+    )
+    if call.hub.state.machines.is_online(machine.name):
+        return _shape(call, peer, "online", "it is connected")
+    return _shape(call, peer, "offline", machine.why)
 
 
 def _shape(

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from rhetor.codec.plain_text import as_text
 from rhetor.domain.event import MessageForwarded, Position
 from rhetor.domain.principal import Principal
-from rhetor.errors import Malformed, RhetorError
+from rhetor.errors import MachineOffline, Malformed, RhetorError
 from rhetor.hub.programs.attach import Viewer, forwarded_messages, view
 from rhetor.hub.turns.attribution import title_of
 from rhetor.transports.server.node import Node
@@ -91,7 +91,10 @@ async def _type(connection: SocketConnection, viewer: Viewer) -> None:
             await _report(connection, error)
             raise
         if isinstance(message, bytes):
-            await viewer.press(message)
+            try:
+                await viewer.press(message)
+            except MachineOffline as error:  # the program continues, and so does the connection
+                await _report(connection, error)
         else:
             try:
                 await viewer.resize(*_size(message))

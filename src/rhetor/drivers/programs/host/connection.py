@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from struct import Struct
+from typing import Protocol
 
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import Frame, FrameBroken
@@ -47,6 +48,56 @@ class AlreadyEnded(Exception):
     """The host has rejected a request because the program has ended."""
 
 
+class Stream(Protocol):
+    """A byte stream in both directions. Methods raise ConnectionError or EOFError if the other side is
+    gone."""
+
+    @property
+    def is_usable(self) -> bool:
+        """False if the stream is known to be over."""
+        ...
+
+    async def readexactly(self, count: int) -> bytes: ...
+
+    async def write(self, data: bytes) -> None:
+        """Write the data, and wait until more may be written."""
+        ...
+
+    def close(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class SocketStream:
+    """The stream of a host's socket on this machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.writer.is_closing()
+
+    async def readexactly(self, count: int) -> bytes:
+        return await self.reader.readexactly(count)
+
+    async def write(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    async def aclose(self) -> None:
+        if self.writer.transport.get_write_buffer_size():
+            self.writer.transport.abort()  # the host does not read, so the rest would never be sent
+        self.writer.close()
+        with suppress(OSError):
+            # shielded: if this call is cancelled, a later one must not find its future cancelled
+            await asyncio.shield(self.writer.wait_closed())
+
+
 class HostConnection:
     """Exchanges frames with a host. Answers come in the order of the requests.
 
@@ -54,12 +105,9 @@ class HostConnection:
     but valid frames.
     """
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, identity: HostIdentity
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._identity = identity
+    def __init__(self, stream: Stream, host_id: str) -> None:
+        self.stream = stream
+        self._host_id = host_id
 
     @classmethod
     async def open(
@@ -82,21 +130,15 @@ class HostConnection:
             reader, writer = await _connected(identity.socket)
         except OSError as error:
             raise ConnectionError(str(error)) from error
-        connection = cls(reader, writer, identity)
+        connection = cls(SocketStream(reader, writer), identity.host_id)
         try:
             # checked before the nonce is sent, because another process may listen there now
-            connection._check_peer()
+            _check_peer(writer, identity)
             await connection.ask(frames.HELLO, frames.pack_hello(identity.nonce, hub=hub))
         except BaseException:  # also if the caller is cancelled
             connection.close()
             raise
         return connection
-
-    def _check_peer(self) -> None:
-        pid = _peer(self._writer)
-        ours = self._identity
-        if pid != ours.host_pid or start_time(pid) != ours.host_start:
-            raise ConnectionError(f"another process listens on {ours.socket}")
 
     async def ask(self, kind: int, body: bytes = b"") -> bytes:
         """Send a request and wait for its answer.
@@ -108,8 +150,7 @@ class HostConnection:
         return (await self.receive())[1]
 
     async def send(self, kind: int, body: bytes = b"") -> None:
-        self._writer.write(frames.frame(kind, body))
-        await self._writer.drain()
+        await self.stream.write(frames.frame(kind, body))
 
     async def receive(self) -> Frame:
         """Return the next frame.
@@ -117,10 +158,10 @@ class HostConnection:
         Raises:
             AlreadyEnded, StdinClosed, HostRefused: the frame says that the request was rejected.
         """
-        (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+        (length,) = _LENGTH.unpack(await self.stream.readexactly(_LENGTH.size))
         if not 0 < length <= frames.MAX_FRAME_BYTES:
             raise FrameBroken(f"a frame of {length} bytes")
-        data = await self._reader.readexactly(length)
+        data = await self.stream.readexactly(length)
         if data[0] == frames.FAILED:
             raise self._refusal(frames.unpack_number(data[1:]))
         return data[0], data[1:]
@@ -129,19 +170,20 @@ class HostConnection:
         if reason == frames.PROGRAM_OVER:
             return AlreadyEnded()
         if reason == frames.STDIN_CLOSED:
-            return StdinClosed(self._identity.host_id)
-        return HostRefused(self._identity.host_id, _REASONS.get(reason, "the reason is unknown"))
+            return StdinClosed(self._host_id)
+        return HostRefused(self._host_id, _REASONS.get(reason, "the reason is unknown"))
 
     def close(self) -> None:
-        self._writer.close()
+        self.stream.close()
 
     async def aclose(self) -> None:
-        if self._writer.transport.get_write_buffer_size():
-            self._writer.transport.abort()  # the host does not read, so the rest would never be sent
-        self._writer.close()
-        with suppress(OSError):
-            # shielded: if this call is cancelled, a later one must not find its future cancelled
-            await asyncio.shield(self._writer.wait_closed())
+        await self.stream.aclose()
+
+
+def _check_peer(writer: asyncio.StreamWriter, identity: HostIdentity) -> None:
+    pid = _peer(writer)
+    if pid != identity.host_pid or start_time(pid) != identity.host_start:
+        raise ConnectionError(f"another process listens on {identity.socket}")
 
 
 async def _connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -25,6 +25,7 @@ from rhetor.errors import InvalidSettings, KeysUnavailable, ProgramMissing, Prog
 from .failures import HostIdTaken, HostLost, HostRefused, HostSilent, ProgramAlive
 from .folder import HostFolder, boot_id, processes_of, runs, start_time
 from .link import LOOK_SECONDS, HostLink
+from .reach import LocalReach
 from .spec import HostIdentity, Limits, ProgramSpec, request
 from .spool_keys import SpoolKeys, library
 from .values import Chunk, Exited
@@ -55,7 +56,7 @@ class HostGone:
         """Return a link that reads what the host has left; None if the host failed before it recorded its
         identity."""
         identity = self._folder.identity()
-        return HostLink(identity, self._folder, None) if identity else None
+        return HostLink(LocalReach(identity, self._folder), None) if identity else None
 
     def read(self, offset: int) -> AsyncGenerator[Chunk | Exited, None]:
         """Yield the output that is left from `offset` on. Exited is the last item.
@@ -121,7 +122,7 @@ class Hosts:
 
     def _undo(self, host_id: str) -> None:
         """End the host if it is running already, and remove its folder."""
-        folder = self._of(host_id)
+        folder = self.folder_of(host_id)
         identity = folder.identity()
         if identity is not None and runs(identity):
             with suppress(ProcessLookupError):
@@ -130,7 +131,7 @@ class Hosts:
         shutil.rmtree(folder.path, ignore_errors=True)
 
     def _new_folder(self, host_id: str) -> Path:
-        folder = self._of(host_id).path
+        folder = self.folder_of(host_id).path
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             folder.mkdir(mode=0o700)
@@ -177,10 +178,10 @@ class Hosts:
         return answer
 
     async def _link(self, host_id: str) -> HostLink:
-        folder = self._of(host_id)
+        folder = self.folder_of(host_id)
         identity = folder.identity()
         assert identity is not None
-        return await HostLink.open(identity, folder)
+        return await HostLink.open(LocalReach(identity, folder))
 
     async def find(self, host_id: str) -> HostLink | HostGone:
         """Find the host with this id. Its pid, start time, boot id and nonce must be those of the process
@@ -190,17 +191,18 @@ class Hosts:
         Raises:
             HostRefused: the process is the same, but the nonce is wrong (its folder was tampered with).
         """
-        folder = self._of(host_id)
+        folder = self.folder_of(host_id)
         identity = folder.identity()
         if identity is None:
             return HostGone(host_id, folder)
         if runs(identity):
+            reach = LocalReach(identity, folder)
             # the host may exit before it answers
             with suppress(ConnectionError, EOFError):
                 try:
-                    return await self._sealed(await HostLink.open(identity, folder, LOOK_SECONDS))
+                    return await self._sealed(await HostLink.open(reach, LOOK_SECONDS))
                 except HostSilent:
-                    return HostLink(identity, folder, None)
+                    return HostLink(reach, None)
         if folder.exited() is None:
             _sweep(identity)
         return HostGone(host_id, folder)
@@ -209,7 +211,7 @@ class Hosts:
         """Have a host seal its spool that was started before sealing was switched on."""
         if self._sealing is None:
             return link
-        folder = self._of(link.host_id).path
+        folder = self.folder_of(link.host_id).path
         try:
             key = await asyncio.to_thread(self._sealing.of, folder)
             await link.seal(key, library())
@@ -228,7 +230,7 @@ class Hosts:
         """
         if self._keys is not None:
             for host_id in self.known():
-                self._keys.renew(self._of(host_id).path)
+                self._keys.renew(self.folder_of(host_id).path)
 
     def known(self) -> Sequence[str]:
         """Return the ids of all hosts that have a folder, sorted."""
@@ -242,7 +244,7 @@ class Hosts:
         Raises:
             ProgramAlive: the program is still running.
         """
-        folder = self._of(host_id)
+        folder = self.folder_of(host_id)
         identity = folder.identity()
         if identity is not None:
             if runs(identity):
@@ -256,7 +258,12 @@ class Hosts:
             Path(identity.socket).unlink(missing_ok=True)
         shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _of(self, host_id: str) -> HostFolder:
+    def folder_of(self, host_id: str) -> HostFolder:
+        """Return the folder of a host, which may not exist.
+
+        Raises:
+            HostRefused: the id is invalid.
+        """
         if not _ID.fullmatch(host_id):
             raise HostRefused(host_id[:64], "a host id must have 1–64 letters, digits, - and _")
         return HostFolder(self._folder / host_id, self._keys)

@@ -13,16 +13,17 @@ from typing import Literal
 from rhetor import background
 from rhetor.codec import host_frames as frames
 from rhetor.codec.host_frames import FrameBroken
-from rhetor.errors import TurnFailure
+from rhetor.errors import DeliveryUnknown, TurnFailure
 
-from .connection import ANSWER_SECONDS, AlreadyEnded, HostConnection, answering
-from .failures import HostLost, HostSilent, InvalidHostAnswer, ProgramOver
-from .folder import HostFolder, kill
+from .connection import ANSWER_SECONDS, AlreadyEnded, HostConnection
+from .failures import HostLost, InvalidHostAnswer, ProgramOver
+from .reach import HostReach
 from .spec import HostIdentity, Mode
 from .values import Chunk, Exited, HostStatus, Lost, exited, status
 
 LOOK_SECONDS = 2.0  # for a host to answer that is found again, or that ends its program
 KILL_SECONDS = 5.0  # for the descendants of a program to die after SIGKILL
+_REPEATABLE = (frames.STATUS, frames.ACKNOWLEDGE, frames.RESIZE, frames.CLOSE_STDIN, frames.SEAL)
 _KINDS = {"keys": frames.KEYS, "text": frames.TEXT}
 
 
@@ -35,11 +36,8 @@ class HostLink:
     need the program raise ProgramOver if it has ended.
     """
 
-    def __init__(
-        self, identity: HostIdentity, folder: HostFolder, hub_connection: HostConnection | None
-    ) -> None:
-        self.identity = identity
-        self._folder = folder
+    def __init__(self, reach: HostReach, hub_connection: HostConnection | None) -> None:
+        self.reach = reach
         self._hub_connection = hub_connection
         self._closed = False
         self._control: list[HostConnection] = []
@@ -49,9 +47,7 @@ class HostLink:
         self._looking: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(
-        cls, identity: HostIdentity, folder: HostFolder, seconds: float = ANSWER_SECONDS
-    ) -> HostLink:
+    async def open(cls, reach: HostReach, seconds: float | None = ANSWER_SECONDS) -> HostLink:
         """Connect to a running host.
 
         Raises:
@@ -59,8 +55,7 @@ class HostLink:
             HostRefused: the nonce is wrong.
             HostSilent: the host does not answer.
         """
-        connection = await HostConnection.open(identity, hub=True, seconds=seconds)
-        return cls(identity, folder, connection)
+        return cls(reach, await reach.connect(hub=True, seconds=seconds))
 
     async def connect(self) -> None:
         """Connect to a host that was silent before, as its hub. Waits without limit until it answers.
@@ -71,7 +66,7 @@ class HostLink:
         if self.connected:
             return
         try:
-            self._hub_connection = await HostConnection.open(self.identity, hub=True, seconds=None)
+            self._hub_connection = await self.reach.connect(hub=True, seconds=None)
         except (OSError, EOFError, ValueError):
             raise HostLost(self.host_id) from None
 
@@ -91,7 +86,7 @@ class HostLink:
 
     async def _look(self) -> None:
         with suppress(OSError, EOFError, ValueError, TurnFailure):
-            (await HostConnection.open(self.identity, seconds=None)).close()
+            (await self.reach.connect(seconds=None)).close()
 
     @property
     def connected(self) -> bool:
@@ -99,8 +94,12 @@ class HostLink:
         return self._hub_connection is not None
 
     @property
+    def identity(self) -> HostIdentity:
+        return self.reach.identity
+
+    @property
     def host_id(self) -> str:
-        return self.identity.host_id
+        return self.reach.host_id
 
     @property
     def mode(self) -> Mode:
@@ -115,21 +114,32 @@ class HostLink:
         Raises:
             HostRefused: `offset` is beyond the end of the output.
         """
-        try:
-            async with aclosing(self._follow(frames.READ, offset)) as items:
-                async for item in items:
-                    if isinstance(item, Chunk):
-                        offset = item.offset_after
-                    if not isinstance(item, Lost):
-                        yield item
-                    if isinstance(item, Exited):
-                        return
-        except (ConnectionError, EOFError):
-            pass
+        while True:
+            try:
+                async with aclosing(self._follow(frames.READ, offset)) as items:
+                    async for item in items:
+                        if isinstance(item, Chunk):
+                            offset = item.offset_after
+                        if not isinstance(item, Lost):
+                            yield item
+                        if isinstance(item, Exited):
+                            return
+            except (ConnectionError, EOFError):
+                if await self.reach.runs():
+                    await self._keep_alive()
+                    continue
+            break
         # the host is gone; its folder has the output that was not read yet
-        async with aclosing(self._folder.read(offset)) as left:
+        async with aclosing(self.reach.read(offset)) as left:
             async for item in left:
                 yield item
+
+    async def _keep_alive(self) -> None:
+        """Be the host's hub again, after all connections to its machine were lost."""
+        if self._hub_connection is not None:
+            with suppress(OSError, EOFError, ValueError, TurnFailure):
+                self._hub_connection.close()
+                self._hub_connection = await self.reach.connect(hub=True, seconds=None)
 
     async def read_stderr(self, offset: int) -> AsyncGenerator[Chunk | Lost, None]:
         """Yield what the program writes to stderr, from `offset` to the program's end.
@@ -137,18 +147,24 @@ class HostLink:
         The host keeps only the last part: Lost stands for what was dropped before it was read. In a terminal,
         stderr is part of the output.
         """
-        try:
-            async with aclosing(self._follow(frames.READ_STDERR, offset)) as items:
-                async for item in items:
-                    if isinstance(item, Exited):
-                        return
-                    yield item
-        except (ConnectionError, EOFError):
-            if self._folder.exited() is None:
-                raise HostLost(self.host_id) from None
+        while True:
+            try:
+                async with aclosing(self._follow(frames.READ_STDERR, offset)) as items:
+                    async for item in items:
+                        if isinstance(item, Exited):
+                            return
+                        offset = item.offset_after
+                        yield item
+                return
+            except (ConnectionError, EOFError):
+                if await self.reach.runs():
+                    continue
+                if await self.reach.exited() is None:
+                    raise HostLost(self.host_id) from None
+                return
 
     async def _follow(self, kind: int, offset: int) -> AsyncGenerator[Chunk | Lost | Exited, None]:
-        connection = await HostConnection.open(self.identity, seconds=None)
+        connection = await self.reach.connect(seconds=None)
         try:
             await connection.send(kind, frames.pack_offset(offset))
             while True:
@@ -181,8 +197,8 @@ class HostLink:
         asked = asyncio.create_task(connection.ask(frames.WRITE, body), name=f"write {self.host_id}")
         try:
             while not (await asyncio.wait((asked,), timeout=ANSWER_SECONDS))[0]:
-                if not await self.answers(ANSWER_SECONDS):
-                    raise HostSilent(self.host_id)
+                async with self.reach.answering():
+                    await self.answers(None)
             await asked
         finally:
             await background.stop(asked)
@@ -240,9 +256,10 @@ class HostLink:
         """Wait until the program has ended, and return how it ended."""
         return await self._ask_for_end(frames.WAIT)
 
-    def kill(self) -> None:
-        """Kill a host that does not answer. Its program and all descendants end with it."""
-        kill(self.identity)
+    async def kill(self) -> None:
+        """Kill a host that does not answer. Its program and all descendants end with it. Returns when the
+        host is gone."""
+        await self.reach.kill()
 
     async def aclose(self) -> None:
         """Close the connections. The program and its host continue to run."""
@@ -256,8 +273,16 @@ class HostLink:
         self._input.clear()
 
     async def _ask(self, kind: int, body: bytes = b"") -> bytes:
+        try:
+            return await self._ask_once(kind, body)
+        except DeliveryUnknown:
+            if kind not in _REPEATABLE:
+                raise
+            return await self._ask_once(kind, body)
+
+    async def _ask_once(self, kind: int, body: bytes) -> bytes:
         async with (
-            answering(self.host_id),
+            self.reach.answering(),
             self._controlling,
             self._connection(self._control) as connection,
         ):
@@ -265,26 +290,34 @@ class HostLink:
 
     async def _ask_for_end(self, kind: int, body: bytes = b"", seconds: float | None = None) -> Exited:
         try:
-            connection = await HostConnection.open(self.identity, seconds=LOOK_SECONDS)
+            connection = await self.reach.connect(seconds=LOOK_SECONDS)
             try:
-                async with answering(self.host_id, seconds):
+                async with self.reach.answering(seconds):
                     return exited(await connection.ask(kind, body))
             finally:
                 connection.close()
         except ValueError as error:
             raise InvalidHostAnswer(self.host_id, error) from error
         except (ConnectionError, EOFError):
-            end = self._folder.exited()
+            end = await self.reach.exited()
             if end is None:
-                raise HostLost(self.host_id) from None
+                raise await self._lost() from None
             return end
+
+    async def _lost(self) -> TurnFailure:
+        """Return why a connection has ended, of a program whose end is not known."""
+        if await self.reach.runs():
+            return DeliveryUnknown(self.reach.machine)
+        return HostLost(self.host_id)
 
     @asynccontextmanager
     async def _connection(self, kept: list[HostConnection]) -> AsyncIterator[HostConnection]:
         """Yield the connection in `kept`, or a new one. After a failure, it is not used again, because its
         next answer might belong to another request."""
         try:
-            connection = kept.pop() if kept else await HostConnection.open(self.identity)
+            while kept and not kept[-1].stream.is_usable:
+                kept.pop().close()
+            connection = kept.pop() if kept else await self.reach.connect()
             try:
                 yield connection
             except BaseException:  # also if the caller is cancelled
@@ -293,9 +326,9 @@ class HostLink:
         except FrameBroken as error:
             raise InvalidHostAnswer(self.host_id, error) from error
         except (ConnectionError, EOFError, AlreadyEnded):
-            end = self._folder.exited()
+            end = await self.reach.exited()
             if end is None:
-                raise HostLost(self.host_id) from None
+                raise await self._lost() from None
             raise ProgramOver(self.host_id, end.code, end.signal) from None
         if self._closed:
             connection.close()

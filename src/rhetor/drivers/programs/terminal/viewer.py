@@ -113,6 +113,7 @@ class TerminalViewer:
     async def press(self, keys: bytes) -> None:
         if not self.writes:
             raise Forbidden("this terminal is attached read-only")
+        self._link.reach.require_reachable()  # late typing is dangerous
         with suppress(HostLost, ProgramOver):  # the viewer learns of the end after the last output
             await self._link.write(keys, "keys")
 

@@ -36,6 +36,7 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quota: Section = UNSET
     session: Section = UNSET
     projects: Section = UNSET
+    join: Section = UNSET
     checkpoints: Section = UNSET
     retention: Section = UNSET
     encryption: Section = UNSET

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from rhetor.domain.identity import MOST_SECONDS
-from rhetor.domain.principal import ADMIN, APPROVE, READ, SEND
+from rhetor.domain.principal import ADMIN, APPROVE, NODE, READ, SEND
 from rhetor.domain.token_commands import IssueToken
 
 from .common import Body, NewName, Query, requires
@@ -16,7 +16,7 @@ from .common import Body, NewName, Query, requires
 MOST_TEXT = 16_384
 NETWORK = "network"
 # the hub checks the words itself, with an error that names the valid ones
-Scope = Annotated[str, Meta(max_length=64, extra_json_schema={"enum": [READ, SEND, APPROVE, ADMIN]})]
+Scope = Annotated[str, Meta(max_length=64, extra_json_schema={"enum": [READ, SEND, APPROVE, ADMIN, NODE]})]
 Scopes = Annotated[tuple[Scope, ...], Meta(max_length=16, extra_json_schema={"minItems": 1})]
 Seconds = Annotated[int, Meta(ge=1, le=MOST_SECONDS)]
 Secret = Annotated[str, Meta(max_length=MOST_TEXT, extra_json_schema={"minLength": 1})]

@@ -33,6 +33,7 @@ from .hub import (
     Reloaded,
     WhoAmI,
 )
+from .machines import MachineRemoved, Machines
 from .management import (
     Budget,
     BudgetRemoved,
@@ -160,6 +161,8 @@ __all__ = [
     "LoginEnded",
     "Logins",
     "LoginsEnded",
+    "MachineRemoved",
+    "Machines",
     "Match",
     "Models",
     "NamedToken",

@@ -11,6 +11,7 @@ from pathlib import Path
 from rhetor.codec import host_frames as frames
 from rhetor.drivers.programs.host.folder import HostFolder, boot_id, start_time
 from rhetor.drivers.programs.host.link import HostLink
+from rhetor.drivers.programs.host.reach import LocalReach
 from rhetor.drivers.programs.host.spec import HostIdentity
 from rhetor.drivers.programs.host.values import Chunk, Exited
 
@@ -33,7 +34,7 @@ async def broken_host(folder: Path, answer: bytes) -> AsyncIterator[HostLink]:
     start = start_time(pid) or 0
     identity = HostIdentity("broken", pid, start, pid, start, boot_id(), bytes(16), "pipes", socket)
     async with await asyncio.start_unix_server(serve, socket):
-        link = await HostLink.open(identity, HostFolder(folder / "broken"))
+        link = await HostLink.open(LocalReach(identity, HostFolder(folder / "broken")))
         try:
             yield link
         finally:
@@ -52,7 +53,7 @@ class FailingLink(HostLink):
 
 @asynccontextmanager
 async def failing(link: HostLink) -> AsyncIterator[FailingLink]:
-    failing = FailingLink(link.identity, link._folder, link._hub_connection)
+    failing = FailingLink(link.reach, link._hub_connection)
     try:
         yield failing
     finally:

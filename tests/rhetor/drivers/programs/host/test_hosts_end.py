@@ -15,9 +15,10 @@ import pytest
 from msgspec.structs import replace
 
 from rhetor.drivers.programs.host.failures import HostLost, HostRefused
-from rhetor.drivers.programs.host.folder import start_time
+from rhetor.drivers.programs.host.folder import HostFolder, start_time
 from rhetor.drivers.programs.host.hosts import HostGone, Hosts
 from rhetor.drivers.programs.host.link import HostLink
+from rhetor.drivers.programs.host.reach import LocalReach
 from tests.scale import FULL
 
 from .hosting import SECONDS, alive, ended, hosting, linked, output, program, python, said
@@ -261,13 +262,14 @@ async def test_a_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_rejected(
     async with hosting(tmp_path) as hosts:
         link = await hosts.start("a", program("cat"))
         other = await hosts.start("b", program("cat"))
+        folder = HostFolder(tmp_path / "hosts" / "a")
         ours, path = link.identity, tmp_path / "hosts" / "a" / "identity"
         true = path.read_bytes()
         path.write_bytes(true.replace(ours.nonce.hex().encode(), b"0" * 32))
         with pytest.raises(HostRefused):
             await hosts.find("a")
         with pytest.raises(HostRefused):
-            await HostLink.open(replace(ours, nonce=bytes(16)), link._folder)
+            await HostLink.open(LocalReach(replace(ours, nonce=bytes(16)), folder))
         # the pids belong to processes with other start times
         recycled = true
         for start in (ours.host_start, ours.program_start):
@@ -276,7 +278,7 @@ async def test_a_wrong_nonce_a_recycled_pid_and_a_foreign_socket_are_rejected(
         assert isinstance(await hosts.find("a"), HostGone)
         for change in ({"host_start": 1}, {"socket": other.identity.socket}):
             with pytest.raises(ConnectionError):
-                await HostLink.open(replace(ours, **change), link._folder)
+                await HostLink.open(LocalReach(replace(ours, **change), folder))
         # the machine was rebooted
         path.write_bytes(true.replace(ours.boot_id.encode(), b"0" * len(ours.boot_id)))
         assert isinstance(await hosts.find("a"), HostGone)
