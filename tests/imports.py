@@ -32,6 +32,7 @@ LAYERS = [
     {"reload"},
     {"configuration", "provider_keys"},
     {"local_models"},
+    {"nodes"},
     {"app"},
     {"maintenance"},
     {"cli"},
@@ -75,6 +76,7 @@ ROOT_ONLY = {
     "configuration",
     "provider_keys",
     "local_models",
+    "nodes",
 }
 # the client must start fast: it may import the grammar, for lines of the grammar, one list and sentences
 CLIENT_MAY = (

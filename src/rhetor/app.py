@@ -6,12 +6,14 @@ import asyncio
 import gc
 import hmac
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,6 +44,7 @@ from rhetor.drivers.programs.host.spool_keys import SpoolKeys
 from rhetor.drivers.programs.places import Places
 from rhetor.drivers.programs.remote.files import MachineFiles
 from rhetor.drivers.programs.remote.machine import Machines
+from rhetor.errors import FenceLost
 from rhetor.home import Home, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
@@ -85,6 +88,9 @@ from rhetor.transports.server.server import (
 from rhetor.transports.socketio.table import ROUTES as SOCKETIO
 from rhetor.transports.websocket.table import ROUTES as SOCKETS
 from rhetor.wiring import Configured, configure, issuers_of
+
+if TYPE_CHECKING:
+    from rhetor.store.postgres.leases import Leases
 
 DISTRIBUTION = "tekton-aish"
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -187,9 +193,10 @@ async def serve(start: Start) -> None:
                 settings.hub.host, settings.hub.port, or_any=start.by_itself, tls=certificate is not None
             )
         )
+        ring = Ring(start.home.folder, settings.encryption.key)
+        leases = await _lease(stack, start, ring, tcp)
         unix = stack.enter_context(unix_listener(start.home.socket))
         own_socket = start.home.socket.stat()
-        ring = Ring(start.home.folder, settings.encryption.key)
         spools = SpoolKeys(ring, active=settings.encryption.at_rest)
         port = tcp.getsockname()[1]
         place = {HOME: str(start.home.folder), URL: _url_of(settings.hub, port, certificate)}
@@ -206,7 +213,7 @@ async def serve(start: Start) -> None:
             kept=api_keys.kept,
         )
         prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
-        opened = _hub(start, made, ring, keys, prompt, stored)
+        opened = _hub(start, made, ring, keys, prompt, stored, leases)
         hub, reloading, data_keys = await stack.enter_async_context(opened)
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt
@@ -247,6 +254,11 @@ async def serve(start: Start) -> None:
             beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))
             renewal = keep_renewed(certificate, start.home.folder)
             beside.append(hub.state.background.start(renewal, "renewal of the certificate"))
+        if leases is not None:
+            from rhetor.nodes import described as described_nodes
+
+            node.nodes = partial(described_nodes, leases)
+            beside.append(hub.state.background.start(_end_when_lost(leases, node), "loss of the lease"))
         if start.by_itself:
             idle = stop_when_idle(server, lambda: _is_needed(hub), settings.hub.idle_exit)
             beside.append(hub.state.background.start(idle, "idle-exit"))
@@ -256,6 +268,29 @@ async def serve(start: Start) -> None:
             for task in beside:
                 task.cancel()
         remove_socket(start.home.socket, own_socket)
+        if leases is not None and leases.lost.is_set():
+            raise FenceLost
+
+
+async def _lease(stack: AsyncExitStack, start: Start, ring: Ring, tcp: socket.socket) -> Leases | None:
+    """Return the lease of this node, when it may serve; None without a database that nodes share."""
+    settings = start.settings
+    if settings.store == SQLITE:
+        return None
+    # most hubs never need it
+    from rhetor.nodes import node_name, own_address, serving
+    from rhetor.store.postgres.leases import Leases
+
+    start.secrets.add(filter(is_secret, passwords_of(settings.store)))
+    address = own_address(settings.hub.host, tcp, settings.hub.node_address)
+    leases = Leases(settings.store, node_name(start.home.folder), address)
+    await stack.enter_async_context(serving(leases, ring, tcp))
+    return leases
+
+
+async def _end_when_lost(leases: Leases, node: Node) -> None:
+    await leases.lost.wait()
+    node.shut_down()
 
 
 def _is_needed(hub: Hub) -> bool:
@@ -264,7 +299,9 @@ def _is_needed(hub: Hub) -> bool:
     return bool(state.running or state.instances or state.schedules.waiting)
 
 
-async def _opened(start: Start, settings: Settings, ring: Ring) -> tuple[AnyStore, FileBlobs | None, Blobs]:
+async def _opened(
+    start: Start, settings: Settings, ring: Ring, leases: Leases | None
+) -> tuple[AnyStore, FileBlobs | None, Blobs]:
     """Open the store that the settings name, and return it with its binary content: that in files, too."""
     sealed = settings.encryption.at_rest
     if settings.store == SQLITE:
@@ -277,9 +314,13 @@ async def _opened(start: Start, settings: Settings, ring: Ring) -> tuple[AnyStor
     # most hubs never need it
     from rhetor.store.postgres.store import PostgresStore
 
-    start.secrets.add(filter(is_secret, passwords_of(settings.store)))
     shared = await PostgresStore.open(
-        settings.store, clock=wall_clock, secrets=start.secrets, ring=ring, at_rest=sealed
+        settings.store,
+        clock=wall_clock,
+        secrets=start.secrets,
+        ring=ring,
+        at_rest=sealed,
+        lease=leases,
     )
     return shared, None, shared.blobs
 
@@ -292,9 +333,10 @@ async def _hub(
     keys: ProgramKeys,
     prompt: PromptHistory,
     stored: ApiKeys,
+    leases: Leases | None,
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
-    store, blob_files, blobs = await _opened(start, made.settings, ring)
+    store, blob_files, blobs = await _opened(start, made.settings, ring, leases)
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rhetor.config_cli import add_to as add_config_commands
-from rhetor.errors import RhetorError
+from rhetor.errors import FenceLost, RhetorError
 from rhetor.home import Home, HomeTaken, accepts_connections, state_home
 from rhetor.machine.command import add_to as add_join
 from rhetor.machine_cli import add_to as add_machine_commands
@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rhetor.hub_client import NoHub
 
         sys.stderr.write(f"rhetor: {error.detail}\n")
-        return 1 if isinstance(error, NoHub) else WRONG_USAGE
+        # a hub that has lost its lease is started again, to stand by
+        return 1 if isinstance(error, NoHub | FenceLost) else WRONG_USAGE
     except Exception as error:  # noqa: BLE001  # a bug, or a full disk: a sentence, and no traceback
         _drop_output()
         sys.stderr.write(f"rhetor: {_reason(error)}\n")

@@ -30,7 +30,15 @@ from rhetor.wiring import Configured, configure, issuers_of
 # keys that are used only when the hub starts: to bind its sockets, to start the timer of an idle hub, and to
 # open the store
 RESTART_ONLY = frozenset(
-    {"hub.host", "hub.port", "hub.idle_exit", "store", "encryption.at_rest", "encryption.key"}
+    {
+        "hub.host",
+        "hub.port",
+        "hub.idle_exit",
+        "hub.node_address",
+        "store",
+        "encryption.at_rest",
+        "encryption.key",
+    }
 )
 TLS = frozenset({"hub.tls_cert", "hub.tls_key"})  # the same, if TLS is turned on or off
 _ATTEMPTS, _PAUSE = 20, 0.05  # seconds

@@ -61,6 +61,11 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
         metavar="PLACE",
         help="move everything there: postgresql://USER@HOST/DATABASE, or sqlite:PATH for a new file",
     )
+    migrate.add_argument(
+        "--new-epochs",
+        action="store_true",
+        help="with --to sqlite:PATH: clients read everything again, because the log is older than they are",
+    )
     migrate.set_defaults(run=_stoppable(_migrate))
     return [backup, restore, check, export, migrate]
 
@@ -223,7 +228,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
         return WRONG_USAGE
     try:
         ring = Ring(folder, encryption(folder).key)
-        return _migrate_schema(folder, ring) if arguments.to is None else _move(folder, ring, arguments.to)
+        return _migrate_schema(folder, ring) if arguments.to is None else _move(arguments, folder, ring)
     finally:
         home.release()
 
@@ -247,7 +252,7 @@ def _migrate_schema(folder: Path, ring: Ring) -> int:
     return 0
 
 
-def _move(folder: Path, ring: Ring, to: str) -> int:
+def _move(arguments: argparse.Namespace, folder: Path, ring: Ring) -> int:
     import asyncio
 
     from rhetor.settings import read_settings
@@ -259,8 +264,9 @@ def _move(folder: Path, ring: Ring, to: str) -> int:
 
     finish(folder)
     store = read_settings(folder / "config.yaml").store
+    target = place_of(arguments.to, ring, new_epochs=arguments.new_epochs)
     with Progress("migrate", "rows") as progress:
-        done = asyncio.run(move(source_of(folder, store, ring), place_of(to, ring), progress))
+        done = asyncio.run(move(source_of(folder, store, ring), target, progress))
     for line in done.lines:
         sys.stdout.write(f"{line}\n")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,11 @@ from rhetor.domain.secrets import shown_url
 from rhetor.errors import RhetorError
 from rhetor.hub.core.ids import wall_clock
 from rhetor.sealing.ring import Ring
+from rhetor.store.base import random_epoch
 from rhetor.store.sqlite import transfer
+from rhetor.store.sqlite.connection import connect
+from rhetor.store.sqlite.epochs import begin_new_epochs
+from rhetor.store.sqlite.sealed import sealing_of
 from rhetor.store.sqlite.store import SqliteStore
 from rhetor.store.transfer import Readable, Writable
 
@@ -70,11 +74,13 @@ class Place(Protocol):
 
 
 class SqlitePlace:
-    """A file with a database, and its state folder around it. `ring`: opens what is sealed."""
+    """A file with a database, and its state folder around it. `ring`: opens what is sealed. `new_epochs`: the
+    streams of a log that is written begin new ones, because clients may have seen more than it has."""
 
-    def __init__(self, database: Path, ring: Ring) -> None:
+    def __init__(self, database: Path, ring: Ring, *, new_epochs: bool = False) -> None:
         self._database = database
         self._ring = ring
+        self._new_epochs = new_epochs
 
     @property
     def name(self) -> str:
@@ -102,6 +108,9 @@ class SqlitePlace:
             made = folder / self._database.name
             async with transfer.new(made) as target:
                 yield target
+            if self._new_epochs:
+                with closing(connect(made)) as connection:
+                    begin_new_epochs(connection, sealing_of(connection, self._ring), random_epoch)
             self._publish(made)
 
     def _publish(self, made: Path) -> None:
@@ -174,16 +183,18 @@ class PostgresPlace:
         return False  # one statement does it
 
 
-def place_of(text: str, ring: Ring) -> Place:
-    """Return the place that `--to` names.
+def place_of(text: str, ring: Ring, *, new_epochs: bool = False) -> Place:
+    """Return the place that `--to` names. `new_epochs`: see `SqlitePlace`.
 
     Raises:
         NotMoved: it names none.
     """
+    if text.startswith(POSTGRES) and new_epochs:
+        raise NotMoved("--new-epochs works with sqlite:PATH; move the log through a file")
     if text.startswith(POSTGRES):
         return PostgresPlace(text)
     if text.startswith(SQLITE) and len(text) > len(SQLITE):
-        return SqlitePlace(Path(text.removeprefix(SQLITE)).absolute(), ring)
+        return SqlitePlace(Path(text.removeprefix(SQLITE)).absolute(), ring, new_epochs=new_epochs)
     kind = text.partition(":")[0]
     raise NotMoved(f"--to {kind}: write postgresql://USER@HOST/DATABASE or sqlite:PATH")
 

@@ -14,6 +14,7 @@ MEANINGS = {
     'hub.trust_unidentified': 'whether a caller is you if the hub cannot tell which process it is, for example because the hub runs in a container, or /proc hides the processes of other users. Otherwise such a caller has only the rights of a program',
     'hub.tls_cert': 'certificate of the TCP listener: a PEM file with the whole chain, as an absolute path or with ~. TCP then has TLS (1.2 or newer), and the names in the certificate are accepted as hosts. New content is loaded within seconds',
     'hub.tls_key': 'key of that certificate: a PEM file that only you can read',
+    'hub.node_address': 'where other nodes reach this one, as HOST:PORT. Without it: hub.host and hub.port, with the name of the machine for 0.0.0.0 and ::',
     'store': 'where the log and the catalog are: sqlite (hub.db in the state folder), or the URL of a PostgreSQL database such as postgresql://USER:PASSWORD@HOST/NAME',
     'auth.issuers.NAME.issuer': 'URL of an OIDC issuer whose tokens are accepted, exactly as in their iss',
     'auth.issuers.NAME.audience': 'what their aud must contain',

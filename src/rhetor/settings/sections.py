@@ -70,6 +70,13 @@ HttpUrl = Annotated[
     str,
     Meta(pattern=r"^https?://[^/\s]+\S*\Z", description="a URL that begins with https:// or http://"),
 ]
+NodeAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^([^\s:\[\]]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}\Z",
+        description="`HOST:PORT`, with an IPv6 address in brackets",
+    ),
+]
 Argument = Annotated[str, Meta(pattern=r"^[^\x00]*\Z", description="text without NUL")]
 NotifiedOf = Literal[
     "permission.asked", "turn.failed", "peer.stuck", "budget", "quota.paused", "turn.completed"
@@ -92,7 +99,8 @@ class HubSettings(Section, frozen=True):
     """Where the hub listens, and when it stops. `idle_exit`: seconds without use after which a hub that a
     shell started stops. `allowed_hosts` and `allowed_origins` are accepted in addition to the hub's own, for
     a proxy or another front end. `trust_unidentified`: a caller whose process cannot be identified is the
-    owner. `tls_cert` and `tls_key`: the files with which TCP has TLS; without them, it has none."""
+    owner. `tls_cert` and `tls_key`: the files with which TCP has TLS; without them, it has none.
+    `node_address`: where other nodes reach this one."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8300
@@ -102,6 +110,7 @@ class HubSettings(Section, frozen=True):
     trust_unidentified: bool = False
     tls_cert: AbsolutePath | None = None
     tls_key: AbsolutePath | None = None
+    node_address: NodeAddress | None = None
 
 
 class ProviderSettings(Section, frozen=True):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from rhetor.store.blobs import FileBlobs
 from rhetor.store.postgres.store import PostgresStore
 from rhetor.store.sqlite.store import SqliteStore
 from tests.e2e.home import Machine
-from tests.rhetor.store.rich import check_continues, fill, seen
+from tests.rhetor.store.rich import STREAMS, check_continues, fill, seen
 
 pytestmark = pytest.mark.anyio
 SECONDS = 120.0
@@ -30,11 +31,11 @@ def rhetor(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
 
 
-def migrate(home: Path, to: str) -> subprocess.CompletedProcess[str]:
-    return rhetor("migrate", "--home", str(home), "--to", to)
+def migrate(home: Path, to: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return rhetor("migrate", "--home", str(home), "--to", to, *more)
 
 
-async def filled(home: Path) -> dict[str, object]:
+async def filled(home: Path) -> dict[str, Any]:
     """Make a state folder with a log and a blob; return what a reader sees."""
     Home(home, {}).prepare()
     store = await SqliteStore.open(home / "hub.db", clock=wall_clock, ring=Ring(home))
@@ -123,6 +124,22 @@ def test_a_hub_continues_in_postgresql_and_back_in_a_file(tmp_path: Path, postgr
         assert machine.rhetor("audit", "verify").returncode == 0
     finally:
         machine.leave()
+
+
+async def test_new_epochs_begin_where_clients_may_have_seen_more(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    before = await filled(home)
+    wrong = migrate(home, "postgresql://host/db", "--new-epochs")
+    assert (wrong.returncode, "--new-epochs works with sqlite:PATH" in wrong.stderr) == (2, True)
+    assert migrate(home, f"sqlite:{other}/hub.db", "--new-epochs").returncode == 0
+    store = await SqliteStore.open(other / "hub.db", clock=wall_clock, ring=Ring(home))
+    after = await seen(store)
+    await store.aclose()
+    for stream in STREAMS:
+        earlier, later = before[f"head {stream}"], after[f"head {stream}"]
+        assert later.epoch != earlier.epoch
+        assert (later.head, later.earliest) == (earlier.head, earlier.earliest)
+    assert after["rows session"] == before["rows session"]
 
 
 async def test_an_interrupted_move_is_finished_by_the_same_command(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ takes it. A node that was fenced off in this way can neither commit nor renew it
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import Struct
 
 from rhetor.errors import FenceLost
@@ -47,7 +49,7 @@ class Leases:
         self.seconds = seconds
         self.fence: Fence | None = None
         self.commits = 0
-        self.is_lost = False
+        self.lost = asyncio.Event()  # another node has the lease
         self._url = url
         self._address = address
         self._connection: Connection | None = None
@@ -81,12 +83,12 @@ class Leases:
             StoreRefused: the database cannot be used now; the lease ends if that lasts.
         """
         if not await self._change("renew_lease", self.seconds):
-            self.is_lost = True
+            self.lost.set()
             raise FenceLost
 
     async def release(self) -> None:
         """Give the lease up, so that another node can take it at once."""
-        if not self.is_lost:
+        if self.fence is not None and not self.lost.is_set():
             await self._change("renew_lease", 0.0)
 
     async def nodes(self) -> list[NodeRow]:
@@ -98,6 +100,18 @@ class Leases:
         try:
             connection = await self._connected()
             return [NodeRow(*row) for row in await connection.fetch(sql("nodes"))]
+        except ERRORS as error:
+            raise self._lost(error) from error
+
+    async def keys(self) -> set[bytes]:
+        """Return the ids of the keys that a node must have to serve.
+
+        Raises:
+            StoreRefused: the database cannot be used now.
+        """
+        try:
+            connection = await self._connected()
+            return {key for (key,) in await connection.fetch(sql("seals"))}
         except ERRORS as error:
             raise self._lost(error) from error
 

@@ -50,6 +50,7 @@ async def health(call: Call) -> dict[str, Any]:
         "followers": await _followers(call) if sees_all else None,
         "programs": len(call.hub.state.instances) if sees_all else None,
         "last_backup": await _last_backup(call) if sees_all else None,
+        "nodes": await node.nodes() if sees_all and node.nodes else None,
     }
 
 

@@ -494,6 +494,7 @@ class Node:
     notice about the offline model was sent; `told_local`: the one about the small local model was sent;
     `trusts_unidentified`: callers whose process is not known are the owner; `configuration`: the settings and
     their file;
+    `nodes`: lists the nodes that share the database, if several can;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
     decodes a large body or message; `access_tokens` signs those of this hub, and
     `verifier` verifies all tokens, among
@@ -538,6 +539,7 @@ class Node:
     verifier: Verifier = field(init=False)
     issuers: Issuers | None = None
     refreshes: Refreshes = field(default_factory=Refreshes)
+    nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:

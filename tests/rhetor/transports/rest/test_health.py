@@ -40,6 +40,7 @@ async def test_an_administrator_sees_the_whole_hub(tmp_path: Path) -> None:
         assert store["oldest_event_at"] is not None and store["free_bytes"] > 0
         assert found["followers"] == {"count": 0, "behind": 0, "most_behind": 0}
         assert found["last_backup"] is None
+        assert found["nodes"] is None
 
 
 async def test_turns_that_run_wait_and_are_queued_are_counted(tmp_path: Path) -> None:

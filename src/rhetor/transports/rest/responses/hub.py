@@ -179,10 +179,22 @@ class LastBackup(Struct):
     file: str
 
 
+class NodeHealth(Struct):
+    """A node that shares the database, or has. `serves`: it has the lease. `own`: it is this hub.
+    `refused_writes`: so many of its writes came after it had lost its lease; none of them was stored."""
+
+    name: str
+    address: str
+    serves: bool
+    own: bool
+    refused_writes: int
+
+
 class Health(Struct):
     """How the hub is. What concerns all callers is null for one without the scope `admin`; such a caller sees
     its own turns, sessions and connections. `uptime`: in seconds. `connections`: open WebSockets and event
-    streams by API. `last_backup`: the last one that was begun while the hub ran."""
+    streams by API. `last_backup`: the last one that was begun while the hub ran. `nodes`:
+    null if the log is in a file."""
 
     status: Literal["ok", "attention"]
     problems: list[HealthProblem]
@@ -198,3 +210,4 @@ class Health(Struct):
     followers: Followers | None
     programs: int | None
     last_backup: LastBackup | None
+    nodes: list[NodeHealth] | None

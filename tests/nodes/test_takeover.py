@@ -1,0 +1,197 @@
+"""Three hubs on one database: clients, turns and programs when the hub that serves is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.nodes.hubs import Nodes, running
+from tests.postgres.cluster import VERSIONS
+from tests.postgres.cluster import running as cluster_of_its_own
+from tests.provider.process import ProviderProcess
+from tests.provider.script import Script
+from tests.scale import scaled
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+TAKE_OVER = 15.0
+READERS = scaled(30, 3)
+Event = dict[str, Any]
+
+
+def model(provider: ProviderProcess) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "k", "RHETOR_MODEL": "test-model"}
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, postgres_url: str, provider: ProviderProcess) -> AsyncIterator[Nodes]:
+    async with running(tmp_path, postgres_url, 3, **model(provider)) as found:
+        yield found
+
+
+class Readers:
+    """Clients that follow a session, each at another node first, and continue at the next one."""
+
+    def __init__(self, nodes: Nodes, session: str) -> None:
+        self.seen: list[list[Event]] = [[] for _ in range(READERS)]
+        self._changed = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._read(nodes, session, n)) for n in range(READERS)]
+
+    async def _read(self, nodes: Nodes, session: str, number: int) -> None:
+        async for event in nodes.follow(session, first=number):
+            self.seen[number].append(event)
+            self._changed.set()
+
+    async def all_have(self, log: Sequence[Event]) -> None:
+        """Wait until each client has seen exactly this log."""
+        async with asyncio.timeout(60):
+            while any(len(each) < len(log) for each in self.seen):
+                self._changed.clear()
+                await self._changed.wait()
+        for task in self._tasks:
+            task.cancel()
+        assert all(each == log for each in self.seen)
+
+
+async def ended(nodes: Nodes, session: str, turn: str) -> list[Event]:
+    """Wait until the turn has ended; return the whole log, whose numbers have no gap."""
+    log: list[Event] = []
+    async for event in nodes.follow(session):
+        log.append(event)
+        if event.get("turn_id") == turn and event["type"] in ENDS:
+            break
+    assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
+    return log
+
+
+ENDS = ("turn.completed", "turn.interrupted", "turn.failed")
+
+
+def ends(log: Sequence[Event]) -> list[tuple[str, str]]:
+    return [(event["turn_id"], event["type"]) for event in log if event["type"] in ENDS]
+
+
+async def test_another_node_takes_over_and_clients_continue_with_their_cursors(
+    nodes: Nodes, provider: ProviderProcess, gate: str
+) -> None:
+    first = nodes.nodes[0]
+    session = await nodes.session()
+    readers = Readers(nodes, session)
+    provider.script(Script(chunks=("first ", "never "), hold={1: gate}))
+    turn = await nodes.send(session, "hi", "k1")
+    await asyncio.to_thread(provider.reached, gate)
+    first.signal(signal.SIGKILL)
+    began = time.monotonic()
+    second = await nodes.serving(nodes.nodes[1:])
+    assert time.monotonic() - began < TAKE_OVER
+    provider.script(Script(chunks=("after",)))
+    assert await nodes.send(session, "hi", "k1") == turn  # the same command is not executed again
+    later = await nodes.send(session, "again", "k2")
+    log = await ended(nodes, session, later)
+    assert ends(log) == [(turn, "turn.interrupted"), (later, "turn.completed")]
+    await readers.all_have(log)
+    # the node that was killed comes back, stands by, and takes over from the second one, which ends in order
+    await first.ended()
+    assert "stands by" in await first.start()
+    assert (await nodes.ask("GET", f"/api/v2/sessions/{session}", at=first))["head"] == len(log)
+    others = [node for node in nodes.nodes if node is not second]
+    second.signal(signal.SIGTERM)
+    assert await second.ended() == 0
+    began = time.monotonic()
+    await nodes.serving(others)
+    assert time.monotonic() - began < 5  # its lease was released
+    assert (await nodes.ask("GET", f"/api/v2/sessions/{session}"))["head"] == len(log)
+
+
+async def test_late_writes_of_a_node_that_stood_still_are_refused_counted_and_shown(
+    nodes: Nodes, provider: ProviderProcess, gate: str
+) -> None:
+    first = nodes.nodes[0]
+    session = await nodes.session()
+    readers = Readers(nodes, session)
+    provider.script(Script(chunks=("first ", "late "), hold={1: gate}))
+    turn = await nodes.send(session, "hi", "k1")
+    await asyncio.to_thread(provider.reached, gate)
+    first.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    second = await nodes.serving(nodes.nodes[1:])
+    assert time.monotonic() - began < TAKE_OVER
+    provider.release(gate)  # the answer goes on, to a node that has lost its lease
+    first.signal(signal.SIGCONT)
+    assert await first.ended() == 1
+    assert "this node has lost its lease" in (first.folder / "stderr").read_text()
+    provider.script(Script(chunks=("after",)))
+    later = await nodes.send(session, "again", "k2")
+    log = await ended(nodes, session, later)
+    assert ends(log) == [(turn, "turn.interrupted"), (later, "turn.completed")]
+    assert "late" not in str(log)
+    assert len([call for call in provider.calls() if call["path"].endswith("/completions")]) == 2
+    await readers.all_have(log)
+    shown = {each["address"]: each for each in (await nodes.ask("GET", "/api/v2/health"))["nodes"]}
+    assert shown[f"127.0.0.1:{first.port}"]["refused_writes"] > 0
+    assert shown[f"127.0.0.1:{second.port}"] == {
+        "name": shown[f"127.0.0.1:{second.port}"]["name"],
+        "address": f"127.0.0.1:{second.port}",
+        "serves": True,
+        "own": True,
+        "refused_writes": 0,
+    }
+
+
+async def test_programs_survive_a_node_that_comes_back_within_its_lease_and_are_lost_with_it(
+    nodes: Nodes,
+) -> None:
+    first = nodes.nodes[0]
+    argv = ["/bin/sh", "-c", "echo ready; exec cat"]
+    body = {"name": "clerk", "kind": "stdio", "argv": argv, "cwd": "/", "env": {"PATH": os.environ["PATH"]}}
+    connector = aiohttp.UnixConnector(first.socket)
+    async with (
+        aiohttp.ClientSession(connector=connector) as owner,
+        owner.post("http://localhost/api/v2/programs", json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+    pid = (await nodes.ask("GET", "/api/v2/ai/clerk/status"))["pid"]
+    try:
+        first.signal(signal.SIGKILL)
+        await first.ended()
+        assert "listening on" in await first.start()
+        status = await nodes.ask("GET", "/api/v2/ai/clerk/status")
+        assert status["pid"] == pid, status
+        session = status["session_id"]
+        first.signal(signal.SIGKILL)
+        await first.ended()
+        await nodes.serving(nodes.nodes[1:])
+        status = await nodes.ask("GET", "/api/v2/ai/clerk/status")
+        assert (status["pid"], status["status"]) == (None, "gone"), status
+        assert [event["type"] for event in await nodes.log(session)][-1] == "peer.lost"
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_nothing_that_was_acknowledged_is_lost_when_the_database_is_killed(
+    tmp_path: Path, provider: ProviderProcess, version: str
+) -> None:
+    provider.begin_anew()
+    provider.script(default=Script(chunks=("yes",)))
+    with cluster_of_its_own(version) as cluster:
+        async with running(tmp_path, cluster.url(), 2, **model(provider)) as nodes:
+            session = await nodes.session()
+            readers = Readers(nodes, session)
+            sent = [await nodes.send(session, f"message {number}", f"k{number}") for number in range(5)]
+            await asyncio.to_thread(cluster.kill)
+            waiting = asyncio.create_task(nodes.send(session, "while it is away", "k5"))
+            await asyncio.to_thread(cluster.start)
+            sent.append(await waiting)
+            log = await ended(nodes, session, sent[-1])
+            assert [turn for turn, _ in ends(log)] == sent
+            await readers.all_have(log)
