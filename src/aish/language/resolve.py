@@ -126,8 +126,11 @@ class Resolver:
             self._names = self._asked(peer_names, word)
         if self._names is None:
             return False
-        word = word.lower()  # names ignore case
-        return word in self._names or canonical_name(word) in self._names
+        name = word.lower()  # names ignore case
+        if name in self._names or canonical_name(name) in self._names:
+            return True
+        # without its machine, a peer of another machine does not come before a program of this one
+        return any(each.startswith(f"{name}@") for each in self._names) and not _is_program(word)
 
     def _asked(self, ask: "Callable[[Hub], Answer]", word: str) -> "Answer | None":
         """Ask the hub. Return None if it cannot be reached, but the word is a program: `ls` needs no hub.
@@ -159,7 +162,12 @@ def canonical_name(word: str) -> str:
 
 
 def _could_be_peer(word: str) -> bool:
-    return word[:1].isalpha() and all(char.isalnum() or char in "-_." for char in word)
+    name, at, machine = word.partition("@")
+    return name[:1].isalpha() and _is_plain(name) and (not at or (machine != "" and _is_plain(machine)))
+
+
+def _is_plain(text: str) -> bool:
+    return all(char.isalnum() or char in "-_." for char in text)
 
 
 def _is_program(word: str) -> bool:

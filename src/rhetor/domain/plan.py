@@ -25,7 +25,7 @@ from .parts import GivenPart
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
 IfOffline = Literal["queue", "refuse"]
-_PLACE = re.compile(r"\{\{([A-Za-z0-9_.-]+)\}\}")
+_PLACE = re.compile(r"\{\{([A-Za-z0-9_.@-]+)\}\}")
 
 
 class Step(Struct, frozen=True, gc=False):

@@ -327,9 +327,14 @@ def _target(text: str, column: int) -> Target:
 
 def _is_target(text: str) -> bool:
     """Whether the text, without `@` or `team:`, has only letters, digits, `-`, `_` and `.`, and begins with a
-    letter or digit."""
+    letter or digit. The name of a peer may be followed by `@` and that of its machine."""
     name = text.removeprefix("@") if text[:1] == "@" else text.removeprefix("team:")
-    return name[:1].isalnum() and all(char.isalnum() or char in "-_." for char in name)
+    own, at, machine = name.partition("@") if name == text else (name, "", "")
+    return _is_name(own) and (not at or _is_name(machine))
+
+
+def _is_name(text: str) -> bool:
+    return text[:1].isalnum() and all(char.isalnum() or char in "-_." for char in text)
 
 
 def _reject_separators(raw: str, start: int) -> None:

@@ -28,7 +28,7 @@ def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
-StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.@-]+$")]
 
 
 # decoded only after the dependencies of the whole plan have been counted
