@@ -78,6 +78,6 @@ def exit_code(problem: str, status: int = 0) -> int:
         return UNKNOWN
     if problem == "timeout":
         return TIMED_OUT
-    if problem == "store_refused":
+    if problem in ("store_refused", "machine_offline"):  # the hub itself can be reached
         return FAILED
     return _BY_STATUS.get(status, FAILED)

@@ -92,6 +92,12 @@ class PeerBusy(HubError):
     codes = ("peer_busy",)
 
 
+class MachineOffline(HubError):
+    """The peer's machine is not connected, and the message was sent with `if_offline="refuse"`."""
+
+    codes = ("machine_offline",)
+
+
 class Conflict(HubError):
     """The request or tool call was answered already, or its turn has ended."""
 

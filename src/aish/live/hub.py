@@ -16,7 +16,7 @@ from .errors import NameTaken
 from .following import Follow
 from .permissions import PermissionWatch
 from .requests import Requests, new_key, path
-from .session import IfBusy, Session, Turn, send_turn
+from .session import IfBusy, IfOffline, Session, Turn, send_turn
 from .socket import Socket
 from .values import BulkResult, Peer, Permission, SessionState
 
@@ -92,14 +92,19 @@ class Hub:
         return msgspec.convert(found["sessions"], list[SessionState])
 
     async def send(
-        self, peer: str, content: str, *, if_busy: IfBusy = "queue", command_id: str | None = None
+        self,
+        peer: str,
+        content: str,
+        *,
+        if_busy: IfBusy = "queue",
+        if_offline: IfOffline = "refuse",
+        command_id: str | None = None,
     ) -> Turn:
         """Send a message to a peer or to `@capability` without opening a session first. A wrapped program
         receives it in its default session. Otherwise, this is like `Session.send`."""
         where = path("ai", peer, "message")
-        return await send_turn(
-            self._requests, self._connection, where, {"content": content, "if_busy": if_busy}, command_id
-        )
+        body = {"content": content, "if_busy": if_busy, "if_offline": if_offline}
+        return await send_turn(self._requests, self._connection, where, body, command_id)
 
     async def best(self, capability: str, threshold: float = 0.7) -> Peer | None:
         """Return the best peer whose score for the capability reaches the threshold; None if none does."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 IfBusy = Literal["queue", "refuse", "interrupt"]
+IfOffline = Literal["queue", "refuse"]
 _ENDS = frozenset({"turn.completed", "turn.failed", "turn.cancelled", "turn.interrupted"})
 
 
@@ -36,6 +37,7 @@ class Session:
         content: str,
         *,
         if_busy: IfBusy = "queue",
+        if_offline: IfOffline = "refuse",
         execute: bool = False,
         delimiter: str | None = None,
         command_id: str | None = None,
@@ -47,12 +49,19 @@ class Session:
 
         Raises:
             PeerBusy: a turn is running, and `if_busy` is "refuse".
+            MachineOffline: the peer's machine is not connected, and `if_offline` is "refuse".
             SessionOver: the session was stopped or has expired.
             Conflict: `command_id` was used for another message.
             Invalid: the message is empty or too large.
             HubUnreachable: the hub did not come back in time.
         """
-        body = {"message": content, "if_busy": if_busy, "execute": execute, "delimiter": delimiter}
+        body = {
+            "message": content,
+            "if_busy": if_busy,
+            "if_offline": if_offline,
+            "execute": execute,
+            "delimiter": delimiter,
+        }
         return await send_turn(
             self._requests, self._connection, path("sessions", self.id, "message"), body, command_id
         )

@@ -271,7 +271,7 @@ class Session:
         """
         self._outbox.acknowledge(received)
         self._wake_writers()
-        writing = background.start(self._write(socket, received + 1), "write to the link")
+        writing = asyncio.create_task(self._write(socket, received + 1), name="write to the link")
         try:
             await self._read(socket, writing)
         finally:
