@@ -45,7 +45,7 @@ from rhetor.drivers.programs.places import Places
 from rhetor.drivers.programs.remote.files import MachineFiles
 from rhetor.drivers.programs.remote.machine import Machines
 from rhetor.errors import FenceLost
-from rhetor.home import Home, note_schedules, user_name
+from rhetor.home import Home, last_port, note_port, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
@@ -190,7 +190,11 @@ async def serve(start: Start) -> None:
         certificate = _certificate(settings.hub)
         tcp = stack.enter_context(
             tcp_listener(
-                settings.hub.host, settings.hub.port, or_any=start.by_itself, tls=certificate is not None
+                settings.hub.host,
+                settings.hub.port,
+                or_any=start.by_itself,
+                last=last_port(start.home.folder, settings.hub.port),
+                tls=certificate is not None,
             )
         )
         ring = Ring(start.home.folder, settings.encryption.key)
@@ -199,6 +203,7 @@ async def serve(start: Start) -> None:
         own_socket = start.home.socket.stat()
         spools = SpoolKeys(ring, active=settings.encryption.at_rest)
         port = tcp.getsockname()[1]
+        note_port(start.home.folder, settings.hub.port, port)
         place = {HOME: str(start.home.folder), URL: _url_of(settings.hub, port, certificate)}
         keys = ProgramKeys(start.secrets, place)
         stored = ApiKeys(start.home.folder, ring)

@@ -17,6 +17,7 @@ from rhetor.errors import InvalidSettings
 
 LONGEST_SOCKET_PATH = 100
 SCHEDULES = "schedules"  # the file with the number of schedules that will run
+PORT = "port"  # the file with the port that the settings named and the one that the last hub got instead
 log = logging.getLogger(__name__)
 _LONGEST_SOCKET_NAME = 60  # bytes that the path of a host's socket adds to the folder's, and some more
 
@@ -165,6 +166,28 @@ def note_schedules(folder: Path, number: int) -> None:
             file.unlink(missing_ok=True)
     except OSError as error:  # it only informs
         log.warning("the number of schedules was not stored", extra={"reason": str(error)})
+
+
+def last_port(folder: Path, named: int) -> int | None:
+    """Return the port that the last hub got although the settings named another one; None if it got that one,
+    or they name another one now."""
+    try:
+        before, got = (folder / PORT).read_text(encoding="utf-8").split()
+        return int(got) if int(before) == named else None
+    except (OSError, ValueError):
+        return None
+
+
+def note_port(folder: Path, named: int, got: int) -> None:
+    """Store the port that a hub got, so that the next one takes it again and pages that are open find it."""
+    file = folder / PORT
+    try:
+        if got == named:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_text(f"{named} {got}\n", encoding="utf-8")
+    except OSError as error:  # the hub runs without it, too
+        log.warning("the port was not stored", extra={"reason": str(error)})
 
 
 def _private_folder(folder: Path) -> None:

@@ -289,3 +289,14 @@ def test_the_token_works_over_tcp_until_it_is_rotated(machine: Machine) -> None:
         assert answer.status == 200
     machine.end()
     assert ended(hub) == 0
+
+
+def test_the_next_hub_takes_the_port_that_was_chosen_because_another_was_in_use(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        named = other.getsockname()[1]
+        machine.environment["RHETOR_HUB__PORT"] = str(named)
+        machine.run("list")
+        url = machine.status()["url"]
+    machine.kill_hub()
+    machine.run("list")  # now the port of the settings is free
+    assert machine.status()["url"] == url != f"http://127.0.0.1:{named}"

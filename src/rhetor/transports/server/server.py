@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -269,9 +269,11 @@ def remove_socket(path: Path, own: os.stat_result) -> None:
             path.unlink()
 
 
-def tcp_listener(host: str, port: int, *, or_any: bool, tls: bool = False) -> socket.socket:
-    """Return a listening socket. `or_any`: use a free port if `port` is in use. `tls`: its connections will
-    have TLS.
+def tcp_listener(
+    host: str, port: int, *, or_any: bool, last: int | None = None, tls: bool = False
+) -> socket.socket:
+    """Return a listening socket. `or_any`: use a free port if `port` is in use. `last`: the port to prefer if
+    it need not be `port`. `tls`: its connections will have TLS.
 
     Raises:
         InvalidSettings: other machines can reach the address and there is no TLS, or the port is in use.
@@ -284,7 +286,8 @@ def tcp_listener(host: str, port: int, *, or_any: bool, tls: bool = False) -> so
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     _expect_acknowledgements(listener)
     try:
-        _bind(listener, host, port, or_any)
+        preferred = [last] if last and (or_any or port == 0) else []
+        _bind(listener, host, [*preferred, port, *([0] if or_any else [])])
     except OSError as error:
         listener.close()
         raise InvalidSettings(f"hub.port: {host}:{port}: {error.strerror}") from error
@@ -319,13 +322,13 @@ def _expect_acknowledgements(listener: socket.socket) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _bind(listener: socket.socket, host: str, port: int, or_any: bool) -> None:
-    try:
-        listener.bind((host, port))
-    except OSError:
-        if not or_any:
-            raise
-        listener.bind((host, 0))
+def _bind(listener: socket.socket, host: str, ports: Sequence[int]) -> None:
+    """Bind to the first of the ports that is free."""
+    *earlier, last = ports
+    for port in earlier:
+        with suppress(OSError):
+            return listener.bind((host, port))
+    return listener.bind((host, last))
 
 
 async def stop_when_idle(server: HubServer, busy: Callable[[], bool], seconds: float) -> None:

@@ -359,3 +359,20 @@ def test_a_port_in_use_is_an_error_or_another_one_is_chosen() -> None:
             tcp_listener("127.0.0.1", port, or_any=False)
         with tcp_listener("127.0.0.1", port, or_any=True) as listener:
             assert listener.getsockname()[1] != port
+
+
+def test_the_last_port_is_taken_again_if_another_one_is_allowed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        last = other.getsockname()[1]
+    for port, or_any in ((0, False), (0, True), (_free_port(), True)):
+        with tcp_listener("127.0.0.1", port, or_any=or_any, last=last) as listener:
+            assert listener.getsockname()[1] == last
+    port = _free_port()
+    with tcp_listener("127.0.0.1", port, or_any=False, last=last) as listener:
+        assert listener.getsockname()[1] == port
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
