@@ -8,8 +8,13 @@ import { start as startRouter } from "#app/router.js";
 import { start as startViewport } from "#app/viewport.js";
 import { install } from "#app/worker.js";
 
-// Draw at most once per frame, however many events arrive. A hidden page has no frames, so a timer draws it.
-options.debounceRendering = (draw) => (document.hidden ? setTimeout(draw, 100) : requestAnimationFrame(draw));
+const LATEST = 100; // milliseconds until a page that has no frames, because it is hidden, is drawn
+
+// Draw at most once per frame, however many events arrive.
+options.debounceRendering = (draw) => {
+  const timer = setTimeout(() => (cancelAnimationFrame(frame), draw()), LATEST);
+  const frame = requestAnimationFrame(() => (clearTimeout(timer), draw()));
+};
 
 startConnection();
 startRouter();

@@ -8,6 +8,7 @@ import { get, isLoggedOut, Problem } from "#client/api.js";
 const FIRST_PAUSE = 250; // milliseconds until the first new attempt; doubled for each one that follows
 const LONGEST_PAUSE = 5000;
 const ECHO_SECONDS = 4; // a connection that does not answer within this time after a sleep is lost
+const LOGIN_SECONDS = 5; // a hub that does not say within this time whether the login holds is tried anew
 const LOGIN_ENDED = new Set([4001, 4500]);
 
 // "connecting" before the first connection, then "open" or "lost"
@@ -168,7 +169,7 @@ async function closed(code) {
   for (const { reject } of calls.values()) reject(lost);
   calls.clear();
   if (LOGIN_ENDED.has(code)) isLoggedOut.value = true;
-  else await get("/api/v2/whoami").catch(() => {}); // a browser does not say that it was rejected
+  else await get("/api/v2/whoami", { signal: AbortSignal.timeout(LOGIN_SECONDS * 1000) }).catch(() => {}); // a browser does not say that it was rejected
   if (!retry) retry = setTimeout(connect, pause());
 }
 
