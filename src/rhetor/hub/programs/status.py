@@ -12,7 +12,7 @@ import msgspec
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramState, ProgramStatus
-from rhetor.domain.turn import UNSTARTED
+from rhetor.domain.turn import UNSTARTED, TurnState
 from rhetor.errors import PeerBusy, TurnFailure
 from rhetor.hub.active import ProgramInstance
 from rhetor.hub.catalog.pauses import Pause
@@ -75,9 +75,12 @@ def _program_status(state: State, peer: Peer) -> ProgramStatus:
         return ProgramStatus("gone", ended.detail, at)
     if peer.program is not None:
         return ProgramStatus("available", "starts with its first message", state.ids.now())
-    running = running_turns(state, peer)
+    running, now = running_turns(state, peer), state.ids.now()
+    if running and waiting_turns(state, peer) >= running:
+        waits = "1 turn waits" if running == 1 else f"{running} turns wait"
+        return ProgramStatus("blocked", f"{waits} for an answer", now)
     evidence = f"{running} turn{'s' if running != 1 else ''} running" if running else "no turn running"
-    return ProgramStatus("busy" if running else "idle", evidence, state.ids.now())
+    return ProgramStatus("busy" if running else "idle", evidence, now)
 
 
 def visible_to(state: State, principal: Principal, peer: Peer, status: ProgramStatus) -> ProgramStatus:
@@ -152,6 +155,12 @@ def require_rest(state: State, peer: Peer, session_id: str) -> None:
 def running_turns(state: State, peer: Peer) -> int:
     """Return the number of the peer's turns that are running."""
     return sum(run.turn.peer == peer.name for run in state.running_turns())
+
+
+def waiting_turns(state: State, peer: Peer) -> int:
+    """Return the number of the peer's running turns that wait for an answer of a person."""
+    runs = state.pending.values()
+    return sum(run.peer == peer.name and run.turn.state is TurnState.WAITING for run in runs)
 
 
 async def waiting_messages(state: State, peer: Peer) -> int:

@@ -17,8 +17,16 @@ from rhetor.domain.turn import TurnState
 from rhetor.hub.active import OpenRequests
 from rhetor.hub.programs.instances import reports
 from rhetor.hub.programs.ownership import is_own, own_instances, peers_for
-from rhetor.hub.programs.status import look_at_hosts, pauses_of, running_turns, status_of, visible_to
+from rhetor.hub.programs.status import (
+    look_at_hosts,
+    pauses_of,
+    running_turns,
+    status_of,
+    visible_to,
+    waiting_turns,
+)
 from rhetor.hub.sessions import sessions
+from rhetor.hub.state import State
 from rhetor.transports.server.call import Viewer
 from rhetor.transports.server.node import Node
 
@@ -112,11 +120,16 @@ async def shape(call: Viewer, peer: Peer, own: Own | None = None) -> dict[str, A
         sessions=await sessions.of_tool(state, who, peer) if is_tool else own.counts.get(peer.name, 0),
         stats=state.peer_statistics.of(peer.name),
         model=model_of(call, peer),
-        instance_view=instance_view(node, who, peer) if peer.program or pauses_of(state, peer) else None,
+        instance_view=instance_view(node, who, peer) if _has_status(state, peer) else None,
         forward=state.routing_table.forward_of(who.subject, peer.name),
         address=node.address,
         now=own.now.get(peer.name, ()),
     )
+
+
+def _has_status(state: State, peer: Peer) -> bool:
+    """Return whether the status of a peer is more than the number of its turns."""
+    return bool(peer.program or pauses_of(state, peer) or waiting_turns(state, peer))
 
 
 def model_of(call: Viewer, peer: Peer) -> str | None:

@@ -111,6 +111,8 @@ async def test_what_a_peer_does_is_notified_from_the_message_to_the_answer(tmp_p
         await board.until(lambda peers: doing(peers)[0] == ("running", "calls Bash: npm test"))
         steps[1].set()
         await board.until(lambda peers: doing(peers)[0] == ("waiting", "waits for permission: Edit"))
+        apollo = board.peers["apollo"]
+        assert (apollo["status"], apollo["evidence"]) == ("blocked", "1 turn waits for an answer")
         assert board.peers == await listed(home)
         path = f"/api/v2/sessions/{session}/permissions/r1"
         assert (await home.ask("POST", path, {"option_id": "allow"})).status == 200
