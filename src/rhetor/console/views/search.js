@@ -121,8 +121,8 @@ function Hits({ hits, isGrouped }) {
   if (!isGrouped) return html`<ol class="found">${hits.map((hit) => html`<${Hit} key=${hit.cursor + hit.stream} hit=${hit} />`)}</ol>`;
   return grouped(hits).map(
     ({ stream, hits: own }) => html`
-      <section key=${stream} aria-label=${stream}>
-        <h2><a href=${pathOf({ stream })}>${stream}</a></h2>
+      <section key=${stream} aria-label=${own[0].session_name ?? stream}>
+        <h2><a href=${pathOf({ stream })} dir="auto">${own[0].session_name ?? stream}</a></h2>
         <ol class="found">${own.map((hit) => html`<${Hit} key=${hit.cursor} hit=${hit} />`)}</ol>
       </section>
     `,
@@ -134,11 +134,15 @@ function Hit({ hit }) {
   return html`
     <li>
       <a href=${pathOf(hit)}>
-        <span class="where"><b dir="auto">${who}</b> <time datetime=${hit.at}>${timeText(hit.at)}</time></span>
+        <span class="where"><b dir="auto">${who}</b> <${Session} of=${hit} /> <time datetime=${hit.at}>${timeText(hit.at)}</time></span>
         <span class="excerpt" dir="auto">${partsOf(hit.excerpt, hit.highlights).map(({ text, isMarked }) => (isMarked ? html`<mark>${text}</mark>` : text))}</span>
       </a>
     </li>
   `;
+}
+
+function Session({ of: { session_name: name } }) {
+  return name && html`<span dir="auto">in ${name}</span>`;
 }
 
 function History({ items }) {
@@ -148,7 +152,7 @@ function History({ items }) {
         (one) => html`
           <li key=${one.turn_id}>
             <a href=${pathOf(one)}>
-              <span class="where"><b dir="auto">${one.ai}</b> <time datetime=${one.at}>${timeText(one.at)}</time> ${one.model}</span>
+              <span class="where"><b dir="auto">${one.ai}</b> <${Session} of=${one} /> <time datetime=${one.at}>${timeText(one.at)}</time> ${one.model}</span>
               <span class="excerpt asked" dir="auto">${beginningOf(one.message)}</span>
               <span class="excerpt" dir="auto">${beginningOf(one.response)}</span>
             </a>

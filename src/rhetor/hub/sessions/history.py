@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound
+from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Among, Exchange, Hit
@@ -84,6 +85,16 @@ async def search(
     if not found:
         _require_peer(state, principal, wanted)
     return found[:limit]
+
+
+async def session_names(state: State, streams: Iterable[str]) -> Mapping[str, str]:
+    """Return the names of those sessions among the streams that have one."""
+    names = dict[str, str]()
+    for stream in dict.fromkeys(streams):
+        row = await state.store.get("session", stream)
+        if row is not None and (name := session_of(row).name):
+            names[stream] = name
+    return names
 
 
 async def _among(state: State, principal: Principal, wanted: Wanted) -> Among:

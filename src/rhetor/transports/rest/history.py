@@ -16,6 +16,7 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
     """Return the last messages and their answers, newest first. For the next page, repeat the request with
     the last `turn_id` as `before`."""
     found = await history.recent(call.hub.state, call.who, query.limit, query.wanted(), query.before)
+    names = await history.session_names(call.hub.state, (exchange.stream for exchange in found))
     return {
         "history": [
             {
@@ -23,6 +24,7 @@ async def recent(call: Call, query: HistoryQuery) -> dict[str, Any]:
                 "ai": exchange.peer,
                 "model": exchange.model,
                 "stream": exchange.stream,
+                "session_name": names.get(exchange.stream),
                 "turn_id": exchange.turn_id,
                 "message": exchange.question,
                 "response": exchange.answer,
@@ -36,12 +38,14 @@ async def search(call: Call, query: SearchQuery) -> dict[str, Any]:
     """Return the messages that contain all the words, best match first. `highlights`: start and length of the
     words in `excerpt`, in characters."""
     hits = await history.search(call.hub.state, call.who, query.q, query.limit, query.wanted())
+    names = await history.session_names(call.hub.state, (hit.stream for hit, _ in hits))
     return {
         "hits": [
             {
                 "at": timestamp(hit.at),
                 "ai": peer,
                 "stream": hit.stream,
+                "session_name": names.get(hit.stream),
                 "cursor": str(hit.position),
                 "turn_id": hit.turn_id,
                 "role": hit.role,

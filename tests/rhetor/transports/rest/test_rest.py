@@ -275,6 +275,8 @@ async def test_history_and_search_are_narrowed_and_read_in_pages(tmp_path: Path)
             hits = (await home.ask("GET", f"/api/v2/search?q=bird&limit=9&{query}")).json["hits"]
             messages = sorted(said["message"] for said in history)
             assert {hit["turn_id"] for hit in hits} == {said["turn_id"] for said in history}
+            for one in (*hits, *history):
+                assert one["session_name"] == ("work" if one["stream"] == session else None)
             return messages
 
         apollos = [f"bird {number}" for number in range(3)]

@@ -148,12 +148,14 @@ class Waited(Struct):
 
 
 class Exchange(Struct):
-    """A message and its answer. `model`: the one that answered, null if it is not known."""
+    """A message and its answer. `model`: the one that answered, null if it is not known; `session_name`: null
+    if the session has no name."""
 
     at: Time
     ai: str
     model: str | None
     stream: str
+    session_name: str | None
     turn_id: str
     message: str
     response: str
@@ -164,11 +166,13 @@ class History(Struct):
 
 
 class Hit(Struct):
-    """A message that was found. `highlights`: start and length of the words in `excerpt`, in characters."""
+    """A message that was found. `highlights`: start and length of the words in `excerpt`, in characters;
+    `session_name`: null if the session has no name."""
 
     at: Time
     ai: str
     stream: str
+    session_name: str | None
     cursor: Cursor
     turn_id: str | None
     role: str
