@@ -156,8 +156,10 @@ async def test_another_browser_is_logged_out_and_this_one_too(tmp_path: Path) ->
             await page.get_by_role("button", name="End all other logins").click()
             await expect(other.get_by_text("You are logged out")).to_be_visible(timeout=20_000)
         await expect(page.get_by_role("listitem").filter(has_text="This browser")).to_be_visible()
+        await page.evaluate("sessionStorage.setItem('draft:s', 'typed'), localStorage.setItem('lines', '')")
         await page.get_by_role("button", name="Log out").click()
         await expect(page.get_by_label("One-time code")).to_be_visible()
+        assert await page.evaluate("sessionStorage.length + localStorage.length") == 0
 
 
 async def test_without_admin_the_page_says_what_is_missing(tmp_path: Path) -> None:

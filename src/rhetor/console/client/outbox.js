@@ -142,3 +142,6 @@ function unsent() {
 }
 
 for (const session of new Set(outbox.peek().map((one) => one.session))) run(session);
+
+// another tab has logged out
+addEventListener("storage", ({ key }) => key === null && sessionStorage.clear());

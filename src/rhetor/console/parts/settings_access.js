@@ -62,7 +62,7 @@ export function Logins() {
   if (!answer) return html`<${Waiting} answer=${answer} problem=${problem} />`;
   const end = (id) => run(() => remove(`/api/v2/logins/${encodeURIComponent(id)}`).then(reload));
   const endOthers = () => run(() => remove("/api/v2/logins").then(reload));
-  const leave = () => run(() => post("/api/auth/logout").then(() => location.assign("/")));
+  const leave = () => run(() => post("/api/auth/logout").then(forget));
   return html`
     <p class="buttons">
       <button onClick=${leave} disabled=${isBusy}>Log out</button>
@@ -73,6 +73,13 @@ export function Logins() {
     <h3>Another device</h3>
     <${OtherDevice} />
   `;
+}
+
+// What was typed here is nobody else's business. The hub has the browser do the same, but not for a tab's own storage.
+function forget() {
+  sessionStorage.clear();
+  localStorage.clear();
+  location.assign("/");
 }
 
 function Login({ login, onEnd, isBusy }) {

@@ -93,11 +93,13 @@ async def _logged_in(call: Call, requested: Requested, host: str) -> Response:
 
 
 async def logout(call: Call) -> Response:
-    """End the login of the browser that sends the request, and remove its cookie."""
+    """End the login of the browser that sends the request, and remove its cookie and what it has stored for
+    the console, such as typed messages."""
     if (login := _own_login(call)) is None:
         raise Unprocessable("only a browser can log out; to revoke a token, use POST /api/auth/revoke")
     await logins.log_out(call.hub.state, login)
-    return _with_cookie(call, Response(status_code=204), "", 0)
+    gone = Response(status_code=204, headers={"clear-site-data": '"storage"'})
+    return _with_cookie(call, gone, "", 0)
 
 
 async def list_logins(call: Call) -> dict[str, Any]:

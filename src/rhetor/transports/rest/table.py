@@ -187,7 +187,7 @@ ROUTES = (
     Route("GET", "/login", PUBLIC, logins.login, None, None, STORED, b.LoginQuery, status=303,
           headers=("location", "set-cookie")),
     Route("POST", "/api/auth/logout", PERSON, logins.logout, status=204, errors=(e.Unprocessable, *STORED),
-          headers=("set-cookie",), action="logout"),
+          headers=("clear-site-data", "set-cookie"), action="logout"),
     Route("GET", "/api/v2/logins", PERSON, logins.list_logins, answer=a.Logins),
     Route("DELETE", "/api/v2/logins", PERSON, logins.end_other_logins, answer=a.LoginsEnded, errors=STORED,
           action="login.end_others"),

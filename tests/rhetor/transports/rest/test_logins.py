@@ -103,6 +103,7 @@ async def test_logging_out_ends_the_login_of_this_browser_and_removes_its_cookie
         async with open_client(home, "ws", page) as client:
             answer = await home.ask_tcp("POST", "/api/auth/logout", page)
             assert answer.status == 204
+            assert answer.headers["clear-site-data"] == '"storage"'
             parts = answer.headers["set-cookie"].split("; ")
             assert parts[0] == 'rhetor=""'
             assert {"Max-Age=0", "HttpOnly", "Path=/", "SameSite=strict"} <= set(parts)
