@@ -16,6 +16,12 @@ export function peerOf(id) {
   return known.value?.get(id);
 }
 
+// What a peer is called wherever it is shown: as it is addressed. The id of a project is not typed anywhere.
+export const nameOf = ({ id, kind, name }) => (kind === "project" ? name : id);
+
+// The name that the user has given to a peer beside the one with which it is addressed; null if there is none.
+export const titleOf = ({ id, kind, name }) => (kind === "project" || name.toLowerCase() === id.toLowerCase() ? null : name);
+
 watch("watchPeers", {}, {
   onStart: (result) => {
     known.value = new Map(result.peers.map((peer) => [peer.id, peer]));

@@ -9,7 +9,7 @@ import { notifyProblem } from "#parts/notices.js";
 
 const place = (name) => encodeURIComponent(name);
 
-// All programs: [{name, title, description, status, evidence, pid, isTool, installed, howToInstall}].
+// All programs: [{name, description, status, evidence, pid, isTool, installed, howToInstall}].
 export async function readPrograms() {
   const [{ tools }, { peers }] = await Promise.all([get("/api/v2/tools"), get("/api/v2/ai")]);
   const known = new Map(tools.map((tool) => [tool.name, tool]));
@@ -18,7 +18,6 @@ export async function readPrograms() {
     return {
       ...pick(peer, ["status", "evidence", "pid", "description"]),
       name: peer.id,
-      title: peer.name,
       isTool: tool !== undefined,
       installed: tool?.installed ?? true,
       howToInstall: tool?.how_to_install ?? null,

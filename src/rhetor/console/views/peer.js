@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { navigate } from "#app/router.js";
 import { get, newKey, post } from "#client/api.js";
-import { peerOf } from "#model/hub.js";
+import { nameOf, peerOf, titleOf } from "#model/hub.js";
 import { Facts, Status, Trouble, useRepeated } from "#parts/loaded.js";
 import { countText, secondsText, timeText } from "#parts/text.js";
 
@@ -20,7 +20,8 @@ export default function Peer({ params: { id } }) {
   if (!peer) return html`<h1 dir="auto">${id}</h1><p class="loading" role="status">Loading…</p>`;
   const { status, tool } = found;
   return html`
-    <h1 class="peer-name"><span dir="auto">${peer.name}</span> <${Status} status=${peer.status} /></h1>
+    <h1 class="peer-name"><span dir="auto">${nameOf(peer)}</span> <${Status} status=${peer.status} /></h1>
+    ${titleOf(peer) && html`<p class="muted" dir="auto">${titleOf(peer)}</p>`}
     ${peer.description && html`<p dir="auto">${peer.description}</p>`}
     <${Reasons} peer=${peer} status=${status} />
     ${tool && html`<${Setup} tool=${tool} />`}

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { computed, signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get } from "#client/api.js";
-import { arePeersKnown, peers, peersProblem } from "#model/hub.js";
+import { arePeersKnown, nameOf, peers, peersProblem, titleOf } from "#model/hub.js";
 import { Status } from "#parts/loaded.js";
 import { agoText, moneyText } from "#parts/text.js";
 
@@ -61,7 +61,8 @@ function Peer({ peer }) {
   const cost = costs.value.get(peer.id);
   return html`
     <li class="card peer">
-      <h3><a href="/peers/${encodeURIComponent(peer.id)}" dir="auto">${peer.name}</a> <${Status} status=${peer.status} /></h3>
+      <h3><a href="/peers/${encodeURIComponent(peer.id)}" dir="auto">${nameOf(peer)}</a> <${Status} status=${peer.status} /></h3>
+      ${titleOf(peer) && html`<p class="muted" dir="auto">${titleOf(peer)}</p>`}
       ${peer.now?.length > 0 && html`<ul class="doing">${peer.now.map((turn) => html`<${Doing} key=${turn.turn_id} turn=${turn} />`)}</ul>`}
       <p class="evidence" dir="auto">${peer.evidence}</p>
       ${peer.description && html`<p class="description" dir="auto">${peer.description}</p>`}
@@ -87,7 +88,7 @@ function Doing({ turn }) {
 }
 
 function byNeed(one, other) {
-  return ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || one.name.localeCompare(other.name);
+  return ORDER.indexOf(one.status) - ORDER.indexOf(other.status) || nameOf(one).localeCompare(nameOf(other));
 }
 
 function costText({ cost, unpriced_turns: unpriced }) {

@@ -5,7 +5,7 @@ import { useKeys } from "#app/keys.js";
 import { navigate } from "#app/router.js";
 import { newKey, post } from "#client/api.js";
 import { send } from "#client/outbox.js";
-import { isMine, now, peers } from "#model/hub.js";
+import { isMine, nameOf, now, peers, titleOf } from "#model/hub.js";
 import { fromQuery, hasMore, isLoaded, matching, problem, projectName, projects, readProjects, sessions, stateOf, STATES, statesOf, toQuery, useSessions } from "#model/sessions.js";
 import { Dialog, useSubmit } from "#parts/dialog.js";
 import { Status, Trouble } from "#parts/loaded.js";
@@ -153,7 +153,7 @@ function NewSession({ peer: asked, onClose }) {
       <form class="new-session" onSubmit=${submit}>
         <label>Peer
           <select required value=${peer?.id} onChange=${({ target }) => set({ peer: target.value })}>
-            ${all.map(({ id, name, role }) => html`<option key=${id} value=${id}>${role && role !== name ? `${name} – ${role}` : name}</option>`)}
+            ${all.map((one) => html`<option key=${one.id} value=${one.id}>${[nameOf(one), titleOf(one)].filter(Boolean).join(" – ")}</option>`)}
           </select>
         </label>
         <label>Message

@@ -42,12 +42,12 @@ function Group({ title, programs, empty, onChange }) {
 }
 
 function Program({ program, onChange }) {
-  const { name, title, status, evidence, description, screen, pid } = program;
+  const { name, status, evidence, description, screen, pid } = program;
   const path = `/terminals/${encodeURIComponent(name)}`;
   return html`
     <li class="card program">
       <h3>
-        ${screen ? html`<a href=${path} dir="auto">${title}</a>` : html`<a href="/peers/${encodeURIComponent(name)}" dir="auto">${title}</a>`}
+        ${screen ? html`<a href=${path} dir="auto">${name}</a>` : html`<a href="/peers/${encodeURIComponent(name)}" dir="auto">${name}</a>`}
         <${Status} status=${status} />
       </h3>
       <p class="evidence" dir="auto">${evidence}</p>
