@@ -311,6 +311,23 @@ async def test_a_lost_program_is_named_as_lost() -> None:
 
 
 @pytest.mark.long
+async def test_a_terminal_whose_host_does_not_answer_is_attached_when_it_does() -> None:
+    async with with_programs() as home:
+        await home.announce("p", *PYTHON, TELLS, kind="terminal")
+        host = home.hub.state.instances["p"].running.host_pid
+        async with console(home) as page:
+            os.kill(host, signal.SIGSTOP)
+            try:
+                await page.goto(f"{home.node.console}/terminals/p")
+                banner = page.locator(".terminal-banner")
+                await expect(banner).to_contain_text("The connection to the terminal is lost")
+            finally:
+                os.kill(host, signal.SIGCONT)
+            await open_terminal(page, "ready")
+            await expect(banner).to_be_empty()
+
+
+@pytest.mark.long
 async def test_after_a_lost_connection_the_screen_is_drawn_again_once() -> None:
     async with with_programs() as home:
         await home.announce("p", *PYTHON, TELLS, kind="terminal")

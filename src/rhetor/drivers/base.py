@@ -278,6 +278,11 @@ class RunningProgram(Protocol):
         ...
 
     @property
+    def screen(self) -> tuple[str, ...] | None:
+        """The lines of the program's terminal when it was last inspected; None if it does not run in one."""
+        ...
+
+    @property
     def is_viewed(self) -> bool:
         """Whether a client's terminal shows what the program prints."""
         ...

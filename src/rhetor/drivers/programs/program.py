@@ -102,6 +102,10 @@ class HostedProgram(ABC):
         return self._status
 
     @property
+    def screen(self) -> tuple[str, ...] | None:
+        return None
+
+    @property
     def is_viewed(self) -> bool:
         return False
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
@@ -129,15 +130,16 @@ def _changed(state: State, instance: ProgramInstance) -> None:
 
 
 async def inspect(state: State, instance: ProgramInstance) -> ProgramStatus:
-    """Return the program's status with its reasons; without them if they cannot be found out in time."""
+    """Return the program's status with its reasons; without them, and with the screen as it was last seen, if
+    they cannot be found out in time."""
     if (offline := state.machines.offline_status(instance.peer)) is not None:
-        return offline
+        return masked_status(replace(offline, screen=instance.running.screen), state.secrets)
     await look_at_hosts(state, [instance])
     if instance.silent_since is None:
         with suppress(TimeoutError, TurnFailure):
             async with asyncio.timeout(INSPECT_SECONDS):
                 return masked_status(await instance.running.inspect(), state.secrets)
-    return masked_status(instance.status, state.secrets)
+    return masked_status(replace(instance.status, screen=instance.running.screen), state.secrets)
 
 
 def require_rest(state: State, peer: Peer, session_id: str) -> None:

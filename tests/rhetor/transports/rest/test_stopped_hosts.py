@@ -72,6 +72,7 @@ async def test_peers_are_listed_within_two_seconds_and_a_silent_one_is_stuck(
             assert peers["q"]["status"] != "stuck"
             explained = (await home.ask("GET", "/api/v2/ai/p/status")).json
             assert (explained["status"], explained["evidence"]) == ("stuck", SILENT)
+            assert (explained["screen"] is None) is (kind == "stdio")
             await told.heard.wait()
             assert [(each.type, each.peer, each.text) for each in told.got] == [
                 ("peer.stuck", "p", f"p is stuck: {SILENT}")

@@ -46,6 +46,11 @@ class WatchedProgram(HostedProgram):
         self._display = Display(self.peer.name, self.link, self.feed, self.marks, self.between.resize)
         self._last_output: float | None = None
         self._dialog: Dialog | None = None
+        self._lines: tuple[str, ...] = ()
+
+    @property
+    def screen(self) -> tuple[str, ...] | None:
+        return self._lines
 
     @property
     def is_viewed(self) -> bool:
@@ -64,8 +69,8 @@ class WatchedProgram(HostedProgram):
         self._judge(screen)
         host = await self.link.status() if self.ended is None else None
         reasons = (self._status.evidence, *observations(host, self.marks.seen))
-        lines = tuple(screen.text())
-        return replace(self._status, reasons=reasons, screen=lines, dialog=self._dialog)
+        self._lines = tuple(screen.text())
+        return replace(self._status, reasons=reasons, screen=self._lines, dialog=self._dialog)
 
     async def view(self, *, sender: str, writes: bool) -> Viewer:
         if not await self.answers(ATTACH_SECONDS):
