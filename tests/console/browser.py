@@ -113,3 +113,21 @@ async def console(
     finally:
         await context.close()
     assert not faultless or not faults.found, "\n".join(faults.found)
+
+
+@asynccontextmanager
+async def linked(link: str, path: str = "/") -> AsyncIterator[Page]:
+    """Yield a page that has logged in with a link of `aish console`, and shows the view at `path`. It must
+    have had no errors and must not have violated its policy."""
+    faults = Faults()
+    async with chromium() as browser:
+        context = await browser.new_context(viewport={"width": 1200, "height": 800}, reduced_motion="reduce")
+        try:
+            page = await context.new_page()
+            faults.watch(page)
+            await page.goto(link)
+            await page.goto(page.url.rstrip("/") + path)
+            yield page
+        finally:
+            await context.close()
+    assert not faults.found, "\n".join(faults.found)

@@ -4,15 +4,15 @@ show it. Hub, shell and browser are real; the agent is a script with the protoco
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 from tests.aish.pseudo_terminal import Terminal, at_terminal
 from tests.aish.scripted import Shell
-from tests.console.browser import Faults, chromium
+from tests.console.browser import linked
 from tests.e2e.home import Machine
 from tests.e2e.test_coding_agents import COMMON, agent
 
@@ -44,21 +44,8 @@ def shell(machine: Machine, *words: str) -> Iterator[Terminal]:
         yield terminal
 
 
-@asynccontextmanager
-async def console(machine: Machine, path: str) -> AsyncIterator[Page]:
-    """Log in with the link of `aish console`, and show a view."""
-    faults = Faults()
-    async with chromium() as browser:
-        context = await browser.new_context(reduced_motion="reduce")
-        try:
-            page = await context.new_page()
-            faults.watch(page)
-            await page.goto(machine.run("console", "--print").stdout.strip())
-            await page.goto(page.url.rstrip("/") + path)
-            yield page
-        finally:
-            await context.close()
-    assert faults.found == []
+def console(machine: Machine, path: str) -> AbstractAsyncContextManager[Page]:
+    return linked(machine.run("console", "--print").stdout.strip(), path)
 
 
 def request_in(page: Page) -> Locator:
