@@ -32,9 +32,15 @@ SHOWN = """() => {
     const now = Date.now();
     for (const [, number] of document.querySelector(".list").textContent.matchAll(/@(\\d+)@/g)) window.shown_[number] ??= now;
   };
-  // after the frame in which the text was added has been drawn
-  const drawn = () => requestAnimationFrame(() => setTimeout(look));
-  new MutationObserver(drawn).observe(document.querySelector(".list"), { subtree: true, childList: true, characterData: true });
+  let isInFrame = false; // what is added now is drawn at the end of this task, else with the next frame
+  const frame = () => {
+    isInFrame = true;
+    setTimeout(() => (isInFrame = false));
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+  const added = () => (isInFrame ? setTimeout(look) : requestAnimationFrame(() => setTimeout(look)));
+  new MutationObserver(added).observe(document.querySelector(".list"), { subtree: true, childList: true, characterData: true });
 }"""  # noqa: E501
 
 
