@@ -181,6 +181,10 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{PROMISED}::test_text_is_typed_into_a_program_and_run_only_with_x",
             f"{MESSAGE}::test_options_become_members_of_the_request",
         ),
+        "--if-offline queue waits for the machine of the peer, and refuse fails": (
+            "machines/test_joining.py::test_a_message_waits_for_its_machine_if_the_sender_wants_that",
+            "machines/test_joining.py::test_a_machine_that_is_lost_is_offline_with_its_evidence",
+        ),
         "--timeout stops waiting": (
             f"{ENDS}::test_a_timeout_interrupts_the_turn",
             f"{SHELL}::test_a_timeout_ends_the_turn",
@@ -502,6 +506,9 @@ PROMISES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{COMMANDS}::test_list_shows_peers_by_kind",
             f"{COMMANDS}::test_list_prints_json",
             f"{MODELS}::test_lists_show_the_model",
+        ),
+        "list shows machines, and that they are offline": (
+            "machines/test_joining.py::test_a_machine_that_is_lost_is_offline_with_its_evidence",
         ),
         "list answers in two seconds and names the peers that did not": (
             f"{PROGRAMS}::test_a_hub_starts_and_lists_its_peers_even_if_a_host_is_stopped",

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REST, SSE, WS, WS_AI, WS_SOCKET = "rest", "sse", "ws", "ws.ai", "ws.socket"
-WS_ATTACH, WS_MCP, WS_RESPONSES = "ws.attach", "ws.mcp", "ws.responses"
+WS_ATTACH, WS_MCP, WS_RESPONSES, WS_NODE = "ws.attach", "ws.mcp", "ws.responses", "ws.node"
 MCP, SOCKETIO, UNIX, CLI = "mcp", "socketio", "unix", "cli"
 OVER_TCP = (REST, SSE, WS, WS_AI, WS_SOCKET, WS_ATTACH, WS_MCP, MCP, SOCKETIO)
-EVERY = (*OVER_TCP, WS_RESPONSES, UNIX)
+EVERY = (*OVER_TCP, WS_RESPONSES, WS_NODE, UNIX)
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ ISSUERS = "rhetor/transports/server/test_issuers.py"
 TLS = "rhetor/transports/server/test_tls.py"
 SCOPES = "rhetor/transports/test_scopes.py"
 ISOLATION = "rhetor/transports/test_isolation.py"
+MACHINE_SCOPE = "machines/test_scope.py"
+JOINING = "machines/test_joining.py"
 SCHEDULES = "rhetor/hub/schedules/test_schedules.py"
 SHARES = "rhetor/transports/test_shares.py"
 RATES = "rhetor/transports/server/test_rates.py"
@@ -264,6 +266,32 @@ TABLE: dict[str, tuple[Attack, ...]] = {
             f"{SHARES}::test_the_scopes_of_a_share_and_those_of_the_credential_both_count",
             f"{SHARES}::test_what_only_the_owner_may_do_is_403_for_the_other",
             f"{SHARES}::test_taking_a_share_back_ends_the_streams_that_are_open",
+        ),
+    ),
+    "machines": (
+        attack(
+            "use a leaked token of a machine for anything but joining",
+            "403",
+            (*OVER_TCP, WS_NODE),
+            f"{MACHINE_SCOPE}::test_a_node_token_is_refused_on_every_route_but_its_own",
+            f"{MACHINE_SCOPE}::test_a_node_token_does_not_open_socketio",
+            f"{MACHINE_SCOPE}::test_a_machine_may_execute_no_command",
+            f"{MACHINE_SCOPE}::test_other_callers_cannot_join",
+        ),
+        attack(
+            "join as a machine that has joined before, with its token",
+            "4009 until it is removed",
+            (WS_NODE,),
+            f"{JOINING}::test_another_machine_cannot_take_a_name_until_it_is_removed",
+            f"{JOINING}::test_revoking_the_token_ends_the_connection_within_five_seconds",
+        ),
+        attack(
+            "let a program on a machine see the hub's keys or paths; read the token on the way",
+            "it has none; http only to this machine",
+            (WS_NODE,),
+            f"{JOINING}::test_a_program_on_a_machine_gets_neither_a_key_nor_a_path_of_the_hub",
+            f"{JOINING}::test_a_url_that_may_not_be_used_is_rejected",
+            f"{JOINING}::test_a_token_file_that_others_can_read_is_rejected",
         ),
     ),
     "JWT": (

@@ -14,7 +14,8 @@ from rhetor.transports.server.router import AppRoute, SocketRoute
 TESTS = Path(__file__).parents[2]
 # what the hub defends; docs/topics/security.md describes it for users
 CONTROLS = (
-    *("bind", "Host and Origin", "CORS", "auth", "browser", "lifetime", "authorization", "JWT", "rotation"),
+    *("bind", "Host and Origin", "CORS", "auth", "browser", "lifetime", "authorization", "machines"),
+    *("JWT", "rotation"),
     *("refresh", "rate", "TLS", "at rest", "redaction", "terminal escapes", "spawning", "paths"),
     *("outgoing URLs", "user patterns, YAML", "peers", "agents", "logs, audit", "backup", "console"),
 )

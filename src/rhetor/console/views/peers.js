@@ -14,13 +14,14 @@ const KINDS = [
   ["team", "Teams"],
   ["terminal", "Terminals"],
   ["project", "Projects"],
+  ["machine", "Machines"],
 ];
 const costs = signal(new Map());
 const now = signal(Date.now());
 // those that need a person come first, and those that cannot be used last
-const ORDER = ["blocked", "stuck", "busy", "idle", "available", "gone", "offline", "missing"];
+const ORDER = ["blocked", "stuck", "busy", "idle", "available", "online", "gone", "offline", "missing"];
 const summary = computed(() => {
-  const all = peers.value.filter((peer) => peer.kind !== "project");
+  const all = peers.value.filter((peer) => peer.kind !== "project" && peer.kind !== "machine");
   const count = (...statuses) => all.filter((peer) => statuses.includes(peer.status)).length;
   const parts = [
     [count("blocked"), "waits for you", "wait for you"],

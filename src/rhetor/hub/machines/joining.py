@@ -61,6 +61,10 @@ async def join(state: State, principal: Principal, hello: Hello) -> tuple[Joined
             raise MachineTaken(known.name)
         machine = (known or JoinedMachine(name, digest, now, now)).heard(hello, now)
         await state.store.commit(HUB_STREAM, [], rows=[machine_row(machine)])
+        if known is None:
+            await state.audit.note(
+                principal, "machine.join", name, f"host name {hello.hostname}", api="ws.node"
+            )
         state.machines.put(machine)
         before = [peer for peer in state.peers if peer.machine == name]
         state.peers.join(name, machine.peers)
