@@ -41,8 +41,8 @@ class ChatStream(Struct):
     is_over: bool = False
 
     def encode(self, record: Record) -> bytes:
-        if record.turn_id != self.turn_id or self.is_over:
-            return b""
+        if record.turn_id != self.turn_id or self.is_over or record.type == ev.MessageAccepted.type:
+            return b""  # the message may be large, and is not decoded
         match record.event.payload:
             case ev.OutputDelta(text, "answer"):
                 return self._delta({"content": text})

@@ -86,6 +86,8 @@ class Answer(Struct):
         if not self.status:
             self.created = record.at // 1000
             yield from self._create()
+        if record.type == ev.MessageAccepted.type:
+            return  # it may be large, and is not decoded
         match record.event.payload:
             case ev.TurnQueued() if self.status == "in_progress" and self.number == 1:
                 self.status = "queued"
