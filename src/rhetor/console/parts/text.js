@@ -1,14 +1,20 @@
 // How times, amounts and sizes are written.
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const count = new Intl.NumberFormat();
+const clock = once(() => new Intl.DateTimeFormat(undefined, { timeStyle: "short" }));
+const day = once(() => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }));
+const count = once(() => new Intl.NumberFormat());
+
+// The first format takes a browser some time, so it is made when it is needed.
+function once(make) {
+  let made;
+  return () => (made ??= make());
+}
 
 // A time in RFC 3339, shortly: with the date unless it is today.
 export function timeText(text) {
   if (!text) return "";
   const at = new Date(text);
   if (Number.isNaN(at.valueOf())) return typeof text === "string" ? text : JSON.stringify(text); // it is not from the hub
-  return at.toDateString() === new Date().toDateString() ? clock.format(at) : day.format(at);
+  return at.toDateString() === new Date().toDateString() ? clock().format(at) : day().format(at);
 }
 
 export function secondsText(seconds) {
@@ -33,7 +39,7 @@ export function moneyText(cost) {
   return dollars !== 0 && dollars < 0.01 ? `$${dollars.toPrecision(2)}` : `$${dollars.toFixed(2)}`;
 }
 
-export const countText = (number) => (number == null ? "" : count.format(number));
+export const countText = (number) => (number == null ? "" : count().format(number));
 
 export function bytesText(bytes) {
   if (bytes == null) return "";

@@ -30,6 +30,7 @@ def page(*, inline_styles: bool = False) -> Page:
     template = (files.folder / "index.html").read_text()
     replaced = {
         "<!-- version -->": f'<meta name="version" content="{files.version}">',
+        "<!-- early -->": f'<script src="{files.files[EARLY].url}"></script>',  # does not wait for the styles
         "<!-- styles -->": f'<link rel="stylesheet" href="{files.files[STYLES].url}">',
         "<!-- import map -->": f'<script type="importmap">{imports}</script>',
         "<!-- modules -->": _modules(files),
@@ -67,8 +68,7 @@ def service_worker() -> bytes:
 def _modules(files: Assets) -> str:
     needed = files.needed_by(FIRST)
     preloads = "".join(f'<link rel="modulepreload" href="{asset.url}">' for asset in needed)
-    early, main = files.files[EARLY].url, needed[0].url
-    return f'<script src="{early}"></script>{preloads}<script type="module" src="{main}"></script>'
+    return f'{preloads}<script type="module" src="{needed[0].url}"></script>'
 
 
 def _policy(imports: str, inline_styles: bool) -> str:
