@@ -54,7 +54,7 @@ def test_keys_are_rotated_while_the_hub_runs_and_old_content_is_readable(machine
         time.sleep(0.05)
     assert [key["in_use"] for key in keys(machine)] == [False, False, True]
     shown = machine.rhetor("keys", "show").stdout
-    assert re.search(r"^\w{8}: made .*, replaced .*, not needed by hub.db$", shown, re.MULTILINE)
+    assert re.search(r"^\w{8}: made .*, replaced .*, not needed by the database$", shown, re.MULTILINE)
     assert places(machine.folder, CANARY) == []
     checked = machine.rhetor("check")
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout

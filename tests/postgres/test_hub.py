@@ -58,6 +58,15 @@ def test_no_password_is_shown_or_logged(machine: Machine) -> None:
     assert PASSWORD not in said
 
 
+def test_the_keys_that_the_database_needs_are_shown(machine: Machine) -> None:
+    assert json.loads(machine.rhetor("keys", "show", "--json").stdout) == []
+    assert machine.run("apollo", "hi").returncode == 0
+    [key] = json.loads(machine.rhetor("keys", "show", "--json").stdout)
+    assert key["in_use"]
+    assert machine.rhetor("keys", "rotate").returncode == 0
+    assert "needed by the database" in machine.rhetor("keys", "show").stdout
+
+
 @pytest.mark.parametrize(
     "command",
     [("backup",), ("restore", "x"), ("check",), ("export",), ("audit", "show"), ("audit", "verify")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sqlite3
 import sys
 import time
@@ -70,8 +71,8 @@ def _show(arguments: argparse.Namespace) -> int:
     for key in keys:
         state = "seals new content" if key.retired is None and key is keys[-1] else "for older content"
         if key.retired is not None:
-            needed = "still needed by hub.db" if key.key_id in in_use else "not needed by hub.db"
-            state = f"replaced {_date(key.retired)}, {needed}"
+            needed = "still needed" if key.key_id in in_use else "not needed"
+            state = f"replaced {_date(key.retired)}, {needed} by the database"
         sys.stdout.write(f"{key.id}: made {_date(key.created)}, {state}\n")
     if not keys:
         sys.stdout.write("no keys: nothing is sealed yet\n")
@@ -80,6 +81,13 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _in_use(folder: Path) -> set[bytes]:
     """Return the ids of the keys that the database needs."""
+    from rhetor.settings import SQLITE, read_settings
+
+    store = read_settings(folder / "config.yaml").store
+    if store != SQLITE:
+        from rhetor.store.postgres.converting import keys_of
+
+        return asyncio.run(keys_of(store))
     from rhetor.store.sqlite.sealed import keys_in_use
     from rhetor.store.sqlite.snapshot import snapshot
 

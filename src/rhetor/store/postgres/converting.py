@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 
+from asyncpg import UndefinedTableError
+
 from rhetor.sealing.envelope import is_sealed
 from rhetor.store.base import CREDENTIALS
 from rhetor.store.resealing import Place
 from rhetor.store.sealed import ALL, MIXED, Sealing, of_row
 
-from .connection import Connection
+from .connection import ERRORS, Connection, close, connect, refusal
 from .resealing import Pass
 from .statements import sql
 
@@ -45,6 +47,23 @@ async def settle(connection: Connection, sealing: Sealing) -> None:
         sealing.credentials_are_sealed = sealing.ring is not None
     finally:
         await connection.execute(_UNLOCK)
+
+
+async def keys_of(url: str) -> set[bytes]:
+    """Return the ids of the keys with which values in a database are sealed; none if it has no tables.
+
+    Raises:
+        StoreRefused: it cannot be read.
+    """
+    connection = await connect(url, "keys")
+    try:
+        return {key for (key,) in await connection.fetch(sql("seals"))}
+    except UndefinedTableError:  # of a hub that has not started yet
+        return set()
+    except ERRORS as error:
+        raise refusal(error) from error
+    finally:
+        await close(connection)
 
 
 async def _seal_all(connection: Connection, sealing: Sealing) -> None:

@@ -20,7 +20,11 @@ from .incarnations import incarnation_of
 from .statements import sql
 
 EVENT_BYTES = 80  # of an event besides its payload
-MOST = 256  # commits in one transaction, so that its versions are sufficient
+MOST_WITH_ROWS = 256  # commits with rows in one transaction, so that its versions are sufficient
+FEW_EVENTS = 24  # up to which arrays are faster than COPY
+
+
+_EVENT = ("inc", "seq", "at", "type", "turn_id", "step", "data")
 
 
 class _StoredRow(Struct, frozen=True, gc=False):
@@ -186,7 +190,11 @@ class Transaction(Group):
         if self.events:
             own = {each.id for each in self._begun_incarnations}
             moved = [(id, head, sizes[id]) for id, head in sorted(heads.items()) if id not in own]
-            await self._execute("append", *_columns(self.events, 7), *_columns(moved, 3))
+            if len(self.events) <= FEW_EVENTS:
+                await self._execute("append", *_columns(self.events), *_columns(moved, 3))
+            else:
+                await self._connection.copy_records_to_table("events", records=self.events, columns=_EVENT)
+                await self._execute("move_heads", *_columns(moved, 3))
 
     async def _write_incarnations(self, heads: Mapping[int, int], sizes: Mapping[int, int]) -> None:
         if replaced := sorted(self._replaced & self._streams.keys()):

@@ -35,7 +35,7 @@ from .connection import (
     refusal,
 )
 from .statements import sql
-from .transaction import MOST, Transaction
+from .transaction import MOST_WITH_ROWS, Transaction
 from .words import words_of_messages
 
 GROUP_EVENTS = 2_000
@@ -114,11 +114,15 @@ class Writer:
         """Return the next commits, or one other request."""
         if not isinstance(self._queue[0].request, Append):
             return [self._queue.pop(0)]
-        count = events = size = 0
-        for ticket in self._queue[:MOST]:
-            if not isinstance(ticket.request, Append) or events >= GROUP_EVENTS or size >= GROUP_BYTES:
+        count = events = size = with_rows = 0
+        for ticket in self._queue:
+            request = ticket.request
+            if not isinstance(request, Append) or events >= GROUP_EVENTS or size >= GROUP_BYTES:
                 break
-            count, events, size = count + 1, events + weight_of(ticket.request), size + ticket.size
+            with_rows += bool(request.rows or request.adds)
+            if with_rows > MOST_WITH_ROWS:
+                break
+            count, events, size = count + 1, events + weight_of(request), size + ticket.size
         group, self._queue = self._queue[:count], self._queue[count:]
         return group
 
