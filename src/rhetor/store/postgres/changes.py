@@ -73,7 +73,7 @@ async def _fold(
             records.append(clipped(fold, present.earliest))
     data = [sealing.event(present.origin, r.seq, r.data) for r in records]
     columns = [[getattr(r, name) for r in records] for name in ("seq", "at", "type", "turn_id", "step")]
-    await connection.execute(sql("append"), [present.id] * len(records), *columns, data, [], [], [])
+    await connection.execute(sql("add_events"), [present.id] * len(records), *columns, data)
     size -= sum(len(each) + EVENT_BYTES for each in data)
     await connection.execute(sql("shrink"), present.id, size)
     if sealing.new_keys:
@@ -102,7 +102,7 @@ async def _forget(
     new_epoch: Callable[[], str],
     sealing: Sealing,
 ) -> Landed:
-    transaction = Transaction(connection, new_epoch, sealing, {})
+    transaction = Transaction(connection, new_epoch, sealing, {}, {})
     await transaction.read([dropping])
     admit(dropping, transaction)
     if await connection.fetchval(sql("continued"), stream):

@@ -128,27 +128,14 @@ class Pool:
             Malformed: a value to look for cannot be stored, so it cannot be found.
         """
         async with self._free:
-            connection, is_used = await self._take()
             try:
-                found = await self._fetch(connection, statement, values)
-            except LOST as error:
-                connection.terminate()
-                if not is_used:
-                    raise refusal(error) from error
+                return await self._fetch(await self._take(), statement, values)
+            except LOST:
                 connection = await connect(self._url, "read", self._settings)
-                try:
-                    found = await self._fetch(connection, statement, values)
-                except ERRORS as again:
-                    connection.terminate()
-                    raise refusal(again) from again
-            except (asyncpg.PostgresError, UnicodeEncodeError) as error:
-                self._give_back(connection)
+            try:
+                return await self._fetch(connection, statement, values)
+            except LOST as error:
                 raise refusal(error) from error
-            except BaseException:  # a cancelled read leaves its connection busy
-                connection.terminate()
-                raise
-            self._give_back(connection)
-            return found
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -159,7 +146,7 @@ class Pool:
             Malformed: a value to look for cannot be stored, so it cannot be found.
         """
         async with self._free:
-            connection, _ = await self._take()
+            connection = await self._take()
             try:
                 if connection.is_closed():
                     connection = await connect(self._url, "read", self._settings)
@@ -187,16 +174,26 @@ class Pool:
             await close(self._idle.pop())
 
     async def _fetch(self, connection: Connection, statement: str, values: tuple[object, ...]) -> list[Any]:
-        found: list[Any] = await connection.fetch(statement, *values, timeout=STATEMENT_TIMEOUT)
+        try:
+            found: list[Any] = await connection.fetch(statement, *values, timeout=STATEMENT_TIMEOUT)
+        except LOST:
+            connection.terminate()
+            raise
+        except (asyncpg.PostgresError, UnicodeEncodeError) as error:
+            self._give_back(connection)
+            raise refusal(error) from error
+        except BaseException:  # a cancelled read leaves its connection busy
+            connection.terminate()
+            raise
+        self._give_back(connection)
         return found
 
-    async def _take(self) -> tuple[Connection, bool]:
-        """Return a connection, and whether it was used before."""
+    async def _take(self) -> Connection:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
-                return connection, True
-        return await connect(self._url, "read", self._settings), False
+                return connection
+        return await connect(self._url, "read", self._settings)
 
     def _give_back(self, connection: Connection) -> None:
         if self._closed or connection.is_closed():

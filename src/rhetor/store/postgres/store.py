@@ -308,6 +308,7 @@ class PostgresStore(QueuedStore):
         for stream in streams:
             self._shared.add(stream)
             self._tail.forget(stream)
+            self._writer.forget(stream)
 
     def _changed(self, streams: Iterable[str]) -> None:
         self._share(streams)

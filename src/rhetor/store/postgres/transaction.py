@@ -43,10 +43,16 @@ class _Begun(Struct, frozen=True, gc=False):
     base_seq: int | None
 
 
+class Outdated(Exception):
+    """What was known of a stream is not so any more: another node has changed it."""
+
+
 class Transaction(Group):
     """The commits of one transaction. Locks are taken in one order by all nodes: streams, then rows.
 
     `words`: the index words of each message by its text, which were made before the transaction began.
+    `known`: incarnations as of the last transaction, which need not be read; they are checked when their
+    heads move.
     """
 
     def __init__(
@@ -55,10 +61,12 @@ class Transaction(Group):
         new_epoch: Callable[[], str],
         sealing: Sealing,
         words: Mapping[str, str],
+        known: Mapping[str, Incarnation],
     ) -> None:
         super().__init__(0, new_epoch, sealing)
         self._connection = connection
         self._words = words
+        self._known = known
         self._streams: dict[str, Incarnation] = {}
         self._stored_epochs: dict[str, Incarnation] = {}
         self._stored_rows: dict[tuple[str, str], _StoredRow] = {}
@@ -73,6 +81,7 @@ class Transaction(Group):
 
         Raises:
             KeysUnavailable: nothing can be sealed now.
+            Outdated: it must be repeated without `known`.
             asyncpg.PostgresError, …: as the connection does.
         """
         await self.read(appends)
@@ -90,9 +99,14 @@ class Transaction(Group):
 
     async def _read_streams(self, appends: Sequence[Append]) -> None:
         streams = sorted({append.stream for append in appends})
-        for row in await self._fetch("lock_streams", streams):
-            found = incarnation_of(row)
-            self._streams[found.stream] = found
+        unmoved = {append.stream for append in appends if not append.entries}
+        for stream in streams:
+            if stream in self._known and stream not in unmoved:
+                self._streams[stream] = self._known[stream]
+        if others := [stream for stream in streams if stream not in self._streams]:
+            for row in await self._fetch("lock_streams", others):
+                found = incarnation_of(row)
+                self._streams[found.stream] = found
         if epochs := sorted({append.base[1].epoch for append in appends if append.base}):
             for row in await self._fetch("epochs", epochs):
                 found = incarnation_of(row)
@@ -189,12 +203,15 @@ class Transaction(Group):
             await self._write_incarnations(heads, sizes)
         if self.events:
             own = {each.id for each in self._begun_incarnations}
-            moved = [(id, head, sizes[id]) for id, head in sorted(heads.items()) if id not in own]
+            before = {each.id: each.head for each in self._streams.values()}
+            moved = [(id, head, sizes[id], before[id]) for id, head in sorted(heads.items()) if id not in own]
             if len(self.events) <= FEW_EVENTS:
-                await self._execute("append", *_columns(self.events), *_columns(moved, 3))
+                [(count,)] = await self._fetch("append", *_columns(self.events), *_columns(moved, 4))
             else:
                 await self._connection.copy_records_to_table("events", records=self.events, columns=_EVENT)
-                await self._execute("move_heads", *_columns(moved, 3))
+                [(count,)] = await self._fetch("move_heads", *_columns(moved, 4))
+            if count != len(moved):
+                raise Outdated
 
     async def _write_incarnations(self, heads: Mapping[int, int], sizes: Mapping[int, int]) -> None:
         if replaced := sorted(self._replaced & self._streams.keys()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import asyncpg
@@ -18,6 +18,7 @@ from msgspec import Struct
 from rhetor.background import start
 from rhetor.errors import CommitUnresolved, FenceLost, KeysUnavailable, RhetorError, StoreRefused
 from rhetor.store.commit import Append
+from rhetor.store.incarnation import Incarnation
 from rhetor.store.requests import Outcome, Request, Ticket, weight_of
 from rhetor.store.sealed import Sealing
 
@@ -35,11 +36,12 @@ from .connection import (
     refusal,
 )
 from .statements import sql
-from .transaction import MOST_WITH_ROWS, Transaction
+from .transaction import MOST_WITH_ROWS, Outdated, Transaction
 from .words import words_of_messages
 
 GROUP_EVENTS = 2_000
 GROUP_BYTES = 8 << 20
+KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
 REPEATS = 20  # of a transaction that another node has disturbed
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds, between attempts to reach the server
 SETTINGS = {"idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION)}
@@ -73,6 +75,7 @@ class Writer:
         self._deliver = deliver
         self._sealing = sealing
         self._queue: list[Ticket] = []
+        self._known: dict[str, Incarnation] = {}
         self._filled = asyncio.Event()
         self._closing = False
         self._connection: Connection | None = None
@@ -144,8 +147,8 @@ class Writer:
             connection = await self._connected()
             try:
                 async with asyncio.timeout(STATEMENT_TIMEOUT):
-                    outcomes = await self._transact(connection, requests, words)
-            except CONFLICTS as error:
+                    outcomes, touched = await self._transact(connection, requests, words)
+            except (Outdated, *CONFLICTS) as error:
                 log.info("transaction repeated", extra={"reason": type(error).__name__})
                 await self._roll_back(connection)
                 continue
@@ -169,18 +172,22 @@ class Writer:
                 raise refusal(error) from error
             await self._commit(connection)
             self._sealing.note()
+            self._remember(touched)
             return outcomes
         raise StoreRefused("other nodes write the same rows all the time; repeat the request")
 
     async def _transact(
         self, connection: Connection, requests: Sequence[Request], words: dict[str, str]
-    ) -> Sequence[Outcome]:
+    ) -> tuple[Sequence[Outcome], Mapping[str, Incarnation]]:
+        """Write the requests, and return their outcomes with the incarnations that have changed."""
         await self._begin(connection)
         first = requests[0]
         if isinstance(first, Append):
-            transaction = Transaction(connection, self._new_epoch, self._sealing, words)
-            return await transaction.run([each for each in requests if isinstance(each, Append)])
-        return [await change(connection, first, self._new_epoch, self._sealing)]
+            transaction = Transaction(connection, self._new_epoch, self._sealing, words, self._known)
+            outcomes = await transaction.run([each for each in requests if isinstance(each, Append)])
+            return outcomes, transaction.touched
+        self._known.clear()  # it is changed by other means
+        return [await change(connection, first, self._new_epoch, self._sealing)], {}
 
     async def _begin(self, connection: Connection) -> None:
         """Begin a transaction that commits only if this node still has its fence and its lease.
@@ -264,7 +271,17 @@ class Writer:
         self._refused, self._pause = None, FIRST_PAUSE
         return self._connection
 
+    def forget(self, stream: str) -> None:
+        """Forget what is known of a stream, because another node has changed it."""
+        self._known.pop(stream, None)
+
+    def _remember(self, touched: Mapping[str, Incarnation]) -> None:
+        if len(self._known) > KNOWN_STREAMS:
+            self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
+        self._known.update(touched)
+
     async def _roll_back(self, connection: Connection) -> None:
+        self._known.clear()
         try:
             async with asyncio.timeout(STATEMENT_TIMEOUT):
                 await connection.execute("ROLLBACK")
@@ -283,6 +300,7 @@ class Writer:
             self._drop()
 
     def _drop(self) -> None:
+        self._known.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

@@ -246,7 +246,7 @@ async def test_a_node_that_listens_again_wakes_all_followers(postgres: Cluster, 
     async with proxied(postgres) as proxy, node(proxy.url(postgres_url)) as store:
         done = await store.commit("s", [chunk("a", "t")])
         waiting = asyncio.ensure_future(store.wait("s", Position(done.epoch, done.last)))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1)  # until it has read the head, and waits
         await proxy.cut_all()
         async with asyncio.timeout(60):
             await waiting

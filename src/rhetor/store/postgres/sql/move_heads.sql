@@ -1,3 +1,8 @@
-UPDATE incarnations i SET head = m.head, bytes = i.bytes + m.bytes
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS m (id, head, bytes)
-WHERE i.id = m.id
+-- Move the heads of incarnations. How many of them were where they were thought to be.
+WITH moved AS (
+    UPDATE incarnations i SET head = m.head, bytes = i.bytes + m.bytes
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS m (id, head, bytes, before)
+    WHERE i.id = m.id AND i.present AND i.head = m.before
+    RETURNING i.id
+)
+SELECT count(*) FROM moved
