@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -48,7 +50,12 @@ def _address() -> str:
     profile = tempfile.mkdtemp(prefix="console-")
     command = [needs(*BROWSERS), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # it may be a script that starts the browser
     )
     assert process.stderr is not None
     reader = threading.Thread(target=process.stderr.read, daemon=True)  # it never waits for a reader
@@ -61,7 +68,7 @@ def _address() -> str:
 
 
 def _end(process: subprocess.Popen[str], reader: threading.Thread, profile: str) -> None:
-    process.kill()
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if reader.ident:  # it was started
         reader.join()
