@@ -21,8 +21,8 @@ from tests.console.browser import chromium, console
 from tests.console.first_view import first_view
 from tests.console.measuring import (
     filled,
-    frames_per_second,
     now_store,
+    scrolled,
     seconds_until_shown,
     with_live_sessions,
 )
@@ -70,11 +70,12 @@ async def _scrolling() -> list[Figure]:
     async with _page() as (home, page):
         session = await filled(home, EVENTS)
         url = f"{home.node.console}/sessions/{session}"
-        frames, slow = await frames_per_second(page, url, SCROLLED_SECONDS)
+        frames, slow, work = await scrolled(page, url, SCROLLED_SECONDS)
     what = f"scrolling in {EVENTS:,} events"
     return [
         Figure(f"frames per second, {what}", f"{frames:.0f}", "≥50", frames >= 50),
         Figure(f"time of a frame, p95, {what}", f"{slow:.0f} ms"),
+        Figure(f"CPU time of the page's thread per frame, {what}", f"{work:.1f} ms", "≤14 ms", work <= 14),
     ]
 
 

@@ -7,9 +7,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from playwright.async_api import Page, expect
+from playwright.async_api import CDPSession, Page, expect
 from tests.served import Served
 
 from rhetor.domain.event import OutputDelta, Position
@@ -81,12 +81,24 @@ async def filled(home: Served, events: int) -> str:
     return session
 
 
-async def frames_per_second(page: Page, session_url: str, seconds: float) -> tuple[float, float]:
-    """Scroll up and down by the wheel, and then to the start, while earlier events are loaded. Return the
-    frames per second and the 95th percentile of the time of a frame in milliseconds."""
+class Scrolled(NamedTuple):
+    """How a page was drawn while it was scrolled. `slow`: the 95th percentile of the time of a frame; `work`:
+    the CPU time of the page's own thread for a frame, which other processes do not change. Both are in
+    milliseconds."""
+
+    frames_per_second: float
+    slow: float
+    work: float
+
+
+async def scrolled(page: Page, session_url: str, seconds: float) -> Scrolled:
+    """Scroll up and down by the wheel, and then to the start, while earlier events are loaded."""
     await page.goto(session_url)
     await expect(page.locator(".row-end").last).to_be_visible()
     await page.locator(".list").hover()
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = await _metric(cdp, "TaskDuration")
     await page.evaluate(FRAMES)
     over = time.monotonic() + seconds
     direction = -1
@@ -98,8 +110,9 @@ async def frames_per_second(page: Page, session_url: str, seconds: float) -> tup
     await page.keyboard.press("Home")
     await asyncio.sleep(0.5)
     times = await page.evaluate("() => { window.frames_on = false; return window.frames_; }")
-    took = sorted(after - before for before, after in pairwise(times))
-    return 1000 * len(took) / sum(took), took[int(len(took) * 0.95)]
+    took = sorted(later - earlier for earlier, later in pairwise(times))
+    work = 1000 * (await _metric(cdp, "TaskDuration") - before) / len(took)
+    return Scrolled(1000 * len(took) / sum(took), took[int(len(took) * 0.95)], work)
 
 
 async def heap_bytes(page: Page) -> int:
@@ -107,8 +120,12 @@ async def heap_bytes(page: Page) -> int:
     cdp = await page.context.new_cdp_session(page)
     await cdp.send("HeapProfiler.collectGarbage")
     await cdp.send("Performance.enable")
+    return int(await _metric(cdp, "JSHeapUsedSize"))
+
+
+async def _metric(cdp: CDPSession, name: str) -> float:
     found: dict[str, Any] = await cdp.send("Performance.getMetrics")
-    return next(int(one["value"]) for one in found["metrics"] if one["name"] == "JSHeapUsedSize")
+    return next(float(one["value"]) for one in found["metrics"] if one["name"] == name)
 
 
 async def with_live_sessions(home: Served, page: Page, count: int, seconds: float) -> int:
