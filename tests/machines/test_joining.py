@@ -143,7 +143,7 @@ def test_another_machine_cannot_take_a_name_until_it_is_removed(machine: Machine
         other = BuildHost(tmp_path / "other", host.token.read_text())
         try:
             other.start(url_of(machine))
-            other.until("machine_taken")
+            other.until("another machine has joined as build1; give this one a token with another name")
             assert machine.run("shout@build1", "one", "-x").stdout == "one\n"
             host.stop()
             removed = machine.rhetor("machines", "remove", "build1")
@@ -224,3 +224,18 @@ def test_a_killed_rhetor_join_finds_its_programs_again(machine: Machine, tmp_pat
         asked = machine.run("box@build1", "echo $x", "-x")
         assert asked.stdout == "7\n", asked.stderr
         assert listed(machine)["box@build1"]["pid"] == pid
+
+
+def test_a_turn_can_be_given_up_while_its_machine_is_away(machine: Machine, tmp_path: Path) -> None:
+    with joined(machine, tmp_path / "host") as host:
+        asking = machine.start("worker@build1", "count 100")
+        until_status(machine, "worker@build1", "busy")
+        host.stop()
+        until_status(machine, "worker@build1", "offline")
+        began = time.monotonic()
+        asking.send_signal(signal.SIGINT)
+        asking.communicate(timeout=SECONDS)
+        assert asking.returncode == 130
+        assert time.monotonic() - began < 15
+        host.join(url_of(machine))
+        until_status(machine, "worker@build1", "idle")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -76,6 +77,7 @@ async def test_what_does_not_follow_the_protocol_ends_the_connection(tmp_path: P
         node = await caller(home, "build1", {NODE})
         async with connect(f"ws://127.0.0.1:{home.port}{LINK}", additional_headers=node) as socket:
             await socket.send(first)
+            assert json.loads(await socket.recv())["code"] == "malformed"
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
         assert list(home.hub.state.machines) == []

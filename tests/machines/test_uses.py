@@ -49,12 +49,12 @@ def _answers(machine: Machine, peer: str) -> str:
 
 
 def test_wait_waits_for_them(machine: Machine, host: BuildHost) -> None:
-    asking = machine.start("worker@build1", "count 20")
+    asking = machine.start("worker@build1", "count 200")
     until_status(machine, "worker@build1", "busy")
-    waited = machine.run("wait", "worker@build1", "--timeout", "30")
+    waited = machine.run("wait", "worker@build1", "--timeout", "60")
     assert waited.stdout == "worker@build1\n", waited.stderr
     output, errors = asking.communicate(timeout=SECONDS)
-    assert len(output.split()) == 20, errors
+    assert len(output.split()) == 200, errors
 
 
 def test_a_line_of_a_schedule_and_a_route_reach_them(machine: Machine, host: BuildHost) -> None:

@@ -37,6 +37,10 @@ class Welcome(msgspec.Struct):
     received: int | None
 
 
+class Rejected(ConnectionError):
+    """The hub does not let this machine join."""
+
+
 class Joining:
     """This machine's side of the link. `say` shows a line to the person who started it."""
 
@@ -117,7 +121,7 @@ class Joining:
         await socket.send(msgspec.json.encode(hello).decode())
         async with asyncio.timeout(OPEN_SECONDS):
             answer = await socket.recv()
-        welcome = msgspec.json.decode(answer, type=Welcome)
+        welcome = _welcome(answer)
         if welcome.received is None or self._session is None:
             self._session, self._session_id = self._served.begin(), welcome.session
         self._failures, self._said = 0, ""
@@ -153,6 +157,22 @@ class _Socket:
         if isinstance(data, str):
             raise LinkBroken("a text message, where only binary ones are expected")
         return data
+
+
+def _welcome(answer: str | bytes) -> Welcome:
+    """Decode the hub's answer.
+
+    Raises:
+        Rejected: the hub does not let this machine join; the message says why.
+    """
+    try:
+        found: dict[str, Any] = msgspec.json.decode(answer)
+        if "code" in found:
+            detail, hint = str(found.get("detail", "")), str(found.get("hint", ""))
+            raise Rejected(f"{detail}; {hint}" if hint else detail)
+        return msgspec.convert(found, Welcome)
+    except (msgspec.DecodeError, TypeError) as error:
+        raise Rejected(f"the hub answered with something else than expected: {error}") from None
 
 
 def _rejection(error: InvalidStatus) -> str:

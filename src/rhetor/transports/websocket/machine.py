@@ -11,7 +11,7 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from rhetor.domain.machine import Hello
-from rhetor.errors import Malformed
+from rhetor.errors import Malformed, RhetorError
 from rhetor.hub.machines.joining import join as join_hub
 
 from .connection import SocketConnection, talk
@@ -22,14 +22,19 @@ log = logging.getLogger(__name__)
 
 async def join(socket: WebSocket) -> None:
     """Serve one connection of a machine. Its first message says what it offers. The reply says how the
-    connection continues the last one; all messages after that belong to the link."""
+    connection continues the last one, or why it is rejected; all messages after that belong to the link."""
     await talk(socket, _serve)
 
 
 async def _serve(connection: SocketConnection) -> None:
     async with aclosing(_messages(connection)) as messages:
-        hello = await _hello(messages)
-        machine, link = await join_hub(connection.hub.state, connection.who, hello)
+        try:
+            hello = await _hello(messages)
+            machine, link = await join_hub(connection.hub.state, connection.who, hello)
+        except RhetorError as error:  # the reason of a close frame has no room for what to do
+            said = {"code": error.code, "detail": error.detail, "hint": error.data.get("hint", "")}
+            await connection.say(msgspec.json.encode(said))
+            raise
         resumed = link.resume(hello.session, hello.received)
         welcome = {"name": machine.name, "session": resumed.session, "received": resumed.received}
         await connection.say(msgspec.json.encode(welcome))
