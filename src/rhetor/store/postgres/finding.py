@@ -21,6 +21,7 @@ from .statements import sql
 from .words import query_of
 
 AT_ONCE = 200  # messages that are read, and chosen from
+RANKED = 10_000  # the newest messages that have the words, of which the best are returned
 _FOREVER = 2**63 - 1
 
 
@@ -66,12 +67,15 @@ class Messages:
     async def _indexed(
         self, connection: Connection, words: Sequence[str], among: Among, limit: int
     ) -> list[int]:
+        # all of them, if those that are wanted are chosen from them
+        ranked = RANKED if among.model is None and among.peer is None else None
         values = (
             query_of(words),
             among.since,
             _list(among.streams),
             among.owner,
             self._peer_bytes(among),
+            ranked,
         )
         ids: list[int] = []
         async for rows in self._pages(connection, "search", values, limit):
