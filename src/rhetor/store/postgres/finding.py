@@ -39,10 +39,13 @@ class Messages:
             place: tuple[int, int] | None = (_FOREVER, _FOREVER)
             if before is not None:
                 place = await connection.fetchrow(sql("asked"), before)
-            if place is None:
-                return []
-            values = (*place, among.since, _list(among.streams), among.owner, self._peer_bytes(among))
-            async for rows in self._pages(connection, "recent", values, limit):
+            narrowed = among.since, _list(among.streams), among.owner, self._peer_bytes(among)
+            count = min(limit, AT_ONCE)
+            while place is not None and len(found) < limit:
+                # with a limit, the index gives the questions in their order, and no more is read
+                rows = await connection.fetch(sql("recent"), *place, *narrowed, count)
+                place = (rows[-1][1], rows[-1][0]) if len(rows) == count else None
+                count = AT_ONCE
                 models = await self._models(connection, [(row[3], row[5]) for row in rows])
                 chosen = [
                     (row, model)
@@ -50,8 +53,6 @@ class Messages:
                     if self._wants(among, row[5], row[7], model)
                 ][: limit - len(found)]
                 found += await self._exchanges(connection, chosen)
-                if len(found) >= limit:
-                    break
         return found
 
     async def search(self, words: Sequence[str], among: Among, limit: int) -> Sequence[Hit]:

@@ -5,3 +5,4 @@ WHERE t.role <> 'assistant' AND (t.at, t.id) < ($1, $2)
     AND ($3::bigint IS NULL OR t.at >= $3) AND ($4::text[] IS NULL OR i.stream = ANY ($4))
     AND ($5::text IS NULL OR r.owner = $5) AND ($6::bytea IS NULL OR position($6 IN r.doc) > 0)
 ORDER BY t.at DESC, t.id DESC
+LIMIT $7
