@@ -187,10 +187,12 @@ def _quiet() -> aiohttp.ClientTimeout:
 
 
 @asynccontextmanager
-async def running(folder: Path, url: str, count: int, **variables: str) -> AsyncIterator[Nodes]:
-    """Start hubs on a database. The first one serves, the others stand by."""
+async def running(
+    folder: Path, url: str, count: int, *, host: str = "localhost", **variables: str
+) -> AsyncIterator[Nodes]:
+    """Start hubs on a database. The first one serves, the others stand by. `host`: of a proxy before them."""
     ports = _free_ports(count)
-    hosts = json.dumps([f"127.0.0.1:{port}" for port in ports])
+    hosts = json.dumps([host, *(f"127.0.0.1:{port}" for port in ports)])
     shared = {"RHETOR_STORE": url, "RHETOR_HUB__ALLOWED_HOSTS": hosts, **variables}
     nodes = [Node(folder / f"node{number}", port, shared) for number, port in enumerate(ports)]
     timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=5.0)

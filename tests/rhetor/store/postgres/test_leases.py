@@ -115,6 +115,15 @@ async def test_late_writes_of_a_node_are_refused_and_counted(postgres_url: str) 
         await store.aclose()
 
 
+async def test_a_store_that_was_opened_without_a_lease_keeps_no_node_from_serving(postgres_url: str) -> None:
+    store = await PostgresStore.open(postgres_url, clock=ticking(), node="by itself")
+    async with leases(postgres_url, "a") as a:
+        assert await a.take() is None
+        assert [each.name for each in await a.nodes()] == ["a"]
+    await store.commit("s", [question("still allowed", "t_1")])
+    await store.aclose()
+
+
 async def test_a_lost_database_is_an_error_and_the_next_attempt_connects_again(postgres: Cluster) -> None:
     with postgres.database() as url:
         async with proxied(postgres) as proxy, leases(proxy.url(url), "a") as a:

@@ -1,4 +1,5 @@
-SELECT name, address, extract(epoch FROM least(expires_at, clock_timestamp() + interval '1 day') - clock_timestamp())::float,
+SELECT name, address, extract(epoch FROM expires_at - clock_timestamp())::float,
     refused
 FROM nodes
+WHERE expires_at < 'infinity'
 ORDER BY expires_at DESC, name

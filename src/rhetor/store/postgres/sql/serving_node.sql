@@ -1,6 +1,6 @@
--- Another node whose lease has not ended.
-SELECT name, address, extract(epoch FROM least(expires_at, clock_timestamp() + interval '1 day') - clock_timestamp())::float
+-- Another node whose lease has not ended. Without an end, it is none: a store that was opened by itself.
+SELECT name, address, extract(epoch FROM expires_at - clock_timestamp())::float
 FROM nodes
-WHERE name <> $1 AND expires_at > clock_timestamp()
+WHERE name <> $1 AND expires_at > clock_timestamp() AND expires_at < 'infinity'
 ORDER BY expires_at DESC
 LIMIT 1
