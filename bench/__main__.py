@@ -32,6 +32,7 @@ ALL = (
     "bodies",
     "programs",
     "analytics",
+    "postgres",
     "checkpoints",
     "console",
 )

@@ -29,7 +29,7 @@ from bench.stats import milliseconds, percentile
 from bench.table import Figure, table
 from rhetor.app import collect_seldom
 from rhetor.domain.event import OutputDelta, Position
-from rhetor.store.base import Draft
+from rhetor.store.base import Draft, Store
 from rhetor.store.encoding import encode
 from rhetor.store.sqlite.connection import connect
 from rhetor.store.sqlite.schema import migrate
@@ -89,15 +89,16 @@ def sqlite_alone(place: str, events: int = 50_000, batch: int = 250) -> float:
         return events / (time.perf_counter() - started)
 
 
-async def paced(store: SqliteStore, rate: int, seconds: float = SECONDS) -> list[float]:
-    """Append single events to several streams, `rate` per second. Return how long each took, in seconds."""
+async def paced(store: Store, rate: int, seconds: float = SECONDS, prefix: str = "stream") -> list[float]:
+    """Append single events to several streams, `rate` per second. Return how long each took, in seconds.
+    `prefix`: of the names of the streams."""
     took: list[float] = []
     started = time.perf_counter()
     sent = 0
     async with asyncio.TaskGroup() as tasks:
         while (now := time.perf_counter() - started) < seconds:
             while sent < now * rate:
-                tasks.create_task(_append(store, sent, took), name="append")
+                tasks.create_task(_append(store, sent, took, prefix), name="append")
                 sent += 1
             await asyncio.sleep(TICK)
     return took
@@ -118,7 +119,7 @@ async def saturated(store: SqliteStore, writers: int = 500, each: int = 100) -> 
     return len(took) / (time.perf_counter() - started)
 
 
-async def replayed(store: SqliteStore) -> float:
+async def replayed(store: Store) -> float:
     """Return the events per second when a stream is read from its beginning."""
     for _ in range(REPLAYED // 1_000):
         done = await store.commit("s", [CHUNK] * 1_000)
@@ -129,9 +130,9 @@ async def replayed(store: SqliteStore) -> float:
     return REPLAYED / (time.perf_counter() - started)
 
 
-async def _append(store: SqliteStore, number: int, took: list[float]) -> None:
+async def _append(store: Store, number: int, took: list[float], prefix: str = "stream") -> None:
     begun = time.perf_counter()
-    await store.commit(f"stream_{number % STREAMS}", [CHUNK])
+    await store.commit(f"{prefix}_{number % STREAMS}", [CHUNK])
     took.append(time.perf_counter() - begun)
 
 
