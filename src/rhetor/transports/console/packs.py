@@ -23,14 +23,16 @@ PACKS = {
     "sessions": ("views/sessions.js", "views/session.js", "views/log.js", "views/timeline.js"),
     "line": ("views/line.js",),
     "terminals": ("views/terminals.js", "views/terminal.js"),
-    "costs": ("views/costs.js",),
-    "settings": (
+    "hub": (
+        "views/peer.js",
+        "views/search.js",
+        "views/health.js",
+        "views/costs.js",
         "views/settings.js",
         "parts/settings_access.js",
         "parts/settings_configuration.js",
         "parts/settings_models.js",
     ),
-    "hub": ("views/peer.js", "views/search.js", "views/health.js"),
 }
 _IMPORT = re.compile(r'^import (?:([\w$]+)|\{([^}]*)\}) from "([^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(
