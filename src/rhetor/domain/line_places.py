@@ -15,7 +15,7 @@ from rhetor.errors import Unprocessable
 from .grammar import Broadcast, Call, GrammarError, Group, Stage, parse, parse_targets
 from .grammar.lists import split_list
 from .grammar.words import WORD, Token, tokenize
-from .lines import step_of
+from .lines import step_of, steps_of_line
 from .plan import Step
 
 MOST_STAGES = 200
@@ -70,7 +70,20 @@ def read(line: str) -> Reading:
         _read_broadcast(line, tokens, broadcast, found)
     else:
         _read_pipeline(line, tokens, found)
+    if not found.problems:
+        _read_whole(line, found)
     return found
+
+
+def _read_whole(line: str, found: Reading) -> None:
+    """Find what is wrong with the whole line although each stage by itself is right."""
+    try:
+        steps_of_line(line)
+    except Unprocessable as error:
+        if isinstance(error.__cause__, GrammarError):
+            found.problems.append(_problem(line, error.__cause__))
+        else:
+            found.problems.append(Problem(0, len(line), error.detail, str(error.data.get("hint", ""))))
 
 
 def _tokens(line: str, found: Reading) -> list[Token]:

@@ -100,6 +100,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=12).map("".join))
 @example("|")
+@example("{<<")
 def test_any_line_is_read_and_one_without_problems_runs(line: str) -> None:
     found: Reading = read(line)
     shown = [(step.start, step.length) for step in found.steps]
