@@ -70,7 +70,7 @@ def test_token_commands_say_what_is_wrong(machine: Machine) -> None:
     assert refused(machine, *issue, "read")[0] == 1
     assert refused(machine, *issue, "read")[1].endswith("start one with: rhetor serve")
     hub = running(machine, "--port", "0")
-    unknown = "unknown scope 'write'; the scopes are read, send, approve, admin"
+    unknown = "unknown scope 'write'; the scopes are read, send, approve, admin, node"
     assert refused(machine, *issue, "read,write") == (2, f"rhetor: {unknown}")
     printed(machine, *issue, "read")
     assert refused(machine, *issue, "read") == (

@@ -31,7 +31,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     client of a stateless API gives it with each message; `content` is the text of its new messages. `api`:
     the API that it came through. `kept`: what that API stores with the turn. `hops`: through how many peers
     of other hubs the content passed. `if_offline`: whether a message to a peer whose machine is not connected
-    waits for it, or is rejected.
+    waits for it; otherwise it is rejected.
     """
 
     content: str
@@ -54,7 +54,7 @@ class SendMessage(Struct, frozen=True, gc=False):
     kept: KeptWithTurn | UnsetType = UNSET
     api: Api | UnsetType = UNSET
     hops: int | UnsetType = UNSET
-    if_offline: IfOffline = "refuse"
+    if_offline: IfOffline | UnsetType = UNSET
 
 
 class StartSession(Struct, frozen=True, gc=False):

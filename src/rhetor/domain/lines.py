@@ -88,7 +88,7 @@ def step_of(id: str, call: Call, needs: tuple[str, ...] = ()) -> Step:
         system=options.system or UNSET,
         parts=tuple(map(_part, options.attachments)) or UNSET,
         response_schema=_schema(options.schema),
-        if_offline=options.if_offline,
+        if_offline="queue" if options.if_offline == "queue" else UNSET,
     )
 
 

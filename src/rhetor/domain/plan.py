@@ -50,7 +50,7 @@ class Step(Struct, frozen=True, gc=False):
     system: str | UnsetType = UNSET
     parts: tuple[GivenPart, ...] | UnsetType = UNSET
     response_schema: dict[str, Any] | UnsetType = UNSET
-    if_offline: IfOffline = "refuse"
+    if_offline: IfOffline | UnsetType = UNSET
 
 
 class Answer(Struct, frozen=True, gc=False):

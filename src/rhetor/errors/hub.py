@@ -33,7 +33,7 @@ class FenceLost(RhetorError):
     """Another node, or a later start of this one, has taken over what this node owned. Nothing was stored."""
 
     code, status, rpc = "fence_lost", 503, STORE_REFUSES
-    retryable = True
+    retryable, retry_after = True, 1.0
     hint = "repeat the request at another node"
 
     def __init__(self) -> None:

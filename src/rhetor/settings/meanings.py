@@ -7,7 +7,7 @@
 # ruff: noqa: E501
 MEANINGS = {
     'hub.host': "address on which the hub listens for TCP. Without TLS, only addresses of this machine's loopback interface. 0.0.0.0 are all IPv4 addresses, :: all IPv6 addresses",
-    'hub.port': 'TCP port; 0 chooses a free one. If the port is in use, a hub that a shell started also chooses a free one',
+    'hub.port': 'TCP port; 0 chooses a free one. If the port is in use, a hub that a shell started also chooses a free one. The next hub takes the chosen port again, so that open pages of the console find it',
     'hub.idle_exit': 'seconds without use after which a hub that a shell started stops. Running programs and turns, and schedules that will run, count as use',
     'hub.allowed_hosts': 'additional values of the Host header that are accepted, for a proxy; no wildcards',
     'hub.allowed_origins': 'additional values of the Origin header that are accepted, for another web front end; no wildcards',

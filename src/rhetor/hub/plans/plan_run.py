@@ -216,7 +216,7 @@ class PlanRun:
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
         peer, match = peers_for(state, self._principal).resolve(step.target)
-        if step.if_offline == "refuse":
+        if step.if_offline != "queue":
             state.machines.require_online(peer)
         turn = Turn(state.ids.new("t"), state.ids.new("m"), peer.name)
         via = self._passed_through(step)

@@ -113,7 +113,7 @@ async def send(
         TooManyTurns: as many of the caller's turns are running as may run at once. A message that would wait
             in its session is accepted.
         TokensExceeded: the caller has used too many tokens within the last hour.
-        MachineOffline: the peer's machine is not connected, and `if_offline` is "refuse".
+        MachineOffline: the peer's machine is not connected, and `if_offline` is not "queue".
         PeerBusy: `if_busy` is "refuse" and the message would have to wait; or `MOST_WAITING` messages are
             queued in the session.
         HopLimit: the message has passed through the maximum number of peers.
@@ -302,7 +302,7 @@ async def _accept(
             raise PeerBusy(peer.name, why="its session is paused")
         if peer.program is not None:
             require_rest(state, peer, session.id)
-    if command.if_offline == "refuse":
+    if command.if_offline != "queue":
         state.machines.require_online(peer)
     is_offline = state.machines.offline_status(peer) is not None
     direct = runner is None and session.state is SessionState.ACTIVE and not is_offline
