@@ -95,9 +95,10 @@ test-browser: setup
 test-model: setup $(LOCAL)
 	$(PYTEST) -m model tests/model
 
-# What needs PostgreSQL, on clusters of its own in scratch folders
+# What needs PostgreSQL, on clusters of its own in scratch folders. SELECT chooses some of these tests, as in
+# make test-postgres SELECT='not 18'
 test-postgres: setup $(POSTGRES)
-	$(PYTEST) $(PARALLEL) -m postgres $(WITH_POSTGRES)
+	$(PYTEST) $(PARALLEL) -m postgres $(if $(SELECT),-k "$(SELECT)") $(WITH_POSTGRES)
 
 # The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
 # its conformance suite; needs npm.

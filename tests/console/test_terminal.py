@@ -114,7 +114,9 @@ async def click_with_control(page: Page, x: float, y: float) -> None:
 async def test_vim_takes_what_is_typed_and_saves_it(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     async with with_programs() as home:
-        await home.announce("editor", needs("vim"), "--clean", "-n", str(file), kind="terminal")
+        # with the file's name in a line that is still there when the window has another size
+        command = (needs("vim"), "--clean", "-n", "-c", "set laststatus=2", str(file))
+        await home.announce("editor", *command, kind="terminal")
         async with console(home, "/terminals/editor") as page:
             await open_terminal(page, "notes.txt")
             await page.keyboard.type("ifrom the sofa: ü ✓")

@@ -344,7 +344,7 @@ def test_any_sequence_of_operations_agrees_with_the_model(kind: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=scaled(400, 6),
+            max_examples=scaled(400, 4),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
