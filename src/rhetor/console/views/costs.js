@@ -58,6 +58,10 @@ function Select({ name, value, options, onChange }) {
   `;
 }
 
+function counted(number, noun) {
+  return `${number.toLocaleString()} ${number === 1 ? noun : `${noun}s`}`;
+}
+
 function Report({ report, choice, path, isOld }) {
   const measure = Object.values(MEASURES).find((each) => path.startsWith(each.path));
   const days = useMemo(() => daysOf(report.from, report.to, usedDays(report)), [report]);
@@ -66,7 +70,7 @@ function Report({ report, choice, path, isOld }) {
   if (total.turns === 0 && total.input_tokens + total.output_tokens === 0) return html`<${Nothing} report=${report} />`;
   return html`
     <div aria-busy=${isOld}>
-      <p class="total"><data value=${total.cost ?? ""}>${MEASURES.money.text(total.cost)}</data> for ${total.turns.toLocaleString()} turns in ${total.sessions.toLocaleString()} sessions</p>
+      <p class="total"><data value=${total.cost ?? ""}>${MEASURES.money.text(total.cost)}</data> for ${counted(total.turns, "turn")} in ${counted(total.sessions, "session")}</p>
       <${Unpriced} report=${report} />
       <${Bars} days=${days} series=${series} text=${measure.text} summary=${summaryOf(measure, series, days)} />
       <${UsageTable} report=${report} />
