@@ -112,7 +112,8 @@ class AgentProgram(HostedProgram):
         prompt = self._protocol.prompt(message.content, message.attachments)
         self._at_rest.clear()
         self._protocol.turn = message.turn
-        await self._write(prompt)
+        with suppress(HostLost, ProgramOver):  # its end is read next, with the reason that it wrote
+            await self._write(prompt)
         async with aclosing(self.rest_of_turn()) as said:
             async for output in said:
                 yield output

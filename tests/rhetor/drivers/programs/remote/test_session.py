@@ -89,7 +89,7 @@ async def test_bytes_arrive_once_and_in_order_over_connections_that_are_lost() -
     hub, echo, rng = Session(), Echo(), random.Random(5)
     async with asyncio.timeout(SECONDS):
         work = [
-            asyncio.create_task(_exchange(hub, number, scaled(3_000_000, 100_000))) for number in range(6)
+            asyncio.create_task(_exchange(hub, number, scaled(3_000_000, 300_000))) for number in range(6)
         ]
         connections = 0
         while not all(task.done() for task in work):
