@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import Page
+from tests.at_end import AT_END
 from tests.console.browser import chromium, console
 from tests.console.first_view import first_view
 from tests.console.measuring import (
@@ -40,7 +41,8 @@ HANGING = 3600.0
 
 
 def run() -> list[Figure]:
-    return asyncio.run(_figures())
+    with AT_END:
+        return asyncio.run(_figures())
 
 
 async def _figures() -> list[Figure]:
