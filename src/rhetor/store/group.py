@@ -6,18 +6,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from rhetor.domain.event import Position
+from rhetor.errors import KeysUnavailable, RhetorError
 
 from .base import Addition, Committed, Key, Record, Row
 from .commit import Append, added, admit
 from .incarnation import Incarnation
 from .messages import said
-from .requests import Landed
+from .requests import Landed, Outcome
 from .sealed import Sealing
+
+T = TypeVar("T")
 
 
 class Group(ABC):
@@ -162,6 +165,19 @@ class Group(ABC):
         self.touched.pop(stream, None)
         self._epochs = {epoch: each for epoch, each in self._epochs.items() if each.stream != stream}
 
+    def columns_of(self, row: Row) -> tuple[Any, ...]:
+        """Return a row in the order of the columns of the table `rows`, its document as it is stored."""
+        doc = self.sealing.doc(row.kind, row.id, row.doc)
+        return row.kind, row.id, str(row.state), doc, row.owner, row.parent, row.name, row.at, row.version
+
+    def columns_of_keys(self) -> list[tuple[Any, ...]]:
+        """Return the idempotency keys in the order of the columns of the table `keys`, as they are stored."""
+        fingerprint, result = self.sealing.fingerprint, self.sealing.result
+        return [
+            (*place, fingerprint(given), result(*place, done.result), done.epoch, done.first, done.last, at)
+            for place, (given, done, at) in self.keys.items()
+        ]
+
     def _add(self, addition: Addition) -> None:
         place = addition.kind, addition.id
         row = self.rows.get(place)
@@ -202,3 +218,17 @@ class Group(ABC):
 
     def _of_epoch(self, epoch: str) -> Incarnation | None:
         return self._epochs.get(epoch) or self.stored_epoch(epoch)
+
+
+def outcome_of(apply: Callable[[T], Landed], request: T) -> Outcome:
+    """Apply a request to a transaction, and return what becomes of it.
+
+    Raises:
+        KeysUnavailable: a part of what it writes may be prepared already, so the transaction must not go on.
+    """
+    try:
+        return apply(request)
+    except KeysUnavailable:
+        raise
+    except RhetorError as refused:
+        return refused

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from rhetor.domain.event import Position
 
 from .base import Head
+
+KNOWN_STREAMS = 20_000  # incarnations that a writer remembers between transactions, about 500 bytes each
 
 
 class Incarnation(Struct, frozen=True, gc=False):
@@ -27,3 +31,10 @@ class Incarnation(Struct, frozen=True, gc=False):
 
     def standing(self) -> Head:
         return Head(self.epoch, self.head, self.earliest, self.base)
+
+
+def remember(known: dict[str, Incarnation], touched: Mapping[str, Incarnation]) -> None:
+    """Remember the incarnations that a transaction has changed, by their streams."""
+    if len(known) > KNOWN_STREAMS:
+        known.clear()  # simpler than finding the oldest ones; reading one again is cheap
+    known.update(touched)

@@ -1,4 +1,4 @@
-"""The requests that change or remove what is stored, each in a transaction of its own."""
+"""The requests that change or remove what is stored, each in its own transaction."""
 
 from __future__ import annotations
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from rhetor.errors import KeysUnavailable, RhetorError
 from rhetor.store.base import Row
 from rhetor.store.commit import Append
-from rhetor.store.group import Group
+from rhetor.store.group import Group, outcome_of
 from rhetor.store.incarnation import Incarnation
 from rhetor.store.requests import Outcome
 from rhetor.store.sealed import Sealing
@@ -85,7 +84,7 @@ class Transaction(Group):
             asyncpg.PostgresError, …: as the connection does.
         """
         await self.read(appends)
-        outcomes = [self._outcome(append) for append in appends]
+        outcomes = [outcome_of(self.append, append) for append in appends]
         await self.write()
         return outcomes
 
@@ -186,14 +185,6 @@ class Transaction(Group):
 
     # ----
 
-    def _outcome(self, append: Append) -> Outcome:
-        try:
-            return self.append(append)
-        except KeysUnavailable:  # a part of what it writes may be prepared already
-            raise
-        except RhetorError as refused:
-            return refused
-
     async def _write_events(self) -> None:
         sizes: dict[int, int] = {}
         for event in self.events:
@@ -254,9 +245,9 @@ class Transaction(Group):
         if renamed:
             await self._execute("release_names", *_columns(renamed))
         if changed:
-            await self._execute("update_rows", *_columns(map(self._columns_of, changed)))
+            await self._execute("update_rows", *_columns(map(self.columns_of, changed)))
         if added:
-            await self._execute("insert_rows", *_columns(map(self._columns_of, added)))
+            await self._execute("insert_rows", *_columns(map(self.columns_of, added)))
         if docs:
             rows = [(r.kind, r.id, self.sealing.doc(r.kind, r.id, r.doc), r.version) for r in docs]
             await self._execute("update_docs", *_columns(rows))
@@ -265,25 +256,8 @@ class Transaction(Group):
         before = self._stored_rows[row.kind, row.id]
         return before.name is not None and (before.owner, before.name) != (row.owner, row.name)
 
-    def _columns_of(self, row: Row) -> tuple[Any, ...]:
-        doc = self.sealing.doc(row.kind, row.id, row.doc)
-        state = str(row.state)
-        return row.kind, row.id, state, doc, row.owner, row.parent, row.name, row.at, row.version
-
     async def _write_keys(self) -> None:
-        rows = [
-            (
-                *place,
-                self.sealing.fingerprint(given),
-                self.sealing.result(*place, done.result),
-                done.epoch,
-                done.first,
-                done.last,
-                at,
-            )
-            for place, (given, done, at) in sorted(self.keys.items())
-        ]
-        await self._execute("add_keys", *_columns(rows))
+        await self._execute("add_keys", *_columns(sorted(self.columns_of_keys())))
 
     async def _fetch(self, name: str, *values: object) -> list[Any]:
         found: list[Any] = await self._connection.fetch(sql(name), *values)

@@ -18,7 +18,7 @@ from msgspec import Struct
 from rhetor.background import start
 from rhetor.errors import CommitUnresolved, FenceLost, KeysUnavailable, RhetorError, StoreRefused
 from rhetor.store.commit import Append
-from rhetor.store.incarnation import Incarnation
+from rhetor.store.incarnation import Incarnation, remember
 from rhetor.store.requests import Outcome, Request, Ticket, weight_of
 from rhetor.store.sealed import Sealing
 
@@ -41,7 +41,6 @@ from .words import words_of_messages
 
 GROUP_EVENTS = 2_000
 GROUP_BYTES = 8 << 20
-KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
 REPEATS = 20  # of a transaction that another node has disturbed
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds, between attempts to reach the server
 SETTINGS = {"idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION)}
@@ -172,7 +171,7 @@ class Writer:
                 raise refusal(error) from error
             await self._commit(connection)
             self._sealing.note()
-            self._remember(touched)
+            remember(self._known, touched)
             return outcomes
         raise StoreRefused("other nodes write the same rows all the time; repeat the request")
 
@@ -274,11 +273,6 @@ class Writer:
     def forget(self, stream: str) -> None:
         """Forget what is known of a stream, because another node has changed it."""
         self._known.pop(stream, None)
-
-    def _remember(self, touched: Mapping[str, Incarnation]) -> None:
-        if len(self._known) > KNOWN_STREAMS:
-            self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
-        self._known.update(touched)
 
     async def _roll_back(self, connection: Connection) -> None:
         self._known.clear()

@@ -223,18 +223,7 @@ class Transaction(Group):
         insert(
             self._connection,
             "INSERT INTO keys (scope, key, fingerprint, result, epoch, first, last, at)",
-            [
-                (
-                    *place,
-                    self.sealing.fingerprint(given),
-                    self.sealing.result(*place, done.result),
-                    done.epoch,
-                    done.first,
-                    done.last,
-                    at,
-                )
-                for place, (given, done, at) in self.keys.items()
-            ],
+            self.columns_of_keys(),
         )
 
     def _write_rows(self) -> None:
@@ -246,21 +235,7 @@ class Transaction(Group):
         insert(
             self._connection,
             "INSERT OR REPLACE INTO rows (kind, id, state, doc, owner, parent, name, at, version)",
-            [
-                (
-                    r.kind,
-                    r.id,
-                    str(r.state),
-                    sealing.doc(r.kind, r.id, r.doc),
-                    r.owner,
-                    r.parent,
-                    r.name,
-                    r.at,
-                    r.version,
-                )
-                for place, r in self.rows.items()
-                if r and place not in self.only_docs
-            ],
+            [self.columns_of(r) for place, r in self.rows.items() if r and place not in self.only_docs],
         )
         if self.only_docs:  # changes no index, which takes half the time
             self._connection.executemany(

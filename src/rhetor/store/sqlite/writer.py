@@ -2,7 +2,7 @@
 outcomes.
 
 A batch has the requests that arrived while the previous transaction was written to the disk, and while the
-statements of its own were executed. So batches grow with the load, and no request waits for a batch to fill.
+its own statements were executed. So batches grow with the load, and no request waits for a batch to fill.
 The writer accesses the tables only through `Transaction`.
 """
 
@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from rhetor.errors import KeysUnavailable, RhetorError, StoreRefused
-from rhetor.store.incarnation import Incarnation
-from rhetor.store.requests import Outcome, Request, Ticket, weight_of
+from rhetor.store.group import outcome_of
+from rhetor.store.incarnation import Incarnation, remember
+from rhetor.store.requests import Outcome, Ticket, weight_of
 from rhetor.store.sealed import Sealing
 
 from .connection import is_broken, is_busy, is_damage, refusal
@@ -24,7 +25,6 @@ from .transaction import Transaction
 from .witness import Witness
 
 BATCH_EVENTS = 256
-KNOWN_STREAMS = 20_000  # incarnations remembered between transactions, about 500 bytes each
 log = logging.getLogger(__name__)
 
 
@@ -151,11 +151,9 @@ class Writer:
 
     def _remember(self, transaction: Transaction) -> None:
         self._sealing.note()
-        if len(self._known) > KNOWN_STREAMS:
-            self._known.clear()  # simpler than finding the oldest ones; reading one again is cheap
         for stream in transaction.forgotten:
             self._known.pop(stream, None)
-        self._known.update(transaction.touched)
+        remember(self._known, transaction.touched)
         self._text_id = transaction.text_id
         self._version = transaction.version
         last = next(reversed(transaction.touched.values()), None)
@@ -209,15 +207,6 @@ class Writer:
 
 def _written(transaction: Transaction, tickets: Sequence[Ticket]) -> list[Outcome]:
     """Check the requests, and write those that are accepted. Return the outcomes."""
-    outcomes = [_apply(transaction, ticket.request) for ticket in tickets]
+    outcomes = [outcome_of(transaction.apply, ticket.request) for ticket in tickets]
     transaction.write()
     return outcomes
-
-
-def _apply(transaction: Transaction, request: Request) -> Outcome:
-    try:
-        return transaction.apply(request)
-    except KeysUnavailable:  # a part of what it writes may be prepared already
-        raise
-    except RhetorError as refused:
-        return refused
