@@ -24,7 +24,6 @@ from rhetor.machine.command import add_to as add_join
 from rhetor.machine_cli import add_to as add_machine_commands
 from rhetor.maintenance import audit_commands, key_commands
 from rhetor.maintenance.commands import add_to
-from rhetor.maintenance.moved import require_here
 from rhetor.maintenance.replacing import finish
 from rhetor.token_cli import add_to as add_token_commands
 from rhetor.token_cli import rotate_signing
@@ -237,6 +236,8 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
     source = Source(file, flags)
     settings = source.read()  # before the hub is imported, so that an invalid configuration fails at once
     if settings.store == SQLITE:
+        from rhetor.maintenance.moved import require_here
+
         require_here(home.folder)
     if settings.encryption.at_rest:
         logs.start(secrets, home.folder / "hub.log", quotes=False)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import re
-import secrets
-import signal
-import socket
-import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rhetor.domain.secrets import Secrets, secret_values
 from rhetor.errors import InvalidSettings
 from rhetor.home import Home, HomeTaken, state_home
+
+if TYPE_CHECKING:
+    import ssl
 
 TOKEN = "RHETOR_NODE_TOKEN"
 _LOOPBACK = re.compile(r"(localhost|.*\.localhost|127(\.\d{1,3}){3}|::1)")
@@ -53,6 +52,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> arg
 
 def run(arguments: argparse.Namespace) -> int:
     """Join the hub until the process is told to end; return the exit status."""
+    # here and below, so that the other commands, which need none of this, start sooner
+    import asyncio
+
     from rhetor import logs
     from rhetor.auth.process_tree import reject_programs
 
@@ -85,6 +87,11 @@ async def _join(
     token: Callable[[], str],
     hidden: Secrets,
 ) -> int:
+    import asyncio
+    import signal
+    import socket
+
+    from rhetor.auth.tokens import load_token
     from rhetor.drivers.programs.host.hosts import Hosts
     from rhetor.drivers.programs.host.spool_keys import SpoolKeys
     from rhetor.drivers.programs.places import Places
@@ -116,9 +123,8 @@ async def _join(
     )
     files = ProjectFiles(opened, offers)
     served = Served(offers, program_drivers(home.folder, Places(hosts)), hosts, files)
-    joining = Joining(
-        url, token, _secret(home.folder), socket.gethostname(), offers, served, _tls(url, arguments.ca), say
-    )
+    secret = load_token(home.folder / "machine")  # by which the hub recognizes this machine
+    joining = Joining(url, token, secret, socket.gethostname(), offers, served, _tls(url, arguments.ca), say)
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -194,24 +200,11 @@ def _token(file: Path | None) -> Callable[[], str]:
     return read
 
 
-def _secret(folder: Path) -> str:
-    """Return the secret by which the hub recognizes this machine; a new one if there is none."""
-    file = folder / "machine"
-    try:
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_text().strip()
-    secret = secrets.token_hex(32)
-    with os.fdopen(fd, "w") as opened:
-        opened.write(secret + "\n")
-        opened.flush()
-        os.fsync(fd)
-    return secret
-
-
 def _tls(url: str, authority: Path | None) -> ssl.SSLContext | None:
     if not url.startswith("wss:"):
         return None
+    import ssl
+
     try:
         context = ssl.create_default_context(cafile=str(authority) if authority else None)
     except (OSError, ssl.SSLError) as error:

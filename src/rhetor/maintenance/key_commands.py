@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sqlite3
 import sys
 import time
@@ -85,6 +84,8 @@ def _in_use(folder: Path) -> set[bytes]:
 
     store = read_settings(folder / "config.yaml").store
     if store != SQLITE:
+        import asyncio
+
         from rhetor.store.postgres.converting import keys_of
 
         return asyncio.run(keys_of(store))

@@ -195,7 +195,6 @@ class Session:
         self._channels: dict[int, Channel] = {}
         self._last_channel = 0
         self._waiting = asyncio.Event()  # something is to be sent
-        self._acknowledged = 0
         self.heard_at = 0.0  # when the last message arrived, on the loop's clock
         self._fault: LinkReset | None = None
 
@@ -297,8 +296,7 @@ class Session:
                 while (data := self._outbox.get(at)) is not None:
                     await socket.send(data)
                     at += 1
-                self._acknowledged = self._inbox.last
-                await socket.send(codec.packed(Message(codec.ACK, self._acknowledged, 0, b"")))
+                await socket.send(codec.packed(Message(codec.ACK, self._inbox.last, 0, b"")))
                 try:
                     async with asyncio.timeout(self._heartbeat):
                         await self._waiting.wait()
