@@ -122,9 +122,12 @@ def test_a_cycle_of_models_that_passes_an_agents_tools_on_ends_at_the_hop_limit(
     customer: Agent, house: House
 ) -> None:
     """The specialist's provider is the same hub under another name, where the model is the specialist."""
+    # the port must be known before the hub that listens on it; the default one may be that of another test
+    house.environment["RHETOR_HUB__PORT"] = "0"
     house.say("list")
     port = urlsplit(json.loads(house.say("status", "--json").out)["url"]).port
-    house.configure({customer.name: dict(customer.settings)}, limits={"hops": 4}, hub={"port": port})
+    house.environment["RHETOR_HUB__PORT"] = str(port)
+    house.configure({customer.name: dict(customer.settings)}, limits={"hops": 4})
     house.environment |= {
         "OPENAI_BASE_URL": f"http://localhost:{port}/v1",
         "OPENAI_API_KEY": (house.state / "token").read_text().strip(),
