@@ -6,8 +6,6 @@ import asyncio
 import io
 import json
 import os
-import re
-import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -18,54 +16,27 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from tests import deployed
 from tests.certificates import Issued
-from tests.needs import lacking, needs
+from tests.deployed import replaced, until_it_listens
+from tests.needs import needs
 from tests.rhetor.transports.socket_client import created
 from tests.served import TOKEN, Served, served
 from websockets.asyncio.client import connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
-PAGE = Path(__file__).parents[2] / "docs/how-to/deploy.md"
 NAME, SECONDS = "hub.example.org", 60.0
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
 def block(language: str) -> str:
-    """Return the one block of code in this language."""
-    (found,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    return str(found)
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    for old, new in changes.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
-
-
-def _installed(name: str) -> str:
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or lacking(f"{name} is not installed")
+    return deployed.block("deploy.md", language)
 
 
 def nginx(folder: Path, issued: Issued, hub: int, port: int) -> list[str]:
-    """Return the command of nginx with the configuration of the page, without its defaults for root."""
-    server = replaced(
-        block("nginx"),
-        {
-            "127.0.0.1:8300": f"127.0.0.1:{hub}",
-            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-            "/etc/ssl/certs/hub.crt": str(issued.files.certificate),
-            "/etc/ssl/private/hub.key": str(issued.files.key),
-        },
-    )
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    config = folder / "nginx.conf"
-    config.write_text(
-        f"pid {folder}/pid; error_log stderr; daemon off; master_process off; events {{}}\n"
-        f"http {{ access_log off; {temporary}\n{server}}}\n"
-    )
-    return [_installed("nginx"), "-p", str(folder), "-c", str(config), "-e", "stderr"]
+    """Return the command of nginx with the configuration of the page."""
+    text = replaced(block("nginx"), {"127.0.0.1:8300": f"127.0.0.1:{hub}"})
+    return deployed.nginx(folder, issued, text, port)
 
 
 def caddy(folder: Path, issued: Issued, hub: int, port: int) -> list[str]:
@@ -104,7 +75,7 @@ async def behind(proxy: Any, folder: Path) -> AsyncIterator[tuple[Served, str, a
             stdout=subprocess.DEVNULL,
         )
         try:
-            await _until_it_listens(process, port)
+            await until_it_listens(process, port)
             connector = aiohttp.TCPConnector(ssl=issued.trusting(), resolver=_Here())
             async with connector:
                 yield home, f"https://{NAME}:{port}", connector, issued.trusting()
@@ -125,19 +96,6 @@ class _Here(aiohttp.abc.AbstractResolver):
         ]
 
     async def close(self) -> None: ...
-
-
-async def _until_it_listens(process: asyncio.subprocess.Process, port: int) -> None:
-    async with asyncio.timeout(SECONDS):
-        while True:
-            assert process.returncode is None, "the proxy has ended; its output says why"
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
 
 
 @pytest.mark.parametrize("proxy", [nginx, caddy])
