@@ -12,7 +12,6 @@ import getpass
 import json
 import os
 import random
-import socket
 import sqlite3
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bench.process import BIN, clean_environment
+from bench.process import BIN, clean_environment, fetched
 from bench.table import Figure
 from rhetor.domain.event import (
     MessageAccepted,
@@ -133,16 +132,7 @@ def _timed(home: Path, by: str) -> float:
 
 
 def _usage(home: Path, by: str) -> Any:
-    request = (
-        f"GET /api/analytics/usage?group_by={by} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    answer = b""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(home / "hub.sock"))
-        connection.sendall(request.encode())
-        while piece := connection.recv(1 << 20):
-            answer += piece
-    return json.loads(answer.partition(b"\r\n\r\n")[2])
+    return json.loads(fetched(home / "hub.sock", f"/api/analytics/usage?group_by={by}"))
 
 
 def _is_right(home: Path, by: str) -> bool:

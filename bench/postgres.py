@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -32,7 +31,7 @@ from tests.postgres.cluster import Cluster, shared
 
 from bench.append import REPLAYED, paced, replayed
 from bench.disk import disk_figure
-from bench.process import BIN, PROFILE, clean_environment
+from bench.process import BIN, PROFILE, clean_environment, fetched
 from bench.stats import milliseconds, percentile
 from bench.table import Figure
 from rhetor.app import collect_seldom
@@ -258,12 +257,5 @@ def _timed(ask: Callable[[], object]) -> float:
 
 
 def _ask(home: Path, path: str) -> object:
-    answer = b""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(home / "hub.sock"))
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        while piece := connection.recv(1 << 20):
-            answer += piece
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b" 200 " in head.split(b"\r\n")[0], answer[:500]
+    body = fetched(home / "hub.sock", path)
     return json.loads(body) if body.startswith(b"{") else body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,19 @@ def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningH
                 yield RunningHub(hub.pid, folder, environment, port, token)
             finally:
                 hub.terminate()
+
+
+def fetched(hub: str | Path, path: str) -> bytes:
+    """Return the body of a GET over the Unix socket of a hub, which answers with status 200."""
+    answer = b""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(hub))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        while piece := connection.recv(1 << 20):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.split(b"\r\n")[0], answer[:500]
+    return body
 
 
 def openai_variables(url: str) -> dict[str, str]:
