@@ -1,4 +1,4 @@
-"""A hub and a build host that has joined it: real processes, each with a home of its own."""
+"""A hub and a build host that has joined it: real processes, each with its own home."""
 
 from __future__ import annotations
 
