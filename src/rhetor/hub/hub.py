@@ -46,6 +46,7 @@ from .catalog.usage_of_log import fold_log
 from .core.background import Background
 from .core.commits import until_accepted
 from .core.ids import Ids
+from .core.nodes import Nodes, OneNode
 from .fanout.presence import Presence
 from .forwarding import terminals
 from .forwarding.relay import relay
@@ -242,6 +243,7 @@ async def open_hub(
     inputs: PeerInputs | None = None,
     download: ReadUrl = no_download,
     machine_links: MachineLinks | None = None,
+    nodes: Nodes | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
@@ -250,7 +252,7 @@ async def open_hub(
     files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
     `senders`: of notifications about the sessions of `owner`.
     `inputs`: what peers take besides text. `download` reads the URLs of parts. `machine_links`: the links to
-    machines that join.
+    machines that join. `nodes`: those that share the store.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -289,6 +291,7 @@ async def open_hub(
             inputs=inputs or TextOnlyPeers(),
             download=download,
             machine_links=machine_links or NoMachineLinks(),
+            nodes=nodes or OneNode(),
         )
         state.notifications.person = partial(ownership.person_behind, state)
         state.notifications.configure(senders)

@@ -57,6 +57,7 @@ from .core.background import Background
 from .core.deliveries import Deliveries
 from .core.ids import Ids
 from .core.limits import Limits, Upkeep
+from .core.nodes import Nodes, OneNode
 from .core.notifier import Notifier
 from .fanout.broadcaster import Broadcaster
 from .fanout.live import Live
@@ -189,7 +190,7 @@ class State:
     signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
     `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
     `live`: what changes, for those who watch it. `machines`: those that have joined, and `machine_links`: the
-    links to them.
+    links to them. `nodes`: those that share the store.
     """
 
     store: Store
@@ -222,6 +223,7 @@ class State:
     broadcaster: Broadcaster = field(init=False)
     leases: Occupancy = field(default_factory=Occupancy)
     live: Live = field(default_factory=Live)
+    nodes: Nodes = field(default_factory=OneNode)
     usage: Usage = field(default_factory=Usage)
     machines: Machines = field(default_factory=Machines)
     machine_links: MachineLinks = field(default_factory=NoMachineLinks)
