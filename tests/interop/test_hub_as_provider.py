@@ -123,6 +123,7 @@ def test_a_cycle_of_models_that_passes_an_agents_tools_on_ends_at_the_hop_limit(
 ) -> None:
     """The specialist's provider is the same hub under another name, where the model is the specialist."""
     # the port must be known before the hub that listens on it; the default one may be that of another test
+    house.say("shutdown")
     house.environment["RHETOR_HUB__PORT"] = "0"
     house.say("list")
     port = urlsplit(json.loads(house.say("status", "--json").out)["url"]).port
