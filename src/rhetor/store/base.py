@@ -282,6 +282,8 @@ class Summary(Struct, frozen=True, gc=False):
 
 
 Observer = Callable[[str, Sequence[Row], Sequence[tuple[str, str]]], None]
+Place = tuple[str, str]  # the kind and the id of a row
+RowSum = tuple[int, int]  # the number of rows, and the sum of their versions
 
 
 def observe_nothing(stream: str, rows: Sequence[Row], dropped: Sequence[tuple[str, str]]) -> None:
@@ -531,6 +533,42 @@ class Store(Log, Catalog, Protocol):
 
     async def aclose(self) -> None:
         """Finish pending commits and wake all waiting followers. Later commits raise `StoreRefused`."""
+        ...
+
+
+class SharedRows(Protocol):
+    """The rows of a database in which other hubs, the nodes, may change them at any time."""
+
+    def watch(self, kinds: Collection[str], watcher: RowWatcher) -> None:
+        """Tell `watcher` which rows of these kinds change, from now on, and which streams other nodes change.
+        All nodes must watch the same kinds."""
+        ...
+
+    async def rows_at(self, places: Sequence[Place]) -> Sequence[Row]:
+        """Return those of the rows that exist, in any order."""
+        ...
+
+    async def row_sums(self, kinds: Collection[str]) -> Mapping[str, RowSum]:
+        """Return a sum of the rows of each kind that has any; it is another one when any of them has
+        changed."""
+        ...
+
+
+class RowWatcher(Protocol):
+    """Is told of changes. All calls are made in the event loop, when the change is durable. They must be
+    fast, and must not raise."""
+
+    def elsewhere(self, streams: Sequence[str], places: Sequence[Place]) -> None:
+        """Another node has changed these streams, and written, added to or dropped these rows. A place
+        without an id stands for any rows of its kind."""
+        ...
+
+    def here(self, places: Sequence[Place]) -> None:
+        """This node has changed these rows. The call is made before the caller of `commit` continues."""
+        ...
+
+    def missed(self) -> None:
+        """Other nodes may have changed anything."""
         ...
 
 

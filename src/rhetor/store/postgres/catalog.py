@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rhetor.store.base import CREDENTIALS, Row
+from rhetor.store.base import CREDENTIALS, Place, Row, RowSum
 from rhetor.store.sealed import Sealing
 
 from .connection import Pool
@@ -58,6 +58,14 @@ class Rows:
     async def offset(self, source: str) -> int:
         found = await self._pool.fetch(sql("offset"), source)
         return int(found[0][0]) if found else 0
+
+    async def at(self, places: Sequence[Place]) -> Sequence[Row]:
+        kinds, ids = [kind for kind, _ in places], [id for _, id in places]
+        return [self._row(row) for row in await self._pool.fetch(sql("rows_at"), kinds, ids)]
+
+    async def sums(self, kinds: Collection[str]) -> Mapping[str, RowSum]:
+        found = await self._pool.fetch(sql("row_sums"), list(kinds))
+        return {kind: (number, int(versions)) for kind, number, versions in found}
 
     def _row(self, found: Any) -> Row:
         if not (self._sealing.may_be_sealed or found[0] in CREDENTIALS):

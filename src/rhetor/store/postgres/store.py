@@ -18,14 +18,18 @@ from rhetor.store.base import (
     Exchange,
     Head,
     Hit,
+    Place,
     Record,
     Row,
+    RowSum,
+    RowWatcher,
     Spoken,
     Summary,
     random_epoch,
 )
+from rhetor.store.commit import Append
 from rhetor.store.queued import QueuedStore
-from rhetor.store.requests import Landed, Outcome, Ticket
+from rhetor.store.requests import ForgetStream, Landed, Outcome, Ticket
 from rhetor.store.sealed import Sealing
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
@@ -40,7 +44,7 @@ from .finding import Messages
 from .leases import Leases
 from .schema import migrate
 from .statements import sql
-from .wake_ups import WakeUps
+from .wake_ups import Name, WakeUps
 from .writer import SETTINGS, Fence, Writer
 
 READERS = 4  # connections for short reads
@@ -81,6 +85,8 @@ class PostgresStore(QueuedStore):
         self._shared: set[str] = set()
         self.blobs = PostgresBlobs(self._slow, sealing.ring, sealed=sealing.at_rest, clock=clock)
         self._swept: dict[str, tuple[str, int, int]] = {}
+        self._watched: frozenset[str] = frozenset()
+        self._watcher: RowWatcher | None = None
         self._writer: Writer
         self._wake_ups: WakeUps
 
@@ -247,6 +253,19 @@ class PostgresStore(QueuedStore):
         self._require_open()
         return await self._rows.offset(source)
 
+    # SharedRows
+
+    def watch(self, kinds: Collection[str], watcher: RowWatcher) -> None:
+        self._watched, self._watcher = frozenset(kinds), watcher
+
+    async def rows_at(self, places: Sequence[Place]) -> Sequence[Row]:
+        self._require_open()
+        return await self._rows.at(places)
+
+    async def row_sums(self, kinds: Collection[str]) -> Mapping[str, RowSum]:
+        self._require_open()
+        return await self._rows.sums(kinds)
+
     # Seals
 
     async def sealed_with(self) -> set[bytes]:
@@ -289,10 +308,31 @@ class PostgresStore(QueuedStore):
             self._writer.put(tickets)
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
+        names: list[Name] = []
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            if isinstance(outcome, Landed):
+                names += self._names_of(ticket, outcome)
+        if self._watcher is not None and (places := [name for name in names if not isinstance(name, str)]):
+            self._watcher.here(places)
         super()._deliver(tickets, outcomes)
-        changed = [o.stream for o in outcomes if isinstance(o, Landed) and o.head is not None]
-        if changed:
-            self._wake_ups.notify(changed)
+        if names:
+            self._wake_ups.notify(names)
+
+    def _names_of(self, ticket: Ticket, landed: Landed) -> list[Name]:
+        """Return the names of what a request has changed."""
+        request = ticket.request
+        names: list[Name] = [landed.stream] if landed.head is not None else []
+        if isinstance(request, Append):
+            if (request.rows or request.adds or request.drop) and not landed.answer.replayed:
+                names += self._places_of(request)
+        elif isinstance(request, ForgetStream) and landed.answer:
+            names += [request.stream, *self._places_of(request.dropping)]
+        return names
+
+    def _places_of(self, append: Append) -> list[Place]:
+        """Return the watched rows that a commit changes."""
+        written = [(each.kind, each.id) for rows in (append.rows, append.adds) for each in rows]
+        return [place for place in (*append.drop, *written) if place[0] in self._watched]
 
     def _take(self, stream: str, head: Head, records: Sequence[Record], folds: Sequence[Record]) -> None:
         known = self._tail.head(stream)
@@ -310,13 +350,17 @@ class PostgresStore(QueuedStore):
             self._tail.forget(stream)
             self._writer.forget(stream)
 
-    def _changed(self, streams: Iterable[str]) -> None:
+    def _changed(self, streams: Sequence[str], places: Sequence[Place]) -> None:
         self._share(streams)
+        if self._watcher is not None:
+            self._watcher.elsewhere(streams, places)
         for stream in streams:
             self._wakeups.wake(stream)
 
     def _missed(self) -> None:
         self._tail.forget_unused(0.0)
+        if self._watcher is not None:
+            self._watcher.missed()
         self._wakeups.wake_all()
 
     async def _sweep(self) -> None:

@@ -1,4 +1,4 @@
-"""Wake-ups between nodes: names of streams that have changed, by NOTIFY.
+"""Wake-ups between nodes: names of streams and rows that have changed, by NOTIFY.
 
 They carry no data and may be lost: a reconnect wakes everybody, and a sweep looks every few seconds where the
 streams of the waiting followers end.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from rhetor.background import start, stop
 from rhetor.errors import StoreRefused
+from rhetor.store.base import Place
 
 from .connection import ERRORS, Connection, close, connect
 
@@ -23,14 +25,17 @@ MOST_BYTES = 7_500  # of a notification; the server takes less than 8,000
 LONGEST_PAUSE = 2.0  # seconds, between attempts to reach the server
 # a notification writes nothing, so it need not wait for the disk
 SETTINGS = {"synchronous_commit": "off"}
-_names = msgspec.json.Decoder(list[str])
+MOST_ROWS = 200  # of a kind that are named; of more, only their kind is
+MOST_PENDING = 100_000  # names that wait; if there are more, some are not sent
+Name = str | Place  # of a stream, or of a row; a row without an id stands for any of its kind
+_names = msgspec.json.Decoder(list[Name])
 log = logging.getLogger(__name__)
 
 
 class WakeUps:
-    """Tells the other nodes which streams have changed, and is told by them.
+    """Tells the other nodes which streams and rows have changed, and is told by them.
 
-    `changed(names)`: other nodes have changed these streams. `missed()`: any stream may have changed.
+    `changed(streams, rows)`: other nodes have changed these. `missed()`: anything may have changed.
     `sweep()`: looks for changes of the streams that followers wait for.
     """
 
@@ -38,7 +43,7 @@ class WakeUps:
         self,
         url: str,
         channel: str,
-        changed: Callable[[Iterable[str]], None],
+        changed: Callable[[Sequence[str], Sequence[Place]], None],
         missed: Callable[[], None],
         sweep: Callable[[], Awaitable[None]],
     ) -> None:
@@ -47,7 +52,7 @@ class WakeUps:
         self._changed = changed
         self._missed = missed
         self._sweep = sweep
-        self._pending: dict[str, None] = {}
+        self._pending: dict[Name, None] = {}
         self._filled = asyncio.Event()
         self._own_pid = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -65,9 +70,10 @@ class WakeUps:
             start(self._keep_sweeping(), "store sweep"),
         ]
 
-    def notify(self, streams: Iterable[str]) -> None:
+    def notify(self, names: Iterable[Name]) -> None:
         """Tell the other nodes soon. What is pending goes out together."""
-        self._pending.update(dict.fromkeys(streams))
+        if len(self._pending) < MOST_PENDING:
+            self._pending.update(dict.fromkeys(names))
         self._filled.set()
 
     async def aclose(self) -> None:
@@ -82,10 +88,13 @@ class WakeUps:
         if pid == self._own_pid:
             return
         try:
-            self._changed(_names.decode(payload))
+            names = _names.decode(payload)
         except msgspec.MsgspecError:  # somebody else uses the channel
             log.warning("notification ignored", extra={"channel": channel})
             self._missed()
+        else:
+            rows = [name for name in names if not isinstance(name, str)]
+            self._changed([name for name in names if isinstance(name, str)], rows)
 
     async def _keep_listening(self, connection: Connection) -> None:
         pause = 0.05
@@ -117,15 +126,17 @@ class WakeUps:
             while True:
                 await self._filled.wait()
                 self._filled.clear()
-                names, self._pending = list(self._pending), {}
+                names, self._pending = self._pending, {}
                 try:
                     if connection is None or connection.is_closed():
                         connection = await connect(self._url, "notify", SETTINGS)
                         self._own_pid = connection.get_server_pid()
                     for payload in _payloads(names):
                         await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
-                except (StoreRefused, *ERRORS) as error:  # the sweeps of the others find the changes
-                    log.warning("notification lost", extra={"reason": str(error)})
+                except (StoreRefused, *ERRORS) as error:
+                    log.warning("notification delayed", extra={"reason": str(error)})
+                    self._pending = names | self._pending  # it may be sent twice
+                    self._filled.set()
                     if connection is not None:
                         connection.terminate()
                     await asyncio.sleep(0.1)
@@ -142,11 +153,11 @@ class WakeUps:
                 log.info("sweep failed", extra={"reason": error.detail})
 
 
-def _payloads(names: Iterable[str]) -> list[str]:
+def _payloads(names: Iterable[Name]) -> list[str]:
     """Return lists of names as JSON, each as long as the server takes it. Of a longer name, none is sent."""
-    found: list[list[str]] = [[]]
+    found: list[list[Name]] = [[]]
     size = 0
-    for name in names:
+    for name in _shortened(names):
         length = len(msgspec.json.encode(name)) + 1
         if size + length > MOST_BYTES and found[-1]:
             found.append([])
@@ -155,3 +166,16 @@ def _payloads(names: Iterable[str]) -> list[str]:
             found[-1].append(name)
             size += length
     return [msgspec.json.encode(each).decode() for each in found if each]
+
+
+def _shortened(names: Iterable[Name]) -> Iterable[Name]:
+    """Name only the kind of rows of which there are many, or whose ids are too long."""
+    names = list(names)
+    of_kind = Counter(name[0] for name in names if not isinstance(name, str))
+    many = {kind for kind, number in of_kind.items() if number > MOST_ROWS}
+    return dict.fromkeys(
+        (name[0], "")
+        if not isinstance(name, str) and (name[0] in many or len(name[1]) > MOST_BYTES // 8)
+        else name
+        for name in names
+    )

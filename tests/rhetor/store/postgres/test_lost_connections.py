@@ -231,7 +231,7 @@ async def test_a_follower_finds_what_a_lost_notification_was_about(
     monkeypatch.setattr(wake_ups, "SWEEP", 0.5)
     async with node(postgres_url, "one") as one, node(postgres_url, "two") as two:
         done = await one.commit("s", [chunk("a", "t")])
-        monkeypatch.setattr(one._wake_ups, "notify", lambda streams: None)
+        monkeypatch.setattr(one._wake_ups, "notify", lambda names: None)
         following = follow(two, "s", Position(done.epoch, done.last))
         for number in range(3):
             waiting = asyncio.ensure_future(anext(following))
