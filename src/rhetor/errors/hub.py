@@ -40,6 +40,18 @@ class FenceLost(RhetorError):
         super().__init__("this node has lost its lease, and another one may have taken over")
 
 
+class NodeLost(RhetorError):
+    """The node that owns what the request is about was lost before its answer was complete. Whether it did
+    what the request asks for is not known."""
+
+    code, status, rpc, close = "node_lost", 503, STORE_REFUSES, 1012
+    retryable, retry_after = True, 1.0
+    hint = "repeat the request, with the same idempotency key if it has one; another node takes over"
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"the node {node} was lost before it answered", node=node)
+
+
 class CommitUnresolved(RhetorError):
     """The database was lost in the middle of a commit, and nobody could ask it before the hub stopped."""
 
