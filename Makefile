@@ -101,10 +101,10 @@ test-postgres: setup $(POSTGRES)
 	$(PYTEST) $(PARALLEL) -m postgres $(if $(SELECT),-k "$(SELECT)") $(WITH_POSTGRES)
 
 # The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
-# its conformance suite; needs npm.
+# its conformance suite; needs npm. SELECT as above.
 interop: setup
 	$(PY) -m tests.interop.install $(AGENTS)
-	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) $(PARALLEL) tests/interop
+	RHETOR_TEST_AGENTS="$(AGENTS)" $(PYTEST) $(PARALLEL) $(if $(SELECT),-k "$(SELECT)") tests/interop
 
 check: setup
 	$(VENV)/bin/ruff check .
