@@ -164,6 +164,7 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         processes=Processes(hosts, mark),
         refused=node.note_refusal,
         trusts_unidentified=lambda: node.trusts_unidentified,
+        passing=lambda: node.passing,
     )
 
 
@@ -261,8 +262,11 @@ async def serve(start: Start) -> None:
             beside.append(hub.state.background.start(renewal, "renewal of the certificate"))
         if leases is not None:
             from rhetor.nodes import described as described_nodes
+            from rhetor.transports.server.node_connections import NodeConnections
+            from rhetor.transports.server.passing import PassedRequests
 
             node.nodes = partial(described_nodes, leases)
+            node.passing = PassedRequests(node, NodeConnections(certificate))
             beside.append(hub.state.background.start(_end_when_lost(leases, node), "loss of the lease"))
         if start.by_itself:
             idle = stop_when_idle(server, lambda: _is_needed(hub), settings.hub.idle_exit)

@@ -7,6 +7,7 @@ from typing import Any
 from rhetor import errors as e
 from rhetor.auth.policy import Policy
 from rhetor.transports.server.node import RELOAD
+from rhetor.transports.server.placement import of_checkpoint, of_peer, of_session
 from rhetor.transports.server.router import Route, Streams
 
 from . import (
@@ -210,7 +211,8 @@ ROUTES = (
           (e.NotFound, *CONFIGURED), action="model.use"),
     Route("DELETE", "/api/v2/models/local/{name}", ADMIN, local_models.remove, None, a.LocalModelRemoved,
           FOUND, action="model.remove"),
-    Route("GET", "/api/v2/ai/{id}/status", READ, programs.status, answer=a.ProgramStatus, errors=PEER),
+    Route("GET", "/api/v2/ai/{id}/status", READ, programs.status, answer=a.ProgramStatus, errors=PEER,
+          at=of_peer("id")),
     Route("POST", "/api/v2/wait", READ, programs.wait, b.WaitBody, a.Waited, (e.UnknownPeer,)),
     Route("GET", "/api/v2/capabilities/{name}", READ, peers.capable, None, list[a.Match], (),
           b.CapableQuery),
@@ -247,15 +249,15 @@ ROUTES = (
     Route("DELETE", "/api/v2/sessions/{id}/shares/{subject}", SEND, sessions.unshare, None, a.ShareRemoved,
           FOUND, takes_rest=True),
     Route("POST", "/api/v2/sessions/{id}/checkpoint", SEND, checkpoints.make, b.CheckpointBody,
-          a.Checkpoint, (*CURSOR, e.Unprocessable), streams=ASKED),
+          a.Checkpoint, (*CURSOR, e.Unprocessable), streams=ASKED, at=of_session("id")),
     Route("GET", "/api/v2/sessions/{id}/checkpoints", READ, checkpoints.list_all, None, a.Checkpoints, FOUND),
     Route("GET", "/api/v2/sessions/{id}/timeline", READ, checkpoints.timeline, None, a.Timeline, FOUND),
     Route("POST", "/api/v2/sessions/{id}/restore", SEND, checkpoints.restore, b.RestoreBody,
-          a.Restored, (*CHANGED, *PLACE, e.PeerBusy, e.Unprocessable), streams=ASKED),
+          a.Restored, (*CHANGED, *PLACE, e.PeerBusy, e.Unprocessable), streams=ASKED, at=of_session("id")),
     Route("POST", "/api/v2/sessions/{id}/fork", SEND, checkpoints.fork, b.ForkBody, a.Forked, FORKED,
-          streams=ASKED),
+          streams=ASKED, at=of_session("id")),
     Route("GET", "/api/v2/checkpoints/{a}/diff/{b}", READ, checkpoints.diff, None, a.Diff,
-          (*FOUND, e.Unprocessable)),
+          (*FOUND, e.Unprocessable), at=of_checkpoint("a")),
     Route("POST", "/api/v2/sessions/{id}/tool-results/{call_id}", SEND, requests.tool_result,
           b.ToolResultBody, a.ToolAnswered, ANSWERED),
     Route("POST", "/api/v2/sessions/{id}/permissions/{request_id}", APPROVE, requests.permission,
@@ -270,7 +272,7 @@ ROUTES = (
     Route("GET", "/api/sessions/{id}", READ, sessions.one_session, None, a.Session, FOUND, b.MessagesQuery),
     Route("DELETE", "/api/sessions/{id}", SEND, sessions.end, None, a.Session, CHANGED),
     Route("POST", "/api/sessions/{id}/checkpoint", SEND, checkpoints.make, b.CheckpointBody, a.Checkpoint,
-          (*CURSOR, e.Unprocessable), streams=ASKED),
+          (*CURSOR, e.Unprocessable), streams=ASKED, at=of_session("id")),
 
     Route("GET", "/api/projects", READ, projects.list_projects, answer=a.Projects),
     Route("POST", "/api/projects", ADMIN, projects.create, b.ProjectBody, a.Project,
@@ -376,13 +378,14 @@ ROUTES = (
           (e.NameTaken, *PROGRAM, *STORED), body_bytes=3 << 20),
     Route("DELETE", "/api/v2/programs/{name}", SEND, programs.end, None, a.Ended, ENDED, b.EndQuery),
     Route("GET", "/api/v2/tools", READ, programs.tools, answer=a.Tools, query=b.ToolsQuery),
-    Route("GET", "/api/v2/tools/{name}", READ, programs.tool, None, a.CheckedTool, (e.UnknownPeer,)),
+    Route("GET", "/api/v2/tools/{name}", READ, programs.tool, None, a.CheckedTool, (e.UnknownPeer,),
+          at=of_peer("name")),
     Route("POST", "/api/v2/tools/{name}/launch", SEND, programs.launch, b.LaunchBody, a.Tool,
           (e.UnknownPeer, *PROGRAM, *STORED)),
     Route("POST", "/api/v2/tools/{name}/terminate", SEND, programs.terminate, None, a.Ended, ENDED,
           b.EndQuery),
     Route("GET", "/api/v2/tools/{name}/capabilities", READ, programs.capabilities, None, a.ToolCapabilities,
-          (e.UnknownPeer,)),
+          (e.UnknownPeer,), at=of_peer("name")),
 
     Route("POST", "/api/ai/socket/create", SEND, sockets.create, b.SocketBody, a.OpenedSocket,
           (*PEER, e.KeyReused, *STORED)),

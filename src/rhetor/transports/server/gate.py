@@ -36,6 +36,7 @@ from .counters import REST, Tally, api_of
 from .flow import EXTENSION
 from .held_bytes import HeldBytes, Share
 from .node import written
+from .passed_on import HEADER, Passing
 from .rates import ByteRates
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -83,7 +84,8 @@ class Gate:
     `owner`: the subject of a caller with the hub's token or on its Unix socket. A process that descends from
     a peer's program is the agent, not the owner, whatever its credentials. `held`: the bodies of all
     requests; `rates`: those of each caller. `refused` is called with each request that the gate forbids.
-    `trusts_unidentified`: a caller whose process is not known counts as the owner.
+    `trusts_unidentified`: a caller whose process is not known counts as the owner. `passing` admits the
+    requests that other nodes pass on.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Gate:
         processes: Processes,
         refused: Callable[[Scope, RhetorError], None] = lambda scope, error: None,
         trusts_unidentified: Callable[[], bool] = lambda: False,
+        passing: Callable[[], Passing | None] = lambda: None,
     ) -> None:
         self._app = app
         self._addresses = addresses
@@ -118,6 +121,7 @@ class Gate:
         self._tcp_clients = TcpClients(processes)
         self._trusts_unidentified = trusts_unidentified
         self._refused = refused
+        self._passing = passing
 
     def connected(self, pid: int, is_same: Callable[[], bool]) -> Client:
         """Return who has opened a connection on the Unix socket. Call this at once, because a process may
@@ -191,6 +195,8 @@ class Gate:
             _check_local(headers)
             has_key = "authorization" in headers
             return self._by_key(scope, client.local, headers) if has_key else client.local
+        if HEADER in headers and (passing := self._passing()) is not None:
+            return await _passed_on(scope, passing, headers[HEADER])
         addresses = self._addresses()
         host = addresses.check_host(headers.get("host", ""))
         scope["state"]["is_console"] = addresses.is_console(host)
@@ -280,6 +286,15 @@ class Gate:
             raise Forbidden("a page must not run what the hub's APIs answer")
         credential = ByCookie(self._logins, login)
         return Verified(login.subject, frozenset(login.scopes), login.credential, credential)
+
+
+async def _passed_on(scope: Scope, passing: Passing, sealed: str) -> Principal:
+    """Return the caller of a request that another node has admitted, checked and passed on."""
+    found = await passing.admitted(scope, sealed)
+    who, state = found.principal, scope["state"]
+    state["passed_on"], state["is_console"], scope["client"] = True, found.is_console, found.client
+    state["client"] = Client(who if who.local else None, who.peer, is_known=True)
+    return who
 
 
 def _principal(verified: Verified, agent: str | None, client: Address) -> Principal:

@@ -29,6 +29,7 @@ from .certificate import Certificate
 from .connections import Connections
 from .counters import REST, Tally, api_of
 from .held_bytes import HeldBytes
+from .passed_on import Passing
 from .rates import ByteRates, Rates
 
 ENVIRONMENT = "x-rhetor-env"
@@ -494,7 +495,7 @@ class Node:
     notice about the offline model was sent; `told_local`: the one about the small local model was sent;
     `trusts_unidentified`: callers whose process is not known are the owner; `configuration`: the settings and
     their file;
-    `nodes`: lists the nodes that share the database, if several can;
+    `nodes`: lists the nodes that share the database, if several can; `passing` passes requests on to them;
     `components`: what an API keeps for the whole process, by the name of the API; `decoding` is held by who
     decodes a large body or message; `access_tokens` signs those of this hub, and
     `verifier` verifies all tokens, among
@@ -540,6 +541,7 @@ class Node:
     issuers: Issuers | None = None
     refreshes: Refreshes = field(default_factory=Refreshes)
     nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None
+    passing: Passing | None = None
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -37,6 +37,7 @@ from .disconnect import CallerGone
 from .flow import BODY_BYTES, EXTENSION
 from .held_bytes import Share
 from .node import Node
+from .placement import At
 
 log = logging.getLogger(__name__)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -56,7 +57,8 @@ class Route(Struct, frozen=True):
     them, `body` and `query`. It returns a response, or a value to encode as JSON.
 
     `answer`: the type of the JSON response; `str` and `bytes` stand for text and binary content, None for no
-    content. `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
+    content. `at`: which node has what the request is about, unless each node has it.
+    `later`: the type of the response (202) to a client that prefers not to wait. `errors`: the
     errors besides those that any request may get. `csv`: the response is CSV with `Accept: text/csv`.
     `action`: what the audit calls what the handler does, if it executes no command that has entries there.
     `takes_rest`: the last name in the path may contain `/`. `takes_bytes`: the body is binary content, with
@@ -82,6 +84,7 @@ class Route(Struct, frozen=True):
     takes_rest: bool = False
     takes_bytes: bool = False
     takes_json: bool = False
+    at: At | None = None
 
     @property
     def needs_body(self) -> bool:
@@ -98,23 +101,26 @@ def _has_required(kind: type[Struct]) -> bool:
 
 
 class SocketRoute(Struct, frozen=True):
-    """The row of a WebSocket. `api`: its name in counters and limits."""
+    """The row of a WebSocket. `api`: its name in counters and limits. `at`: as in `Route`."""
 
     path: str
     policy: Policy
     handler: Callable[..., Awaitable[None]]
     api: str
     method: str = "WEBSOCKET"
+    at: At | None = None
 
 
 class AppRoute(Struct, frozen=True):
     """The row of an ASGI app that answers all methods and WebSockets at one path. `make` makes it for the
-    first request. The app may raise errors until its response or its handshake begins."""
+    first request. The app may raise errors until its response or its handshake begins. `at`: as in
+    `Route`."""
 
     path: str
     policy: Policy
     make: Callable[[Node], ASGIApp]
     method: str = "*"
+    at: At | None = None
 
 
 Row = Route | SocketRoute | AppRoute
@@ -202,6 +208,8 @@ class Router:
         try:
             await self._complete(scope["path"])
             row, names = self._row(scope)
+            if await self._passed_on(row, names, scope, receive, send):
+                return
             if isinstance(row, AppRoute):
                 await self._app(row, scope)(scope, receive, send)
             elif isinstance(row, SocketRoute):
@@ -230,6 +238,23 @@ class Router:
         for prefix in [each for each in self._later if path.startswith(each)]:
             self._add(await asyncio.to_thread(self._later[prefix]))
             self._later.pop(prefix, None)  # another request may have added the same rows meanwhile
+
+    async def _passed_on(
+        self, row: Row, names: dict[str, str], scope: Scope, receive: Receive, send: Send
+    ) -> bool:
+        """Pass a request on if another node has what it is about, and return whether it was."""
+        assert self.node is not None
+        passing = self.node.passing
+        if passing is None or row.at is None:
+            return False
+        if isinstance(row, SocketRoute):
+            scope["state"]["api"] = row.api
+        require(row.policy, scope["state"]["principal"])
+        name = await passing.elsewhere(row.at, scope, names)
+        if name is None:
+            return False
+        await passing.pass_on(name, scope, receive, send)
+        return True
 
     def _app(self, row: AppRoute, scope: Scope) -> ASGIApp:
         assert self.node is not None

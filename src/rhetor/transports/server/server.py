@@ -284,7 +284,7 @@ def tcp_listener(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:  # otherwise IPv4 clients would have two kinds of addresses
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    _expect_acknowledgements(listener)
+    expect_acknowledgements(listener)
     try:
         preferred = [last] if last and (or_any or port == 0) else []
         _bind(listener, host, [*preferred, port, *([0] if or_any else [])])
@@ -309,9 +309,10 @@ def require_protected(host: str, *, tls: bool) -> None:
         )
 
 
-def _expect_acknowledgements(listener: socket.socket) -> None:
-    """Set the options that end dead connections, if the system has them. Connections inherit them."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def expect_acknowledgements(connection: socket.socket) -> None:
+    """Set the options that end dead connections, if the system has them. Connections inherit them from their
+    listener."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
         "TCP_USER_TIMEOUT": round(UNACKNOWLEDGED_SECONDS * 1000),
         "TCP_KEEPIDLE": PROBE_AFTER_SECONDS,
@@ -319,7 +320,7 @@ def _expect_acknowledgements(listener: socket.socket) -> None:
     }
     for name, value in options.items():
         if hasattr(socket, name):
-            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _bind(listener: socket.socket, host: str, ports: Sequence[int]) -> None:

@@ -194,6 +194,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """Do the same as `flow.drained`."""
         await drained(self.transport, self.writable.is_set, self.writable.wait, seconds)
 
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Let another protocol have the connection, whose handshake has not been answered. Return what the
+        client has sent after its request. `connection_lost` must still be called."""
+        self.handshake_complete = self.close_sent = True
+        if self._next is not None:
+            self._next.cancel()
+        early = bytes(self.conn.reader.buffer + self._unparsed)
+        self.conn.reader.buffer.clear()
+        self._unparsed.clear()
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        return early
+
     def end(self, code: int, reason: str) -> None:
         """Send a close frame. If the client does not answer, drop the connection after `linger_seconds`."""
         if not self.is_open:

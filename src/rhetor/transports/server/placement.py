@@ -1,0 +1,87 @@
+"""Which node has what a request is about, if it is in the memory or on the disk of one node: the members `at`
+of routes. Each function returns the name of a node: the own one if no node has it, or if the caller may not
+know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from rhetor.domain.machine import MACHINE
+from rhetor.domain.principal import Principal
+from rhetor.errors import RhetorError
+from rhetor.hub.core.nodes import Nodes
+from rhetor.hub.programs.ownership import peers_for
+from rhetor.hub.sessions.checkpoints import owned_checkpoint
+from rhetor.hub.sessions.states import readable_session
+from rhetor.hub.state import State
+
+Scope = MutableMapping[str, Any]
+At = Callable[[State, Scope, Mapping[str, str]], Awaitable[str]]
+
+
+def of_peer(name: str) -> At:
+    """Return the function for a path with a peer under this name: the node of its program."""
+
+    async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+        with suppress(RhetorError):
+            return state.nodes.of_peer(peers_for(state, _caller(scope)).get(names[name]).name)
+        return state.nodes.own
+
+    return at
+
+
+def of_session(name: str) -> At:
+    """Return the function for a path with a session under this name: its owner."""
+
+    async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+        with suppress(RhetorError):
+            session = await readable_session(state, _caller(scope), names[name])
+            return await state.nodes.owner(session.id)
+        return state.nodes.own
+
+    return at
+
+
+def of_checkpoint(name: str) -> At:
+    """Return the function for a path with a checkpoint under this name: the owner of its session."""
+
+    async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+        with suppress(RhetorError):
+            found = await owned_checkpoint(state, _caller(scope), names[name])
+            return await state.nodes.owner(found.session_id)
+        return state.nodes.own
+
+    return at
+
+
+async def of_machine(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+    """Return the node that has the link of the machine that sends the request."""
+    return state.nodes.of_peer(MACHINE + _caller(scope).subject)
+
+
+def tagged(nodes: Nodes, id: str) -> str:
+    """Return the id of something in this node's memory, as other nodes recognize it."""
+    return f"{id}-{_tag(nodes.own)}" if nodes.own else id
+
+
+def untagged(nodes: Nodes, id: str) -> str:
+    """Return the id of something in this node's memory as `tagged` got it."""
+    return id.removesuffix(f"-{_tag(nodes.own)}") if nodes.own else id
+
+
+def of_tagged(nodes: Nodes, id: str) -> str:
+    """Return the node that has tagged an id; the own one if no live node has."""
+    tag = id.rpartition("-")[2]
+    return next((name for name in nodes.live if _tag(name) == tag), nodes.own)
+
+
+def _tag(node: str) -> str:
+    """Return the end of a node's name, which belongs to its state folder alone."""
+    return node.rpartition("-")[2]
+
+
+def _caller(scope: Scope) -> Principal:
+    principal: Principal = scope["state"]["principal"]
+    return principal
