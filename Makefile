@@ -22,7 +22,7 @@ NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and
 # Where the tests are that `make test-postgres` runs; collecting all tests takes as long as these
 WITH_POSTGRES := tests/contracts tests/nodes tests/postgres tests/rhetor/maintenance tests/rhetor/store
 
-.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model test-postgres interop console-vendor check bench dist lock clean
+.PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model test-postgres test-nodes interop console-vendor check bench dist lock clean
 
 setup: $(STAMP) $(MAN)
 
@@ -99,6 +99,10 @@ test-model: setup $(LOCAL)
 # make test-postgres SELECT='not 18'
 test-postgres: setup $(POSTGRES)
 	$(PYTEST) $(PARALLEL) -m postgres $(if $(SELECT),-k "$(SELECT)") $(WITH_POSTGRES)
+
+# Several hubs on one database; at full size with RHETOR_TEST_SCALE=full. A failed test names the seed that repeats it.
+test-nodes: setup $(POSTGRES)
+	$(PYTEST) -s -m postgres tests/nodes
 
 # The real coding agents, in their newest versions, against a scripted provider, and other clients of MCP with
 # its conformance suite; needs npm. SELECT as above.

@@ -188,13 +188,18 @@ def _quiet() -> aiohttp.ClientTimeout:
 
 @asynccontextmanager
 async def running(
-    folder: Path, url: str, count: int, *, host: str = "localhost", **variables: str
+    folder: Path, url: str | Sequence[str], count: int, *, host: str = "localhost", **variables: str
 ) -> AsyncIterator[Nodes]:
-    """Start hubs on a database. The first one serves, the others stand by. `host`: of a proxy before them."""
+    """Start hubs on a database. The first one serves, the others stand by. `url`: of the database, or one for
+    each node. `host`: of a proxy before them."""
     ports = _free_ports(count)
     hosts = json.dumps([host, *(f"127.0.0.1:{port}" for port in ports)])
-    shared = {"RHETOR_STORE": url, "RHETOR_HUB__ALLOWED_HOSTS": hosts, **variables}
-    nodes = [Node(folder / f"node{number}", port, shared) for number, port in enumerate(ports)]
+    urls = [url] * count if isinstance(url, str) else url
+    shared = {"RHETOR_HUB__ALLOWED_HOSTS": hosts, **variables}
+    nodes = [
+        Node(folder / f"node{number}", port, {**shared, "RHETOR_STORE": each})
+        for number, (port, each) in enumerate(zip(ports, urls, strict=True))
+    ]
     timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=5.0)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as client:
         try:

@@ -18,6 +18,7 @@ from .cluster import Cluster
 Side = Literal["request", "answer"]
 CHUNK = 1 << 16
 LONGEST_TRIGGER = 64
+NOTIFICATION, HEAD = b"A", 5  # of the server's messages
 
 
 class Cut(Struct):
@@ -35,7 +36,8 @@ class Cut(Struct):
 
 
 class Proxy:
-    """Connects each client to the server. `refuses`: closes new connections at once."""
+    """Connects each client to the server. `refuses`: closes new connections at once. `loses_notifications`:
+    what `NOTIFY` sends does not arrive."""
 
     def __init__(self, cluster: Cluster, port: int) -> None:
         self._cluster, self._port = cluster, port
@@ -44,6 +46,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self.refuses = False
+        self.loses_notifications = False
         self.connections = 0
 
     def url(self, database: str) -> str:
@@ -55,6 +58,10 @@ class Proxy:
         """Cut the next connection that sends `trigger`, once. The event is set when this is done."""
         self._armed = Cut(trigger, side, count, asyncio.Event())
         return self._armed.done
+
+    def cut_no_more(self) -> None:
+        """Cut nothing, although nobody has sent the trigger yet."""
+        self._armed = None
 
     async def cut_all(self) -> None:
         """Cut all connections now."""
@@ -131,6 +138,7 @@ class _Link:
         self._last = b""  # the end of what has passed, which may be the beginning of a trigger
         self._cut: Cut | None = None
         self._left = 0
+        self._messages = _Messages()
 
     def requested(self, chunk: bytes) -> tuple[bytes, Cut | None]:
         """Return what the server gets of what the client has sent, and the cut that follows, if one does."""
@@ -147,6 +155,7 @@ class _Link:
 
     def answered(self, chunk: bytes) -> tuple[bytes, Cut | None]:
         """Return what the client gets of what the server has sent, and the cut that follows, if one does."""
+        chunk = self._messages.passed(chunk, without=NOTIFICATION if self._proxy.loses_notifications else b"")
         if self._cut is None or self._cut.side == "request":
             return chunk, None
         return self._cut_off(chunk)
@@ -155,6 +164,33 @@ class _Link:
         passed = chunk[: max(0, self._left)]
         self._left -= len(passed)
         return passed, self._cut if len(passed) < len(chunk) else None
+
+
+class _Messages:
+    """What the server sends, as messages: a type of one byte, and four bytes with the length that follows."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0  # bytes of the message
+        self._drops = False
+
+    def passed(self, chunk: bytes, *, without: bytes) -> bytes:
+        """Return the chunk without messages of a type, and without a head that is not complete yet."""
+        found, at = bytearray(), 0
+        while at < len(chunk):
+            if not self._left:
+                more = HEAD - len(self._head)
+                self._head, at = self._head + chunk[at : at + more], at + more
+                if len(self._head) < HEAD:
+                    break
+                self._drops = self._head[:1] == without
+                self._left = int.from_bytes(self._head[1:]) - 4
+                found += b"" if self._drops else self._head
+                self._head = b""
+            body = chunk[at : at + self._left]
+            found += b"" if self._drops else body
+            at, self._left = at + len(body), self._left - len(body)
+        return bytes(found)
 
 
 _Admitted = Callable[[bytes], tuple[bytes, Cut | None]]

@@ -6,6 +6,7 @@ import signal
 import sys
 
 import uvloop
+from msgspec.structs import replace
 
 from tests.provider.script import Script, echo
 from tests.provider.server import Decide, ProviderServer
@@ -21,7 +22,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chunks", type=int, help="answer every call with so many chunks")
     parser.add_argument("--chunk-bytes", type=int, default=16, help="length of each of them")
-    parser.add_argument("--interval", type=float, default=0.0, help="seconds between two of them")
+    parser.add_argument("--interval", type=float, default=0.0, help="seconds between two chunks")
     parser.add_argument("--burst", type=int, default=1, help="chunks in one write")
     parser.add_argument("--model", action="append", help="a name to list at /v1/models")
     parser.add_argument("--key", help='the key to ask for; "" asks for none')
@@ -43,7 +44,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 def _default(arguments: argparse.Namespace) -> Decide:
     if arguments.chunks is None:
-        return echo
+        return lambda asked: replace(echo(asked), delay=arguments.interval)
     word = "x" * (arguments.chunk_bytes - 1) + " "
     script = Script(chunks=(word,) * arguments.chunks, delay=arguments.interval, burst=arguments.burst)
     return lambda asked: script
