@@ -132,6 +132,7 @@ STACKS = {
         },
         {"schedules"},
         {"use_cases"},
+        {"nodes"},
         {"hub"},
     ],
     "rhetor.transports": [

@@ -212,7 +212,11 @@ def test_every_type_of_event_has_a_place_in_the_conversation() -> None:
     code = f"import('{module}').then(({{ FOLDS }}) => console.log(JSON.stringify(Object.keys(FOLDS))))"
     done = run([needs("node"), "-e", code], capture_output=True, text=True, timeout=60, check=True)
     # of plans, of the hub's own stream and of the audit; they are shown as they are
-    shown_raw = {name for name in PAYLOADS if name.startswith(("plan.", "step.", "notification.", "audit."))}
+    shown_raw = {
+        name
+        for name in PAYLOADS
+        if name.startswith(("plan.", "step.", "notification.", "audit.", "command."))
+    }
     assert set(json.loads(done.stdout)) == set(PAYLOADS) - shown_raw
 
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .audit import AuditEntry
 from .given import Vendor
+from .mailbox import CommandAnswered, CommandRequested
 from .parts import Part
 from .questions import Answers, Question
 from .schedule import Change
@@ -600,6 +601,8 @@ Payload = (
     | ScheduleDue
     | ScheduleSkipped
     | AuditEntry
+    | CommandRequested
+    | CommandAnswered
     | Folded
 )
 PAYLOADS: dict[str, type[Payload]] = {kind.type: kind for kind in get_args(Payload)}

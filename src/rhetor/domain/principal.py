@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from rhetor.errors import Forbidden
 
+from .event import Cause
+
 READ = "read"
 SEND = "send"
 APPROVE = "approve"
@@ -22,13 +24,22 @@ _AGENT_PREFIX = f"{AGENT}:"
 _AGENT_SCOPES = frozenset({AGENT})
 
 
+class Answering(Struct, frozen=True, gc=False):
+    """What a peer's program is answering while it calls the hub. `via`: the peers that its question has
+    passed through, with the peer itself. `cause`: of messages that follow from it."""
+
+    via: tuple[str, ...]
+    cause: Cause | None
+
+
 class Principal(Struct, frozen=True, gc=False):
     """The caller of a command. Two principals with the same `subject` are the same caller.
 
     `scopes`: from the verified credential, never from what the client declares. `local`: the caller uses the
     owner's Unix socket. `address`: where the call comes from, as in `unix pid 123` and `127.0.0.1:5555`.
     `credential`: the kind and name of the credential, as in `token`, `socket`, `cookie`, `jwt NAME` and
-    `cookie jwt NAME` (a login that was requested with that token); never the secret itself.
+    `cookie jwt NAME` (a login that was requested with that token); never the secret itself. `answering`: of a
+    peer's program that runs at another node; only that node knows it.
     """
 
     subject: str
@@ -36,6 +47,7 @@ class Principal(Struct, frozen=True, gc=False):
     local: bool = False
     address: str = ""
     credential: str = ""
+    answering: Answering | None = None
 
     @classmethod
     def person(

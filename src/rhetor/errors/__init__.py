@@ -30,6 +30,7 @@ from .hub import (
     ShuttingDown,
     StoreDamaged,
     StoreRefused,
+    StreamElsewhere,
 )
 from .limits import (
     BlobsFull,
@@ -192,6 +193,7 @@ __all__ = [
     "StateConflict",
     "StoreDamaged",
     "StoreRefused",
+    "StreamElsewhere",
     "TeamConfigured",
     "TextOnly",
     "TokensExceeded",

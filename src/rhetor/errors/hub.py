@@ -40,6 +40,17 @@ class FenceLost(RhetorError):
         super().__init__("this node has lost its lease, and another one may have taken over")
 
 
+class StreamElsewhere(RhetorError):
+    """The stream belongs to another node, which alone may write it. Nothing was stored."""
+
+    code, status, rpc = "stream_elsewhere", 503, STORE_REFUSES
+    retryable, retry_after = True, 1.0
+    hint = "repeat the request"
+
+    def __init__(self, stream: str, node: str) -> None:
+        super().__init__(f"{stream} belongs to the node {node}", stream=stream, node=node)
+
+
 class NodeLost(RhetorError):
     """The node that owns what the request is about was lost before its answer was complete. Whether it did
     what the request asks for is not known."""

@@ -112,8 +112,22 @@ class Hub:
 
         Raises:
             Forbidden: the caller lacks the scope that the command needs.
+            NodeLost: the node to which the command belongs was lost before it answered.
             RhetorError: the command was rejected, and nothing was changed. The docstring of the function in
                 `USE_CASES` names the subclasses.
+        """
+        if not self.state.nodes.own:
+            return await self.execute_here(principal, command, api)
+        return await self.state.nodes.route(
+            principal, command, api, lambda: self.execute_here(principal, command, api)
+        )
+
+    async def execute_here(self, principal: Principal, command: c.Command, api: str = "") -> Any:
+        """Do the same as `execute`, at this node, to which the command belongs.
+
+        Raises:
+            StreamElsewhere: it belongs to another node; nothing was changed.
+            Forbidden, RhetorError: as `execute`.
         """
         use_case, audited = USE_CASES[type(command)], AUDITED.get(type(command))
         try:
@@ -319,6 +333,7 @@ async def open_hub(
         await scheduler.load(state, restored=await was_restored(store))
         await joining.load(state)
         await recover(state)
+        await state.nodes.open(state, hub.execute_here)
         tasks = [
             background.start(_sweep(state), "expiry sweep"),
             background.start(relay(state), "outbox relay"),
@@ -332,6 +347,7 @@ async def open_hub(
             for task in tasks:
                 task.cancel()
             await hub.aclose()
+            await state.nodes.aclose()
             presence.close()
 
 

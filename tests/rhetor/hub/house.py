@@ -17,6 +17,7 @@ from rhetor.domain.secrets import Secrets
 from rhetor.drivers.base import PeerInputs, Sender
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
+from rhetor.hub.core.nodes import Nodes
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.plans.plans import Planned
@@ -78,6 +79,7 @@ async def house(
     senders: Sequence[Sender] = (),
     kept: Blobs | None = None,
     inputs: PeerInputs | None = None,
+    nodes: Nodes | None = None,
 ) -> AsyncIterator[House]:
     driver = driver or ScriptedDriver(*scripts)  # type: ignore[arg-type]
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000, secrets=secrets)
@@ -96,6 +98,7 @@ async def house(
             owner=ME.subject,
             kept=kept,
             inputs=inputs,
+            nodes=nodes,
         ) as hub,
     ):
         yield House(hub, driver)

@@ -6,12 +6,20 @@ machine. One live node *leads*: it does what only one may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from rhetor.domain.principal import Principal
+from rhetor.errors import StreamElsewhere
+
+ATTEMPTS = 5  # to find the node of a stream while it moves to another one
+PAUSE = 0.1  # seconds, which grow with each attempt
+LONGEST_WAIT = 15.0  # seconds, for another node to take over what a lost one owned
+LOOK_SECONDS = 0.25  # between looks for it
+T = TypeVar("T")
 
 
 class LiveNode(Struct, frozen=True, gc=False):
@@ -68,6 +76,24 @@ class Nodes(Protocol):
         """
         ...
 
+    async def route(
+        self, principal: Principal, command: Any, api: str, here: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Execute a client's command at the node that it belongs to: by `here` if that is this one.
+
+        Raises:
+            NodeLost, RhetorError: as `execute`.
+        """
+        ...
+
+    async def open(self, state: Any, execute: Callable[[Principal, Any, str], Awaitable[Any]]) -> None:
+        """Execute what other nodes ask for, from now on. `execute` executes a client's command."""
+        ...
+
+    async def aclose(self) -> None:
+        """Execute nothing more that other nodes ask for."""
+        ...
+
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever nodes came or went, or another node leads."""
         ...
@@ -90,4 +116,54 @@ class OneNode:
     async def execute(self, node: str, principal: Principal, command: Any, api: str = "") -> Any:
         raise NotImplementedError("there is no other node")
 
+    async def route(
+        self, principal: Principal, command: Any, api: str, here: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        return await here()
+
+    async def open(self, state: Any, execute: Callable[[Principal, Any, str], Awaitable[Any]]) -> None: ...
+
+    async def aclose(self) -> None: ...
+
     def on_change(self, callback: Callable[[], None]) -> None: ...
+
+
+async def at_home(
+    nodes: Nodes,
+    home: Callable[[], Awaitable[str]],
+    here: Callable[[], Awaitable[T]],
+    there: Callable[[str], Awaitable[T]],
+) -> T:
+    """Return the result of `here()` if `home()` returns this node, otherwise that of `there(node)`.
+
+    If the stream turns out to belong to another node, nothing was changed, and that node is tried. If the
+    node is not live, wait until another one has taken over.
+
+    Raises:
+        StreamElsewhere: the stream has moved `ATTEMPTS` times.
+    """
+    node = await _live(nodes, home)
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return await (here() if node == nodes.own else there(node))
+        except StreamElsewhere as error:
+            await asyncio.sleep(PAUSE * (attempt - 1))
+            node = error.data["node"]
+            if not is_live(nodes, node):
+                node = await _live(nodes, home)
+    return await (here() if node == nodes.own else there(node))
+
+
+def is_live(nodes: Nodes, node: str) -> bool:
+    """Return whether a node can execute commands, as far as this one knows."""
+    return node == nodes.own or node in nodes.live
+
+
+async def _live(nodes: Nodes, home: Callable[[], Awaitable[str]]) -> str:
+    """Return the node of `home()`, when it is live; after `LONGEST_WAIT` seconds, return it anyway."""
+    node, loop = await home(), asyncio.get_running_loop()
+    ends = loop.time() + LONGEST_WAIT
+    while not is_live(nodes, node) and loop.time() < ends:
+        await asyncio.sleep(LOOK_SECONDS)
+        node = await home()
+    return node

@@ -32,6 +32,7 @@ from rhetor.errors import (
     PeerBusy,
     SessionOver,
     StateConflict,
+    StreamElsewhere,
     Unprocessable,
 )
 from rhetor.hub.active import Runner
@@ -68,7 +69,8 @@ class Accepted(msgspec.Struct, frozen=True):
 
     `match`: how `@capability` was resolved. `once`: the session was opened for this message alone.
     `replayed`: the same command was accepted before, and this is its result. `sender`: the subject that sent
-    it.
+    it. `unshown`: the position before what the peer's program printed unasked and nobody has seen, if the
+    session is at another node.
     """
 
     session_id: str
@@ -80,6 +82,7 @@ class Accepted(msgspec.Struct, frozen=True):
     replayed: bool = False
     message_id: str = ""
     sender: str = ""
+    unshown: Position | None = None
 
 
 async def send(
@@ -294,6 +297,8 @@ async def _accept(
     prepared: PreparedMessage,
 ) -> Accepted:
     session, peer, match, taken = prepared.session, prepared.peer, prepared.match, prepared.taken
+    if state.nodes.own and (node := await state.nodes.owner(session.id)) != state.nodes.own:
+        raise StreamElsewhere(session.id, node)  # before its peer is called
     runner = state.runners.get(session.id)
     if runner is not None:
         _when_busy(command, runner, peer)

@@ -22,6 +22,7 @@ from rhetor.hub.core.commits import command_key
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Draft, Expect, Head, Row, check_position
 
+from .endings import end_session
 from .sessions import stop
 from .states import owned_session
 
@@ -108,6 +109,12 @@ async def found_socket(state: State, principal: Principal, socket_id: str) -> So
     return _socket(session)
 
 
+async def session_of_socket(state: State, principal: Principal, socket_id: str) -> str | None:
+    """Return the id of the session of the caller's socket; None if it has none yet."""
+    row = await state.store.get(KIND, _row_id(principal, socket_id))
+    return None if row is None else _of(row).session_id
+
+
 async def active_sockets(state: State, principal: Principal) -> Sequence[Active]:
     """Return the caller's sockets: those that always exist, then the others, oldest first."""
     rows = await state.store.find(KIND, owner=principal.subject, limit=100_000)
@@ -142,7 +149,7 @@ async def end_sockets(state: State, socket_id: str) -> None:
     for row in await state.store.find(KIND, parent=socket_id, limit=100_000):
         socket = _of(row)
         if await _takes_messages(state, socket):
-            await stop(state, Principal(socket.owner), StopSession(socket.session_id))
+            await end_session(state, Principal(socket.owner), socket.session_id)
         state.read_marks.forget(socket.session_id)
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from rhetor.domain.event import Cause, ContextInjected
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, compose, fenced
-from rhetor.domain.principal import Principal
+from rhetor.domain.principal import Answering, Principal
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import HopLimit, UnknownPeer
 
@@ -46,6 +46,8 @@ def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
     name = principal.peer
     if name is None:
         return ()
+    if principal.answering is not None:
+        return principal.answering.via
     paths = (pending.via for pending in state.pending.values() if pending.peer == name)
     return (*max(paths, key=len, default=()), name)
 
@@ -61,9 +63,19 @@ def cause_of(state: State, principal: Principal) -> Cause | None:
 
     A message of a peer's program follows from the message that the peer is answering.
     """
+    if principal.answering is not None:
+        return principal.answering.cause
     name = principal.peer
     answering = [pending for pending in state.pending.values() if pending.peer == name] if name else []
     return max(answering, key=lambda pending: len(pending.via)).onward if answering else None
+
+
+def at_other_nodes(state: State, principal: Principal) -> Principal:
+    """Return the caller as other nodes see it: with what it is answering, if it is a peer's program."""
+    if principal.peer is None or principal.answering is not None:
+        return principal
+    answering = Answering(passed_through(state, principal), cause_of(state, principal))
+    return replace(principal, answering=answering)
 
 
 def require_hops(via: Sequence[str], limit: int) -> None:

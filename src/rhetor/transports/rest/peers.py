@@ -121,7 +121,7 @@ async def whole_answer(
     if call.prefers_not_to_wait:
         place = {"ai": ai or accepted.peer, "session_id": accepted.session_id, "turn_id": accepted.turn_id}
         applied = {**headers, "preference-applied": "respond-async"}
-        if unshown := take_unshown(call.hub.state, accepted.session_id, accepted.after):
+        if unshown := accepted.unshown or take_unshown(call.hub.state, accepted.session_id, accepted.after):
             applied["x-unasked-after"] = str(unshown)
         return json_response({**place, "cursor": str(accepted.after)}, applied, status=202)
     waiting = call.hub.state.presence.waiting_for_end(accepted.session_id)

@@ -181,7 +181,7 @@ def turn_stream(
     """Stream the turn of an accepted message up to its end, as `content` events, then `done` or `error`. What
     the peer's program printed unasked before the turn, and nobody has seen, comes first. `ai`: the peer as
     the client wrote it. `wanted`: only events of these types, and the end."""
-    unshown = take_unshown(hub.state, accepted.session_id, accepted.after)
+    unshown = accepted.unshown or take_unshown(hub.state, accepted.session_id, accepted.after)
     view = specialist.SseTurn(ai, accepted.turn_id, unasked_to=accepted.after.seq, wanted=wanted)
     return EventStream(hub, accepted.session_id, unshown or accepted.after, view, headers)
 

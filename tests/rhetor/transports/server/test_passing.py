@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
 from rhetor.domain.principal import Principal
 from rhetor.errors import NodeLost
-from rhetor.hub.core.nodes import LiveNode
+from rhetor.hub.core.nodes import LiveNode, OneNode
 from rhetor.settings import ToolSettings
 from rhetor.transports.server.node_connections import NodeConnections
 from rhetor.transports.server.passed_on import HEADER, Admitted
@@ -44,7 +44,7 @@ TOOLS = {"echo": ToolSettings(driver="terminal", executable=sys.executable, args
 PATH = "/api/v2/ai/echo/status"
 
 
-class TwoNodes:
+class TwoNodes(OneNode):
     """The nodes as one of the two sees them: the program `echo` and all sessions are at the other one."""
 
     lead, leads = "here-00000001", True
@@ -232,7 +232,7 @@ async def test_a_request_for_a_node_that_was_lost_may_be_repeated() -> None:
 async def test_a_node_that_accepts_no_connections_counts_as_lost() -> None:
     async with two() as nodes:
         name, live = next(iter(nodes.nodes.live.items()))
-        nodes.nodes.live[name] = msgspec.structs.replace(live, address="127.0.0.1:1")
+        nodes.nodes.live = {name: msgspec.structs.replace(live, address="127.0.0.1:1")}
         answer = await nodes.here.ask("GET", PATH)
         assert (answer.status, answer.json["code"]) == (503, "node_lost")
 
