@@ -419,7 +419,7 @@ def build(version: str) -> Server[Any]:
 
 
 async def main(port: int) -> None:
-    table = (AppRoute("/mcp", Policy.PUBLIC, lambda node: Endpoint(node, build, DirectTools())),)
+    table = (AppRoute("/mcp", Policy.PUBLIC, lambda node: Endpoint(node, build, DirectTools()), "mcp"),)
     with tempfile.TemporaryDirectory() as folder, tcp_listener("127.0.0.1", port, or_any=False) as tcp:
         async with open_hub(MemoryStore(clock=wall_clock), Peers([]), {}) as hub:
             node = Node(hub, KnownProviders(), Logins(), "0", folder, "me", 0, False, lambda: None)

@@ -5,6 +5,7 @@ A response is a turn. What its API stored with the turn is needed to show it; wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from rhetor.dialects.openai_responses_stream import DONE, SseResponse, error_fra
 from rhetor.dialects.openai_responses_tools import ToolName
 from rhetor.domain.command import CancelTurn, ForgetResponse
 from rhetor.errors import NotFound
+from rhetor.hub.catalog.responses import KIND as RESPONSE
+from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.sessions.responses import (
     KeptTurn,
     conversation_of,
@@ -24,7 +27,9 @@ from rhetor.hub.sessions.responses import (
     with_turn,
 )
 from rhetor.hub.sessions.send import Accepted
+from rhetor.hub.state import State
 from rhetor.transports.server import sse
+from rhetor.transports.server.bodies import Scope
 from rhetor.transports.server.call import Call, Caller
 
 from .answers import TurnStream
@@ -104,6 +109,17 @@ async def found_response(caller: Caller, id: str) -> KeptTurn:
         return await stored_response(state, caller.who, turn_id)
     except NotFound as missing:
         raise NotFound("response", id) from missing
+
+
+async def place_of(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+    """Return the node that finds a response: each node, if it was stored; otherwise the one at which its
+    client is connected, which is the owner of its session unless its peer is a program of another node."""
+    turn_id, who = turn_of(names["id"]), scope["state"]["principal"]
+    is_here = open_responses(scope["state"]["node"]).of(turn_id, who.subject) is not None
+    if is_here or await state.store.get(RESPONSE, turn_id) is not None:
+        return state.nodes.own
+    row = await state.store.get("turn", turn_id)
+    return state.nodes.own if row is None else await state.nodes.owner(TurnRow.of(row).stream)
 
 
 def about_of(found: KeptTurn) -> About:

@@ -49,13 +49,13 @@ ROUTES = (
           shown.InputTokens, (*PEER, e.ProviderFailed, e.KeysUnavailable), body_bytes=CONVERSATION_BYTES,
           takes_json=True),
     Route("GET", "/v1/responses/{id}", READ, kept.read_response, answer=shown.ResponseObject, errors=MISSING,
-          query=shown.ResponseQuery, streams=Streams.BODY),
+          query=shown.ResponseQuery, streams=Streams.BODY, at=kept.place_of),
     Route("DELETE", "/v1/responses/{id}", SEND, kept.delete_response, answer=shown.DeletedResponse,
-          errors=MISSING),
+          errors=MISSING, at=kept.place_of),
     Route("POST", "/v1/responses/{id}/cancel", SEND, kept.cancel_response, answer=shown.ResponseObject,
-          errors=MISSING),
+          errors=MISSING, at=kept.place_of),
     Route("GET", "/v1/responses/{id}/input_items", READ, kept.list_input, answer=shown.InputItems,
-          errors=MISSING, query=shown.ItemsQuery),
+          errors=MISSING, query=shown.ItemsQuery, at=kept.place_of),
 )
 # fmt: on
 SOCKETS = (SocketRoute("/v1/responses", SEND, responses_socket.responses_socket, "ws.responses"),)

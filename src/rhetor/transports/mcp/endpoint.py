@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from rhetor.domain.principal import Principal
 from rhetor.errors import MethodNotAllowed, NotFound, RhetorError, TooLarge
 from rhetor.transports.server.disconnect import CallerGone
 from rhetor.transports.server.flow import EXTENSION
+from rhetor.transports.server.headers import Header
 from rhetor.transports.server.node import Node
+from rhetor.transports.server.placement import tagged, untagged
 
 from .caller import API, BODY_BYTES, MOST_VALUES, McpCaller
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from .http import HttpServer
 
 METHODS = ("DELETE", "POST")
+SESSION = b"mcp-session-id"
 MESSAGES = "mcp.messages"
 MESSAGE = 1 / 20  # of a message that is sent to a peer: a client may list tools and send pings
 
@@ -85,6 +89,8 @@ class Endpoint:
             raise MethodNotAllowed(list(METHODS))
         # blanks around a value are no part of it (RFC 9110, 5.5); the library compares values with the body
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        if self._node.hub.state.nodes.own:
+            send = self._with_node(scope, send)
         state = scope["state"]
         state["api"], state["traffic"] = API, self._node.tally.traffic[API]
         who: Principal | None = state["principal"]
@@ -106,6 +112,18 @@ class Endpoint:
                 raise
             self._node.tally.end(API, error.code)
             scope["extensions"][EXTENSION].end_stream(b": %b\n\n" % error.code.encode())
+
+    def _with_node(self, scope: Scope, send: Send) -> Send:
+        """Let the client see the ids of sessions with the node that has them. Return its `send`."""
+        nodes = self._node.hub.state.nodes
+        scope["headers"] = _changed(scope["headers"], partial(untagged, nodes))
+
+        async def send_with_node(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": _changed(message["headers"], partial(tagged, nodes))}
+            await send(message)
+
+        return send_with_node
 
     async def _started(self) -> HttpServer:
         """Return the server over HTTP, whose tasks are running."""
@@ -132,6 +150,14 @@ class Endpoint:
                 if reader.ended is None:
                     raise
                 reader.task.uncancel()
+
+
+def _changed(headers: Iterable[Header], change: Callable[[str], str]) -> list[Header]:
+    """Return the headers with the id of a session as `change` returns it."""
+    return [
+        (name, change(value.decode("latin-1")).encode("latin-1") if name.lower() == SESSION else value)
+        for name, value in headers
+    ]
 
 
 async def _body(receive: Receive) -> bytes:

@@ -288,12 +288,12 @@ class Gate:
         return Verified(login.subject, frozenset(login.scopes), login.credential, credential)
 
 
-async def _passed_on(scope: Scope, passing: Passing, sealed: str) -> Principal:
+async def _passed_on(scope: Scope, passing: Passing, sealed: str) -> Principal | None:
     """Return the caller of a request that another node has admitted, checked and passed on."""
     found = await passing.admitted(scope, sealed)
     who, state = found.principal, scope["state"]
     state["passed_on"], state["is_console"], scope["client"] = True, found.is_console, found.client
-    state["client"] = Client(who if who.local else None, who.peer, is_known=True)
+    state["client"] = Client(who if who is not None and who.local else None, found.agent, is_known=True)
     return who
 
 

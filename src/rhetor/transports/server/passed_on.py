@@ -21,12 +21,14 @@ HEADER = "x-rhetor-passed-on"
 class Admitted(Struct, frozen=True):
     """A request as the node has admitted it that passes it on. `to`: the node that it is for; `request`: what
     it asks for; `at`: Unix time in seconds; `client`: the address that it came from, None on the Unix socket;
-    `is_console`: its host name is one at which browsers log in."""
+    `agent`: the peer whose program has opened its connection; `is_console`: its host name is one at which
+    browsers log in."""
 
     to: str
     request: str
     at: float
-    principal: Principal
+    principal: Principal | None
+    agent: str | None
     client: tuple[str, int] | None
     is_console: bool
 

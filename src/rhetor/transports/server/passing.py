@@ -28,6 +28,7 @@ from .counters import api_of
 from .disconnect import CallerGone, while_connected
 from .exchange import OF_CONNECTION, ConnectionBroken, Exchange, Header, head_of
 from .flow import EXTENSION
+from .gate import Client, Gate
 from .node import Node
 from .node_connections import NodeConnections
 from .passed_on import HEADER, Admitted
@@ -70,10 +71,8 @@ class PassedRequests:
         live = self._nodes.live.get(name)
         if live is None:
             raise NodeLost(name)
-        who: Principal = state["principal"]
-        opened = self._node.connections.opened(api, who, state["credential"], is_new=is_socket)
         try:
-            with opened as state["connection"], self._while_live(name):
+            with self._counted(api, scope), self._while_live(name):
                 await (self._socket(live, scope) if is_socket else self._request(live, scope, receive, send))
         except RhetorError as error:
             if not state.get("began"):
@@ -120,14 +119,34 @@ class PassedRequests:
 
     async def _headers(self, live: LiveNode, scope: Scope) -> Sequence[Header]:
         """Return the headers of a request as it is passed on."""
-        who: Principal = scope["state"]["principal"]
-        client = None if who.local else scope.get("client")
-        is_console = bool(scope["state"].get("is_console"))
-        admitted = Admitted(live.name, _request_of(scope), time.time(), who, client, is_console)
+        state = scope["state"]
+        gate: Gate = state["gate"]
+        client: Client = state["client"]
+        admitted = Admitted(
+            live.name,
+            _request_of(scope),
+            time.time(),
+            state["principal"],
+            await gate.agent_of(scope),
+            None if client.is_local else scope["client"],
+            bool(state.get("is_console")),
+        )
         sealed = await asyncio.to_thread(self._node.seal.seal, msgspec.json.encode(admitted), ABOUT)
         headers = [(name.lower(), value) for name, value in scope["headers"]]
         kept = [(name, value) for name, value in headers if name not in KEPT_HERE | OF_CONNECTION]
         return [*kept, (HEADER.encode(), base64.b64encode(sealed))]
+
+    @contextmanager
+    def _counted(self, api: str, scope: Scope) -> Iterator[None]:
+        """Count a request among the caller's connections, if the caller is known."""
+        state = scope["state"]
+        who: Principal | None = state["principal"]
+        if who is None:
+            yield
+            return
+        is_new, credential = scope["type"] == "websocket", state["credential"]
+        with self._node.connections.opened(api, who, credential, is_new=is_new) as state["connection"]:
+            yield
 
     @contextmanager
     def _while_live(self, name: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qs
 
 from rhetor.domain.machine import MACHINE
 from rhetor.domain.principal import Principal
@@ -59,6 +60,27 @@ def of_checkpoint(name: str) -> At:
 async def of_machine(state: State, scope: Scope, names: Mapping[str, str]) -> str:
     """Return the node that has the link of the machine that sends the request."""
     return state.nodes.of_peer(MACHINE + _caller(scope).subject)
+
+
+def of_query(parameter: str) -> At:
+    """Return the function for requests with an id from `tagged` in this parameter of their query."""
+
+    async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        return of_tagged(state.nodes, query.get(parameter, [""])[0])
+
+    return at
+
+
+def of_header(header: bytes) -> At:
+    """Return the function for requests with an id from `tagged` in this header, whose name is in lower
+    case."""
+
+    async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
+        found = next((value for name, value in scope["headers"] if name == header), b"")
+        return of_tagged(state.nodes, found.decode("latin-1").strip(" \t"))
+
+    return at
 
 
 def tagged(nodes: Nodes, id: str) -> str:

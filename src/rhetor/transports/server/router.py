@@ -113,12 +113,13 @@ class SocketRoute(Struct, frozen=True):
 
 class AppRoute(Struct, frozen=True):
     """The row of an ASGI app that answers all methods and WebSockets at one path. `make` makes it for the
-    first request. The app may raise errors until its response or its handshake begins. `at`: as in
-    `Route`."""
+    first request. The app may raise errors until its response or its handshake begins. `api`: its name in
+    counters and limits; `at`: as in `Route`."""
 
     path: str
     policy: Policy
     make: Callable[[Node], ASGIApp]
+    api: str
     method: str = "*"
     at: At | None = None
 
@@ -247,7 +248,7 @@ class Router:
         passing = self.node.passing
         if passing is None or row.at is None:
             return False
-        if isinstance(row, SocketRoute):
+        if not isinstance(row, Route):
             scope["state"]["api"] = row.api
         require(row.policy, scope["state"]["principal"])
         name = await passing.elsewhere(row.at, scope, names)

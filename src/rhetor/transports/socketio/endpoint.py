@@ -47,7 +47,8 @@ Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 class EngineEndpoint:
     """All sessions at one path. `serve` serves one session in a task of its own, which `start` starts.
-    `identify` says where a request comes from. `held`: the bytes that all clients may send at once."""
+    `identify` says where a request comes from. `held`: the bytes that all clients may send at once. `tag`
+    returns the id of a session as other nodes recognize it."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class EngineEndpoint:
         identify: Callable[[Scope], Awaitable[Origin]],
         tally: Tally,
         held: HeldBytes = UNLIMITED,
+        tag: Callable[[str], str] = str,
     ) -> None:
         self._serve = serve
         self._timing = timing
@@ -65,6 +67,7 @@ class EngineEndpoint:
         self._identify = identify
         self._tally = tally
         self._held = held
+        self._tag = tag
         self._connections: dict[str, EngineConnection] = {}
         self._limited: dict[str, RhetorError] = {}  # the last sessions that a limit has ended
         self._posting: set[str] = set()
@@ -104,7 +107,7 @@ class EngineEndpoint:
     def _open(self, origin: Origin) -> EngineConnection:
         if len(self._connections) >= MOST_NEW and self._count_new() >= MOST_NEW:
             raise TooManyConnections("without a token", MOST_NEW, RETRY_SECONDS)
-        sid = secrets.token_urlsafe(18)
+        sid = self._tag(secrets.token_urlsafe(18))
         connection = EngineConnection(sid, self._timing, origin, self._tally, lambda: self._drop(sid))
         self._connections[sid] = connection
         self._start(self._run(connection), f"socketio {sid[:6]}")

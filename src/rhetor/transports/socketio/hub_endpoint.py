@@ -18,6 +18,7 @@ from rhetor.domain.principal import READ, Principal
 from rhetor.errors import Forbidden, NotFound, RhetorError, ShuttingDown, TooManyInvalid, Unauthenticated
 from rhetor.transports.server.gate import Client, Gate
 from rhetor.transports.server.node import Node
+from rhetor.transports.server.placement import tagged
 
 from .client import SocketIoClient
 from .connection import API, EngineConnection, Origin
@@ -33,7 +34,13 @@ def hub_endpoint(node: Node) -> ASGIApp:
     """Return the app that serves Socket.IO clients of this hub."""
     start = node.hub.state.background.start
     return EngineEndpoint(
-        partial(_serve, node), TIMING, start=start, identify=_identify, tally=node.tally, held=node.held
+        partial(_serve, node),
+        TIMING,
+        start=start,
+        identify=_identify,
+        tally=node.tally,
+        held=node.held,
+        tag=partial(tagged, node.hub.state.nodes),
     )
 
 

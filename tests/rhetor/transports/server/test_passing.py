@@ -21,6 +21,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 
+from rhetor.domain.output import Text
 from rhetor.domain.principal import Principal
 from rhetor.errors import NodeLost
 from rhetor.hub.core.nodes import LiveNode, OneNode
@@ -30,7 +31,7 @@ from rhetor.transports.server.passed_on import HEADER, Admitted
 from rhetor.transports.server.passing import ABOUT, APART_SECONDS, PassedRequests
 from tests.certificates import Issued
 from tests.rhetor.drivers.programs.host.hosting import hosting
-from tests.served import SECONDS, TOKEN, Served, served
+from tests.served import SECONDS, TOKEN, Answer, Served, served
 
 pytestmark = pytest.mark.anyio
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -191,10 +192,77 @@ async def test_a_passed_connection_ends_when_the_credential_of_its_caller_does()
                 await socket.wait_closed()
 
 
+async def test_a_session_of_socketio_that_polls_may_change_nodes_and_be_upgraded_at_another_one() -> None:
+    async with two() as nodes:
+        path = "/socket.io/?EIO=4&transport=polling"
+        opened = await nodes.there.ask_tcp("GET", path)
+        sid = json.loads(opened.text[1:])["sid"]
+        assert sid.endswith("-00000002")
+        connect_packet = "40" + json.dumps({"token": TOKEN})
+        assert (await nodes.here.ask_tcp("POST", f"{path}&sid={sid}", data=connect_packet)).text == "ok"
+        assert (await nodes.here.ask_tcp("GET", f"{path}&sid={sid}")).text.startswith("40{")
+        url = f"ws://127.0.0.1:{nodes.here.port}/socket.io/?EIO=4&transport=websocket&sid={sid}"
+        async with connect(url, compression=None, proxy=None) as socket, asyncio.timeout(SECONDS):
+            await socket.send("2probe")
+            assert await socket.recv() == "3probe"
+            await socket.send("5")
+            await socket.send('421["nothing"]')
+            assert str(await socket.recv()).startswith("4")
+        unknown = await nodes.here.ask_tcp("GET", f"{path}&sid=x-00000003")
+        assert (unknown.status, unknown.json["code"]) == (400, "malformed")
+
+
+async def test_a_session_of_mcp_may_be_used_at_another_node() -> None:
+    async with two() as nodes:
+        accept = {**BEARER, "accept": "application/json, text/event-stream"}
+
+        async def ask(home: Served, session: str | None, **message: Any) -> Answer:
+            headers = accept | ({"mcp-session-id": session} if session else {})
+            return await home.ask_tcp("POST", "/mcp", headers, json={"jsonrpc": "2.0", **message})
+
+        about = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
+        first = await ask(nodes.there, None, id=1, method="initialize", params=about)
+        assert first.status == 200, first.text
+        session = first.headers["mcp-session-id"]
+        assert session.endswith("-00000002")
+        assert (await ask(nodes.here, session, method="notifications/initialized")).status == 202
+        for home in (nodes.here, nodes.there):
+            for method in ("ping", "tools/list"):
+                again = await ask(home, session, id=2, method=method)
+                assert again.status == 200, again.text
+        gone = await nodes.here.ask_tcp("DELETE", "/mcp", {**accept, "mcp-session-id": session})
+        assert gone.status == 200
+        assert (await ask(nodes.here, session, id=3, method="ping")).status == 404
+
+
+async def test_a_response_that_is_not_stored_is_found_while_its_client_is_connected_to_another_node() -> None:
+    async with two() as nodes:
+        nodes.there.driver.scripts.append([Text("a"), asyncio.Event()])
+        body = {"model": "apollo", "input": "hi", "store": False, "stream": True}
+        url = f"{nodes.there.node.url}/v1/responses"
+        async with nodes.there.remote.post(url, json=body, headers=BEARER) as stream:
+            while b'"response.created"' not in (line := await stream.content.readline()):
+                assert line
+            id = json.loads(line[6:])["response"]["id"]
+            row = await nodes.there.hub.state.store.get("turn", id.replace("resp_", "t_"))
+            assert row is not None
+            await nodes.here.hub.state.store.commit("hub", [], rows=[row])
+            found = await nodes.here.ask_tcp("GET", f"/v1/responses/{id}", BEARER)
+            assert (found.status, found.json["status"]) == (200, "in_progress")
+            gone = await nodes.here.ask_tcp("POST", f"/v1/responses/{id}/cancel", BEARER)
+            assert (gone.status, gone.json["status"]) == (200, "cancelled")
+        missing = await nodes.here.ask_tcp("GET", f"/v1/responses/{id}", BEARER)
+        assert missing.status == 404
+
+
 def sealed(nodes: Two, **changed: Any) -> dict[str, str]:
     """Return the header of a request that a node passes on, with changes."""
     owner = Principal.person("me", local=True)
-    admitted = Admitted("there-00000002", f"GET {PATH}?", time.time(), owner, None, False)
+    admitted = Admitted("there-00000002", f"GET {PATH}?", time.time(), owner, None, None, False)
     content = msgspec.json.encode(msgspec.structs.replace(admitted, **changed))
     return {HEADER: base64.b64encode(nodes.here.node.seal.seal(content, ABOUT)).decode()}
 
