@@ -54,14 +54,14 @@ class Codes:
         own = [code for code, (_, known) in issued.items() if known.subject == requested.subject]
         for old in own[: max(0, len(own) + 1 - MOST_OF_SUBJECT)]:
             del issued[old]
-        code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+        code = new_code()
         issued[code] = now + CODE_SECONDS, requested
         return code
 
     def find(self, text: str) -> Requested | None:
         """Return what a code gives, which stays valid; None if it was used, has expired or is unknown.
         `text`: in upper or lower case, with or without hyphens."""
-        expires, requested = self._issued.get(_code(text), (0.0, None))
+        expires, requested = self._issued.get(normal(text), (0.0, None))
         if requested is None or expires <= self.clock() or not requested.is_granted():
             return None
         return requested
@@ -69,7 +69,7 @@ class Codes:
     def use(self, text: str) -> Requested | None:
         """Do the same as `find`, and make the code invalid."""
         found = self.find(text)
-        self._issued.pop(_code(text), None)
+        self._issued.pop(normal(text), None)
         return found
 
     def forget_all(self) -> None:
@@ -81,5 +81,10 @@ def written(code: str) -> str:
     return "-".join(code[at : at + GROUP] for at in range(0, LENGTH, GROUP))
 
 
-def _code(text: str) -> str:
+def new_code() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+
+
+def normal(text: str) -> str:
+    """Return a code as `new_code` returned it, from what a person has typed."""
     return text.upper().translate(_READ_AS)

@@ -92,6 +92,20 @@ class Login(Struct, frozen=True, gc=False):
     user_agent: str = ""
 
 
+class LoginCode(Struct, frozen=True, gc=False):
+    """What a one-time code gives that is stored: the subject and the scopes of the caller that requested it.
+    `expires`: Unix time in milliseconds. The rest is as in `Login` and `Requested`."""
+
+    subject: str
+    scopes: tuple[str, ...]
+    expires: int
+    credential: str
+    parent: str
+    by: str
+    until: int | None
+    by_network: bool
+
+
 class Identities:
     """The grants, signing keys and logins that are valid now, by their ids, and logins by the digests of
     their cookies. They are in memory, because every new token is checked against them; the catalog has the
@@ -119,10 +133,14 @@ class Identities:
     def is_backed(self, login: Login, now: int) -> bool:
         """Return whether the token is still valid with which a login was requested. `now`: Unix time in
         milliseconds."""
-        if login.parent.startswith(HUB):
-            return login.parent == HUB + self.hub_token()
-        grant = self.grants.get(login.parent)
-        return not login.parent or (grant is not None and grant.expires > now and not self.is_orphan(grant))
+        return self.backs(login.parent, now)
+
+    def backs(self, parent: str, now: int) -> bool:
+        """Return whether what a login ends with, as in `Login.parent`, is still valid."""
+        if parent.startswith(HUB):
+            return parent == HUB + self.hub_token()
+        grant = self.grants.get(parent)
+        return not parent or (grant is not None and grant.expires > now and not self.is_orphan(grant))
 
     @property
     def signing(self) -> SigningKey | None:

@@ -9,15 +9,15 @@ from starlette.responses import Response
 
 from rhetor.auth.addresses import Addresses, is_loopback
 from rhetor.auth.credentials import ByCookie, is_granted
-from rhetor.auth.one_time_codes import CODE_SECONDS, Requested, written
+from rhetor.auth.one_time_codes import CODE_SECONDS, MOST_OF_SUBJECT, Requested, new_code, normal, written
 from rhetor.auth.tcp_clients import is_of_other_user
 from rhetor.codec.qr_code import modules_of
 from rhetor.codec.typed_json import unprocessable
-from rhetor.domain.identity import Login
+from rhetor.domain.identity import Login, LoginCode, digest_of
 from rhetor.domain.principal import Principal, agent_subject
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import Forbidden, Misdirected, NotFound, RhetorError, Unprocessable
-from rhetor.hub.identity import logins
+from rhetor.hub.identity import login_codes, logins
 from rhetor.transports.server import login_page
 from rhetor.transports.server.call import Call
 from rhetor.transports.server.counters import REST
@@ -41,7 +41,7 @@ async def issue_code(call: Call, body: CodeBody) -> dict[str, Any]:
         name = name_for_network(addresses, call.node.certificate, body.host)
     else:
         name = _own_console(call, addresses)
-    code = call.node.logins.codes.issue(_requested(call, by_network=name in addresses.network_names))
+    code = await _issued(call, _requested(call, by_network=name in addresses.network_names))
     url = f"{addresses.console_url(name)}{login_page.LOGIN}?code={code}"
     return {
         "code": written(code),
@@ -70,13 +70,54 @@ async def login(call: Call, query: LoginQuery) -> Response:
         raise unprocessable("query.code", "missing")
     await _require_own_browser(call)
     name, _ = _addresses(call).check_host(call.headers["host"])
-    requested = call.node.logins.find_code(query.code)
+    requested = await _found(call, query.code)
     if requested is None or requested.by_network is not (name in _addresses(call).network_names):
         raise wrong(call.node.attempts, call.scope, INVALID_CODE)
     if login_page.must_confirm(call.scope):
         return login_page.confirmation(requested.subject, query.code)
-    call.node.logins.codes.use(query.code)
+    if not await _use(call, query.code):
+        raise wrong(call.node.attempts, call.scope, INVALID_CODE)
     return await _logged_in(call, requested, name)
+
+
+async def _issued(call: Call, requested: Requested) -> str:
+    """Return a new code. If there are several nodes, each of them accepts it, unless only this one knows when
+    it must end."""
+    state = call.hub.state
+    if not state.nodes.own or not requested.parent:
+        return call.node.logins.codes.issue(requested)
+    code, expires = new_code(), state.ids.now() + round(CODE_SECONDS * 1000)
+    kept = LoginCode(
+        requested.subject,
+        tuple(sorted(requested.scopes)),
+        expires,
+        requested.credential,
+        requested.parent,
+        requested.by,
+        requested.until,
+        requested.by_network,
+    )
+    await login_codes.keep(state, digest_of(code), kept, MOST_OF_SUBJECT)
+    return code
+
+
+async def _found(call: Call, text: str) -> Requested | None:
+    """Return what a code gives; None if it is not valid."""
+    state, found = call.hub.state, call.node.logins.find_code(text)
+    if found is not None or not state.nodes.own:
+        return found
+    kept = await login_codes.find(state, digest_of(normal(text)))
+    if kept is None:
+        return None
+    given = kept.subject, frozenset(kept.scopes), kept.credential, kept.parent
+    return Requested(*given, kept.by, kept.until, kept.by_network)
+
+
+async def _use(call: Call, text: str) -> bool:
+    """Make a code invalid. Return False if somebody else has used it."""
+    if call.node.logins.codes.use(text) is not None or not call.hub.state.nodes.own:
+        return True
+    return await login_codes.use(call.hub.state, digest_of(normal(text)))
 
 
 async def _logged_in(call: Call, requested: Requested, host: str) -> Response:

@@ -26,12 +26,14 @@ from rhetor.domain.principal import Principal
 from rhetor.errors import NodeLost
 from rhetor.hub.core.nodes import LiveNode, OneNode
 from rhetor.settings import ToolSettings
+from rhetor.store.base import Store
+from rhetor.store.memory import MemoryStore
 from rhetor.transports.server.node_connections import NodeConnections
 from rhetor.transports.server.passed_on import HEADER, Admitted
 from rhetor.transports.server.passing import ABOUT, APART_SECONDS, PassedRequests
 from tests.certificates import Issued
 from tests.rhetor.drivers.programs.host.hosting import hosting
-from tests.served import SECONDS, TOKEN, Answer, Served, served
+from tests.served import CONSOLE, SECONDS, TOKEN, Answer, Served, served
 
 pytestmark = pytest.mark.anyio
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -97,7 +99,11 @@ class Two:
 
 
 @asynccontextmanager
-async def two(first: Issued | None = None, second: Issued | None = None) -> AsyncIterator[Two]:
+async def two(
+    first: Issued | None = None, second: Issued | None = None, *, store: Store | None = None
+) -> AsyncIterator[Two]:
+    """Run two nodes. `first` and `second`: their certificates; `store`: the one that they share, if they
+    do."""
     async with AsyncExitStack() as stack:
         homes: list[Served] = []
         for issued in (first, second or first):
@@ -111,7 +117,7 @@ async def two(first: Issued | None = None, second: Issued | None = None) -> Asyn
             certificate = issued.served if issued else None
             homes.append(
                 await stack.enter_async_context(
-                    served(folder, hosts=hosts, tools=TOOLS, certificate=certificate)
+                    served(folder, hosts=hosts, tools=TOOLS, certificate=certificate, store=store)
                 )
             )
         names = "here-00000001", "there-00000002"
@@ -257,6 +263,29 @@ async def test_a_response_that_is_not_stored_is_found_while_its_client_is_connec
             assert (gone.status, gone.json["status"]) == (200, "cancelled")
         missing = await nodes.here.ask_tcp("GET", f"/v1/responses/{id}", BEARER)
         assert missing.status == 404
+
+
+async def logged_in(home: Served, code: str) -> int:
+    """Return the status of the response to a browser that logs in with a code."""
+    page = {"host": f"{CONSOLE}:{home.port}", "sec-fetch-site": "none", "accept": "text/html"}
+    return (await home.ask_tcp("GET", f"/login?code={code}", page)).status
+
+
+async def test_a_one_time_code_logs_in_a_browser_at_each_node_but_only_once() -> None:
+    async with two(store=MemoryStore(clock=lambda: round(time.time() * 1000))) as nodes:
+        codes = [(await nodes.here.ask("POST", "/api/auth/code", {})).json["code"] for _ in range(2)]
+        both = await asyncio.gather(*(logged_in(home, codes[0]) for home in (nodes.here, nodes.there)))
+        assert sorted(both) == [303, 401]
+        assert await logged_in(nodes.there, codes[1].lower()) == 303
+        assert await logged_in(nodes.here, codes[1]) == 401
+        assert await nodes.here.hub.state.store.find("login_code") == []
+
+
+async def test_a_one_time_code_ends_with_the_token_that_it_was_requested_with() -> None:
+    async with two(store=MemoryStore(clock=lambda: round(time.time() * 1000))) as nodes:
+        code = (await nodes.here.ask_tcp("POST", "/api/auth/code", BEARER, json={})).json["code"]
+        nodes.there.hub.state.identities.hub_token = lambda: "another"
+        assert await logged_in(nodes.there, code) == 401
 
 
 def sealed(nodes: Two, **changed: Any) -> dict[str, str]:
