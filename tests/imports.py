@@ -122,6 +122,7 @@ STACKS = {
         {"plans"},
         {
             "audited",
+            "boards",
             "budgets",
             "hub_peer",
             "identity",

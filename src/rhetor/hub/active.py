@@ -18,7 +18,7 @@ from rhetor.drivers.base import Conversation, RunningProgram
 from rhetor.hub.catalog.programs import ProgramRow
 from rhetor.hub.catalog.requests import Request
 from rhetor.hub.core.masking import MaskedOutputs
-from rhetor.store.base import Committed, Key, SourceOffset
+from rhetor.store.base import Committed, Key, Row, SourceOffset
 
 
 class RunningTurn(Protocol):
@@ -224,3 +224,20 @@ class BuiltInPeer(Protocol):
     """Opens conversations with peers that the hub itself implements: teams, and the hub peer."""
 
     def __call__(self, peer: Peer, requests: OpenRequests) -> Conversation: ...
+
+
+class NodeBoards(Protocol):
+    """Tells the other nodes what goes on at this one, and is told by them."""
+
+    def note_left(self, stream: str) -> None:
+        """Tell the owner of a stream that its last reader at this node has left for good."""
+        ...
+
+    def note_dropped(self, session_id: str) -> None:
+        """Tell the owner of a session that the last client at this node that kept it open has left for
+        good."""
+        ...
+
+    def apply(self, id: str, row: Row | None) -> None:
+        """Take over the row of another node, or note that it was removed."""
+        ...

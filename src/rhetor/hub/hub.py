@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rhetor.domain import command as c
 from rhetor.domain.budget import Budget
@@ -83,6 +83,9 @@ from .state import (
 )
 from .turns.pauses import leave_paused
 from .use_cases import USE_CASES
+
+if TYPE_CHECKING:
+    from .boards import Boards
 
 BUILT_IN: dict[str, Callable[[State, Peer, OpenRequests], Conversation]] = {
     "team": TeamConversation,
@@ -277,7 +280,7 @@ async def open_hub(
         presence = Presence(
             limits.abandon_after,
             lambda stream: _on_left(state, stream),
-            lambda stream: terminals.note_readers(state, stream),
+            lambda stream: _readers_changed(state, stream),
         )
         peer_statistics = PeerStatistics()
         await peer_statistics.load(store)
@@ -315,6 +318,7 @@ async def open_hub(
         peers.use_connections(state.machines.is_online)
         peers.on_change(state.live.everything_changed)
         store.observe(state.live.committed)
+        boards = await _open_boards(state) if nodes is not None else None
         hub = Hub(state)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
@@ -340,6 +344,8 @@ async def open_hub(
             background.start(notifications.deliver(state), "notifications"),
             background.start(scheduler.run_schedules(state), "schedules"),
         ]
+        if boards is not None:
+            tasks.append(background.start(boards.follow(), "board of this node"))
         try:
             yield hub
         finally:
@@ -351,10 +357,25 @@ async def open_hub(
             presence.close()
 
 
+async def _open_boards(state: State) -> Boards:
+    from .boards import Boards  # a hub on its own does not need it
+
+    state.boards = boards = Boards(state)
+    await boards.open()
+    return boards
+
+
 def _on_left(state: State, stream: str) -> None:
     """Stop the plan, or the turn of a one-message session, whose last reader has left."""
     if stream in state.plans or stream in state.runners:
         state.background.start(_abandon(state, stream), f"abandon {stream}")
+    elif stream.startswith(("s_", "p_")):
+        state.boards.note_left(stream)
+
+
+def _readers_changed(state: State, stream: str) -> None:
+    terminals.note_readers(state, stream)
+    state.live.board_changed.notify()
 
 
 async def _abandon(state: State, stream: str) -> None:

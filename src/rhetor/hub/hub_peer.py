@@ -50,7 +50,7 @@ class HubPeer:
     async def show_status(self) -> str:
         state = self._state
         sessions = await counted(state, self._principal)
-        turns = sum(1 for _ in state.running_turns())
+        turns = sum(1 for _ in state.running_turns()) + len(state.elsewhere.turns)
         return (
             f"running: {len(state.peers)} peers, {len(state.peers.teams)} teams, "
             f"{sum(sessions.values())} open sessions, {turns - 1} other turns running"

@@ -39,10 +39,11 @@ from rhetor.errors import (
     ToolServerFailed,
     Unprocessable,
 )
-from rhetor.store.base import Blobs, Store
+from rhetor.store.base import Blobs, Row, Store
 from rhetor.store.files.base import Files, Journal, OpenFiles
 
-from .active import BuiltInPeer, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
+from .active import BuiltInPeer, NodeBoards, OpenRequests, ProgramInstance, Runner, RunningPlan, RunningTurn
+from .catalog.boards import Elsewhere
 from .catalog.budgets import Budgets
 from .catalog.machines import Machines
 from .catalog.notifications import Notifications
@@ -151,6 +152,16 @@ class NoMachineLinks:
     def remove(self, machine: str) -> None: ...
 
 
+class NoBoards:
+    """The boards of a hub that shares its store with no other: there is nobody to tell."""
+
+    def note_left(self, stream: str) -> None: ...
+
+    def note_dropped(self, session_id: str) -> None: ...
+
+    def apply(self, id: str, row: Row | None) -> None: ...
+
+
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""
 
@@ -190,7 +201,8 @@ class State:
     signing keys. `audit`: who did what from where. `program_keys`: with which running programs call the hub.
     `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
     `live`: what changes, for those who watch it. `machines`: those that have joined, and `machine_links`: the
-    links to them. `nodes`: those that share the store.
+    links to them. `nodes`: those that share the store. `elsewhere`: what the others of them have said
+    last, and `boards`: how this one and the others say it.
     """
 
     store: Store
@@ -216,7 +228,7 @@ class State:
     files: OpenFiles = field(default_factory=NoFiles)
     built_in: Mapping[str, BuiltInPeer] = field(default_factory=dict)
     read_marks: ReadMarks = field(default_factory=ReadMarks)
-    notifier: Notifier = field(default_factory=Notifier)
+    notifier: Notifier = field(init=False)
     activity: Notifier = field(default_factory=Notifier)
     requests_changed: Notifier = field(init=False)
     notes_changed: Notifier = field(init=False)
@@ -224,6 +236,8 @@ class State:
     leases: Occupancy = field(default_factory=Occupancy)
     live: Live = field(default_factory=Live)
     nodes: Nodes = field(default_factory=OneNode)
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    boards: NodeBoards = field(default_factory=NoBoards)
     usage: Usage = field(default_factory=Usage)
     machines: Machines = field(default_factory=Machines)
     machine_links: MachineLinks = field(default_factory=NoMachineLinks)
@@ -247,6 +261,7 @@ class State:
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     def __post_init__(self, configured_budgets: Iterable[Budget], owner: str) -> None:
+        self.notifier = Notifier(self.live.board_changed)
         self.requests_changed, self.notes_changed = Notifier(self.activity), Notifier(self.activity)
         self.broadcaster = Broadcaster(self.store)
         self.budgets = Budgets(self.usage, configured_budgets)

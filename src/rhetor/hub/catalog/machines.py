@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -22,10 +22,11 @@ def machine_row(machine: JoinedMachine) -> Row:
 
 
 class Machines:
-    """All machines that have joined. `changed_at`: when each was connected, or its connection ended, in Unix
-    time in milliseconds."""
+    """All machines that have joined. `elsewhere`: since when those are connected that are connected to other
+    nodes, in Unix time in milliseconds."""
 
     def __init__(self) -> None:
+        self.elsewhere: Mapping[str, int] = {}
         self._known: dict[str, JoinedMachine] = {}
         self._online: set[str] = set()
         self._changed_at: dict[str, int] = {}
@@ -60,25 +61,39 @@ class Machines:
         self._changed_at[name] = now
 
     def is_online(self, name: str) -> bool:
-        return name in self._online
+        """Return whether a machine is connected, to whichever node."""
+        return name in self._online or name in self.elsewhere
+
+    def is_here(self, peer: Peer) -> bool:
+        """Return whether this node reaches the peer's machine."""
+        return not peer.machine or peer.machine in self._online
+
+    @property
+    def here(self) -> dict[str, int]:
+        """Since when those are connected that are connected to this node, in Unix time in milliseconds."""
+        return {name: self._changed_at.get(name, 0) for name in sorted(self._online)}
 
     def since(self, name: str) -> int:
-        return self._changed_at.get(name, 0)
+        """Return when a machine was connected, or its connection ended, in Unix time in milliseconds."""
+        own = self._changed_at.get(name, 0)
+        return own if name in self._online else self.elsewhere.get(name, own)
 
     def offline_status(self, peer: Peer) -> ProgramStatus | None:
         """Return the status of a peer whose machine is not connected; None for all other peers."""
-        if not peer.machine or peer.machine in self._online:
+        if not peer.machine or self.is_online(peer.machine):
             return None
         known = self._known.get(peer.machine)
         why = f"{peer.machine} is offline: {known.why}" if known else f"{peer.machine} was removed"
         return ProgramStatus("offline", why, self.since(peer.machine))
 
     def require_online(self, peer: Peer) -> None:
-        """Check that the peer's machine is connected, if it is another one.
+        """Check that this node reaches the peer's machine, if it is another one.
 
         Raises:
-            MachineOffline: it is not.
+            MachineOffline: it does not.
         """
-        if peer.machine and peer.machine not in self._online:
+        if not self.is_here(peer):
+            if peer.machine in self.elsewhere:
+                raise MachineOffline(peer.machine, "it is connected to another node")
             known = self._known.get(peer.machine)
             raise MachineOffline(peer.machine, known.why if known else "it was removed")

@@ -10,6 +10,7 @@ from rhetor.domain.project import PROJECT
 from rhetor.domain.turn import UNSTARTED
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.changes import Changes
+from rhetor.hub.core.notifier import Notifier
 from rhetor.store.base import Catalog, Row
 
 _WAITING = tuple(sorted(UNSTARTED))
@@ -22,10 +23,11 @@ class Live:
     `peers`: the names of peers, teams and terminals, and `project:` for all projects. `sessions`: the ids of
     sessions and other streams in which anything has changed. `said`: those in which a message may have come
     or was answered. `rows`: the ids of sessions whose rows have changed, with the rows, or None if they were
-    dropped.
+    dropped. `board_changed`: what other nodes show of this one may have changed.
     """
 
     def __init__(self) -> None:
+        self.board_changed = Notifier()
         self.peers: Changes[None] = Changes()
         self.sessions: Changes[None] = Changes()
         self.said: Changes[None] = Changes()
@@ -48,6 +50,7 @@ class Live:
         self.sessions.note(stream, None)
 
     def peer_changed(self, *names: str) -> None:
+        self.board_changed.notify()
         for name in names:
             self.peers.note(name, None)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from contextlib import contextmanager
+from functools import partial
 
 from msgspec import Struct
 
 from rhetor.errors import NotFound, RhetorError, ShuttingDown
 
 SESSION = "session"
+SETTLE_SECONDS = 1.0  # until a node knows of the clients at all other nodes
 MOST_WITHDRAWN = 10_000  # that are remembered for tasks which have checked a share, and read nothing yet
 
 
@@ -70,10 +72,21 @@ class Occupancy:
         self.forget(key)
         self._timers[key] = asyncio.get_running_loop().call_later(grace, left)
 
+    def expect_soon(self, key: str, on_left: Callable[[], None]) -> None:
+        """Call `on_left` unless the key has a holder within `SETTLE_SECONDS`. No effect if a call is pending
+        already."""
+        if key not in self._timers:
+            self.expect(key, SETTLE_SECONDS, on_left)
+
     def forget(self, key: str) -> None:
         """Cancel the pending call for the key, if there is one."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The keys that have a holder, or had one, so that `on_left` will be called."""
+        return {*self._count, *self._timers}
 
     def close(self) -> None:
         """Cancel all pending calls, and make no more."""
@@ -98,11 +111,19 @@ class Reader(Struct, eq=False):
             self.task.cancel()
 
 
+class RemoteReader(Struct, frozen=True, gc=False):
+    """All readers of a stream at another node. `only_end`: they need only a turn's end."""
+
+    node: str
+    stream: str
+    only_end: bool
+
+
 class Presence:
-    """The tasks that read streams for clients.
+    """The tasks that read streams for clients, and the other nodes at which the streams of this one are read.
 
     `on_left(stream)` is called if a stream has no reader for `grace` seconds after its last one has left, and
-    `on_changed(stream)` when its first reader comes, or its last one leaves.
+    `on_changed(stream)` when a reader comes or leaves.
     """
 
     def __init__(
@@ -116,6 +137,7 @@ class Presence:
         self._on_changed = on_changed
         self._occupancy = Occupancy()
         self._ends_only: Counter[str] = Counter()
+        self._remote: Set[RemoteReader] = frozenset()
         self._readers: set[Reader] = set()
         self._withdrawn: dict[tuple[str, str], None] = {}
 
@@ -132,14 +154,31 @@ class Presence:
         reader = self._entered(stream, subject)
         self._occupancy.enter(stream)
         try:
-            if self._occupancy.count(stream) == 1:
-                self._on_changed(stream)
+            self._on_changed(stream)
             yield reader
         finally:
             self._readers.discard(reader)
-            self._occupancy.leave(stream, self._grace, lambda: self._on_left(stream))
-            if stream not in self._occupancy:
-                self._on_changed(stream)
+            self._leave(stream, self._grace)
+            self._on_changed(stream)
+
+    def _leave(self, stream: str, grace: float) -> None:
+        self._occupancy.leave(stream, grace, partial(self._on_left, stream))
+
+    def set_remote(self, readers: Set[RemoteReader], departed: Collection[str]) -> None:
+        """Count these as readers of their streams, and no others of other nodes any more. `departed`: the
+        streams that the last reader of a node has left for longer than `grace`."""
+        came, left = readers - self._remote, self._remote - readers
+        self._remote = readers
+        for each in came:  # before others leave, so that a stream which is still read has no moment without
+            self._occupancy.enter(each.stream)
+            if each.only_end:
+                self._ends_only[each.stream] += 1
+        for each in left:
+            self._leave(each.stream, SETTLE_SECONDS if each.stream in departed else self._grace)
+            if each.only_end:
+                _count_less(self._ends_only, each.stream)
+        for stream in departed:  # also of those who came and left before this node knew of them
+            self._occupancy.expect_soon(stream, partial(self._on_left, stream))
 
     def withdraw(self, stream: str, subject: str) -> None:
         """Cancel the readers of a stream for this subject, and accept no new ones."""
@@ -203,6 +242,10 @@ def counted(counter: Counter[str], key: str) -> Iterator[None]:
     try:
         yield
     finally:
-        counter[key] -= 1
-        if not counter[key]:
-            del counter[key]
+        _count_less(counter, key)
+
+
+def _count_less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -28,8 +28,13 @@ class ReadMarks:
             yield
 
     def readers(self, session_id: str) -> int:
-        """Return the number of connections that read the socket."""
+        """Return the number of connections to this node that read the socket."""
         return self._count[session_id]
+
+    @property
+    def read(self) -> dict[str, int]:
+        """The number of connections to this node that read each socket that has any."""
+        return dict(self._count)
 
     def received(self, session_id: str) -> Position | None:
         """Return the position up to which a connection has received the socket's events, if known."""

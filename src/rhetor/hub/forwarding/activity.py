@@ -10,6 +10,7 @@ from msgspec import Struct
 from rhetor.domain.inbox import Tray
 from rhetor.domain.principal import Principal
 from rhetor.errors import UnknownPeer
+from rhetor.hub.programs.now import open_turns
 from rhetor.hub.programs.ownership import is_own
 from rhetor.hub.turns.answers import open_permissions
 
@@ -73,5 +74,5 @@ class ActivityWatch:
         return sum(counts[tray] for tray in UNREAD)
 
     def _turns(self) -> int:
-        owners = (pending.owner for pending in self._state.pending.values())
+        owners = (turn.owner for turn in open_turns(self._state))
         return sum(is_own(self._state, self._principal, owner) for owner in owners)

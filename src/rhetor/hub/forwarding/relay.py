@@ -35,7 +35,7 @@ from rhetor.hub.catalog.sessions import open_session, session_of, session_row, s
 from rhetor.hub.catalog.turn_log import events_until
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.commits import until_unchanged
-from rhetor.hub.programs.instances import instances_of
+from rhetor.hub.programs.now import programs_now
 from rhetor.hub.sessions.send import send
 from rhetor.hub.turns.attribution import relayed, title_of
 from rhetor.store.base import Draft, Expect, Row
@@ -159,9 +159,9 @@ async def _terminal_stream(state: State, forward: Forward) -> str:
         if terminal.owner != forward.owner:
             raise UnknownPeer(forward.to)
         return terminal.stream
-    for instance in instances_of(state, forward.to):
-        if instance.entry.owner == forward.owner:
-            return instance.entry.session_id
+    for program in programs_now(state, forward.to):
+        if program.owner == forward.owner:
+            return program.session_id
     return (await standing_session(state.store, state.ids, forward.owner, state.peers.get(forward.to))).id
 
 

@@ -89,9 +89,13 @@ def is_terminals_stream(state: State, principal: Principal, stream: str) -> bool
     return any(terminal.stream == stream for terminal in owned_terminals(state, principal))
 
 
+def readers_of(state: State, terminal: Terminal) -> int:
+    """Return how many shells show the terminal, at all nodes."""
+    return state.presence.readers(terminal.stream) + state.elsewhere.terminal_readers(terminal.stream)
+
+
 def note_readers(state: State, stream: str) -> None:
-    """Note that a stream has its first reader, or none any more: if it is that of a terminal, its status
-    changes."""
+    """Note that a reader of a stream came or left: if it is that of a terminal, its status may change."""
     if stream.startswith(f"{STREAM}_"):
         table = state.routing_table
         state.live.peer_changed(*(each.name for each in table.terminals.values() if each.stream == stream))

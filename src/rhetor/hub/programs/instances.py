@@ -77,9 +77,13 @@ def instances_of(state: State, peer: str) -> list[ProgramInstance]:
 def reports(state: State) -> dict[str, dict[str, float]]:
     """Return the capability scores that running programs report, by peer.
 
-    If several programs of a peer report a score for the same capability, the last one counts.
+    If several programs of a peer report a score for the same capability, the last one at this node counts.
     """
     found: dict[str, dict[str, float]] = {}
+    for peer, programs in state.elsewhere.programs.items():
+        for program in programs:
+            if program.scores:
+                found.setdefault(peer, {}).update(program.scores)
     for instance in state.instances.values():
         if scores := instance.running.capabilities:
             found.setdefault(instance.peer.name, {}).update(scores)

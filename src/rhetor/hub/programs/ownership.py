@@ -31,6 +31,7 @@ def _persons_behind(state: State, subject: str, seen: frozenset[str]) -> set[str
     if not is_agent_subject(subject):
         return {subject}
     owners = {i.entry.owner for i in state.instances.values() if agent_subject(i.peer.name) == subject}
+    owners.update(state.elsewhere.owners_of(subject))
     found = (_persons_behind(state, owner, seen | {subject}) for owner in owners - seen - {subject})
     return set[str]().union(*found)
 

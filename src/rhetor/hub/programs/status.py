@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramState, ProgramStatus
-from rhetor.domain.turn import UNSTARTED, TurnState
+from rhetor.domain.turn import STARTED, UNSTARTED
 from rhetor.errors import PeerBusy, TurnFailure
 from rhetor.hub.active import ProgramInstance
-from rhetor.hub.catalog.pauses import Pause
+from rhetor.hub.catalog.boards import ProgramNow
+from rhetor.hub.catalog.turns import TurnRow
 
-from .instances import instances_of
 from .lifecycle import instance_key
 from .masking import masked_status
-from .ownership import is_own, own_instances, peers_for
+from .now import gone_since, own_programs, pauses_of, programs_now, running_turns, waiting_turns
+from .ownership import is_own, peers_for
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -63,16 +64,11 @@ def paused_status(state: State, peer: Peer) -> ProgramStatus | None:
     return ProgramStatus("blocked", first.question.shown, first.at)
 
 
-def pauses_of(state: State, peer: Peer) -> list[Pause]:
-    """Return the pauses of the peer's running turns."""
-    return [pause for pause in state.pauses.values() if pause.peer == peer.name] if state.pauses else []
-
-
 def _program_status(state: State, peer: Peer) -> ProgramStatus:
-    if instances := instances_of(state, peer.name):
-        return masked_status(_most_urgent(instances), state.secrets)
-    if peer.name in state.gone:
-        ended, at = state.gone[peer.name]
+    if programs := programs_now(state, peer.name):
+        return _most_urgent(programs)
+    if gone := gone_since(state, peer.name):
+        ended, at = gone
         return ProgramStatus("gone", ended.detail, at)
     if peer.program is not None:
         return ProgramStatus("available", "starts with its first message", state.ids.now())
@@ -88,16 +84,16 @@ def visible_to(state: State, principal: Principal, peer: Peer, status: ProgramSt
     """Return the part of a peer's status that the caller may see. If programs run or wait for others, that is
     the status of its own ones, or else only the state and its time; so for the program of a peer."""
     pauses = [is_own(state, principal, pause.owner) for pause in pauses_of(state, peer)]
-    own, count = own_instances(state, principal, peer.name), len(instances_of(state, peer.name))
+    own, count = own_programs(state, principal, peer.name), len(programs_now(state, peer.name))
     if not principal.is_agent and len(own) == count and all(pauses):
         return status
     if not principal.is_agent and own and not pauses:
-        return masked_status(_most_urgent(own), state.secrets)
+        return _most_urgent(own)
     return ProgramStatus(status.state, "", status.since)
 
 
-def _most_urgent(instances: Sequence[ProgramInstance]) -> ProgramStatus:
-    return min((each.status for each in instances), key=lambda status: URGENCY.index(status.state))
+def _most_urgent(programs: Sequence[ProgramNow]) -> ProgramStatus:
+    return min((each.status for each in programs), key=lambda status: URGENCY.index(status.state))
 
 
 async def look_at_hosts(state: State, instances: Sequence[ProgramInstance]) -> None:
@@ -154,17 +150,6 @@ def require_rest(state: State, peer: Peer, session_id: str) -> None:
         raise PeerBusy(peer.name, turn)
 
 
-def running_turns(state: State, peer: Peer) -> int:
-    """Return the number of the peer's turns that are running."""
-    return sum(run.turn.peer == peer.name for run in state.running_turns())
-
-
-def waiting_turns(state: State, peer: Peer) -> int:
-    """Return the number of the peer's running turns that wait for an answer of a person."""
-    runs = state.pending.values()
-    return sum(run.peer == peer.name and run.turn.state is TurnState.WAITING for run in runs)
-
-
 async def waiting_messages(state: State, peer: Peer) -> int:
     """Return the number of accepted messages to the peer whose turns have not started."""
     count = 0
@@ -195,17 +180,32 @@ async def until_idle(
         async with asyncio.timeout(seconds):
             while True:
                 changed = state.notifier.next()
-                waited = _idle_now(state, peers)
+                waited = _idle_now(state, peers, await _busy_elsewhere(state))
                 if waited.idle and (mode == "any" or not waited.waiting):
                     return waited
-                await changed.wait()
+                await _until_changed(state, changed)
     except TimeoutError:
-        waited = _idle_now(state, peers)
+        waited = _idle_now(state, peers, frozenset())
         return Waited(waited.idle, waited.waiting, True)
 
 
-def _idle_now(state: State, peers: Sequence[Peer]) -> Waited:
-    idle = tuple(peer.name for peer in peers if _is_idle(state, peer))
+async def _until_changed(state: State, changed: asyncio.Event) -> None:
+    """Wait for a change, at most for a moment if there are other nodes, because their changes may be lost."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_SECONDS if state.nodes.live else None):
+            await changed.wait()
+
+
+async def _busy_elsewhere(state: State) -> Set[str]:
+    """Return the peers with a running turn, if there are other nodes: what these say may be a moment old."""
+    if not state.nodes.live:
+        return frozenset()
+    rows = await state.store.find("turn", state=STARTED, limit=100_000)
+    return {TurnRow.of(row).peer for row in rows}
+
+
+def _idle_now(state: State, peers: Sequence[Peer], busy: Set[str]) -> Waited:
+    idle = tuple(peer.name for peer in peers if peer.name not in busy and _is_idle(state, peer))
     return Waited(idle, tuple(peer.name for peer in peers if peer.name not in idle), False)
 
 

@@ -5,7 +5,7 @@ If a turn is running at that time, it finishes first. If a client reconnects in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from rhetor.domain.session import Session, SessionState
 from rhetor.domain.turn import TurnState
 from rhetor.errors import NotFound, StateConflict, StoreRefused
 from rhetor.hub.catalog.sessions import session_of
+from rhetor.hub.core.commits import until_accepted
+from rhetor.hub.fanout.presence import SETTLE_SECONDS
 
 from .sessions import stop
 
@@ -35,11 +37,48 @@ def lease(state: State, session: Session) -> Iterator[None]:
         yield
 
 
+class Holds:
+    """The sessions of this node that clients of other nodes keep open, as pairs of a node and a session."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._held: Set[tuple[str, str]] = frozenset()
+
+    def set(self, held: Set[tuple[str, str]], departed: Collection[str]) -> None:
+        """Count these as holders, and no others of other nodes any more. `departed`: the sessions that the
+        last client of a node has left for longer than their `detach_ttl`."""
+        came, left = held - self._held, self._held - held
+        self._held = held
+        for _, id in came:
+            self._state.leases.enter(id)
+        ended = [id for _, id in left]
+        for id in {*ended, *departed}:
+            work = self._leave(id, ended.count(id), has_departed=id in departed)
+            self._state.background.start(work, f"lease {id}")
+
+    async def _leave(self, id: str, count: int, *, has_departed: bool) -> None:
+        state = self._state
+        row = await until_accepted(lambda: state.store.get("session", id), id)
+        session = session_of(row) if row is not None else None
+        ttl = session.detach_ttl if session is not None else None
+
+        def left() -> None:
+            if session is not None and ttl is not None:
+                _left(state, session)
+
+        for _ in range(count):
+            state.leases.leave(id, SETTLE_SECONDS if has_departed else ttl or 0.0, left)
+        if has_departed:  # also those who came and left before this node knew of them
+            state.leases.expect_soon(id, left)
+
+
 async def expect_clients(state: State) -> None:
-    """Give the clients of each open session its `detach_ttl` to reconnect after a restart of the hub."""
+    """Give the clients of each open session of this node its `detach_ttl` to reconnect after a restart."""
     for open_state in OPEN:
         for row in await state.store.find("session", state=open_state, limit=100_000):
-            _expect(state, session_of(row))
+            session = session_of(row)
+            if session.detach_ttl is not None and await _is_own(state, session):
+                _expect(state, session)
 
 
 def _expect(state: State, session: Session) -> None:
@@ -51,7 +90,14 @@ def _left(state: State, session: Session) -> None:
     state.background.start(_stop(state, session), f"lease {session.id}")
 
 
+async def _is_own(state: State, session: Session) -> bool:
+    return await state.nodes.owner(session.id) == state.nodes.own
+
+
 async def _stop(state: State, session: Session) -> None:
+    if not await until_accepted(lambda: _is_own(state, session), session.id):
+        state.boards.note_dropped(session.id)  # its owner knows of the clients at all nodes
+        return
     while _is_running(state, session.id):
         changed = state.notifier.next()
         if not _is_running(state, session.id):

@@ -309,7 +309,7 @@ async def _accept(
             require_rest(state, peer, session.id)
     if command.if_offline != "queue":
         state.machines.require_online(peer)
-    is_offline = state.machines.offline_status(peer) is not None
+    is_offline = not state.machines.is_here(peer)
     direct = runner is None and session.state is SessionState.ACTIVE and not is_offline
     opened = opens_session(command, peer)
     if direct and prepared.source.is_callers:

@@ -18,7 +18,7 @@ from rhetor.domain.session import Session
 from rhetor.domain.socket import GROUP, HUB, TEAM_CHAT, Socket, standing_peer, told_types
 from rhetor.errors import NotFound, StateConflict, StoreRefused, Unprocessable
 from rhetor.hub.catalog.sessions import open_session, session_row
-from rhetor.hub.core.commits import command_key
+from rhetor.hub.core.commits import command_key, until_unchanged
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.store.base import Draft, Expect, Head, Row, check_position
 
@@ -161,8 +161,9 @@ async def unread(state: State, socket: Socket) -> Position:
     """
     head = await state.store.head(socket.session_id) or Head("", 0, 1)
     received = state.read_marks.received(socket.session_id)
-    if received is None and (row := await state.store.get(READ_MARK, socket.session_id)):
-        received = Position.parse(msgspec.json.decode(row.doc))
+    if (received is None or state.nodes.own) and (row := await state.store.get(READ_MARK, socket.session_id)):
+        stored = Position.parse(msgspec.json.decode(row.doc))
+        received = stored if received is None or _is_further(stored, received) else received
     if received is None or check_position(head, received) != "ok":
         return Position(head.epoch, head.earliest - 1)
     return received
@@ -184,9 +185,25 @@ async def _save_mark(state: State, socket: Socket) -> None:
     doc = msgspec.json.encode(str(position))
     row = Row(READ_MARK, socket.session_id, "kept", doc, owner=socket.owner, parent=socket.session_id)
     try:
-        await state.store.commit(socket.session_id, [], rows=[row])
+        if state.nodes.own:
+            await until_unchanged(lambda: _save_furthest(state, position, row))
+        else:
+            await state.store.commit(socket.session_id, [], rows=[row])
     except StoreRefused:
         pass  # after a restart, the messages are sent again, as clients expect of unacknowledged messages
+
+
+async def _save_furthest(state: State, position: Position, row: Row) -> None:
+    """Save a read mark unless a connection to another node has received more."""
+    stored = await state.store.get(READ_MARK, row.id)
+    if stored is None or not _is_further(Position.parse(msgspec.json.decode(stored.doc)), position):
+        expect = stored.unchanged if stored is not None else row.unchanged
+        # not in the session's stream, which only its own node writes
+        await state.store.commit(f"read:{state.nodes.own}", [], expects=[expect], rows=[row])
+
+
+def _is_further(position: Position | None, other: Position) -> bool:
+    return position is not None and position.epoch == other.epoch and position.seq > other.seq
 
 
 async def _active(state: State, socket: Socket) -> Active:
@@ -197,7 +214,7 @@ async def _active(state: State, socket: Socket) -> Active:
         socket.peer,
         session_id,
         socket.created_at,
-        state.read_marks.readers(session_id),
+        state.read_marks.readers(session_id) + state.elsewhere.socket_readers(session_id),
         await _waiting(state, socket),
         head.position if head else None,
     )

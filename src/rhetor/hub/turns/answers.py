@@ -20,6 +20,7 @@ from rhetor.errors import Forbidden, NotFound, TooLarge, Unprocessable
 from rhetor.hub.catalog.requests import ENDED, OPEN, Kind, Request, commit_answer, row_id
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.commits import command_key
+from rhetor.hub.programs.now import gone_since
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -111,15 +112,16 @@ def shown_state(state: State, session: Session) -> SessionState:
     `stopped` if it is open but its peer is gone: the program has ended, or the peer was removed."""
     if session.takes_messages and not _has_peer(state, session.peer):
         return SessionState.STOPPED
-    runner = state.runners.get(session.id)
-    waits = (
-        runner is not None and runner.current is not None and runner.current.turn.state is TurnState.WAITING
-    )
+    if (runner := state.runners.get(session.id)) is not None:
+        waits = runner.current is not None and runner.current.turn.state is TurnState.WAITING
+    else:
+        turn = state.elsewhere.sessions.get(session.id)
+        waits = turn is not None and turn.state == "waiting"
     return SessionState.WAITING if waits and session.state is SessionState.ACTIVE else session.state
 
 
 def _has_peer(state: State, name: str) -> bool:
-    return state.peers.has(name) and not (name in state.gone and state.peers.is_announced(name))
+    return state.peers.has(name) and not (state.peers.is_announced(name) and gone_since(state, name))
 
 
 async def _answer(

@@ -17,6 +17,7 @@ from rhetor.domain.plan import Answer, compose, fenced
 from rhetor.domain.principal import Answering, Principal
 from rhetor.drivers.base import PastMessage, Prompt
 from rhetor.errors import HopLimit, UnknownPeer
+from rhetor.hub.programs.now import open_turns
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -48,7 +49,7 @@ def passed_through(state: State, principal: Principal) -> tuple[str, ...]:
         return ()
     if principal.answering is not None:
         return principal.answering.via
-    paths = (pending.via for pending in state.pending.values() if pending.peer == name)
+    paths = (turn.via for turn in open_turns(state) if turn.peer == name)
     return (*max(paths, key=len, default=()), name)
 
 
@@ -66,8 +67,8 @@ def cause_of(state: State, principal: Principal) -> Cause | None:
     if principal.answering is not None:
         return principal.answering.cause
     name = principal.peer
-    answering = [pending for pending in state.pending.values() if pending.peer == name] if name else []
-    return max(answering, key=lambda pending: len(pending.via)).onward if answering else None
+    answering = [turn for turn in open_turns(state) if turn.peer == name] if name else []
+    return max(answering, key=lambda turn: len(turn.via)).onward if answering else None
 
 
 def at_other_nodes(state: State, principal: Principal) -> Principal:

@@ -8,6 +8,7 @@ its session, once its turn runs.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rhetor.domain.event import Cause
@@ -51,12 +52,26 @@ def free_turns(state: State, principal: Principal) -> int | None:
     limit = state.limits.turns_at_once
     if not principal.is_limited:
         return None
-    if not state.plans and len(state.runners) < limit:  # of all callers together
-        return limit - len(state.runners)
+    everything = len(state.runners) + state.elsewhere.running
+    if not state.plans and not state.elsewhere.has_plans and everything < limit:  # of all callers together
+        return limit - everything
     return limit - turns_of(state, principal.subject)
 
 
 def turns_of(state: State, caller: str) -> int:
-    """Return how many turns of a caller run, or are about to. A session runs one at a time."""
+    """Return how many turns of a caller run, or are about to. A session runs one at a time.
+
+    What other nodes said last counts, so callers may exceed a limit for a moment.
+    """
     own = sum(runner.caller == caller for runner in state.runners.values())
-    return own + sum(plan.active for plan in state.plans.values() if plan.owner == caller)
+    own += sum(plan.active for plan in state.plans.values() if plan.owner == caller)
+    return own + state.elsewhere.turns_of(caller)
+
+
+def turns_by_caller(state: State) -> Counter[str]:
+    """Return how many turns of each caller run at this node, or are about to."""
+    found = Counter(runner.caller for runner in state.runners.values() if runner.caller)
+    for plan in state.plans.values():
+        if plan.active:
+            found[plan.owner] += plan.active
+    return found

@@ -109,6 +109,6 @@ def can_be_called(state: State, name: str) -> bool:
     if instances_of(state, peer.name):
         return True
     if peer.machine:  # which offers only what is installed
-        return state.machines.is_online(peer.machine)
+        return state.machines.is_here(peer)
     path = state.launches(peer, None).env.get("PATH")
     return shutil.which(peer.program.argv[0], path=path) is not None

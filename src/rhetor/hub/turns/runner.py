@@ -172,7 +172,7 @@ class SessionRunner:
     def _waits_for_machine(self, name: str) -> bool:
         """Whether the peer's machine is not connected. When it is, the session is woken."""
         state = self._state
-        return state.peers.has(name) and state.machines.offline_status(state.peers.get(name)) is not None
+        return state.peers.has(name) and not state.machines.is_here(state.peers.get(name))
 
     async def _run_waiting_turn(self, session: Session, row: TurnRow) -> None:
         store, turn = self._state.store, _turn(row)

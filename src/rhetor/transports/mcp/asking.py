@@ -17,8 +17,8 @@ from rhetor.domain.routing import Match
 from rhetor.domain.session import Session
 from rhetor.errors import NoCapablePeer, NotAnswered, PositionLost
 from rhetor.hub.plans.plans import Planned
+from rhetor.hub.programs.now import running_turns
 from rhetor.hub.programs.ownership import peers_for
-from rhetor.hub.programs.status import running_turns
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import title_of
 from rhetor.store.base import follow

@@ -105,5 +105,5 @@ async def _terminal(node: Node, terminal: Terminal) -> dict[str, Any]:
     state = node.hub.state
     head = await state.store.head(terminal.stream)
     return resources.terminal(
-        terminal, head.position if head else None, state.presence.readers(terminal.stream)
+        terminal, head.position if head else None, terminals.readers_of(state, terminal)
     )

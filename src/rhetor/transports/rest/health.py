@@ -16,7 +16,7 @@ from rhetor.domain.audit import STREAM, AuditEntry
 from rhetor.domain.event import Position
 from rhetor.domain.principal import ADMIN
 from rhetor.domain.timestamps import timestamp
-from rhetor.hub.programs.instances import instances_of
+from rhetor.hub.programs.now import count_programs, is_running, programs_now, turns_now
 from rhetor.hub.programs.ownership import is_own, peers_for
 from rhetor.hub.programs.status import status_of
 from rhetor.hub.sessions import sessions
@@ -48,7 +48,7 @@ async def health(call: Call) -> dict[str, Any]:
         "process": _process() if sees_all else None,
         "store": await _store(call) if sees_all else None,
         "followers": await _followers(call) if sees_all else None,
-        "programs": len(call.hub.state.instances) if sees_all else None,
+        "programs": count_programs(call.hub.state) if sees_all else None,
         "last_backup": await _last_backup(call) if sees_all else None,
         "nodes": await node.nodes() if sees_all and node.nodes else None,
     }
@@ -61,9 +61,9 @@ def _turns(call: Call, *, sees_all: bool) -> dict[str, int]:
     def counts(owner: str) -> bool:
         return sees_all or is_own(state, call.who, owner)
 
-    running = [each for each in state.pending.values() if counts(each.owner)]
-    waiting = sum(each.turn.state == "waiting" for each in running)
-    queued = sum(counts(row.owner) and row.id not in state.pending for row in state.live.queued)
+    running = [each for each in turns_now(state) if counts(each.owner)]
+    waiting = sum(each.state == "waiting" for each in running)
+    queued = sum(counts(row.owner) and not is_running(state, row.id) for row in state.live.queued)
     return {"running": len(running) - waiting, "waiting": waiting, "queued": queued}
 
 
@@ -114,7 +114,7 @@ def _problems(call: Call) -> Iterator[dict[str, str]]:
             hint = "renew it, for example with: rhetor cert create"
             yield _problem("certificate", f"the certificate of TCP expires at {found['expires']}", hint)
     for peer in peers_for(state, call.who):
-        if instances_of(state, peer.name) and status_of(state, peer).state == "stuck":
+        if programs_now(state, peer.name) and status_of(state, peer).state == "stuck":
             hint = f"see: aish status {peer.name}"
             yield _problem("stuck", f"{peer.name} has printed nothing for a while, or does not answer", hint)
     if call.who.has(ADMIN):

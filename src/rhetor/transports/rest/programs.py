@@ -15,13 +15,12 @@ from rhetor.domain.timestamps import timestamp
 from rhetor.errors import UnknownPeer
 from rhetor.hub.catalog.pauses import Pause
 from rhetor.hub.programs.instances import reports
+from rhetor.hub.programs.now import gone_since, own_programs, pauses_of, running_turns
 from rhetor.hub.programs.ownership import own_instances, peers_for
 from rhetor.hub.programs.status import (
     inspect,
     look_at_hosts,
     paused_status,
-    pauses_of,
-    running_turns,
     until_idle,
     visible_to,
     waiting_messages,
@@ -57,16 +56,17 @@ async def status(call: Call, id: str) -> dict[str, Any]:
     state = call.hub.state
     peer = peers_for(state, call.who).get(id)
     instance = next(iter(own_instances(state, call.who, peer.name)), None)
-    gone = state.gone.get(peer.name)
+    program = next(iter(own_programs(state, call.who, peer.name)), None)
+    gone = gone_since(state, peer.name)
     how = paused_status(state, peer)
     if how is None and instance is not None and not call.who.is_agent:
         seen = await inspect(state, instance)
     else:
         seen = visible_to(state, call.who, peer, how or peer_status(call.node, peer))
     running, waiting = running_turns(state, peer), await waiting_messages(state, peer)
-    place = resources.InstanceView((instance.running.pid or None) if instance else None, seen)
-    ended = gone[0] if gone and not instance else None
-    own = instance.entry.session_id if instance and instance.entry.owner == call.who.subject else None
+    place = resources.InstanceView((program.pid or None) if program else None, seen)
+    ended = gone[0] if gone and not program else None
+    own = program.session_id if program and program.owner == call.who.subject else None
     shown = resources.status(peer, place, ended, running, waiting, None if call.who.is_agent else own)
     pauses = [pause for pause in pauses_of(state, peer) if pause.owner == call.who.subject]
     return {**shown, "model": model_of(call, peer), "paused": [_paused(pause) for pause in pauses]}
@@ -126,8 +126,8 @@ async def capabilities(call: Call, name: str) -> dict[str, Any]:
     dynamic = reports(state).get(peer.name, {})
     now = peer.reporting(dynamic)
     told: dict[str, Any] = {}
-    for instance in own_instances(state, call.who, peer.name):
-        told |= instance.running.details
+    for program in own_programs(state, call.who, peer.name):
+        told |= program.details
     return {
         "name": peer.name,
         "static": {"streaming": peer.streams, **{c.name: c.score for c in peer.capabilities}},

@@ -89,7 +89,7 @@ async def _whole_status(call: Call) -> dict[str, Any]:
         "url": call.node.url,
         "peers": len(peers_for(state, call.who)),
         "sessions": sum(counts.values()),
-        "running": state.running,
+        "running": state.running + state.elsewhere.running,
         "provider": await providers.describe(),
         "models": findings,
         "schedules": _schedules(call),

@@ -83,7 +83,7 @@ class PeerBoard(Board[bytes]):
 
     async def _shown_items(self, names: Collection[str] | None) -> dict[str, bytes | None]:
         """Return the items of these names, and of all projects; None: all items."""
-        own = peers.Own(self._own.counts, peers.turns_now(self._watcher, self._own.name_of))
+        own = peers.Own(self._own.counts, peers.own_turns(self._watcher, self._own.name_of))
         found: dict[str, bytes | None] = {}
         for id in self.ids if names is None else names:
             found[id] = None

@@ -13,18 +13,17 @@ from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import Principal
 from rhetor.domain.program import ProgramStatus
 from rhetor.domain.timestamps import timestamp
-from rhetor.domain.turn import TurnState
-from rhetor.hub.active import OpenRequests
 from rhetor.hub.programs.instances import reports
-from rhetor.hub.programs.ownership import is_own, own_instances, peers_for
-from rhetor.hub.programs.status import (
-    look_at_hosts,
+from rhetor.hub.programs.now import (
+    is_running,
+    own_programs,
     pauses_of,
     running_turns,
-    status_of,
-    visible_to,
+    turns_now,
     waiting_turns,
 )
+from rhetor.hub.programs.ownership import is_own, peers_for
+from rhetor.hub.programs.status import look_at_hosts, status_of, visible_to
 from rhetor.hub.sessions import sessions
 from rhetor.hub.state import State
 from rhetor.transports.server.call import Viewer
@@ -66,10 +65,10 @@ async def own_of(call: Viewer) -> Own:
     for id in {stream for stream, *_ in _own_turns(call)}:
         row = await state.store.get("session", id)
         names[id] = row.name if row else None
-    return Own(counts, turns_now(call, names.get))
+    return Own(counts, own_turns(call, names.get))
 
 
-def turns_now(call: Viewer, name_of: NameOf) -> dict[str, list[dict[str, Any]]]:
+def own_turns(call: Viewer, name_of: NameOf) -> dict[str, list[dict[str, Any]]]:
     """Return the caller's turns that run or wait, by peer, the oldest first. `name_of`: returns the name of a
     session."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -94,19 +93,12 @@ _Own = tuple[str, str, str, int, str, str | None]
 def _own_turns(call: Viewer) -> Iterator[_Own]:
     """Yield the stream, the peer, the id, the beginning, the state and the activity of the caller's turns."""
     state = call.hub.state
-    for pending in list(state.pending.values()):
-        if is_own(state, call.who, pending.owner):
-            yield pending.stream, pending.peer, pending.turn_id, pending.since, *activity(pending)
+    for turn in turns_now(state):
+        if is_own(state, call.who, turn.owner):
+            yield turn.stream, turn.peer, turn.turn_id, turn.since, turn.state, turn.doing
     for row in state.live.queued:
-        if row.id not in state.pending and is_own(state, call.who, row.owner):
+        if not is_running(state, row.id) and is_own(state, call.who, row.owner):
             yield row.stream, row.peer, row.id, row.at, "queued", None
-
-
-def activity(pending: OpenRequests) -> tuple[str, str | None]:
-    """Return the state of a running turn, and what its peer does."""
-    if pending.turn.state is TurnState.WAITING:
-        return "waiting", pending.turn.doing.waits
-    return "running", pending.turn.doing.line
 
 
 async def shape(call: Viewer, peer: Peer, own: Own | None = None) -> dict[str, Any]:
@@ -134,16 +126,16 @@ def _has_status(state: State, peer: Peer) -> bool:
 
 def model_of(call: Viewer, peer: Peer) -> str | None:
     """Return the reference of a specialist's model, or the model that the caller's agent has reported."""
-    own = own_instances(call.hub.state, call.who, peer.name)
-    reported = own[0].running.details.get("model") if own else None
+    own = own_programs(call.hub.state, call.who, peer.name)
+    reported = own[0].details.get("model") if own else None
     return peer.model or (str(reported) if reported else None)
 
 
 def instance_view(node: Node, who: Principal, peer: Peer) -> resources.InstanceView:
     """Return the process id and the status of a peer's program, as the caller sees them."""
-    own = own_instances(node.hub.state, who, peer.name)
+    own = own_programs(node.hub.state, who, peer.name)
     status = visible_to(node.hub.state, who, peer, peer_status(node, peer))
-    return resources.InstanceView((own[0].running.pid or None) if own else None, status)
+    return resources.InstanceView((own[0].pid or None) if own else None, status)
 
 
 def peer_status(node: Node, peer: Peer) -> ProgramStatus:

@@ -9,10 +9,9 @@ from rhetor.dialects import resources
 from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.domain.titles import title_of
+from rhetor.hub.programs.now import turn_of_session
 from rhetor.hub.state import State
 from rhetor.hub.turns.answers import shown_state
-
-from .peers import activity
 
 
 async def described(state: State, sessions: Sequence[Session]) -> list[dict[str, Any]]:
@@ -35,16 +34,13 @@ async def described_as(state: State, session: Session, title: str | None) -> dic
 
 def turn_now(state: State, session_id: str) -> dict[str, Any] | None:
     """Return the turn that runs in the session, if one does."""
-    runner = state.runners.get(session_id)
-    current = runner.current if runner is not None else None
-    pending = state.pending.get(current.turn.turn_id) if current is not None else None
-    if pending is None:
+    turn = turn_of_session(state, session_id)
+    if turn is None:
         return None
-    what, doing = activity(pending)
     return {
-        "turn_id": pending.turn_id,
-        "peer": pending.peer,
-        "since": timestamp(pending.since),
-        "state": what,
-        "doing": doing,
+        "turn_id": turn.turn_id,
+        "peer": turn.peer,
+        "since": timestamp(turn.since),
+        "state": turn.state,
+        "doing": turn.doing,
     }

@@ -13,7 +13,8 @@ from rhetor.domain.peer_stats import PeerStats
 from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.project import PROJECT, Project
 from rhetor.domain.rules import Terminal
-from rhetor.hub.forwarding.terminals import owned_terminals
+from rhetor.hub.forwarding.terminals import owned_terminals, readers_of
+from rhetor.hub.programs.now import open_turns
 from rhetor.hub.sessions import projects
 from rhetor.transports.server.call import Viewer
 
@@ -51,19 +52,19 @@ def terminal_of(call: Viewer, name: str) -> Terminal | None:
 
 def shell(call: Viewer, terminal: Terminal) -> dict[str, Any]:
     """Return a named shell as the caller sees it."""
-    table, presence = call.hub.state.routing_table, call.hub.state.presence
-    purpose = table.purpose_of(terminal.owner, terminal.name)
+    state = call.hub.state
+    purpose = state.routing_table.purpose_of(terminal.owner, terminal.name)
     peer = Peer(
         terminal.name, PeerKind.TERMINAL, "shell", purpose or "a named shell", display_name=terminal.name
     )
-    if presence.readers(terminal.stream):
+    if readers_of(state, terminal):
         return _shape(call, peer, "idle", "it is open")
     return _shape(call, peer, "gone", "no shell with this name is open")
 
 
 def project(call: Viewer, project: Project, sessions: Sequence[str]) -> dict[str, Any]:
     """Return a project as the caller sees it. `sessions`: its open ones."""
-    running = len({each.stream for each in call.hub.state.pending.values()}.intersection(sessions))
+    running = len({each.stream for each in open_turns(call.hub.state)}.intersection(sessions))
     peer = Peer(
         project.id,
         PeerKind.PROJECT,

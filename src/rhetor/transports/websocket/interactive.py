@@ -123,9 +123,13 @@ class LoopHandler:
 
     def _running(self, session_id: str) -> frozenset[str]:
         """Return the id of the turn that is running in the session, if any."""
-        runner = self._hub.state.runners.get(session_id)
+        state = self._hub.state
+        runner = state.runners.get(session_id)
         current = runner.current if runner is not None else None
-        return frozenset() if current is None else frozenset({current.turn.turn_id})
+        if current is not None:
+            return frozenset({current.turn.turn_id})
+        turn = state.elsewhere.sessions.get(session_id)
+        return frozenset() if turn is None else frozenset({turn.turn_id})
 
     def _hold(self, session_id: str, scope: ReplyScope) -> None:
         if attended := self._attended.get(session_id):

@@ -37,7 +37,8 @@ from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.catalog.usage import amounts_of
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
-from rhetor.hub.programs.status import pauses_of, status_of
+from rhetor.hub.programs.now import pauses_of
+from rhetor.hub.programs.status import status_of
 from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.answers import open_permissions
 from rhetor.store.base import Draft
