@@ -88,8 +88,9 @@ async def wait_for_lease(leases: Leases, ring: Ring, listener: socket.socket) ->
     Raises:
         StoreRefused, KeysUnavailable: as `serving`.
     """
-    found = await leases.take()
+    found = await leases.take_alone()
     if found is None:
+        await take_what_is_left(leases)
         return
     if needed := await leases.keys():  # better now than when the node is needed
         ring.load(needed=needed)
@@ -101,10 +102,17 @@ async def wait_for_lease(leases: Leases, ring: Ring, listener: socket.socket) ->
             log.debug("standing by", extra={"serving": found.name, "seconds": found.seconds})
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found = await leases.take()
+                found = await leases.take_alone()
             except StoreRefused as error:
                 log.warning("looking for the lease failed", extra={"reason": error.detail})
     log.warning("this node takes over", extra={"node": leases.name})
+    await take_what_is_left(leases)
+
+
+async def take_what_is_left(leases: Leases) -> None:
+    """Become the owner of all streams."""
+    await leases.take_over()
+    await leases.claim()
 
 
 async def keep_lease(leases: Leases) -> None:

@@ -74,6 +74,9 @@ class Group(ABC):
     def create(self, append: Append, epoch: str, base: Incarnation | None) -> int:
         """Create an incarnation, which becomes the current one of its stream, and return its id."""
 
+    def require_own(self, stream: str) -> None:  # noqa: B027  # most databases need no check
+        """Check that this writer may write the stream. Raises StreamElsewhere if not."""
+
     # Standing
 
     def kept(self, key: Key) -> tuple[bool, Committed] | None:
@@ -110,10 +113,12 @@ class Group(ABC):
         """Check a commit, and collect what it writes.
 
         Raises:
-            KeyReused, StateConflict, NameTaken, NotFound, SealBroken: it is rejected and changes nothing.
+            KeyReused, StateConflict, NameTaken, NotFound, SealBroken, StreamElsewhere: it is rejected and
+                changes nothing.
         """
         if (replayed := admit(append, self)) is not None:
             return Landed(replayed)
+        self.require_own(append.stream)
         for each in append.adds:
             self._read_doc(each.kind, each.id)
         before = self._begun(append) if append.base else self.find(append.stream) or self._begun(append)

@@ -16,7 +16,8 @@ KNOWN_STREAMS = 20_000  # incarnations that a writer remembers between transacti
 
 class Incarnation(Struct, frozen=True, gc=False):
     """One epoch of a stream. `id`: its key in the tables. `origin`: the epoch for which its content was
-    sealed. The other fields are as in `Head`."""
+    sealed. `node`: the only one that may write the stream, in a database that nodes share; None: every node
+    may. The other fields are as in `Head`."""
 
     id: int
     stream: str
@@ -25,6 +26,7 @@ class Incarnation(Struct, frozen=True, gc=False):
     earliest: int
     base: tuple[str, Position] | None
     origin: str
+    node: int | None = None
 
     def grown(self, events: int) -> Incarnation:
         return replace(self, head=self.head + events)

@@ -17,6 +17,7 @@ from rhetor.store.sealed import Sealing
 
 from .connection import Connection
 from .incarnations import incarnation_of
+from .owners import Owners
 from .resealing import Pass
 from .statements import sql
 from .transaction import EVENT_BYTES, Transaction
@@ -25,23 +26,24 @@ SWEEP = 2000  # events that are deleted at a time
 
 
 async def change(
-    connection: Connection, request: Request, new_epoch: Callable[[], str], sealing: Sealing
+    connection: Connection, request: Request, new_epoch: Callable[[], str], sealing: Sealing, node: int
 ) -> Landed:
-    """Execute a request other than `Append`. The caller commits.
+    """Execute a request other than `Append` for a node. The caller commits.
 
     Raises:
-        NotFound, StateConflict: it is rejected and changes nothing.
+        NotFound, StateConflict, StreamElsewhere: it is rejected and changes nothing.
     """
     match request:
         case Fold(stream, folds):
-            return await _fold(connection, sealing, await _locked(connection, stream), folds)
+            return await _fold(connection, sealing, await _locked(connection, stream, node), folds)
         case Truncate(stream, before):
-            return await _truncate(connection, await _locked(connection, stream), before)
+            return await _truncate(connection, await _locked(connection, stream, node), before)
         case Sweep(stream):
-            return await _sweep(connection, await _locked(connection, stream))
+            return await _sweep(connection, await _locked(connection, stream, node))
         case ForgetStream(stream, dropping):
-            await _locked(connection, stream)
-            return await _forget(connection, stream, dropping, new_epoch, sealing)
+            await _locked(connection, stream, node)
+            transaction = Transaction(connection, new_epoch, sealing, {}, {}, node)
+            return await _forget(connection, stream, dropping, transaction)
         case Renew(after, retired):
             return Landed(await Pass(connection, sealing, retired).step(after))
         case ForgetKeys(retired):
@@ -51,11 +53,14 @@ async def change(
             raise TypeError("commits are executed in groups")
 
 
-async def _locked(connection: Connection, stream: str) -> Incarnation:
+async def _locked(connection: Connection, stream: str, node: int) -> Incarnation:
     row = await connection.fetchrow(sql("lock_streams"), [stream])
     if row is None:
         raise NotFound("stream", stream)
-    return incarnation_of(row)
+    present, owners = incarnation_of(row), Owners(node)
+    await owners.read(connection, [present])
+    owners.require_own(stream)
+    return present
 
 
 async def _fold(
@@ -95,14 +100,7 @@ async def _sweep(connection: Connection, present: Incarnation) -> Landed:
     return Landed(count == SWEEP)
 
 
-async def _forget(
-    connection: Connection,
-    stream: str,
-    dropping: Append,
-    new_epoch: Callable[[], str],
-    sealing: Sealing,
-) -> Landed:
-    transaction = Transaction(connection, new_epoch, sealing, {}, {})
+async def _forget(connection: Connection, stream: str, dropping: Append, transaction: Transaction) -> Landed:
     await transaction.read([dropping])
     admit(dropping, transaction)
     if await connection.fetchval(sql("continued"), stream):

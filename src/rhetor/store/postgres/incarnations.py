@@ -9,6 +9,6 @@ from rhetor.store.incarnation import Incarnation
 
 
 def incarnation_of(row: asyncpg.Record) -> Incarnation:
-    id, stream, epoch, head, earliest, sealed_as, base_stream, base_epoch, base_seq = row
+    id, stream, epoch, head, earliest, sealed_as, base_stream, base_epoch, base_seq, node = row
     base = None if base_epoch is None else (base_stream, Position(base_epoch, base_seq))
-    return Incarnation(id, stream, epoch, max(earliest - 1, head), earliest, base, sealed_as or epoch)
+    return Incarnation(id, stream, epoch, max(earliest - 1, head), earliest, base, sealed_as or epoch, node)

@@ -1,23 +1,35 @@
-"""The lease of the node that serves. All times are those of the database's clock.
+"""The leases of the nodes of a database. All times are those of the database's clock.
 
-One node serves at a time. Its lease ends by itself when the node stands still or dies; then another node
-takes it. A node that was fenced off in this way can neither commit nor renew its lease any more.
+A node's lease ends by itself when the node stands still or dies. Then the lead takes the node over: it can
+neither commit nor renew its lease any more, and its streams belong to the lead. The lead is the node that has
+had its lease for the longest time. There is never a second one: the next one leads only after it has taken
+over the earlier one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any
 
 from msgspec import Struct
 
 from rhetor.errors import FenceLost
 
-from .connection import ERRORS, Connection, close, connect, refusal, require_safe
+from .connection import ERRORS, IDLE_IN_TRANSACTION, Connection, close, connect, refusal, require_safe
 from .schema import migrate
 from .statements import sql
 from .writer import Fence
 
 LEASE_SECONDS = 9.0
+_TAKING_OVER = {
+    "statement_timeout": "60000",  # there may be many streams
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION),
+}
+log = logging.getLogger(__name__)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('rhetor lease ' || current_schema()))"
 
 
@@ -30,36 +42,83 @@ class Serving(Struct, frozen=True):
     seconds: float
 
 
+class LiveLease(Struct, frozen=True):
+    """A node whose lease has not ended. `address`: where other nodes reach it, as `HOST:PORT`. `fence`: of
+    its life. `since`: from when it has had a lease, as Unix time in milliseconds. `seconds`: until its lease
+    ends, if it does not renew it."""
+
+    name: str
+    address: str
+    fence: int
+    since: int
+    seconds: float
+
+
+class Renewed(Struct, frozen=True):
+    """What a node finds when it has taken or renewed its lease. `leads`: whether it is the lead. `nodes`: the
+    live ones, with itself. `ended`: whether there are leases that have ended, so that the lead takes over; a
+    node that is the lead then is not yet one."""
+
+    leads: bool
+    nodes: Sequence[LiveLease]
+    ended: bool = False
+
+
+class TakenOver(Struct, frozen=True):
+    """A node that was taken over. `fence`: of its life. `streams`: the sessions and plans that it owned."""
+
+    name: str
+    fence: int
+    streams: Sequence[str]
+
+
 class NodeRow(Struct, frozen=True):
     """A node that has served. `refused`: how many of its writes came too late. `seconds`: until its lease
-    ends; negative if it has ended."""
+    ends; negative if it has ended. `streams`: how many sessions and plans it owns."""
 
     name: str
     address: str
     seconds: float
     refused: int
+    streams: int
 
 
 class Leases:
-    """The leases in a database. `name`: of this node; a later start with the same name takes its lease at
-    once. `address`: where other nodes reach it."""
+    """The lease of a node, and what it learns about those of others. `name`: of this node; a later start with
+    the same name takes its lease at once. `address`: where other nodes reach it."""
 
     def __init__(self, url: str, name: str, address: str, seconds: float = LEASE_SECONDS) -> None:
         self.name = name
         self.seconds = seconds
         self.fence: Fence | None = None
         self.commits = 0
-        self.lost = asyncio.Event()  # another node has the lease
+        self.lost = asyncio.Event()  # another node has taken over
+        self.ends = 0.0  # when the lease ends at the earliest, by the clock `monotonic` of this machine
         self._url = url
         self._address = address
         self._connection: Connection | None = None
 
-    async def take(self) -> Serving | None:
-        """Take the lease, or return the node that has it.
+    async def take(self) -> Renewed:
+        """Take the lease of this node.
 
         Raises:
             StoreRefused: the database cannot be used now.
         """
+        began = monotonic()
+        try:
+            connection = await self._connected()
+            row = await connection.fetchrow(sql("take_lease"), self.name, self._address, self.seconds)
+            return await self._taken(connection, row, began)
+        except ERRORS as error:
+            raise self._lost(error) from error
+
+    async def take_alone(self) -> Serving | None:
+        """Take the lease, or return another node that has one.
+
+        Raises:
+            StoreRefused: the database cannot be used now.
+        """
+        began = monotonic()
         try:
             connection = await self._connected()
             async with connection.transaction():
@@ -69,27 +128,68 @@ class Leases:
                     return Serving(*other)
                 await connection.execute(sql("fence_off"), self.name)
                 row = await connection.fetchrow(sql("take_lease"), self.name, self._address, self.seconds)
-                id, number, self.commits = row
+            await self._taken(connection, row, began)
         except ERRORS as error:
             raise self._lost(error) from error
-        self.fence = Fence(id, number)
         return None
 
-    async def renew(self) -> None:
-        """Extend the lease.
+    async def renew(self) -> Renewed:
+        """Extend the lease. One that has ended is taken again, if no other node has taken over.
 
         Raises:
-            FenceLost: another node has it.
+            FenceLost: another node has taken over.
             StoreRefused: the database cannot be used now; the lease ends if that lasts.
         """
-        if not await self._change("renew_lease", self.seconds):
-            self.lost.set()
-            raise FenceLost
+        assert self.fence is not None
+        began = monotonic()
+        try:
+            connection = await self._connected()
+            given = self.fence.node, self.fence.number, self.seconds
+            if await connection.execute(sql("renew_lease"), *given) == "UPDATE 1":
+                self.ends = began + self.seconds
+                return await self._standing(connection)
+        except ERRORS as error:
+            raise self._lost(error) from error
+        self.lost.set()
+        raise FenceLost
 
     async def release(self) -> None:
-        """Give the lease up, so that another node can take it at once."""
-        if self.fence is not None and not self.lost.is_set():
-            await self._change("renew_lease", 0.0)
+        """Give the lease up, so that the lead takes over at once."""
+        if self.fence is None or self.lost.is_set():
+            return
+        try:
+            connection = await self._connected()
+            await connection.execute(sql("renew_lease"), self.fence.node, self.fence.number, 0.0)
+        except ERRORS as error:
+            raise self._lost(error) from error
+
+    async def take_over(self) -> list[TakenOver]:
+        """Fence off the nodes whose leases have ended, and become the owner of their streams. A node that
+        commits at this moment is left for the next time.
+
+        Raises:
+            FenceLost: the lease of this node has ended.
+            StoreRefused: the database cannot be used now; nothing was taken over.
+        """
+        async with self._changing() as connection:
+            found = [
+                TakenOver(name, fence, await self._take_streams(connection, id))
+                for id, name, fence in await connection.fetch(sql("end_lives"))
+            ]
+        for each in found:
+            log.warning("node taken over", extra={"node": each.name, "streams": len(each.streams)})
+        return found
+
+    async def claim(self) -> list[str]:
+        """Become the owner of the sessions and plans that have none. Return their streams.
+
+        Raises:
+            FenceLost: the lease of this node has ended.
+            StoreRefused: the database cannot be used now; nothing was claimed.
+        """
+        async with self._changing() as connection:
+            assert self.fence is not None
+            return [stream for (stream,) in await connection.fetch(sql("claim_streams"), self.fence.node)]
 
     async def nodes(self) -> list[NodeRow]:
         """Return the nodes that have served, the last one first.
@@ -119,14 +219,40 @@ class Leases:
         if self._connection is not None:
             await close(self._connection)
 
-    async def _change(self, statement: str, seconds: float) -> bool:
+    async def _taken(self, connection: Connection, row: Any, began: float) -> Renewed:
+        id, number, self.commits = row
+        self.fence, self.ends = Fence(id, number, self.seconds), began + self.seconds
+        return await self._standing(connection)
+
+    async def _standing(self, connection: Connection) -> Renewed:
         assert self.fence is not None
+        rows = await connection.fetch(sql("standing_nodes"))
+        live = [LiveLease(*each) for _, *each in rows if each[-1] > 0]
+        leads = bool(rows) and rows[0][0] == self.fence.node
+        is_next = bool(live) and live[0].name == self.name
+        return Renewed(leads, live, ended=is_next and len(live) < len(rows))
+
+    async def _take_streams(self, connection: Connection, node: int) -> list[str]:
+        assert self.fence is not None
+        found = await connection.fetch(sql("take_streams"), self.fence.node, node)
+        return [stream for (stream,) in found]
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[Connection]:
+        """Let no other node take over anything while the block runs. It has a connection of its own, because
+        the lease must be renewed meanwhile."""
+        assert self.fence is not None
+        connection = await connect(self._url, "take over", _TAKING_OVER)
         try:
-            connection = await self._connected()
-            done = await connection.execute(sql(statement), self.fence.node, self.fence.number, seconds)
+            async with connection.transaction():
+                await connection.execute(_LOCK)
+                if not await connection.fetchval(sql("has_lease"), self.fence.node, self.fence.number):
+                    raise FenceLost
+                yield connection
         except ERRORS as error:
-            raise self._lost(error) from error
-        return bool(done == "UPDATE 1")
+            raise refusal(error) from error
+        finally:
+            await close(connection)
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

@@ -42,6 +42,7 @@ from .converting import settle
 from .events import Events
 from .finding import Messages
 from .leases import Leases
+from .owners import has_owner
 from .schema import migrate
 from .statements import sql
 from .wake_ups import Name, WakeUps
@@ -266,6 +267,18 @@ class PostgresStore(QueuedStore):
         self._require_open()
         return await self._rows.sums(kinds)
 
+    # Nodes
+
+    async def owner(self, stream: str) -> str | None:
+        """Return the name of the node that owns a stream; None if there is no such stream, or every node may
+        write it."""
+        return (await self.owners([stream])).get(stream)
+
+    async def owners(self, streams: Collection[str]) -> dict[str, str]:
+        """Return the names of the nodes that own streams, without those that every node may write."""
+        self._require_open()
+        return dict(await self._pool.fetch(sql("owners"), list(streams)))
+
     # Seals
 
     async def sealed_with(self) -> set[bytes]:
@@ -282,7 +295,9 @@ class PostgresStore(QueuedStore):
         channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
         self._wake_ups = WakeUps(self._url, channel, self._changed, self._missed, self._sweep)
         await self._wake_ups.open()
-        self._writer = Writer(self._url, fence, commits, self._new_epoch, self._deliver, self._sealing)
+        self._writer = Writer(
+            self._url, fence, commits, self._new_epoch, self._deliver, self._sealing, self.is_shared
+        )
         self._writer.start(connection)
 
     async def _begun(self, connection: Connection, node: str, lease: Leases | None) -> tuple[Fence, int]:
@@ -291,6 +306,7 @@ class PostgresStore(QueuedStore):
             hint = "remove store from the configuration, or name another database"
             raise StoreRefused(f"the log in {shown_url(self._url)} was moved away", hint=hint)
         if lease is not None and lease.fence is not None:
+            self.is_shared = lambda stream: not has_owner(stream)
             return lease.fence, lease.commits
         id, number, commits = await connection.fetchrow(sql("register_node"), node)
         return Fence(id, number), commits
@@ -338,6 +354,8 @@ class PostgresStore(QueuedStore):
         known = self._tail.head(stream)
         if known is not None and known.epoch == head.epoch and known.head + len(records) != head.head:
             self._share([stream])  # another node has written in between
+        if has_owner(stream):
+            self._shared.discard(stream)  # it belongs to this node now
         if stream not in self._shared and not self.is_shared(stream):
             super()._take(stream, head, records, folds)
 

@@ -16,6 +16,7 @@ from rhetor.store.sealed import Sealing
 
 from .connection import Connection
 from .incarnations import incarnation_of
+from .owners import Owners
 from .statements import sql
 
 EVENT_BYTES = 80  # of an event besides its payload
@@ -51,7 +52,7 @@ class Transaction(Group):
 
     `words`: the index words of each message by its text, which were made before the transaction began.
     `known`: incarnations as of the last transaction, which need not be read; they are checked when their
-    heads move.
+    heads move. `node`: the number of this node, which may not write the streams of others.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Transaction(Group):
         sealing: Sealing,
         words: Mapping[str, str],
         known: Mapping[str, Incarnation],
+        node: int,
     ) -> None:
         super().__init__(0, new_epoch, sealing)
         self._connection = connection
         self._words = words
         self._known = known
+        self._owners = Owners(node)
         self._streams: dict[str, Incarnation] = {}
         self._stored_epochs: dict[str, Incarnation] = {}
         self._stored_rows: dict[tuple[str, str], _StoredRow] = {}
@@ -106,6 +109,7 @@ class Transaction(Group):
             for row in await self._fetch("lock_streams", others):
                 found = incarnation_of(row)
                 self._streams[found.stream] = found
+            await self._owners.read(self._connection, self._streams.values())
         if epochs := sorted({append.base[1].epoch for append in appends if append.base}):
             for row in await self._fetch("epochs", epochs):
                 found = incarnation_of(row)
@@ -176,6 +180,9 @@ class Transaction(Group):
     def stored_epoch(self, epoch: str) -> Incarnation | None:
         return self._stored_epochs.get(epoch)
 
+    def require_own(self, stream: str) -> None:
+        self._owners.require_own(stream)
+
     def create(self, append: Append, epoch: str, base: Incarnation | None) -> int:
         id = self._ids.pop(0)
         seq = append.base[1].seq if append.base else None
@@ -196,11 +203,12 @@ class Transaction(Group):
             own = {each.id for each in self._begun_incarnations}
             before = {each.id: each.head for each in self._streams.values()}
             moved = [(id, head, sizes[id], before[id]) for id, head in sorted(heads.items()) if id not in own]
+            columns = *_columns(moved, 4), self._owners.own
             if len(self.events) <= FEW_EVENTS:
-                [(count,)] = await self._fetch("append", *_columns(self.events), *_columns(moved, 4))
+                [(count,)] = await self._fetch("append", *_columns(self.events), *columns)
             else:
                 await self._connection.copy_records_to_table("events", records=self.events, columns=_EVENT)
-                [(count,)] = await self._fetch("move_heads", *_columns(moved, 4))
+                [(count,)] = await self._fetch("move_heads", *columns)
             if count != len(moved):
                 raise Outdated
 
@@ -218,6 +226,7 @@ class Transaction(Group):
                 sizes.get(each.id, 0),
                 each.base,
                 each.base_seq,
+                self._owners.of_new(each.stream),
             )
             for each in sorted(self._begun_incarnations, key=lambda each: each.stream)
         ]

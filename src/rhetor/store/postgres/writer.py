@@ -48,15 +48,18 @@ log = logging.getLogger(__name__)
 
 
 class Fence(Struct, frozen=True):
-    """A node, and the number that each of its commits must still find in its row. See the table `nodes`."""
+    """A node, and the number that each of its commits must still find in its row. See the table `nodes`.
+    `seconds`: of its lease; None if it has none, so that its right has no end."""
 
     node: int
     number: int
+    seconds: float | None = None
 
 
 class Writer:
     """Writes requests in their order. `deliver` gets each group with its outcomes, when it is durable or
-    rejected. `fence`: of this node; it may be replaced when the node has a new one."""
+    rejected. `fence`: of this node; it may be replaced when the node has a new one. `is_shared`: whether
+    other nodes write a stream, too, so that nothing is remembered of it."""
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Writer:
         new_epoch: Callable[[], str],
         deliver: Callable[[Sequence[Ticket], Sequence[Outcome]], None],
         sealing: Sealing,
+        is_shared: Callable[[str], bool],
     ) -> None:
         self.fence = fence
         self._url = url
@@ -73,6 +77,7 @@ class Writer:
         self._new_epoch = new_epoch
         self._deliver = deliver
         self._sealing = sealing
+        self._is_shared = is_shared
         self._queue: list[Ticket] = []
         self._known: dict[str, Incarnation] = {}
         self._filled = asyncio.Event()
@@ -171,7 +176,7 @@ class Writer:
                 raise refusal(error) from error
             await self._commit(connection)
             self._sealing.note()
-            remember(self._known, touched)
+            remember(self._known, {n: each for n, each in touched.items() if not self._is_shared(n)})
             return outcomes
         raise StoreRefused("other nodes write the same rows all the time; repeat the request")
 
@@ -182,25 +187,35 @@ class Writer:
         await self._begin(connection)
         first = requests[0]
         if isinstance(first, Append):
-            transaction = Transaction(connection, self._new_epoch, self._sealing, words, self._known)
+            node = self.fence.node
+            transaction = Transaction(connection, self._new_epoch, self._sealing, words, self._known, node)
             outcomes = await transaction.run([each for each in requests if isinstance(each, Append)])
             return outcomes, transaction.touched
         self._known.clear()  # it is changed by other means
-        return [await change(connection, first, self._new_epoch, self._sealing)], {}
+        return [await change(connection, first, self._new_epoch, self._sealing, self.fence.node)], {}
 
     async def _begin(self, connection: Connection) -> None:
-        """Begin a transaction that commits only if this node still has its fence and its lease.
+        """Begin a transaction that commits only if this node still has its fence and its lease. A lease that
+        has ended is taken again if no other node has taken over: nobody wrote in between.
 
         Raises:
-            FenceLost: it has not.
+            FenceLost: another node has.
         """
         fence = self.fence
-        done = await connection.execute(
+        begin = (
             "BEGIN; UPDATE nodes SET commits = commits + 1"
             f" WHERE id = {fence.node:d} AND fence = {fence.number:d} AND expires_at > clock_timestamp()"
         )
-        if done != "UPDATE 1":
-            raise FenceLost()
+        if await connection.execute(begin) == "UPDATE 1":
+            return
+        if fence.seconds is not None:
+            await connection.execute("ROLLBACK")
+            renewed = await connection.execute(sql("renew_lease"), fence.node, fence.number, fence.seconds)
+            if renewed == "UPDATE 1":
+                log.warning("the lease had ended, and is taken again")
+                if await connection.execute(begin) == "UPDATE 1":
+                    return
+        raise FenceLost
 
     async def _commit(self, connection: Connection) -> None:
         """Commit. When this returns, the transaction is durable.

@@ -1,5 +1,5 @@
-SELECT name, address, extract(epoch FROM expires_at - clock_timestamp())::float,
-    refused
-FROM nodes
-WHERE expires_at < 'infinity'
-ORDER BY expires_at DESC, name
+SELECT n.name, n.address, extract(epoch FROM n.expires_at - clock_timestamp())::float, n.refused,
+    (SELECT count(*) FROM incarnations i WHERE i.node = n.id AND i.present)
+FROM nodes n
+WHERE n.expires_at < 'infinity'
+ORDER BY n.expires_at DESC, n.name

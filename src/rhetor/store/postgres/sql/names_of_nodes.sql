@@ -1,0 +1,1 @@
+SELECT id, name FROM nodes WHERE id = ANY ($1::bigint[])
