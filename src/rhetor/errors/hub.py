@@ -64,13 +64,14 @@ class NodeLost(RhetorError):
 
 
 class CommitUnresolved(RhetorError):
-    """The database was lost in the middle of a commit, and nobody could ask it before the hub stopped."""
+    """The database was lost in the middle of a commit, and nobody could ask it before the hub stopped; or the
+    hub stopped before it had executed a request. `why`: says which."""
 
     code, status, rpc = "commit_unresolved", 503, STORE_REFUSES
     hint = "repeat the request with the same idempotency key"
 
-    def __init__(self) -> None:
-        super().__init__("the database was lost during a commit; whether it was stored is not known")
+    def __init__(self, why: str = "the database was lost during a commit") -> None:
+        super().__init__(f"{why}; whether it was stored is not known")
 
 
 class NoDatabaseFile(RhetorError):

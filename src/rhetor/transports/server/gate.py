@@ -22,11 +22,13 @@ from rhetor.auth.tcp_clients import Address, TcpClients
 from rhetor.auth.verifier import KEY, Verified, Verifier
 from rhetor.domain.principal import UNIDENTIFIED, UNKNOWN_PROGRAM, Principal
 from rhetor.errors import (
+    CommitUnresolved,
     Forbidden,
     LoginExpired,
     Malformed,
     Misdirected,
     RhetorError,
+    ShuttingDown,
     Unauthenticated,
 )
 
@@ -167,10 +169,22 @@ class Gate:
         try:
             if scope["method"] == "HEAD":  # as GET, without the body (RFC 9110, 9.3.2)
                 scope, send = {**scope, "method": "GET"}, bodiless(send)
-            await self._app(scope, bounded(receive, scope, share, is_here, self._rates), send)
+            await self._app_or_refusal(scope, bounded(receive, scope, share, is_here, self._rates), send)
         finally:
             share.shrink()
             del scope["extensions"][EXTENSION]  # the scope and the connection would keep each other in memory
+
+    async def _app_or_refusal(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. A hub that ends cancels what takes too long: the client may then send the request
+        again, to the next hub or to another node."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if "began" in scope["state"]:
+                raise
+            is_safe = scope["method"] in SAFE
+            error = ShuttingDown() if is_safe else CommitUnresolved("the hub ended before it answered")
+            await problems.refuse(error, scope, receive, send)
 
     def _sharing(self, scope: Scope) -> str | None:
         """Return the allowed origin of the page that sends the request to one of the hub's names; None if a

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets import http11
 from websockets.exceptions import InvalidState
@@ -18,8 +19,9 @@ from websockets.frames import CloseCode, Frame
 from websockets.protocol import State
 
 from rhetor.codec.typed_json import LARGE_BYTES
-from rhetor.errors import Malformed, TooLarge, TooManyBytes
+from rhetor.errors import Malformed, ShuttingDown, TooLarge, TooManyBytes
 
+from . import problems
 from .counters import Traffic
 from .flow import EXTENSION, TransportWriter, drained
 from .held_bytes import UNLIMITED, Share
@@ -57,6 +59,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     broken: Callable[[str], None] = staticmethod(lambda code: None)
     on_lost: Callable[[], None] = staticmethod(_nothing)
     is_overfull = False  # the client sent more than there is room for; the rest is not read
+    is_ending = False  # the hub ends
     is_full = False  # the client has left too much data unread
 
     def connection_made(self, transport: Any) -> None:
@@ -81,7 +84,20 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         self.writer.look_again()
+        self.is_ending = True
         super().shutdown()
+
+    def send_500_response(self) -> None:
+        """Answer a request that was not answered yet: if the hub ends, so that the client tries again."""
+        if not self.is_ending:
+            super().send_500_response()
+        elif not self.initial_response and not self.handshake_complete:
+            error = ShuttingDown()
+            refusal = self.conn.reject(error.status, msgspec.json.encode(problems.body(error)).decode())
+            del refusal.headers["Content-Type"]
+            refusal.headers["Content-Type"], refusal.headers["Retry-After"] = problems.MEDIA_TYPE, "1"
+            self.conn.send_response(refusal)
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     async def run_asgi(self) -> None:
         extensions: Any = self.scope["extensions"]

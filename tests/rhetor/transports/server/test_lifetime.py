@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rhetor.auth.logins import COOKIE_SECONDS
 from rhetor.auth.tokens import rotate_token
+from rhetor.store.memory import MemoryStore
+from rhetor.transports.server import server
 from tests.rhetor.transports.calling import calling
 from tests.rhetor.transports.open_clients import APIS, BEARER, OpenClient, open_client, refusal, terminal
 from tests.served import CONSOLE, Served, served, with_programs
@@ -90,6 +93,44 @@ async def test_the_hub_reports_its_shutdown_on_every_api() -> None:
         ends = await _ends([*clients, follows])
         assert ends[0] == ("error", "shutting_down")
         assert [code for code, _ in ends[1:]] == [1012] * 5
+
+
+class Stuck(MemoryStore):
+    """A store that answers nothing once `stuck` is set."""
+
+    stuck = False
+
+    async def commit(self, *what: Any, **how: Any) -> Any:
+        await self._wait()
+        return await super().commit(*what, **how)
+
+    async def head(self, *what: Any, **how: Any) -> Any:
+        await self._wait()
+        return await super().head(*what, **how)
+
+    async def _wait(self) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
+
+
+async def test_a_request_that_the_ending_hub_cannot_answer_may_be_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "GRACE_SECONDS", 0.2)
+    store = Stuck(clock=lambda: 0)
+    async with served(tmp_path, store=store) as home, asyncio.TaskGroup() as tasks:
+        session = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
+        store.stuck = True
+        path = f"/api/v2/sessions/{session}"
+        reads = tasks.create_task(home.ask_tcp("GET", path, BEARER))
+        writes = tasks.create_task(home.ask("POST", f"{path}/message", {"message": "hi"}))
+        opens = tasks.create_task(refusal(home, "ws.socket"))
+        await asyncio.sleep(0.1)
+        home.node.shut_down()
+        store.stuck = False  # so that the hub itself can end
+    assert ((await reads).status, (await reads).json["code"]) == (503, "shutting_down")
+    assert ((await writes).status, (await writes).json["code"]) == (503, "commit_unresolved")
+    assert (await opens).status == 503
 
 
 async def _on_every_api(
