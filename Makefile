@@ -20,7 +20,7 @@ FAST := tests/contracts tests/rhetor/auth tests/rhetor/codec tests/rhetor/dialec
   tests/rhetor/hub tests/rhetor/store tests/rhetor/test_settings.py
 NOT_FAST := --ignore tests/rhetor/hub/programs -k "not sqlite" -m "not alone and not long and not postgres"
 # Where the tests are that `make test-postgres` runs; collecting all tests takes as long as these
-WITH_POSTGRES := tests/contracts tests/nodes tests/postgres tests/rhetor/maintenance tests/rhetor/store
+WITH_POSTGRES := tests/contracts tests/nodes tests/postgres tests/rhetor/hub/nodes tests/rhetor/maintenance tests/rhetor/store
 
 .PHONY: setup demo test test-slow test-all test-failed test-fast test-long test-browser test-model test-postgres test-nodes interop console-vendor check bench dist lock clean
 

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .command import SendMessage
-from .event import Cause
+from .event import Cause, MessageForwarded
 
 
 class DeliverMessage(Struct, frozen=True, gc=False):
@@ -40,4 +40,11 @@ class EndSession(Struct, frozen=True, gc=False):
     session_id: str
 
 
-NodeCommand = DeliverMessage | EndSession | StopTurn
+class ShowAnswer(Struct, frozen=True, gc=False):
+    """Show a forwarded answer in a terminal. `delivery`: its row in the outbox, which is dropped."""
+
+    shown: MessageForwarded
+    delivery: str
+
+
+NodeCommand = DeliverMessage | EndSession | ShowAnswer | StopTurn

@@ -338,6 +338,7 @@ async def open_hub(
         await joining.load(state)
         await recover(state)
         await state.nodes.open(state, hub.execute_here)
+        state.nodes.on_change(state.routing_table.outbox_changed.notify)
         tasks = [
             background.start(_sweep(state), "expiry sweep"),
             background.start(relay(state), "outbox relay"),

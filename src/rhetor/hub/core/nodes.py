@@ -154,6 +154,11 @@ async def at_home(
     return await (here() if node == nodes.own else there(node))
 
 
+async def is_own(nodes: Nodes, stream: str) -> bool:
+    """Return whether this node may write a session or a plan: it owns it, or there is none yet."""
+    return not nodes.own or await nodes.owner(stream) == nodes.own
+
+
 def is_live(nodes: Nodes, node: str) -> bool:
     """Return whether a node can execute commands, as far as this one knows."""
     return node == nodes.own or node in nodes.live

@@ -23,24 +23,26 @@ from rhetor.domain.event import (
     SessionStateChanged,
     TurnCompleted,
 )
+from rhetor.domain.node_commands import ShowAnswer
 from rhetor.domain.peer import PeerKind
 from rhetor.domain.principal import Principal
 from rhetor.domain.rules import Failed, Forward
 from rhetor.domain.timestamps import timestamp
-from rhetor.errors import RhetorError, ShuttingDown, StoreRefused, UnknownPeer
+from rhetor.errors import NodeLost, RhetorError, ShuttingDown, StoreRefused, StreamElsewhere, UnknownPeer
 from rhetor.hub.catalog.outbox import DELIVERY, DUE, turn_of
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.catalog.routing_table import kind_of, row_id, row_of
-from rhetor.hub.catalog.sessions import open_session, session_of, session_row, standing_session
+from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import events_until
 from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.commits import until_unchanged
-from rhetor.hub.programs.now import programs_now
-from rhetor.hub.sessions.send import send
+from rhetor.hub.core.nodes import is_own
+from rhetor.hub.sessions.delivery import deliver
 from rhetor.hub.turns.attribution import relayed, title_of
 from rhetor.store.base import Draft, Expect, Row
 
 from .forwards import terminal_peer
+from .shown import show_answer
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -72,7 +74,7 @@ class Answer(Struct, frozen=True):
 
 
 async def relay(state: State) -> None:
-    """Deliver the answers in the outbox, oldest first, for as long as the hub runs.
+    """Deliver the answers of this node in the outbox, oldest first, for as long as the hub runs.
 
     While the store rejects commits, delivery is retried every `RETRY_SECONDS` seconds. If an answer cannot be
     delivered because of its destination, the failure is logged as an event, and the answer leaves the outbox.
@@ -87,7 +89,7 @@ async def relay(state: State) -> None:
             log.exception("reading the outbox failed")
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        deliveries = [delivery for delivery in found if delivery.id not in given_up]
+        deliveries = [each for each in found if each.id not in given_up and await _is_own(state, each)]
         for delivery in deliveries:
             if not await _deliver_or_retry(state, delivery):
                 given_up.add(delivery.id)
@@ -101,7 +103,7 @@ async def _deliver_or_retry(state: State, delivery: Row) -> bool:
         try:
             await _deliver(state, delivery)
             return True
-        except StoreRefused as refusal:
+        except (StoreRefused, NodeLost, StreamElsewhere) as refusal:
             log.warning(
                 "delivering an answer failed; retrying", extra={"turn": delivery.id, "reason": refusal.detail}
             )
@@ -114,13 +116,23 @@ async def _deliver_or_retry(state: State, delivery: Row) -> bool:
     return False
 
 
+async def _is_own(state: State, delivery: Row) -> bool:
+    """Return whether this node delivers an answer: it owns the answer's stream."""
+    if not state.nodes.own:
+        return True
+    turn = await state.store.get("turn", turn_of(delivery))
+    return state.nodes.leads if turn is None else await is_own(state.nodes, turn.parent)
+
+
 async def _deliver(state: State, delivery: Row) -> None:
+    if state.nodes.own and await state.store.get(DELIVERY, delivery.id) is None:
+        return  # a node delivered it, and was lost before it said so
     forward = state.routing_table.forward_of(delivery.owner, delivery.parent)
     answer = await _answer(state, delivery)
     if forward is None or answer is None:
         if answer is None:  # the log was truncated or restored since
             log.warning("answer to deliver is no longer in the log", extra={"turn": delivery.id})
-        await state.store.commit(_stream(answer, delivery), [], drop=[(DELIVERY, delivery.id)])
+        await state.store.commit(_stream(answer), [], drop=[(DELIVERY, delivery.id)])
         return
     try:
         with state.deliveries.counted(answer.cause, 1, state.limits.fanout) as (cause,):
@@ -128,7 +140,7 @@ async def _deliver(state: State, delivery: Row) -> None:
                 await _show(state, forward, answer, delivery)
             else:
                 await _send(state, forward, answer, delivery, cause)
-    except (StoreRefused, ShuttingDown):
+    except (StoreRefused, ShuttingDown, NodeLost, StreamElsewhere):
         raise
     except RhetorError as error:
         await _fail(state, forward, answer, delivery, error)
@@ -147,22 +159,7 @@ async def _show(state: State, forward: Forward, answer: Answer, delivery: Row) -
         answer.source,
         (_tool(state, answer.author) if forward.as_json else None) or UNSET,
     )
-    stream = await _terminal_stream(state, forward)
-    await state.store.commit(
-        stream, [Draft(payload)], expects=[_still_due(delivery)], drop=[(DELIVERY, delivery.id)]
-    )
-
-
-async def _terminal_stream(state: State, forward: Forward) -> str:
-    terminal = state.routing_table.terminals.get(forward.to)
-    if terminal is not None:
-        if terminal.owner != forward.owner:
-            raise UnknownPeer(forward.to)
-        return terminal.stream
-    for program in programs_now(state, forward.to):
-        if program.owner == forward.owner:
-            return program.session_id
-    return (await standing_session(state.store, state.ids, forward.owner, state.peers.get(forward.to))).id
+    await show_answer(state, Principal(forward.owner), ShowAnswer(payload, delivery.id))
 
 
 async def _send(state: State, forward: Forward, answer: Answer, delivery: Row, cause: Cause) -> None:
@@ -181,7 +178,7 @@ async def _send(state: State, forward: Forward, answer: Answer, delivery: Row, c
         if_offline="queue",  # nobody is there who could send it again
     )
     row = DELIVERY, delivery.id, DUE
-    accepted = await send(state, Principal(forward.owner), command, fulfils=row, cause=cause)
+    accepted = await deliver(state, Principal(forward.owner), command, fulfils=row, cause=cause)
     if accepted.session_id != forward.session_id:  # the session of a program
         await until_unchanged(lambda: _remember_session(state, forward, accepted.session_id))
 
@@ -283,11 +280,7 @@ async def _answer(state: State, delivery: Row) -> Answer | None:
     return None
 
 
-def _still_due(delivery: Row) -> Expect:
-    return Expect(DELIVERY, delivery.id, frozenset({DUE}))
-
-
-def _stream(answer: Answer | None, delivery: Row) -> str:
+def _stream(answer: Answer | None) -> str:
     return answer.turn.stream if answer else "hub"
 
 

@@ -88,6 +88,11 @@ class SeveralNodes:
         for callback in self._callbacks:
             callback()
 
+    def taken_over(self) -> None:
+        """Note that this node owns more streams than before. Call it when it has taken over another one."""
+        for callback in self._callbacks:
+            callback()
+
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 

@@ -26,6 +26,7 @@ from rhetor.domain.event import (
     StepStarted,
     TurnEnd,
 )
+from rhetor.domain.node_commands import StopTurn
 from rhetor.domain.parts import Part, given_again
 from rhetor.domain.peer import Peer
 from rhetor.domain.plan import Answer, Plan, Progress, Step, compose, step_outcome
@@ -43,12 +44,13 @@ from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import commit_until_accepted, until_accepted
 from rhetor.hub.programs.instances import acknowledge
 from rhetor.hub.programs.ownership import peers_for
-from rhetor.hub.sessions.send import send
+from rhetor.hub.sessions.delivery import deliver
 from rhetor.hub.turns.attribution import attributed, nonce, require_hops
 from rhetor.hub.turns.caller_limits import free_turns
 from rhetor.hub.turns.context import context_for, context_sent
 from rhetor.hub.turns.peer_call import call_peer, voice_for
 from rhetor.hub.turns.pending import PendingRequests
+from rhetor.hub.turns.stopping import stop_turn
 from rhetor.hub.turns.turn_run import Closing, MakeClosing, TurnRun
 from rhetor.store.base import Draft, Expect, Row
 
@@ -142,8 +144,7 @@ class PlanRun:
         for run in list(self._runs.values()):
             run.stop(lambda turn: turn.cancel(by), waiting_only=True)
         for session_id in list(self._sessions.values()):
-            if (runner := self._state.runners.get(session_id)) and runner.current:
-                runner.current.stop(lambda turn: turn.cancel(by), waiting_only=True)
+            stop_turn(self._state, StopTurn(session_id, "", "cancel", by, waiting_only=True))
 
     def shut_down(self) -> None:
         """Interrupt the steps in the plan's own stream. The session runners interrupt those in sessions."""
@@ -176,7 +177,7 @@ class PlanRun:
             if message or step.id not in self._parts:
                 check_content(message, self._state.limits.message_bytes)
             require_hops(self._passed_through(step), self._state.limits.hops)
-            if step.session_id or step.context_window is not None:
+            if step.session_id or step.context_window is not None or self._is_elsewhere(step):
                 await self._in_session(step, message)
             else:
                 await self._in_plan(step, message)
@@ -212,6 +213,14 @@ class PlanRun:
         """Return whether a program runs the message. In a pipeline it does, also without being told."""
         is_piped = bool(step.needs or self._command.stdin)
         return step.execute or is_piped or any(step.id in other.needs for other in self._command.steps)
+
+    def _is_elsewhere(self, step: Step) -> bool:
+        """Return whether only another node can reach the peer of a step, which then answers in a session."""
+        nodes = self._state.nodes
+        if not nodes.own:
+            return False
+        peer = peers_for(self._state, self._principal).resolve(step.target)[0]
+        return nodes.of_peer(peer.name) != nodes.own
 
     async def _in_plan(self, step: Step, message: str) -> None:
         state = self._state
@@ -364,7 +373,7 @@ class PlanRun:
         )
         cause = self._cause() or Cause(self._row.id)
         given = self._state, self._principal, command
-        accepted = await self._persist(lambda: send(*given, cause=cause, counts=False))
+        accepted = await self._persist(lambda: deliver(*given, cause=cause, counts=False))
         self._via[step.id] = (*via, accepted.peer)
         self._sessions[step.id] = accepted.session_id
         started = StepStarted(step.id, accepted.peer, accepted.session_id, accepted.turn_id)

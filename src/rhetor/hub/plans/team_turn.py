@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from rhetor.domain.command import SendMessage
 from rhetor.domain.event import Cause, SessionStateChanged, StepDone, StepFailed, StepStarted
+from rhetor.domain.node_commands import StopTurn
 from rhetor.domain.output import Done, Output, Shared, Text
 from rhetor.domain.parts import given_again
 from rhetor.domain.peer import Peer
@@ -29,8 +30,10 @@ from rhetor.hub.active import OpenRequests
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.catalog.turn_log import turn_end
 from rhetor.hub.core.commits import until_unchanged
-from rhetor.hub.sessions.send import Accepted, send
+from rhetor.hub.sessions.delivery import deliver
+from rhetor.hub.sessions.send import Accepted
 from rhetor.hub.turns.attribution import nonce
+from rhetor.hub.turns.stopping import stop_turn
 from rhetor.store.base import Draft, Row
 
 if TYPE_CHECKING:
@@ -136,7 +139,7 @@ class TeamConversation:
             parts=given_again(message.parts) if message.parts else UNSET,
             response_schema=UNSET if message.schema is None else message.schema,
         )
-        return await send(state, self._principal, command, cause=cause)
+        return await deliver(state, self._principal, command, cause=cause)
 
     def _shown(self, event: StepDone | StepFailed, *, first: bool) -> Text:
         """Return the member's part of the answer, for clients that show only the team's text."""
@@ -152,11 +155,8 @@ class TeamConversation:
         for task in tasks:
             task.cancel()
         for accepted in self._running.values():
-            runner = self._state.runners.get(accepted.session_id)
-            if runner and runner.current and runner.current.turn.turn_id == accepted.turn_id:
-                runner.current.stop(
-                    lambda turn: turn.interrupt(f"the turn of {self._team} ended"), waiting_only=True
-                )
+            place, why = (accepted.session_id, accepted.turn_id), f"the turn of {self._team} ended"
+            stop_turn(self._state, StopTurn(*place, "interrupt", why, waiting_only=True))
 
 
 async def member_session(state: State, principal: Principal, team: Session, peer: Peer) -> str:

@@ -31,6 +31,7 @@ from rhetor.hub.catalog.sessions import (
 )
 from rhetor.hub.core.checks import require_name, require_person
 from rhetor.hub.core.commits import until_accepted
+from rhetor.hub.core.nodes import is_own
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, instances_of, status_changed
@@ -39,6 +40,7 @@ from .ownership import own_instances, peers_for
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
+STANDING = "standing"
 DRIVERS = {"terminal": "terminal", "stdio": "stdio"}
 KINDS = {"terminal": PeerKind.TERMINAL, "stdio": PeerKind.TOOL}
 
@@ -72,7 +74,7 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         if await state.store.get(ALIAS, place_id(principal.subject, peer.name)):
             raise NameTaken("alias", peer.name)
         state.secrets.add(secret_values(command.launch.env))
-        session = await standing_session(state.store, state.ids, principal.subject, peer)
+        session = await _own_default_session(state, principal.subject, peer, None)
         await _start(state, peer, session, command.launch, announced=True)
         state.peers.put(peer, principal.subject)
     return peer
@@ -198,13 +200,30 @@ def instance_key(state: State, peer: Peer, session_id: str) -> str:
 
 async def _session(state: State, peer: Peer, owner: str, session_id: str | None) -> Session:
     """Return the session that the program logs to: the given one if each session has its own program, else
-    the owner's default session."""
+    the owner's default session. If that one is at another node, the program of this node logs to the given
+    one."""
     row = await state.store.get("session", session_id) if session_id else None
     session = session_of(row) if row is not None else None
     if session is not None and state.program_drivers[peer.driver].sessions == "many":
         return session
     cwd = session.metadata.get(CWD) if session is not None else None
-    return await standing_session(state.store, state.ids, owner, peer, cwd)
+    standing = await standing_session(state.store, state.ids, owner, peer, cwd)
+    if session is not None and not await is_own(state.nodes, standing.id):
+        return session
+    return standing
+
+
+async def _own_default_session(state: State, owner: str, peer: Peer, cwd: str | None) -> Session:
+    """Return the owner's default session with a program that starts at this node. One of another node, where
+    a program of the same name has ended, is replaced."""
+    session = await standing_session(state.store, state.ids, owner, peer, cwd)
+    if await is_own(state.nodes, session.id):
+        return session
+    session = open_session(state.ids, owner, peer.name, context_window=0, ttl=None, cwd=cwd)
+    link = Row(STANDING, standing_id(owner, peer, cwd), "open", b"{}", owner, session.id, at=state.ids.now())
+    drafts = [Draft(SessionStateChanged(session.state))]
+    await state.store.commit(session.id, drafts, rows=[session_row(session), link])
+    return session
 
 
 async def make_standing(state: State, session: Session, cwd: str | None) -> None:
@@ -217,7 +236,7 @@ async def make_standing(state: State, session: Session, cwd: str | None) -> None
     if peer.program is None or state.program_drivers[peer.driver].sessions == "one":
         return
     id = standing_id(session.owner, peer, cwd if runs_at_caller(peer) else None)
-    link = Row("standing", id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
+    link = Row(STANDING, id, "open", b"{}", owner=session.owner, parent=session.id, at=state.ids.now())
     await state.store.commit(session.id, [], rows=[link])
 
 

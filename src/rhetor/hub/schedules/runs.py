@@ -16,7 +16,8 @@ from rhetor.domain.timestamps import timestamp
 from rhetor.errors import KeyReused, NameTaken, RhetorError, ShuttingDown, StoreRefused
 from rhetor.hub.catalog.schedules import DUE, KIND, due_of, schedule_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
-from rhetor.hub.sessions.send import Accepted, send
+from rhetor.hub.sessions.delivery import deliver as deliver_message
+from rhetor.hub.sessions.send import Accepted
 from rhetor.store.base import Draft, Expect, Row
 
 from .rights import principal_of
@@ -111,7 +112,9 @@ async def _send(
     # The owner without scopes: what the line does is checked when it runs, with the rights of the schedule.
     owner, cause = Principal(schedule.owner), Cause(schedule.id)
     fulfils = (run.kind, run.id, DUE) if run else None
-    return await send(state, owner, command, fulfils, cause, counts=False, is_scheduled=True)
+    return await deliver_message(
+        state, owner, command, cause=cause, fulfils=fulfils, counts=False, is_scheduled=True
+    )
 
 
 async def _skip(state: State, schedule: Schedule, run: Row, error: RhetorError) -> None:

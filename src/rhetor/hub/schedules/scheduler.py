@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from rhetor.hub.catalog.schedules import (
 )
 from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.ids import JUMP
+from rhetor.hub.core.nodes import is_own
 from rhetor.store.base import Draft, Row
 
 from .runs import Opening, deliver, refresh, session_for
@@ -64,9 +65,12 @@ async def load(state: State, *, restored: bool) -> None:
 
 
 async def run_schedules(state: State) -> None:
-    """Start the runs of all schedules at their times, for as long as the hub runs."""
+    """Start the runs of all schedules of this node at their times, for as long as the hub runs. A schedule
+    is of the node that owns the session of its answers."""
     for run in await until_accepted(lambda: state.store.find(DUE_RUN, state=DUE, limit=MAX_ROWS), HUB_STREAM):
-        await _deliver_earlier(state, run)
+        schedule = state.schedules.get(run.parent)
+        if state.nodes.leads if schedule is None else await is_own(state.nodes, schedule.session_id):
+            await _deliver_earlier(state, run)
     while True:
         changed = state.schedules.changed.next()
         due = state.schedules.next_time()
@@ -78,6 +82,17 @@ async def run_schedules(state: State) -> None:
         else:
             ids = state.schedules.take_due(state.ids.now(), BATCH)
             await asyncio.gather(*(_try_begin(state, id) for id in ids))
+
+
+async def taken_over(state: State, streams: Collection[str]) -> None:
+    """Start the runs of schedules whose sessions, among `streams`, belonged to another node until now."""
+    for run in await until_accepted(lambda: state.store.find(DUE_RUN, state=DUE, limit=MAX_ROWS), HUB_STREAM):
+        schedule = state.schedules.get(run.parent)
+        if schedule is not None and schedule.session_id in streams:
+            await _deliver_earlier(state, run)
+    for schedule in list(state.schedules):
+        if schedule.session_id in streams:
+            state.schedules.queue(schedule.id)
 
 
 async def check_clock(state: State) -> None:
@@ -154,6 +169,8 @@ async def _begin(state: State, id: str) -> Row | None:
     async with state.exclusively(f"schedule {id}"):
         schedule, now = state.schedules.get(id), state.ids.now()
         if schedule is None or schedule.due is None or schedule.due > now:
+            return None
+        if not await is_own(state.nodes, schedule.session_id):  # that node begins it
             return None
         attempt = _Attempt(state, schedule, now)
         try:

@@ -24,9 +24,7 @@ async def end_session(state: State, principal: Principal, session_id: str) -> No
         StoreRefused: it was not stopped.
     """
     command = EndSession(session_id)
-    if not state.nodes.own:
-        return await ended_here(state, principal, command)
-    return await at_home(
+    await at_home(
         state.nodes,
         lambda: state.nodes.owner(session_id),
         lambda: ended_here(state, principal, command),

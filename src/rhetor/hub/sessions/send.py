@@ -42,6 +42,7 @@ from rhetor.hub.catalog.turn_log import Received
 from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.checks import check_content
 from rhetor.hub.core.commits import command_key, until_unchanged
+from rhetor.hub.core.nodes import is_own
 from rhetor.hub.programs.ownership import peers_for
 from rhetor.hub.programs.status import require_rest
 from rhetor.hub.turns.attribution import attributed, cause_of, elsewhere, passed_through, require_hops
@@ -297,8 +298,8 @@ async def _accept(
     prepared: PreparedMessage,
 ) -> Accepted:
     session, peer, match, taken = prepared.session, prepared.peer, prepared.match, prepared.taken
-    if state.nodes.own and (node := await state.nodes.owner(session.id)) != state.nodes.own:
-        raise StreamElsewhere(session.id, node)  # before its peer is called
+    if not await is_own(state.nodes, session.id):  # before its peer is called
+        raise StreamElsewhere(session.id, await state.nodes.owner(session.id))
     runner = state.runners.get(session.id)
     if runner is not None:
         _when_busy(command, runner, peer)

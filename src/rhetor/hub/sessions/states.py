@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rhetor.domain.event import SessionStateChanged
 from rhetor.domain.principal import READ, SEND, Principal
 from rhetor.domain.session import Session, SessionState
-from rhetor.errors import Forbidden, NotFound, SessionOver, StateConflict, StoreRefused
+from rhetor.errors import Forbidden, NotFound, SessionOver, StateConflict, StoreRefused, StreamElsewhere
 from rhetor.hub.catalog.sessions import session_of, session_row, unchanged
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.hub.programs.lifecycle import instance_key
@@ -157,6 +157,8 @@ async def _expire(state: State, session: Session) -> bool:
     committed."""
     try:
         await become(state, session, SessionState.EXPIRED)
+    except StreamElsewhere:  # its node does it
+        return False
     except (StateConflict, StoreRefused) as error:
         log.warning("session expiry failed", extra={"session": session.id, "reason": error.detail})
         return False

@@ -1,0 +1,195 @@
+"""Commands for sessions of another node, over one real database."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+
+import pytest
+from tests.rhetor.hub.house import ME, OTHER
+from tests.rhetor.hub.nodes.together import node, several
+
+from rhetor.domain import command as c
+from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnInterrupted
+from rhetor.domain.output import Done, Text
+from rhetor.domain.principal import Principal
+from rhetor.domain.session import SessionState
+from rhetor.errors import Forbidden, NodeLost, NotFound, RhetorError, SessionOver, StreamElsewhere
+
+pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+
+
+async def test_a_message_runs_at_the_node_of_its_session_from_any_node(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        first = await north.house.send(target="apollo", content="one", context_window=5)
+        assert isinstance(await north.house.end_of(first), TurnCompleted)
+        second = await south.house.send(session_id=first.session_id, content="two")
+        end = await south.house.end_of(second)
+        assert isinstance(end, TurnCompleted)
+        assert end.text == "apollo heard: two"
+        assert north.driver.heard == [("apollo", "one"), ("apollo", "two")]
+        assert south.driver.heard == []
+        assert await south.nodes.owner(first.session_id) == "north"
+
+
+async def test_a_new_session_begins_at_the_node_that_got_the_command(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        there = await south.execute(c.StartSession("apollo", name="plans"))
+        assert await north.nodes.owner(there.id) == "south"
+        sent = await north.house.send(session_id="plans", content="by its name")
+        assert sent.session_id == there.id
+        assert isinstance(await north.house.end_of(sent), TurnCompleted)
+        assert south.driver.heard == [("apollo", "by its name")]
+
+
+async def test_a_session_is_interrupted_and_stopped_from_another_node(postgres_url: str) -> None:
+    waits = [Text("so far"), asyncio.Event(), Done()]
+    async with (
+        node(postgres_url, "north", waits, waits) as north,
+        node(postgres_url, "south") as south,
+    ):
+        await south.until_it_sees("north")
+        first = await north.house.send(target="apollo", content="one", context_window=5)
+        second = await south.house.send(session_id=first.session_id, content="two")
+        await south.execute(c.InterruptSession(first.session_id))
+        assert isinstance(await south.house.end_of(first), TurnInterrupted)
+        stopped = await south.execute(c.StopSession(first.session_id))
+        assert stopped.state is SessionState.STOPPED
+        assert isinstance(await south.house.end_of(second), TurnCancelled)
+        with pytest.raises(SessionOver):
+            await south.house.send(session_id=first.session_id, content="three")
+
+
+@pytest.mark.parametrize(
+    ("who", "command"),
+    [
+        (OTHER, lambda id: c.SendMessage("hi", session_id=id)),
+        (ME, lambda id: c.SendMessage("", session_id=id)),
+        (ME, lambda id: c.SendMessage("hi", "athena", session_id=id)),
+        (ME, lambda id: c.SendMessage("x" * 2_000_000, session_id=id)),
+        (ME, lambda id: c.RestoreSession(id, "no such checkpoint")),
+        (ME, lambda id: c.AnswerPermission(id, "r_1", "allow")),
+        (Principal("me", frozenset({"read"})), lambda id: c.StopSession(id)),
+        (ME, lambda id: c.SaveSession(id, name="taken")),
+        (ME, lambda id: c.UnshareSession(id, "nobody")),
+        (ME, lambda id: c.ForkSession(id, cwd="/tmp")),
+    ],
+)
+async def test_a_client_gets_the_error_that_it_would_get_at_the_owner(
+    postgres_url: str, who: Principal, command: object
+) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        await north.execute(c.StartSession("apollo", name="taken"))
+        raised = []
+        for each in (north, south):
+            with pytest.raises(RhetorError) as error:
+                await each.house.hub.execute(who, command(session.id))  # type: ignore[operator]
+            raised.append(error.value)
+        here, there = raised
+        assert type(there) is type(here)
+        assert vars(there) == vars(here)
+
+
+async def test_a_repeated_command_is_executed_once_at_whichever_node(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo", command_id="k1"))
+        assert (await south.execute(c.StartSession("apollo", command_id="k1"))).id == session.id
+        message = c.SendMessage("once", session_id=session.id, command_id="k2")
+        found = await asyncio.gather(*(each.house.send(message) for each in (north, south) * 5))
+        assert len({accepted.turn_id for accepted in found}) == 1
+        assert sorted(accepted.replayed for accepted in found) == [False] + [True] * 9
+        assert isinstance(await south.house.end_of(found[0]), TurnCompleted)
+        fresh = c.SendMessage("once too", "apollo", command_id="k3")
+        found = await asyncio.gather(*(each.house.send(fresh) for each in (north, south) * 5))
+        assert len({accepted.turn_id for accepted in found}) == 1
+        assert isinstance(await south.house.end_of(found[0]), TurnCompleted)
+        heard = [*north.driver.heard, *south.driver.heard]
+        assert sorted(heard) == [("apollo", "once"), ("apollo", "once too")]
+
+
+async def test_commands_of_many_clients_at_three_nodes_each_run_once(postgres_url: str) -> None:
+    async with several(postgres_url, "a", "b", "c") as nodes:
+        sessions = [await each.execute(c.StartSession("apollo")) for each in nodes]
+        sent = [
+            each.house.send(session_id=session.id, content=f"{each.nodes.own} {number}")
+            for number in range(20)
+            for each in nodes
+            for session in sessions
+        ]
+        accepted = await asyncio.gather(*sent)
+        for one in accepted:
+            assert isinstance(await nodes[0].house.end_of(one), TurnCompleted)
+        for each, session in zip(nodes, sessions, strict=True):
+            assert len(each.driver.heard) == 60
+            assert len(set(each.driver.heard)) == 60
+            assert await nodes[0].nodes.owner(session.id) == each.nodes.own
+
+
+async def test_a_command_whose_node_is_lost_says_so_and_can_be_sent_again(postgres_url: str) -> None:
+    async with (
+        node(postgres_url, "south") as south,
+        node(postgres_url, "north") as north,
+    ):
+        await south.until_it_sees("north")
+        session = await north.execute(c.StartSession("apollo"))
+        message = c.SendMessage("hello", session_id=session.id, command_id="k")
+        await north.die()
+        with pytest.raises(NodeLost) as lost:
+            await south.house.send(message)
+        assert lost.value.data["node"] == "north"
+        assert lost.value.retryable
+        again = await south.house.send(message)  # waits until south has taken over
+        assert isinstance(await south.house.end_of(again), TurnCompleted)
+        assert south.driver.heard == [("apollo", "hello")]
+        assert session.id in south.taken
+
+
+async def test_a_node_that_starts_again_does_not_execute_what_its_earlier_start_was_asked(
+    postgres_url: str,
+) -> None:
+    async with node(postgres_url, "south") as south, node(postgres_url, "north") as north:
+        await south.until_it_sees("north")
+        session = await north.execute(c.StartSession("apollo"))
+        await north.die()
+        sending = asyncio.create_task(south.house.send(session_id=session.id, content="for the first"))
+        await asyncio.sleep(0.3)
+        async with node(postgres_url, "north") as again:
+            with pytest.raises(NodeLost):
+                await sending
+            await again.until_it_sees("south")
+            sent = await south.house.send(session_id=session.id, content="for the second")
+            assert isinstance(await south.house.end_of(sent), TurnCompleted)
+            assert again.driver.heard == [("apollo", "for the second")]
+
+
+async def test_a_node_alone_executes_a_command_that_was_sent_to_the_wrong_one(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        with pytest.raises(StreamElsewhere):
+            await south.house.hub.execute_here(ME, c.SendMessage("hi", session_id=session.id))
+        south.nodes._known[session.id] = None  # as if it had been south's a moment ago
+        sent = await south.house.send(session_id=session.id, content="hi")
+        assert isinstance(await south.house.end_of(sent), TurnCompleted)
+        assert north.driver.heard == [("apollo", "hi")]
+
+
+async def test_what_does_not_exist_is_rejected_at_any_node(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (_, south):
+        for command in (c.StopPlan("p_none"), c.CloseSocket("apollo-9"), c.InterruptSession("s_none")):
+            with pytest.raises(NotFound):
+                await south.execute(command)
+        with pytest.raises(Forbidden):
+            await south.house.hub.execute(Principal("me", frozenset({"read"})), c.StopPlan("p_none"))
+
+
+async def test_the_way_through_the_log_is_short(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        took = []
+        for _ in range(100):
+            began = time.perf_counter()
+            await south.execute(c.InterruptSession(session.id))
+            took.append(time.perf_counter() - began)
+        assert statistics.median(took) < 0.1
