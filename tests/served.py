@@ -35,11 +35,12 @@ from rhetor.drivers.programs.terminal.program import TerminalProgram
 from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.errors import UnknownModel
 from rhetor.hub.core.limits import Limits
+from rhetor.hub.core.nodes import Nodes
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.peers import Peers
 from rhetor.sealing.ring import Ring
 from rhetor.settings import Settings, ToolSettings, peers_of
-from rhetor.store.base import Store, follow
+from rhetor.store.base import SharedRows, Store, follow
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.on_demand import FilesOnDemand
 from rhetor.store.memory import MemoryStore
@@ -220,10 +221,13 @@ async def served(
     certificate: Certificate | None = None,
     seconds: float = 120.0,
     senders: Sequence[Sender] = (),
+    nodes: Nodes | None = None,
+    shared: SharedRows | None = None,
 ) -> AsyncIterator[Served]:
     """Run a hub. `hosts`: the hosts of programs, if there are any; `tools`: configured programs;
     `connections`: the limits for callers over TCP, `MANY` by default; `accepted`: the limits per client;
-    `certificate`: with which TCP has TLS; `senders`: of notifications."""
+    `certificate`: with which TCP has TLS; `senders`: of notifications;
+    `nodes`, `shared`: of a store that is shared with other hubs."""
     driver = ScriptedDriver(*scripts)
     store = store or MemoryStore(clock=lambda: 1_700_000_000_000)
     configured = ConfiguredPrograms(tools or {}, environment)
@@ -241,6 +245,8 @@ async def served(
         budgets=budgets,
         senders=senders,
         owner="me",
+        nodes=nodes,
+        shared=shared,
     ) as hub:
         node = Node(hub, KnownProviders(), Logins(), "0", str(folder), "me", 0, by_itself, lambda: None)
         node.programs, node.seal = configured, Ring(folder)

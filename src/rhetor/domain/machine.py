@@ -118,7 +118,8 @@ class Hello(Struct, frozen=True):
 
 class JoinedMachine(Struct, frozen=True):
     """A machine as it is stored. `digest`: of its secret. `seen`: when it was last connected, and `since`:
-    when it was first; Unix times in milliseconds. `why`: why it is not connected."""
+    when it was first; Unix times in milliseconds. `why`: why it is not connected. `node`: to which it was
+    connected last; empty if there was only one."""
 
     name: str
     digest: str
@@ -129,6 +130,7 @@ class JoinedMachine(Struct, frozen=True):
     offers: tuple[Offer, ...] = ()
     projects: tuple[OfferedProject, ...] = ()
     why: str = NOT_YET
+    node: str = ""
 
     def project(self, name: str) -> OfferedProject | None:
         """Return the project of this name; None if the machine offers none."""
@@ -138,8 +140,8 @@ class JoinedMachine(Struct, frozen=True):
     def peers(self) -> list[Peer]:
         return [offer.peer(self.name) for offer in self.offers]
 
-    def heard(self, hello: Hello, now: int) -> JoinedMachine:
-        """Return the machine with what it has said now."""
+    def heard(self, hello: Hello, now: int, node: str = "") -> JoinedMachine:
+        """Return the machine with what it has said now. `node`: to which it is connected."""
         return replace(
             self,
             seen=now,
@@ -147,4 +149,5 @@ class JoinedMachine(Struct, frozen=True):
             release=hello.release,
             offers=hello.offers,
             projects=hello.projects,
+            node=node,
         )

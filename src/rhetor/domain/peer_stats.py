@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from .event import TurnCompleted, TurnEnd, TurnFailed
 
+SUMS = ("turns", "answered", "seconds", "tokens", "cost", "metered", "used")
 HALF_LIFE_MS = 7 * 24 * 3600 * 1000
 
 
@@ -38,6 +39,13 @@ class PeerStats(Struct, frozen=True, gc=False):
             faded = self._faded(now)
             return replace(faded, turns=faded.turns + 1)
         return self._answered(end, now) if isinstance(end, TurnCompleted) else self
+
+    def plus(self, other: PeerStats) -> PeerStats:
+        """Return the statistics of the turns of both."""
+        at = max(self.at, other.at)
+        one, two = self._faded(at), other._faded(at)
+        sums = (getattr(one, each) + getattr(two, each) for each in SUMS)
+        return PeerStats(at=at, **dict(zip(SUMS, sums, strict=True)))
 
     @property
     def success_rate(self) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from rhetor.drivers.base import (
 )
 from rhetor.errors import Forbidden, NotFound
 from rhetor.hub.core.limits import Limits
-from rhetor.store.base import Blobs, Head, Store, parse_cursor, require_position
+from rhetor.store.base import Blobs, Head, SharedRows, Store, parse_cursor, require_position
 from rhetor.store.files.base import OpenFiles
 
 from . import notifications, retention, tool_servers
@@ -261,6 +261,7 @@ async def open_hub(
     download: ReadUrl = no_download,
     machine_links: MachineLinks | None = None,
     nodes: Nodes | None = None,
+    shared: SharedRows | None = None,
 ) -> AsyncIterator[Hub]:
     """Open a hub, recover what an earlier hub left unfinished, and close it on exit.
 
@@ -269,7 +270,8 @@ async def open_hub(
     files of checkpoints. `budgets`: the configured ones. `program_keys`: with which programs call the hub.
     `senders`: of notifications about the sessions of `owner`.
     `inputs`: what peers take besides text. `download` reads the URLs of parts. `machine_links`: the links to
-    machines that join. `nodes`: those that share the store.
+    machines that join. `nodes`: those that share the store, of which `shared` tells
+    what they change.
 
     Raises:
         StoreRefused: the store rejected a commit during recovery.
@@ -282,8 +284,7 @@ async def open_hub(
             lambda stream: _on_left(state, stream),
             lambda stream: _readers_changed(state, stream),
         )
-        peer_statistics = PeerStatistics()
-        await peer_statistics.load(store)
+        peer_statistics = PeerStatistics(nodes.own if nodes else "")
         peers.use_statistics(peer_statistics.of)
         programs = program_drivers or {}
         state = State(
@@ -320,6 +321,8 @@ async def open_hub(
         store.observe(state.live.committed)
         boards = await _open_boards(state) if nodes is not None else None
         hub = Hub(state)
+        mirroring = await _mirroring(state, shared) if shared is not None else []
+        await peer_statistics.load(store)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
         await fold_log(store, state.ids.now())
@@ -344,6 +347,7 @@ async def open_hub(
             background.start(relay(state), "outbox relay"),
             background.start(notifications.deliver(state), "notifications"),
             background.start(scheduler.run_schedules(state), "schedules"),
+            *(background.start(work, "mirrors") for work in mirroring),
         ]
         if boards is not None:
             tasks.append(background.start(boards.follow(), "board of this node"))
@@ -364,6 +368,16 @@ async def _open_boards(state: State) -> Boards:
     state.boards = boards = Boards(state)
     await boards.open()
     return boards
+
+
+async def _mirroring(state: State, shared: SharedRows) -> Sequence[Coroutine[Any, Any, None]]:
+    """Return what keeps the memory of the hub as other nodes change its rows. From now on, changes are noted;
+    they are applied when everything is loaded."""
+    from .nodes.mirrors import Mirrors  # most hubs have no other nodes
+
+    state.mirrors = mirrors = Mirrors(state, shared)
+    await mirrors.begin()
+    return mirrors.run(), mirrors.sweep()
 
 
 def _on_left(state: State, stream: str) -> None:

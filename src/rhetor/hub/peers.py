@@ -27,6 +27,7 @@ class Peers:
         self._teams: dict[str, Sequence[str]] = {}
         self._configured_teams: frozenset[str] = frozenset()
         self._announced: dict[str, str] = {}  # the owner of each; empty if everybody may use it
+        self._elsewhere: dict[str, tuple[str, str]] = {}  # those of other nodes: the node, and the program
         self._stats: Callable[[str], PeerStats] = lambda peer: PeerStats()
         self._reported: Callable[[], Reports] = dict
         self._on_change: Callable[[], None] = lambda: None
@@ -66,6 +67,7 @@ class Peers:
     def put(self, peer: Peer, owner: str = "") -> None:
         """Add an announced program. It replaces a peer of the same name. `owner`: who may use it; everybody
         if it is empty."""
+        self._elsewhere.pop(peer.name, None)
         self._peers[peer.name] = peer
         self._announced[peer.name] = owner
         self._index()
@@ -75,10 +77,40 @@ class Peers:
         """Remove an announced program. A configured peer of the same name becomes visible again."""
         del self._peers[name]
         self._announced.pop(name, None)
+        self._elsewhere.pop(name, None)
         if name in self._configured:  # the name was configured after the program was announced
             self._peers[name] = self._configured[name]
         self._index()
         self._on_change()
+
+    def put_elsewhere(self, peer: Peer, owner: str, node: str, program: str) -> bool:
+        """Add a program that was announced at another node, unless another peer has its name. Return whether
+        it was added. `program`: the id of its row."""
+        known = self.known_as(peer.name)
+        if known is not None and known not in self._elsewhere:
+            return False
+        if known is not None and (self._peers[known], self._elsewhere[known]) == (peer, (node, program)):
+            return True
+        if known is not None:
+            self.remove(known)
+        self.put(peer, owner)
+        self._elsewhere[peer.name] = node, program
+        return True
+
+    def remove_elsewhere(self, program: str) -> None:
+        """Remove the peer of a program of another node, which has ended; no effect if there is none."""
+        for name, (_, known) in list(self._elsewhere.items()):
+            if known == program:
+                self.remove(name)
+
+    def node_of(self, name: str) -> str:
+        """Return the other node at which a program was announced; empty for all other peers."""
+        return self._elsewhere.get(name, ("", ""))[0]
+
+    @property
+    def programs_elsewhere(self) -> list[str]:
+        """The ids of the programs that were announced at other nodes."""
+        return [program for _, program in self._elsewhere.values()]
 
     def join(self, machine: str, peers: Iterable[Peer]) -> None:
         """Replace the peers of a machine that has joined."""

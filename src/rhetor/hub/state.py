@@ -58,7 +58,7 @@ from .core.background import Background
 from .core.deliveries import Deliveries
 from .core.ids import Ids
 from .core.limits import Limits, Upkeep
-from .core.nodes import Nodes, OneNode
+from .core.nodes import Mirrors, Nodes, NoMirrors, OneNode
 from .core.notifier import Notifier
 from .fanout.broadcaster import Broadcaster
 from .fanout.live import Live
@@ -202,7 +202,8 @@ class State:
     `notifications`: false without recipients. `given_key`: of the ids of given conversations, once one is.
     `live`: what changes, for those who watch it. `machines`: those that have joined, and `machine_links`: the
     links to them. `nodes`: those that share the store. `elsewhere`: what the others of them have said
-    last, and `boards`: how this one and the others say it.
+    last, and `boards`: how this one and the others say it. `mirrors`: what is in memory of the rows that they
+    change.
     """
 
     store: Store
@@ -238,6 +239,7 @@ class State:
     nodes: Nodes = field(default_factory=OneNode)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     boards: NodeBoards = field(default_factory=NoBoards)
+    mirrors: Mirrors = field(default_factory=NoMirrors)
     usage: Usage = field(default_factory=Usage)
     machines: Machines = field(default_factory=Machines)
     machine_links: MachineLinks = field(default_factory=NoMachineLinks)

@@ -28,11 +28,19 @@ async def load(state: State) -> None:
     """Load the stored servers. One whose name the configuration now uses is hidden by it. A server that a
     peer names, but that does not exist, is logged: the peer's turns fail until it is added."""
     for row in await state.store.find(KIND, state=ADDED, limit=100_000):
-        _use(state, msgspec.json.decode(row.doc, type=ToolServer))
+        mirror(state, row.id, row)
     known = {*state.tool_servers.configured, *state.tool_servers.added}
     for peer in state.peers:
         for name in sorted({*peer.mcp_servers} - known):
             log.warning("unknown MCP server", extra={"server": name, "peer": peer.name})
+
+
+def mirror(state: State, name: str, row: Row | None) -> None:
+    """Use a server as it is stored. None: it was removed."""
+    if row is not None:
+        _use(state, msgspec.json.decode(row.doc, type=ToolServer))
+    elif name in state.tool_servers.added:
+        state.tool_servers.remove(name)
 
 
 async def add(state: State, principal: Principal, command: AddToolServer) -> ToolServer:

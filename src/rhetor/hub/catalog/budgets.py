@@ -42,6 +42,21 @@ class Budgets:
         for row in await catalog.find(NOTE, state=NOTED, limit=100_000):
             self._ledger.mark_noted([msgspec.json.decode(row.doc, type=Mark)])
 
+    def mirror(self, kind: str, id: str, row: Row | None) -> None:
+        """Use a row as it is stored. None: it was dropped."""
+        if kind == NOTE:
+            if row is not None:
+                self._ledger.mark_noted([msgspec.json.decode(row.doc, type=Mark)])
+        elif row is not None:
+            self.put(msgspec.json.decode(row.doc, type=Budget))
+        elif id in self._set:
+            self.remove(id)
+
+    @property
+    def names_set(self) -> list[str]:
+        """The names of the budgets that clients have set."""
+        return list(self._set)
+
     def configure(self, budgets: Iterable[Budget]) -> None:
         """Replace the configured budgets."""
         self._configured = {budget.name: budget for budget in budgets}

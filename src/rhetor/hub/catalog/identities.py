@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from rhetor.domain.identity import SIGNING_KEY, Grant, Identities, Login, SigningKey
@@ -10,6 +12,7 @@ from rhetor.store.base import Catalog, Row
 GRANT, REFRESH_TOKEN, LOGIN = "grant", "refresh_token", "login"
 VALID, USED = "valid", "used"  # states; a used refresh token is kept, so that its reuse is noticed
 MAX_ROWS = 1_000_000
+T = TypeVar("T")
 
 
 async def load(identities: Identities, catalog: Catalog) -> None:
@@ -30,6 +33,23 @@ async def load_keys(identities: Identities, catalog: Catalog) -> None:
     if not identities.has_keys:  # another caller may have read them, and replaced one, in the meantime
         keys = [msgspec.json.decode(row.doc, type=SigningKey) for row in rows]
         identities.keys, identities.has_keys = {key.kid: key for key in keys}, True
+
+
+def mirror(identities: Identities, kind: str, id: str, row: Row | None) -> None:
+    """Use a row as it is stored. None: it was dropped."""
+    if kind == GRANT:
+        _put(identities.grants, id, row, Grant)
+    elif kind == LOGIN:
+        _put(identities.logins, id, row, Login)
+    elif kind == SIGNING_KEY and identities.has_keys:
+        _put(identities.keys, id, row, SigningKey)
+
+
+def _put(known: dict[str, T], id: str, row: Row | None, type: type[T]) -> None:
+    if row is None:
+        known.pop(id, None)
+    elif (stored := msgspec.json.decode(row.doc, type=type)) != known.get(id):
+        known[id] = stored
 
 
 def key_row(key: SigningKey) -> Row:

@@ -21,6 +21,10 @@ def machine_row(machine: JoinedMachine) -> Row:
     return Row(KIND, machine.name, JOINED, msgspec.json.encode(machine), at=machine.since)
 
 
+def machine_of(row: Row) -> JoinedMachine:
+    return msgspec.json.decode(row.doc, type=JoinedMachine)
+
+
 class Machines:
     """All machines that have joined. `elsewhere`: since when those are connected that are connected to other
     nodes, in Unix time in milliseconds."""
@@ -34,8 +38,7 @@ class Machines:
     async def load(self, catalog: Catalog) -> None:
         """Read all machines from the catalog. Call it once."""
         for row in await catalog.find(KIND, limit=MAX_ROWS):
-            machine = msgspec.json.decode(row.doc, type=JoinedMachine)
-            self.put(replace(machine, why=NOT_YET))
+            self.put(replace(machine_of(row), why=NOT_YET))
 
     def __iter__(self) -> Iterator[JoinedMachine]:
         return iter(sorted(self._known.values(), key=lambda machine: machine.name))

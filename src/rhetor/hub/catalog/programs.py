@@ -12,6 +12,7 @@ from rhetor.domain.program import Exit
 from rhetor.store.base import Catalog, Row
 
 HUB_STREAM = "hub"
+KIND = "program"
 
 
 class ProgramRow(msgspec.Struct, frozen=True):
@@ -20,7 +21,8 @@ class ProgramRow(msgspec.Struct, frozen=True):
     `key`: the peer's name, or `peer/session` if each conversation has its own program. `announced`: the owner
     supplied the command line and the environment. These are not stored, so only the owner can start the
     program again. `session_id`: the session that logs the program's output between turns. `at`: when it
-    started, as Unix time in milliseconds. `key_digest`: the SHA-256 of its key for the hub's APIs.
+    started, as Unix time in milliseconds. `key_digest`: the SHA-256 of its key for the hub's APIs. `node`:
+    the node that started it; empty if there was only one.
     """
 
     host_id: str
@@ -31,6 +33,7 @@ class ProgramRow(msgspec.Struct, frozen=True):
     announced: bool
     at: int
     key_digest: str = ""
+    node: str = ""
 
     def row(self, state: str) -> Row:
         """Return the catalog row with `state`: `running`, `exited` or `lost`."""

@@ -12,7 +12,7 @@ from itertools import takewhile
 import msgspec
 
 from rhetor.domain.usage import Amounts, Cell
-from rhetor.store.base import Addition, Store
+from rhetor.store.base import Addition, Row, Store
 
 from .programs import HUB_STREAM
 
@@ -38,6 +38,14 @@ class RecentTokens:
         await self.sweep(store, now)
         for row in await store.find(KIND, limit=MOST_ROWS):
             self._add(row.owner, row.at // MINUTE, *_numbers(row.doc))
+
+    def mirror(self, id: str, row: Row | None) -> None:
+        """Use a row as it is stored. Rows are dropped when they count no more."""
+        if not self.is_counting or row is None:
+            return
+        minutes = self._minutes.get(row.owner, {})
+        (minutes[row.at // MINUTE],) = _numbers(row.doc)
+        self._minutes[row.owner] = dict(sorted(minutes.items()))
 
     async def sweep(self, store: Store, now: int) -> None:
         """Once an hour, remove the rows that are too old."""

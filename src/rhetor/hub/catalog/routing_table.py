@@ -6,8 +6,9 @@ rows makes the same change to the table after the commit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -51,6 +52,48 @@ class RoutingTable:
             if context.next:
                 self.promoted.add((context.owner, context.peer))
 
+    def mirror(self, kind: str, id: str, row: Row | None) -> None:
+        """Use a rule as it is stored. None: it was dropped."""
+        if kind == "terminal":
+            self._mirror_terminal(id, row)
+        elif kind == "context":
+            self._mirror_context(id, row)
+        else:
+            type, table = self._table(kind)
+            if row is None:
+                table.pop(_place(table, id), None)
+            else:
+                rule = msgspec.json.decode(row.doc, type=type)
+                table[rule.owner, _name(rule)] = rule
+
+    def ids(self, kind: str) -> list[str]:
+        """Return the ids of the rows of this kind that are in the table."""
+        if kind == "terminal":
+            return list(self.terminals)
+        places = self.promoted if kind == "context" else self._table(kind)[1]
+        return [place_id(*place) for place in places]
+
+    def _table(self, kind: str) -> tuple[type[Any], dict[OwnedName, Any]]:
+        tables: dict[str, tuple[type[Any], dict[OwnedName, Any]]] = {
+            "forward": (Forward, self.forwards),
+            "route": (Route, self.routes),
+            "purpose": (Purpose, self.purposes),
+        }
+        return tables[kind]
+
+    def _mirror_terminal(self, id: str, row: Row | None) -> None:
+        if row is None:
+            self.terminals.pop(id, None)
+        else:
+            self.terminals[id] = msgspec.json.decode(row.doc, type=Terminal)
+
+    def _mirror_context(self, id: str, row: Row | None) -> None:
+        context = msgspec.json.decode(row.doc, type=Context) if row is not None else None
+        if context is not None and context.next:
+            self.promoted.add((context.owner, context.peer))
+        else:
+            self.promoted.discard(_place(self.promoted, id))
+
     def routes_of(self, owner: str) -> dict[str, Route]:
         """Return the owner's routes by name."""
         return {name: route for (by, name), route in self.routes.items() if by == owner}
@@ -67,6 +110,11 @@ class RoutingTable:
         """Return the purpose that the owner gave to a peer or terminal, if any."""
         purpose = self.purposes.get((owner, name))
         return purpose.text if purpose else None
+
+
+def _place(places: Iterable[OwnedName], id: str) -> OwnedName:
+    """Return the place whose row has this id; one that does not exist if there is none."""
+    return next((place for place in places if place_id(*place) == id), ("", ""))
 
 
 async def _all(catalog: Catalog, kind: type[R]) -> list[R]:

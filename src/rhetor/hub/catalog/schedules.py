@@ -119,6 +119,19 @@ class Schedules:
             heappush(self._times, (known.due, id))
             self.changed.notify()
 
+    def mirror(self, id: str, row: Row | None) -> None:
+        """Use a row as it is stored. None: it was dropped."""
+        known = self._by_id.get(id)
+        if row is None:
+            if known is not None:
+                self.remove(known)
+        elif known is None or known.version != row.version:
+            self.put(schedule_of(row))
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._by_id)
+
     def put(self, schedule: Schedule) -> None:
         """Add a schedule, or replace it."""
         before = self._waiting

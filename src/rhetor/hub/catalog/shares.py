@@ -33,6 +33,10 @@ class Share(Struct, frozen=True, gc=False):
         return Row(KIND, row_id(self), OPEN, doc, owner=self.subject, parent=self.session_id, at=self.at)
 
 
+def share_of(row: Row) -> Share:
+    return msgspec.json.decode(row.doc, type=Share)
+
+
 class Shares:
     """The shares that exist now."""
 
@@ -43,7 +47,17 @@ class Shares:
     async def load(self, catalog: Catalog) -> None:
         """Read all shares from the catalog. Call it once."""
         for row in await catalog.find(KIND, limit=MAX_ROWS):
-            self.put(msgspec.json.decode(row.doc, type=Share))
+            self.put(share_of(row))
+
+    def find(self, id: str) -> Share | None:
+        """Return the share whose row has this id, if there is one."""
+        session_id, _, subject = id.partition("/")
+        return self._of_session.get(session_id, {}).get(subject)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the rows of all shares."""
+        return [row_id(share) for shares in self._of_session.values() for share in shares.values()]
 
     def allows(self, session_id: str, subject: str, scope: str) -> bool:
         """Return whether the session is shared with the subject for what needs `scope`."""

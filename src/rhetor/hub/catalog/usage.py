@@ -59,6 +59,17 @@ class Usage:
         rows = await catalog.documents(KIND, parent=day_of(now)[:7])
         self._month = dict(starmap(amounts_of, rows))
 
+    def mirror(self, id: str, row: Row | None) -> None:
+        """Use a row of the sums as it is stored. None: it was dropped."""
+        if self._month is None:
+            return
+        cell = Cell.parse(id)
+        if row is None:
+            self._month.pop(cell, None)
+        else:
+            self._month[cell] = _amounts(row.doc)
+        self._totals = {key: total for key, total in self._totals.items() if not _matches(cell, key)}
+
     def total(self, by: str, name: str, since: str) -> Amounts:
         """Return what was used since a day of the current month, of which the first event may be in this
         hub.

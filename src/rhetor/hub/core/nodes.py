@@ -7,13 +7,15 @@ machine. One live node *leads*: it does what only one may do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from rhetor.domain.principal import Principal
 from rhetor.errors import StreamElsewhere
+from rhetor.store.base import Place
 
 ATTEMPTS = 5  # to find the node of a stream while it moves to another one
 PAUSE = 0.1  # seconds, which grow with each attempt
@@ -97,6 +99,38 @@ class Nodes(Protocol):
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever nodes came or went, or another node leads."""
         ...
+
+
+class Mirrors(Protocol):
+    """What this node has in memory of the rows that other nodes change. It follows them by itself, usually
+    within milliseconds."""
+
+    async def fetch(self, places: Sequence[Place]) -> None:
+        """Use these rows as they are stored now.
+
+        Raises:
+            StoreRefused: the database cannot be read now.
+        """
+        ...
+
+    async def caught_up(self) -> None:
+        """Wait until everything is applied that was heard so far."""
+        ...
+
+    def noting(self) -> AbstractContextManager[set[Place]]:
+        """Return a context of a set to which the rows are added that this node changes meanwhile."""
+        ...
+
+
+class NoMirrors:
+    """The mirrors of a hub that shares its database with no other."""
+
+    async def fetch(self, places: Sequence[Place]) -> None: ...
+
+    async def caught_up(self) -> None: ...
+
+    def noting(self) -> AbstractContextManager[set[Place]]:
+        return nullcontext(set())
 
 
 class OneNode:

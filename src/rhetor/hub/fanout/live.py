@@ -64,9 +64,34 @@ class Live:
         for row in rows:
             if row.kind == "turn":
                 self._note_turn(row)
-        if self.peers.is_watched or self.sessions.is_watched:
+        if self.is_watched:
             # after the commit's caller has changed what it keeps in memory
             asyncio.get_running_loop().call_soon(self._note, stream, rows, dropped)
+
+    def changed_elsewhere(self, streams: Iterable[str]) -> None:
+        """Note that another node has changed these streams."""
+        for stream in streams:
+            self.sessions.note(stream, None)
+
+    def mirror(self, kind: str, id: str, row: Row | None) -> None:
+        """Note that another node has changed a row, or dropped it if it is None. Call this after everything
+        else that the row changes in memory."""
+        if kind == "turn":
+            if row is None:
+                self._queued.pop(id, None)
+            else:
+                self._note_turn(row)
+        if self.is_watched:
+            self._note_rows([] if row is None else [row], [(kind, id)] if row is None else [])
+
+    @property
+    def is_watched(self) -> bool:
+        return self.peers.is_watched or self.sessions.is_watched
+
+    @property
+    def queued_ids(self) -> list[str]:
+        """The ids of the accepted turns that have not started."""
+        return list(self._queued)
 
     def _note_turn(self, row: Row) -> None:
         if row.state in UNSTARTED:
@@ -76,10 +101,13 @@ class Live:
 
     def _note(self, stream: str, rows: Sequence[Row], dropped: Sequence[tuple[str, str]]) -> None:
         self.sessions.note(stream, None)
+        self._note_rows(rows, dropped)
+
+    def _note_rows(self, rows: Sequence[Row], dropped: Sequence[tuple[str, str]]) -> None:
         for row in rows:
             if row.kind == "turn":
                 self.peers.note(TurnRow.of(row).peer, None)
-                self.said.note(stream, None)
+                self.said.note(row.parent, None)
             elif row.kind == "session":
                 self.rows.note(row.id, row)
                 self.peers.note(row.parent, None)

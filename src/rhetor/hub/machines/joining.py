@@ -16,13 +16,13 @@ from rhetor.domain.principal import NODE, Principal
 from rhetor.domain.rule_commands import RemoveMachine
 from rhetor.drivers.base import MachineLink, require_pattern
 from rhetor.errors import MachineTaken, NotFound, Unprocessable
-from rhetor.hub.catalog.machines import KIND, machine_row
+from rhetor.hub.catalog.machines import KIND, machine_of, machine_row
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.core.commits import commit_until_accepted
 from rhetor.hub.programs.lifecycle import keep_until_ended
 from rhetor.hub.sessions.unfinished_restores import finish_restores_on
-from rhetor.store.base import Draft
+from rhetor.store.base import Draft, Row
 
 from .waiting import wake_waiting
 
@@ -59,18 +59,38 @@ async def join(state: State, principal: Principal, hello: Hello) -> tuple[Joined
         now, digest = state.ids.now(), digest_of(hello.machine)
         if known is not None and (known.name != name or not hmac.compare_digest(known.digest, digest)):
             raise MachineTaken(known.name)
-        machine = (known or JoinedMachine(name, digest, now, now)).heard(hello, now)
+        machine = (known or JoinedMachine(name, digest, now, now)).heard(hello, now, state.nodes.own)
         await state.store.commit(HUB_STREAM, [], rows=[machine_row(machine)])
         if known is None:
             await state.audit.note(
                 principal, "machine.join", name, f"host name {hello.hostname}", api="ws.node"
             )
-        state.machines.put(machine)
-        before = [peer for peer in state.peers if peer.machine == name]
-        state.peers.join(name, machine.peers)
-        for peer in before:
-            keep_until_ended(state, peer)
+        _use(state, machine)
         return machine, _link(state, name)
+
+
+def _use(state: State, machine: JoinedMachine) -> None:
+    state.machines.put(machine)
+    before = [peer for peer in state.peers if peer.machine == machine.name]
+    state.peers.join(machine.name, machine.peers)
+    for peer in before:
+        keep_until_ended(state, peer)
+
+
+def mirror(state: State, name: str, row: Row | None) -> None:
+    """Use a machine as it is stored, unless it is connected to this node. None: it was removed."""
+    known = state.machines.find(name)
+    if row is None:
+        if known is not None and known.name == name:
+            _forget(state, known)
+        return
+    machine = machine_of(row)
+    if state.machines.is_online(name) and machine.node in ("", state.nodes.own):
+        return
+    _use(state, machine)
+    if known is None:
+        _link(state, name)
+    state.live.peer_changed(f"machine:{name}", *(peer.name for peer in machine.peers))
 
 
 def _check(name: str, hello: Hello) -> None:
@@ -150,6 +170,11 @@ async def remove(state: State, principal: Principal, command: RemoveMachine) -> 
     if machine is None:
         raise NotFound(KIND, command.name)
     await state.store.commit(HUB_STREAM, [], drop=[(KIND, machine.name)])
+    _forget(state, machine)
+    return machine
+
+
+def _forget(state: State, machine: JoinedMachine) -> None:
     state.machines.remove(machine.name)
     before = [peer for peer in state.peers if peer.machine == machine.name]
     state.peers.join(machine.name, [])
@@ -157,4 +182,3 @@ async def remove(state: State, principal: Principal, command: RemoveMachine) -> 
     for peer in before:
         keep_until_ended(state, peer)
     state.live.peer_changed(f"machine:{machine.name}")
-    return machine

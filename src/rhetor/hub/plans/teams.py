@@ -38,10 +38,18 @@ log = logging.getLogger(__name__)
 async def load_teams(state: State) -> None:
     """Load the stored teams. A team whose name the configuration now uses is skipped and logged."""
     for row in await state.store.find(KIND, state=MADE, limit=100_000):
-        if _is_reserved(state, row.id):
-            log.warning("team hidden by the configuration", extra={"team": row.id})
-        else:
-            state.peers.put_team(row.id, msgspec.json.decode(row.doc))
+        mirror(state, row.id, row)
+
+
+def mirror(state: State, name: str, row: Row | None) -> None:
+    """Use a team as it is stored. None: it was deleted."""
+    if row is None:
+        if name in state.peers.teams and not state.peers.is_configured_team(name):
+            state.peers.remove_team(name)
+    elif _is_reserved(state, name):
+        log.warning("team hidden by the configuration", extra={"team": name})
+    else:
+        state.peers.put_team(name, msgspec.json.decode(row.doc))
 
 
 async def make(state: State, principal: Principal, command: MakeTeam) -> tuple[str, ...]:

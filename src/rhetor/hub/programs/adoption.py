@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from rhetor.errors import TurnFailure
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.turns import TurnRow
-from rhetor.store.base import Draft
+from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, forget, status_changed
 from .lifecycle import is_configured, keep_until_ended
@@ -23,12 +24,40 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 
+RUNNING = "running"
+log = logging.getLogger(__name__)
+
+
 async def register(state: State) -> None:
-    """Add the peers whose programs were announced to an earlier hub. Call it before any peer is looked up."""
-    for row in await state.store.find("program", state="running", limit=10_000):
+    """Add the peers whose programs were announced to an earlier hub, or to another node. Call it before any
+    peer is looked up."""
+    for row in await state.store.find("program", state=RUNNING, limit=10_000):
         entry = ProgramRow.of(row)
-        if entry.announced:
+        if entry.announced and is_elsewhere(state, entry):
+            mirror(state, row.id, row)
+        elif entry.announced:
             state.peers.put(entry.peer, entry.owner)
+
+
+def is_elsewhere(state: State, entry: ProgramRow) -> bool:
+    """Return whether a program belongs to another node."""
+    return entry.node not in ("", state.nodes.own)
+
+
+def mirror(state: State, id: str, row: Row | None) -> None:
+    """Use the row of a program of another node as it is stored. None: it was dropped."""
+    if row is None:
+        state.peers.remove_elsewhere(id)
+        return
+    entry = ProgramRow.of(row)
+    if not is_elsewhere(state, entry):
+        return
+    if row.state != RUNNING:
+        state.peers.remove_elsewhere(id)
+    elif entry.announced and not state.peers.put_elsewhere(entry.peer, entry.owner, entry.node, id):
+        log.warning("program of another node hidden by a peer", extra={"peer": entry.peer.name})
+    state.live.peer_changed(entry.peer.name)
+    state.notifier.notify()
 
 
 async def adopt(state: State) -> None:

@@ -65,7 +65,7 @@ async def announce(state: State, principal: Principal, command: AnnounceProgram)
         if known not in (None, peer.name):  # names ignore case
             raise NameTaken("peer", str(known))
         taken = peer.name in state.peers.teams or is_configured(state, peer.name)
-        if taken or instances_of(state, peer.name):
+        if taken or instances_of(state, peer.name) or state.peers.node_of(peer.name):
             raise NameTaken("peer", peer.name)
         if peer.name.casefold() in {*PERSONS, principal.subject.casefold()}:
             raise NameTaken("person", peer.name)
@@ -264,7 +264,8 @@ async def _start(
     # the program may use its key before it is registered. One on another machine has none: the hub's folder
     # and socket are not there
     variables, digest = state.program_keys.issue(peer.name) if not peer.machine else ({}, "")
-    entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, now, digest)
+    node = state.nodes.own
+    entry = ProgramRow(state.ids.new("h"), key, peer, owner, session.id, announced, now, digest, node)
     driver = state.program_drivers[peer.driver]
     launch = replace(launch, env={**launch.env, **variables})
     try:

@@ -14,7 +14,7 @@ from rhetor.domain.schedule import SCHEDULE_PEER, Schedule
 from rhetor.domain.session import Session
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import KeyReused, NameTaken, RhetorError, ShuttingDown, StoreRefused
-from rhetor.hub.catalog.schedules import DUE, KIND, due_of, schedule_of
+from rhetor.hub.catalog.schedules import DUE, KIND, due_of
 from rhetor.hub.catalog.sessions import open_session, session_of, session_row
 from rhetor.hub.sessions.delivery import deliver as deliver_message
 from rhetor.hub.sessions.send import Accepted
@@ -60,11 +60,7 @@ async def session_for(state: State, owner: str, name: str, session_id: str = "")
 
 async def refresh(state: State, id: str) -> None:
     """Read a schedule again that another writer has changed."""
-    row, known = await state.store.get(KIND, id), state.schedules.get(id)
-    if row is not None and (known is None or known.version != row.version):
-        state.schedules.put(schedule_of(row))
-    elif row is None and known is not None:
-        state.schedules.remove(known)
+    state.schedules.mirror(id, await state.store.get(KIND, id))
 
 
 async def deliver(state: State, schedule: Schedule, run: Row) -> None:
