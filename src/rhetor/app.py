@@ -58,7 +58,7 @@ from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
 from rhetor.settings import SQLITE, HubSettings, Settings, Source
 from rhetor.store.api_keys import ApiKeys
-from rhetor.store.base import Blobs
+from rhetor.store.base import Blobs, SharedRows
 from rhetor.store.blobs import FileBlobs
 from rhetor.store.files.by_machine import FilesByMachine
 from rhetor.store.files.on_demand import FilesOnDemand
@@ -310,8 +310,9 @@ def _is_needed(hub: Hub) -> bool:
 
 async def _opened(
     start: Start, settings: Settings, ring: Ring, leases: Leases | None
-) -> tuple[AnyStore, FileBlobs | None, Blobs]:
-    """Open the store that the settings name, and return it with its binary content: that in files, too."""
+) -> tuple[AnyStore, FileBlobs | None, Blobs, SharedRows | None]:
+    """Open the store that the settings name, and return it with its binary content: that in files, too; and
+    with its rows, if other nodes change them."""
     sealed = settings.encryption.at_rest
     if settings.store == SQLITE:
         files = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
@@ -319,7 +320,7 @@ async def _opened(
         embedded = await SqliteStore.open(
             database, clock=wall_clock, secrets=start.secrets, salvages=True, ring=ring, at_rest=sealed
         )
-        return embedded, files, files
+        return embedded, files, files, None
     # most hubs never need it
     from rhetor.store.postgres.store import PostgresStore
 
@@ -331,7 +332,7 @@ async def _opened(
         at_rest=sealed,
         lease=leases,
     )
-    return shared, None, shared.blobs
+    return shared, None, shared.blobs, shared
 
 
 @asynccontextmanager
@@ -345,7 +346,7 @@ async def _hub(
     leases: Leases | None,
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
-    store, blob_files, blobs = await _opened(start, made.settings, ring, leases)
+    store, blob_files, blobs, shared = await _opened(start, made.settings, ring, leases)
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
@@ -382,6 +383,7 @@ async def _hub(
             owner=user_name(),
             inputs=made.access.inputs,
             download=download,
+            shared=shared,
         ) as hub:
             hub.state.peers.use_installed(made.programs.is_usable)
             data_keys.background = hub.state.background
