@@ -342,10 +342,10 @@ async def test_an_announced_program_can_be_named_at_the_other_node_until_it_ends
         await homes.one.announce("waiter", *WAITS)
 
         async def is_known() -> bool:
-            return homes.two.hub.state.peers.node_of("waiter") == ONE
+            return homes.two.hub.state.nodes.of_peer("waiter") == ONE
 
         await until(is_known)
-        assert homes.one.hub.state.peers.node_of("waiter") == ""
+        assert homes.one.hub.state.nodes.of_peer("waiter") == ONE
         names = [peer["id"] for peer in (await homes.two.ask("GET", "/api/v2/ai")).json["peers"]]
         assert "waiter" in names
         body = {"name": "waiter", "kind": "stdio", "argv": list(WAITS), "cwd": "/"}

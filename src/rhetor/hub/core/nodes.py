@@ -114,7 +114,7 @@ class Mirrors(Protocol):
         ...
 
     async def caught_up(self) -> None:
-        """Wait until everything is applied that was heard so far."""
+        """Wait until everything is applied that was heard so far, but at most a second."""
         ...
 
     def noting(self) -> AbstractContextManager[set[Place]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rhetor.errors import RhetorError, StoreRefused
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SETTLED = 1.0  # seconds, after which a use case has put what it has committed
 SWEEP = 5.0  # seconds
+LONGEST_WAIT = 1.0  # seconds, until what was heard is applied
 RETRY = 0.2  # seconds
 BATCH = 500  # rows that are read, or used without a pause, at a time
 log = logging.getLogger(__name__)
@@ -110,10 +111,12 @@ class Mirrors:
         await self._read([place for place in places if place[0] in self._kinds])
 
     async def caught_up(self) -> None:
-        """Wait until everything is applied that was heard so far."""
+        """Wait until everything is applied that was heard so far, but at most `LONGEST_WAIT`."""
         number = self._number
-        while self._applied < number:
-            await self._progress.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_WAIT):
+                while self._applied < number:
+                    await self._progress.wait()
 
     @contextmanager
     def noting(self) -> Iterator[set[Place]]:

@@ -107,11 +107,13 @@ class SeveralNodes:
         return self.own if node is None else node
 
     def of_peer(self, name: str) -> str:
+        peers = self._state.peers if self._state is not None else None
+        if peers is not None and (announced_at := peers.node_of(name)):
+            return announced_at
         if not self.places:
             return self.own
         if node := self.places.get(name):
             return node
-        peers = self._state.peers if self._state is not None else None
         if name.startswith(MACHINE) or peers is None or not peers.has(name):
             return self.own
         return self.places.get(f"{MACHINE}{peers.get(name).machine}", self.own)
@@ -133,5 +135,10 @@ class SeveralNodes:
             self,
             lambda: home_of(state, principal, command),
             here,
-            lambda node: self.execute(node, at_other_nodes(state, principal), command, api),
+            lambda node: self._there(state, node, at_other_nodes(state, principal), command, api),
         )
+
+    async def _there(self, state: State, node: str, principal: Principal, command: Any, api: str) -> Any:
+        result = await self.execute(node, principal, command, api)
+        await state.mirrors.caught_up()  # the client may ask here at once for what it has changed
+        return result
