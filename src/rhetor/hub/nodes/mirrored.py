@@ -12,6 +12,7 @@ from rhetor.domain.turn import UNSTARTED
 from rhetor.domain.usage import day_of
 from rhetor.hub import tool_servers
 from rhetor.hub.catalog import (
+    boards,
     budgets,
     identities,
     machines,
@@ -114,6 +115,7 @@ def _use_share(state: State, kind: str, id: str, row: Row | None) -> None:
 
 
 KINDS: dict[str, Kind] = {
+    boards.KIND: Kind(lambda state, kind, id, row: state.boards.apply(id, row), lambda state: ()),
     budgets.KIND: Kind(
         lambda state, kind, id, row: state.budgets.mirror(kind, id, row),
         lambda state: state.budgets.names_set,
