@@ -17,7 +17,8 @@ from .errors import Denied, HubError, HubUnreachable, error_of, unreachable
 from .retry import Backoff
 
 _SAFE = frozenset({"GET", "PUT", "DELETE"})
-_RESTARTING = "shutting_down"
+_NOT_EXECUTED = frozenset({"shutting_down", "fence_lost", "stream_elsewhere"})
+_OUTCOME_UNKNOWN = frozenset({"commit_unresolved", "node_lost"})
 _JSON = "application/json"
 
 
@@ -46,8 +47,8 @@ class Requests:
         """Send a request; return the value of the response, and its headers with names in lower case.
 
         JSON is returned as a value, other text as `str`, and anything else as `bytes`. If the connection
-        breaks, the request is repeated only if that is safe: it only reads, it has an idempotency `key`, or
-        nothing was sent.
+        breaks, or the hub or one of its nodes stops, the request is repeated only if that is safe: it only
+        reads, it has an idempotency `key`, or it was not executed.
 
         Raises:
             HubUnreachable: there is no hub, or the outcome of the request is unknown.
@@ -57,16 +58,17 @@ class Requests:
         if prefer:
             headers["Prefer"] = prefer
         backoff = Backoff(self.reconnect_timeout)
+        is_safe = bool(key) or method in _SAFE
         while True:
             try:
                 return await self._send(method, path, body, headers)
             except HubUnreachable as error:
-                if not (key or method in _SAFE or error.retryable):
+                if not (is_safe or error.retryable):
                     raise
                 await backoff.pause(error)
                 await self._start()
             except HubError as error:
-                if error.code == _RESTARTING:
+                if error.code in _NOT_EXECUTED or (is_safe and error.code in _OUTCOME_UNKNOWN):
                     await backoff.pause(error)
                 elif error.code == "environment_differs":
                     await self._send_environment()

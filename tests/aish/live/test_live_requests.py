@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 import aish
 from aish import live
@@ -83,6 +85,50 @@ async def until(watch: live.ActivityWatch, is_there: Callable[[live.Activity], b
     while (now := await asyncio.wait_for(anext(watch), 30)) is None or not is_there(now):
         pass
     return now
+
+
+@pytest.mark.parametrize("code", ["shutting_down", "fence_lost", "commit_unresolved", "node_lost"])
+async def test_a_message_is_sent_again_if_the_hub_stops_before_it_confirms_it(code: str) -> None:
+    keys, problem = list[str](), {"code": code, "detail": "lost", "status": 503}
+
+    async def answer(request: web.Request) -> web.Response:
+        keys.append(request.headers["idempotency-key"])
+        return web.json_response(problem if len(keys) == 1 else SENT, status=503 if len(keys) == 1 else 202)
+
+    async with _answering(answer) as url, aish.connect(url=url, token="t") as hub:
+        assert (await hub.send("apollo", "hi")).id == "t_1"
+    assert (len(keys), len(set(keys))) == (2, 1)
+
+
+@pytest.mark.parametrize("code", ["commit_unresolved", "node_lost"])
+async def test_a_call_without_a_key_is_not_repeated_if_its_outcome_is_unknown(code: str) -> None:
+    calls = list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        calls.append(request.path)
+        return web.json_response({"code": code, "detail": "lost", "status": 503}, status=503)
+
+    async with _answering(answer) as url, aish.connect(url=url, token="t") as hub:
+        with pytest.raises(live.Unavailable, match="lost"):
+            await hub.request("POST", "/api/v2/sessions/s_1/interrupt")
+    assert calls == ["/api/v2/sessions/s_1/interrupt"]
+
+
+SENT = {"turn_id": "t_1", "session_id": "s_1", "ai": "apollo", "cursor": "e:1"}
+
+
+@asynccontextmanager
+async def _answering(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Serve HTTP in place of a hub; yield the URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_client_runs_the_tools_of_its_session(tmp_path: Path) -> None:
