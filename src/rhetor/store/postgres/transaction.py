@@ -87,16 +87,28 @@ class Transaction(Group):
             asyncpg.PostgresError, …: as the connection does.
         """
         await self.read(appends)
-        outcomes = [outcome_of(self.append, append) for append in appends]
+        outcomes = self.admit(appends)
         await self.write()
         return outcomes
+
+    def admit(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Check the commits in their order, and collect what they write."""
+        return [outcome_of(self.append, append) for append in appends]
+
+    def moved(self) -> list[tuple[int, int, int, int]]:
+        """Return the id, new head, size of the new events and old head of each stored incarnation that gets
+        events."""
+        heads, sizes = self._grown()
+        own = {each.id for each in self._begun_incarnations}
+        before = {each.id: each.head for each in self._streams.values()}
+        return [(id, head, sizes[id], before[id]) for id, head in sorted(heads.items()) if id not in own]
 
     async def read(self, appends: Sequence[Append]) -> None:
         """Lock the streams and rows that the commits name, and read what decides about them."""
         await self._read_streams(appends)
         await self._read_rows(appends)
         if pairs := [(a.key.scope, a.key.key) for a in appends if a.key]:
-            for scope, key, *stored in await self._fetch("keys", *_columns(pairs)):
+            for scope, key, *stored in await self._fetch("keys", *columns(pairs)):
                 self._stored_keys[scope, key] = tuple(stored)
 
     async def _read_streams(self, appends: Sequence[Append]) -> None:
@@ -132,13 +144,13 @@ class Transaction(Group):
         if not wanted:
             return
         places = sorted(wanted)
-        kinds, ids = _columns(places)
+        kinds, ids = columns(places)
         for kind, id, *stored in await self._fetch("lock_rows", kinds, ids, [wanted[p] for p in places]):
             self._stored_rows[kind, id] = _StoredRow(*stored)
         if names := sorted(
             {(r.kind, r.owner, r.name) for a in appends for r in a.rows if r.name is not None}
         ):
-            for kind, owner, name, id in await self._fetch("holders", *_columns(names)):
+            for kind, owner, name, id in await self._fetch("holders", *columns(names)):
                 self._holders[kind, owner, name] = id
         if any(append.rows or append.adds for append in appends):
             [(version,)] = await self._fetch("new_versions")
@@ -154,7 +166,7 @@ class Transaction(Group):
         if self.keys:
             await self._write_keys()
         if self.sources:
-            await self._execute("set_sources", *_columns(sorted(self.sources.items())))
+            await self._execute("set_sources", *columns(sorted(self.sources.items())))
         if self.sealing.new_keys:
             await self._execute("add_seals", sorted(self.sealing.new_keys))
 
@@ -193,24 +205,25 @@ class Transaction(Group):
     # ----
 
     async def _write_events(self) -> None:
+        if self._begun_incarnations:
+            await self._write_incarnations(*self._grown())
+        if self.events:
+            moved = self.moved()
+            heads = *columns(moved, 4), self._owners.own
+            if len(self.events) <= FEW_EVENTS:
+                [(count,)] = await self._fetch("append", *columns(self.events), *heads)
+            else:
+                await self._connection.copy_records_to_table("events", records=self.events, columns=_EVENT)
+                [(count,)] = await self._fetch("move_heads", *heads)
+            if count != len(moved):
+                raise Outdated
+
+    def _grown(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Return the last number and the size of the new events of each incarnation."""
         sizes: dict[int, int] = {}
         for event in self.events:
             sizes[event[0]] = sizes.get(event[0], 0) + len(event[6]) + EVENT_BYTES
-        heads = {event[0]: event[1] for event in self.events}  # the last one of each counts
-        if self._begun_incarnations:
-            await self._write_incarnations(heads, sizes)
-        if self.events:
-            own = {each.id for each in self._begun_incarnations}
-            before = {each.id: each.head for each in self._streams.values()}
-            moved = [(id, head, sizes[id], before[id]) for id, head in sorted(heads.items()) if id not in own]
-            columns = *_columns(moved, 4), self._owners.own
-            if len(self.events) <= FEW_EVENTS:
-                [(count,)] = await self._fetch("append", *_columns(self.events), *columns)
-            else:
-                await self._connection.copy_records_to_table("events", records=self.events, columns=_EVENT)
-                [(count,)] = await self._fetch("move_heads", *columns)
-            if count != len(moved):
-                raise Outdated
+        return {event[0]: event[1] for event in self.events}, sizes  # the last one of each counts
 
     async def _write_incarnations(self, heads: Mapping[int, int], sizes: Mapping[int, int]) -> None:
         if replaced := sorted(self._replaced & self._streams.keys()):
@@ -230,7 +243,7 @@ class Transaction(Group):
             )
             for each in sorted(self._begun_incarnations, key=lambda each: each.stream)
         ]
-        await self._execute("begin_incarnations", *_columns(rows))
+        await self._execute("begin_incarnations", *columns(rows))
 
     async def _write_texts(self) -> None:
         texts: list[tuple[Any, ...]] = []
@@ -240,33 +253,33 @@ class Transaction(Group):
             else:
                 words = None if self.sealing.may_be_sealed else self._words.get(content, "")
                 texts.append((inc, seq, turn_id, role, content.encode(), False, at, words))
-        await self._execute("add_texts", *_columns(texts))
+        await self._execute("add_texts", *columns(texts))
 
     async def _write_rows(self) -> None:
         stored = self._stored_rows
         if dropped := sorted(place for place, row in self.rows.items() if row is None and place in stored):
-            await self._execute("drop_rows", *_columns(dropped))
+            await self._execute("drop_rows", *columns(dropped))
         written = [row for place, row in sorted(self.rows.items()) if row and place not in self.only_docs]
         docs = [row for place, row in sorted(self.rows.items()) if row and place in self.only_docs]
         changed = [row for row in written if (row.kind, row.id) in stored]
         added = [row for row in written if (row.kind, row.id) not in stored]
         renamed = [(row.kind, row.id) for row in changed if self._loses_name(row)]
         if renamed:
-            await self._execute("release_names", *_columns(renamed))
+            await self._execute("release_names", *columns(renamed))
         if changed:
-            await self._execute("update_rows", *_columns(map(self.columns_of, changed)))
+            await self._execute("update_rows", *columns(map(self.columns_of, changed)))
         if added:
-            await self._execute("insert_rows", *_columns(map(self.columns_of, added)))
+            await self._execute("insert_rows", *columns(map(self.columns_of, added)))
         if docs:
             rows = [(r.kind, r.id, self.sealing.doc(r.kind, r.id, r.doc), r.version) for r in docs]
-            await self._execute("update_docs", *_columns(rows))
+            await self._execute("update_docs", *columns(rows))
 
     def _loses_name(self, row: Row) -> bool:
         before = self._stored_rows[row.kind, row.id]
         return before.name is not None and (before.owner, before.name) != (row.owner, row.name)
 
     async def _write_keys(self) -> None:
-        await self._execute("add_keys", *_columns(sorted(self.columns_of_keys())))
+        await self._execute("add_keys", *columns(sorted(self.columns_of_keys())))
 
     async def _fetch(self, name: str, *values: object) -> list[Any]:
         found: list[Any] = await self._connection.fetch(sql(name), *values)
@@ -276,7 +289,7 @@ class Transaction(Group):
         await self._connection.execute(sql(name), *values)
 
 
-def _columns(rows: Iterable[Sequence[Any]], width: int = 0) -> list[list[Any]]:
+def columns(rows: Iterable[Sequence[Any]], width: int = 0) -> list[list[Any]]:
     """Return the columns of rows. `width`: how many there are if there is no row."""
     found = [list(column) for column in zip(*rows, strict=True)]
     return found or [[] for _ in range(width)]

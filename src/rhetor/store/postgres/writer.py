@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 
 import asyncpg
@@ -22,6 +22,7 @@ from rhetor.store.incarnation import Incarnation, remember
 from rhetor.store.requests import Outcome, Request, Ticket, weight_of
 from rhetor.store.sealed import Sealing
 
+from .at_once import AtOnce
 from .changes import change
 from .connection import (
     CONFLICTS,
@@ -146,6 +147,8 @@ class Writer:
             return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
 
     async def _written(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        if (appended := await self._appended_at_once(requests)) is not None:
+            return appended
         words = {} if self._sealing.may_be_sealed else await words_of_messages(requests)
         for _ in range(REPEATS):
             connection = await self._connected()
@@ -174,11 +177,27 @@ class Writer:
                 if len(requests) > 1 and isinstance(error, UNSTORABLE):
                     return [outcome for each in requests for outcome in await self._write([each])]
                 raise refusal(error) from error
-            await self._commit(connection)
+            await self._commit(connection, connection.execute("COMMIT"))
             self._sealing.note()
             remember(self._known, {n: each for n, each in touched.items() if not self._is_shared(n)})
             return outcomes
         raise StoreRefused("other nodes write the same rows all the time; repeat the request")
+
+    async def _appended_at_once(self, requests: Sequence[Request]) -> Sequence[Outcome] | None:
+        """Write the requests in one statement, if that is possible; else, change nothing and return None."""
+        connection = await self._connected()
+        node = self.fence.node
+        transaction = AtOnce(connection, self._new_epoch, self._sealing, {}, self._known, node)
+        try:
+            if (outcomes := transaction.prepare(requests)) is None:
+                return None
+            if transaction.events:
+                await self._commit(connection, transaction.execute(self.fence.number))
+        except (Outdated, KeysUnavailable):
+            self._known.clear()
+            return None
+        remember(self._known, transaction.touched)
+        return outcomes
 
     async def _transact(
         self, connection: Connection, requests: Sequence[Request], words: dict[str, str]
@@ -217,8 +236,8 @@ class Writer:
                     return
         raise FenceLost
 
-    async def _commit(self, connection: Connection) -> None:
-        """Commit. When this returns, the transaction is durable.
+    async def _commit(self, connection: Connection, statement: Awaitable[object]) -> None:
+        """Execute the statement that commits. When this returns, the transaction is durable.
 
         Raises:
             StoreRefused: it was not committed.
@@ -226,7 +245,7 @@ class Writer:
         """
         try:
             async with asyncio.timeout(STATEMENT_TIMEOUT):
-                await connection.execute("COMMIT")
+                await statement
         except LOST as error:
             self._drop()
             log.warning("connection lost during a commit", extra={"reason": type(error).__name__})

@@ -10,10 +10,10 @@ from functools import partial
 
 import pytest
 
-from rhetor.domain.event import Position
+from rhetor.domain.event import OutputPartial, Position
 from rhetor.errors import CommitUnresolved, FenceLost, StoreRefused
 from rhetor.hub.core.commits import until_accepted
-from rhetor.store.base import Committed, Expect, Key, Row, follow
+from rhetor.store.base import Committed, Draft, Expect, Key, Row, follow
 from rhetor.store.postgres import wake_ups
 from rhetor.store.postgres.store import PostgresStore
 from tests.contracts.store_kit import chunk, events, question, ticking
@@ -45,17 +45,20 @@ async def texts(url: str, stream: str = "s") -> list[str]:
     ("side", "count", "is_stored"),
     [("request", 0, False), ("request", 3, False), ("answer", 0, True), ("answer", 4, True)],
 )
-@pytest.mark.parametrize("what", ["events", "rows", "key"])
+@pytest.mark.parametrize("what", ["events", "message", "rows", "key"])
 async def test_a_commit_whose_connection_is_cut_has_its_true_outcome(
     postgres: Cluster, postgres_url: str, side: Side, count: int, is_stored: bool, what: str
 ) -> None:
     async with proxied(postgres) as proxy, node(proxy.url(postgres_url)) as store:
-        await store.commit("s", [chunk("before", "t")])
-        done = proxy.cut_at(b"COMMIT", side, count)
+        await store.commit("own", [chunk("before", "t")])
+        # events alone are written in one statement, which commits
+        done = proxy.cut_at(b"a last word" if what == "events" else b"COMMIT", side, count)
         row = Row("session", "s1", "active", b"{}")
         try:
             if what == "events":
-                await store.commit("s", [chunk("cut", "t")])
+                await store.commit("own", [chunk("a last word", "t")])
+            elif what == "message":
+                await store.commit("own", [Draft(OutputPartial("a last word"), "t")])
             elif what == "rows":
                 await store.commit("s", [], rows=[row])
             else:
@@ -65,11 +68,9 @@ async def test_a_commit_whose_connection_is_cut_has_its_true_outcome(
             was_stored = False
         assert done.is_set()
         assert was_stored == is_stored
-        await store.commit("s", [chunk("after", "t")])
-        found = await texts(postgres_url)
-        assert found == (
-            ["before", "cut", "after"] if what == "events" and is_stored else ["before", "after"]
-        )
+        await store.commit("own", [chunk("after", "t")])
+        lost = [] if what in ("rows", "key") or not is_stored else ["a last word"]
+        assert await texts(postgres_url, "own") == ["before", *lost, "after"]
         assert (await store.get("session", "s1") is not None) == (what == "rows" and is_stored)
         again = await store.commit("s", [], key=Key("me", "k", "print"))
         assert again.replayed == (what == "key" and is_stored)
@@ -93,9 +94,9 @@ async def test_nobody_is_answered_while_the_outcome_is_not_known(
 ) -> None:
     async with proxied(postgres) as proxy, node(proxy.url(postgres_url)) as store:
         await store.commit("s", [chunk("a", "t")])
-        done = proxy.cut_at(b"COMMIT", "answer")
+        done = proxy.cut_at(b"a last word", "answer")
         proxy.refuses = True
-        commit = asyncio.ensure_future(store.commit("s", [chunk("b", "t")]))
+        commit = asyncio.ensure_future(store.commit("s", [chunk("a last word", "t")]))
         await done.wait()
         with pytest.raises(StoreRefused):  # which is certain
             await store.commit("s", [chunk("c", "t")])
@@ -104,7 +105,7 @@ async def test_nobody_is_answered_while_the_outcome_is_not_known(
         proxy.refuses = False
         async with asyncio.timeout(60):
             assert (await commit).last == 2
-    assert await texts(postgres_url) == ["a", "b"]
+    assert await texts(postgres_url) == ["a", "a last word"]
 
 
 async def test_a_store_that_closes_before_it_knows_says_so(postgres: Cluster, postgres_url: str) -> None:
