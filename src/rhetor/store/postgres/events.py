@@ -8,7 +8,7 @@ from typing import Any
 from rhetor.domain.event import Event, Position
 from rhetor.errors import NotFound
 from rhetor.store.base import Head, Record, require_before, require_position
-from rhetor.store.incarnation import Incarnation
+from rhetor.store.incarnation import Incarnation, remember
 from rhetor.store.messages import folded
 from rhetor.store.sealed import Sealing
 
@@ -25,6 +25,7 @@ class Events:
     def __init__(self, pool: Pool, sealing: Sealing) -> None:
         self._pool = pool
         self._sealing = sealing
+        self._known: dict[str, Incarnation] = {}  # as of the last page; only what never changes is used
 
     async def head(self, stream: str) -> Head | None:
         rows = await self._pool.fetch(sql("head"), stream)
@@ -38,20 +39,19 @@ class Events:
     async def page(self, stream: str, after: Position, limit: int) -> Sequence[Record]:
         """Return a page of records, as `Log.page` does.
 
-        The position is checked before and, if events before the first one may be missing, after the events
-        were read: somebody can remove some in between.
+        The events are read first, if their incarnation is known: there are none if the position is lost.
         """
-        incarnation = await self._require(stream)
-        require_position(incarnation.standing(), after)
-        while after.seq < incarnation.head:
-            rows = await self._pool.fetch(sql("page"), incarnation.id, after.seq, limit, PAGE_BYTES)
-            if rows and rows[0][0] == after.seq + 1:
-                return self._records(incarnation, rows)
+        incarnation = self._known.get(stream)
+        while True:
+            if incarnation is not None and incarnation.epoch == after.epoch:
+                rows = await self._pool.fetch(sql("page"), incarnation.id, after.seq, limit, PAGE_BYTES)
+                if rows:
+                    return self._records(incarnation, rows)
             incarnation = await self._require(stream)
             require_position(incarnation.standing(), after)
-            if rows:
-                return self._records(incarnation, rows)
-        return []
+            remember(self._known, {stream: incarnation})
+            if after.seq >= incarnation.head:
+                return []
 
     async def page_before(self, stream: str, before: Position, limit: int) -> Sequence[Record]:
         """Return a page of records, as `Log.page_before` does."""

@@ -1,8 +1,21 @@
--- Events of an incarnation after a number. A page ends with the event whose payload reaches $4 bytes in all.
+-- Events of an incarnation after a number; none if it is not the current one of its stream any more, or if the next
+-- events are gone. A page ends with the event whose payload reaches $4 bytes in all.
 SELECT seq, at, type, turn_id, step, data
-FROM (
-    SELECT *, sum(octet_length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - octet_length(data) AS before
-    FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT $3
-) AS e
-WHERE before < $4
+FROM events
+WHERE inc = $1 AND seq > $2
+    AND EXISTS (SELECT FROM incarnations WHERE id = $1 AND present AND earliest <= $2 + 1)
 ORDER BY seq
+LIMIT CASE
+    WHEN (SELECT bytes FROM incarnations WHERE id = $1) < $4 THEN $3
+    WHEN (
+        SELECT sum(octet_length(data))
+        FROM (SELECT data FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS next
+    ) < $4 THEN $3
+    ELSE (
+        SELECT count(*) FROM (
+            SELECT sum(octet_length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - octet_length(data) AS before
+            FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT $3
+        ) AS next
+        WHERE before < $4
+    )
+END
