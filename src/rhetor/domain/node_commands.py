@@ -34,6 +34,13 @@ class StopTurn(Struct, frozen=True, gc=False):
     waiting_only: bool = False
 
 
+class EndPrograms(Struct, frozen=True, gc=False):
+    """End the caller's programs of a peer that run at the node. `force`: as in `EndProgram`."""
+
+    name: str
+    force: bool = False
+
+
 class EndSession(Struct, frozen=True, gc=False):
     """Stop a session because of something else than a command about it."""
 
@@ -47,4 +54,4 @@ class ShowAnswer(Struct, frozen=True, gc=False):
     delivery: str
 
 
-NodeCommand = DeliverMessage | EndSession | ShowAnswer | StopTurn
+NodeCommand = DeliverMessage | EndPrograms | EndSession | ShowAnswer | StopTurn

@@ -64,6 +64,14 @@ class Nodes(Protocol):
         """
         ...
 
+    async def owner_if_any(self, stream: str) -> str | None:
+        """Return the node that owns a session or a plan; None if there is none.
+
+        Raises:
+            StoreRefused: the database cannot be read now.
+        """
+        ...
+
     def of_peer(self, name: str) -> str:
         """Return the node of an announced program, a terminal or a machine that joined; `own` for all other
         peers, which each node can reach."""
@@ -142,6 +150,9 @@ class OneNode:
     live: Mapping[str, LiveNode] = {}
 
     async def owner(self, stream: str) -> str:
+        return ""
+
+    async def owner_if_any(self, stream: str) -> str | None:
         return ""
 
     def of_peer(self, name: str) -> str:

@@ -79,11 +79,7 @@ async def _of_launch(state: State, principal: Principal, command: c.LaunchTool) 
 
 
 async def _of_program(state: State, principal: Principal, command: c.EndProgram) -> str:
-    try:
-        peer = peers_for(state, principal).get(command.name)
-    except RhetorError:
-        return state.nodes.own
-    return await home_of_default_session(state, principal, peer)
+    return state.nodes.of_peer(command.name)  # of a configured program, each node ends its own
 
 
 async def _of_machine(state: State, principal: Principal, command: a.RemoveMachine) -> str:

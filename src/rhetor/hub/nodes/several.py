@@ -21,7 +21,7 @@ from .homes import home_of
 from .mailbox import Execute, Mailbox
 from .runs import INTERNAL, RUNS
 
-MOST_KNOWN = 50_000  # streams that are known to be this node's
+MOST_KNOWN = 50_000  # streams whose node is known
 MACHINE = "machine:"
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class SeveralNodes:
         self.places: dict[str, str] = {}
         self._fence = fence
         self._owner_of = owner_of
-        self._known: dict[str, None] = {}
+        self._known: dict[str, tuple[str, int]] = {}
         self._callbacks: list[Callable[[], None]] = []
         self._state: State | None = None
         self._mailbox: Mailbox | None = None
@@ -97,14 +97,25 @@ class SeveralNodes:
         self._callbacks.append(callback)
 
     async def owner(self, stream: str) -> str:
-        if stream in self._known:  # it moves only if this node is fenced off
-            return self.own
+        return await self.owner_if_any(stream) or self.own
+
+    async def owner_if_any(self, stream: str) -> str | None:
+        known = self._known.get(stream)
+        if known is not None and known == self._life_of(known[0]):  # it moves only when its node is lost
+            return known[0]
         node = await self._owner_of(stream)
-        if node == self.own:
+        life = self._life_of(node) if node is not None else None
+        if life is not None:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[stream] = None
-        return self.own if node is None else node
+            self._known[stream] = life
+        return node
+
+    def _life_of(self, node: str) -> tuple[str, int] | None:
+        """Return a node with the number of its lease; None if it is not live."""
+        if node == self.own:
+            return node, self._fence
+        return (node, self.live[node].fence) if node in self.live else None
 
     def of_peer(self, name: str) -> str:
         peers = self._state.peers if self._state is not None else None

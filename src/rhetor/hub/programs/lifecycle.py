@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from rhetor.domain.command import AnnounceProgram, EndProgram, LaunchTool
 from rhetor.domain.event import SessionStateChanged
+from rhetor.domain.node_commands import EndPrograms
 from rhetor.domain.peer import Peer, PeerKind
 from rhetor.domain.principal import ADMIN, Principal
 from rhetor.domain.program import Exit, Launch, Program
@@ -18,6 +19,7 @@ from rhetor.domain.session import Session
 from rhetor.drivers.base import require_pattern
 from rhetor.errors import Malformed, NameTaken, NotRunning, UnknownPeer, Unprocessable
 from rhetor.hub.active import ProgramInstance
+from rhetor.hub.catalog.boards import Board
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, memory_of
 from rhetor.hub.catalog.routing_table import ALIAS, place_id
 from rhetor.hub.catalog.sessions import (
@@ -35,6 +37,7 @@ from rhetor.hub.core.nodes import is_own
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, instances_of, status_changed
+from .ownership import is_own as is_own_program
 from .ownership import own_instances, peers_for
 
 if TYPE_CHECKING:
@@ -106,16 +109,50 @@ async def launch(state: State, principal: Principal, command: LaunchTool) -> Pee
 
 
 async def end(state: State, principal: Principal, command: EndProgram) -> Exit:
-    """End the caller's programs of a peer, or all of them if the caller has the scope `admin`, and return how
-    the last one ended. An announced peer is removed.
+    """End the caller's programs of a peer at all nodes, or all of them if the caller has the scope `admin`,
+    and return how the last one ended. An announced peer is removed.
 
     Raises:
         Forbidden: the caller is a program.
         UnknownPeer: there is no peer of this name.
         NotRunning: no program of the peer is running.
         TurnFailure: the program's host does not answer, and `force` is not set.
+        NodeLost: another node was lost before it said that its programs have ended.
     """
     require_person(principal)
+    peer = peers_for(state, principal).get(command.name)
+    others = [
+        node for node, board in state.elsewhere.boards.items() if _has_own(state, principal, board, peer)
+    ]
+    if not others:
+        return await _end_here(state, principal, command)
+    work = [state.nodes.execute(node, principal, EndPrograms(peer.name, command.force)) for node in others]
+    found = await asyncio.gather(*work, _end_here(state, principal, command), return_exceptions=True)
+    ends = [each for each in found if isinstance(each, Exit)]
+    errors = [each for each in found if isinstance(each, BaseException)]
+    for error in errors:
+        if not (isinstance(error, NotRunning) and ends):
+            raise error
+    return ends[-1]
+
+
+def _has_own(state: State, principal: Principal, board: Board, peer: Peer) -> bool:
+    """Return whether another node runs programs of the peer that the caller may end."""
+    may_end_all = principal.has(ADMIN)
+    programs = (program for program in board.programs if program.peer == peer.name)
+    return any(may_end_all or is_own_program(state, principal, program.owner) for program in programs)
+
+
+async def ended_here(state: State, principal: Principal, command: EndPrograms) -> Exit:
+    """End the programs of this node, because another node was asked to.
+
+    Raises:
+        UnknownPeer, NotRunning, TurnFailure: as `end`.
+    """
+    return await _end_here(state, principal, EndProgram(command.name, command.force))
+
+
+async def _end_here(state: State, principal: Principal, command: EndProgram) -> Exit:
     peer = peers_for(state, principal).get(command.name)
     if principal.has(ADMIN):
         instances = instances_of(state, peer.name)

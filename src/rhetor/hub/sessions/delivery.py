@@ -81,12 +81,11 @@ async def home_of_message(state: State, principal: Principal, command: SendMessa
 
 async def home_of_session(state: State, principal: Principal, session_id: str) -> str:
     """Return the node of a session of the caller, by its id or its name; this node if there is none."""
-    if await state.store.get("session", session_id) is None:
-        named = await state.store.find("session", owner=principal.subject, name=session_id, limit=1)
-        if not named:
-            return state.nodes.own
-        session_id = named[0].id
-    return await state.nodes.owner(session_id)
+    node = await state.nodes.owner_if_any(session_id)
+    if node is not None:
+        return node
+    named = await state.store.find("session", owner=principal.subject, name=session_id, limit=1)
+    return await state.nodes.owner(named[0].id) if named else state.nodes.own
 
 
 async def home_of_default_session(

@@ -169,7 +169,8 @@ async def test_a_node_alone_executes_a_command_that_was_sent_to_the_wrong_one(po
         session = await north.execute(c.StartSession("apollo"))
         with pytest.raises(StreamElsewhere):
             await south.house.hub.execute_here(ME, c.SendMessage("hi", session_id=session.id))
-        south.nodes._known[session.id] = None  # as if it had been south's a moment ago
+        assert south.leases.fence is not None
+        south.nodes._known[session.id] = "south", south.leases.fence.number  # as if it had been south's
         sent = await south.house.send(session_id=session.id, content="hi")
         assert isinstance(await south.house.end_of(sent), TurnCompleted)
         assert north.driver.heard == [("apollo", "hi")]
