@@ -17,6 +17,7 @@ from rhetor.hub.catalog.peer_stats import PeerStatistics
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.nodes import mirrors
+from rhetor.hub.turns import budgets as turn_budgets
 from tests.callers import caller, console, logged_in
 from tests.issued import bearer, issue, login, opens, refresh
 from tests.nodes.pairs import ONE, TWO, Homes, pair, until
@@ -384,3 +385,43 @@ async def test_rows_are_used_at_once_if_somebody_cannot_wait(homes: Homes) -> No
     await homes.two.hub.state.mirrors.fetch(sorted(places))
     assert homes.two.hub.state.peers.teams["poets"] == ("apollo",)
     await homes.two.hub.state.mirrors.caught_up()
+
+
+async def test_calls_that_begin_at_the_same_time_at_two_nodes_exceed_no_budget(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_budgets, "SETTLE_SECONDS", 4.0)
+    waits = asyncio.Event()
+    scripts = [[waits, Text("x"), Usage("tiny", 3, 3), Done()]] * 5
+    async with pair(postgres_url, tmp_path, *scripts) as homes:
+        await done(homes.one, "PUT", "/api/v2/budgets/global", {"tokens_per_day": 10, "on_limit": "ask"})
+        await shown(homes.two, "/api/v2/budgets", lambda found: bool(found["budgets"]))
+        sent = [
+            home.ask(
+                "POST", "/api/v2/ai/apollo/message", {"content": "hi"}, headers={"Prefer": "respond-async"}
+            )
+            for home in (homes.one, homes.two)
+            for _ in range(5)
+        ]
+        assert {answer.status for answer in await asyncio.gather(*sent)} == {202}
+
+        def called() -> int:
+            return len(homes.one.driver.heard) + len(homes.two.driver.heard)
+
+        async def is_called(times: int) -> bool:
+            return called() == times
+
+        await until(lambda: is_called(1))
+        await asyncio.sleep(0.5)
+        assert called() == 1  # its reservation takes all
+        waits.set()
+
+        async def all_ask() -> bool:
+            return len(await homes.one.hub.state.store.find("permission", state="open")) == 8
+
+        await until(all_ask)
+        assert called() == 2  # 6 of 10 tokens left room for one more call
+        await shown(
+            homes.two, "/api/v2/budgets", lambda found: found["budgets"][0]["limits"][0]["spent"] == 12
+        )
+        assert homes.two.hub.state.budgets.standings("global", wall_clock())[0].reserved == 0

@@ -6,7 +6,7 @@ reservation, however many calls begin at once, if no call takes more than its re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from msgspec import Struct
@@ -48,12 +48,13 @@ class Reservation(Struct, frozen=True):
 
 class Ledger:
     """The budgets, and what is reserved for running turns. `spent`: returns what was spent since a day of the
-    current month."""
+    current month. `elsewhere`: what other nodes have reserved, by node and turn."""
 
     def __init__(self, spent: Spent) -> None:
         self._spent = spent
         self._budgets: dict[str, Budget] = {}
         self._reservations: dict[str, Reservation] = {}
+        self.elsewhere: dict[str, Mapping[str, Reservation]] = {}
         self._noted: set[Mark] = set()
 
     def __bool__(self) -> bool:
@@ -103,6 +104,15 @@ class Ledger:
         if held := self._reservations.get(turn_id):
             self._reservations[turn_id] = replace(held, amount=held.amount.less(amount))
 
+    @property
+    def reservations(self) -> Mapping[str, Reservation]:
+        """What is reserved here in the budgets, by turn."""
+        return {
+            turn_id: held
+            for turn_id, held in self._reservations.items()
+            if not self._budgets.keys().isdisjoint(held.names)
+        }
+
     def standings(self, name: str, at: int) -> Sequence[Standing]:
         """Return how much of each limit of a budget is used at a time (Unix time in milliseconds)."""
         budget = self._budgets.get(name)
@@ -122,6 +132,11 @@ class Ledger:
         """Mark limits as noted."""
         self._noted.update(noted)
 
+    def _all(self) -> Iterator[Reservation]:
+        yield from self._reservations.values()
+        for held in self.elsewhere.values():
+            yield from held.values()
+
     def _reached(self, name: str, wanted: Reservation, at: int, above: Collection[str]) -> Reached | None:
         budget = self._budgets[name]
         for measure, limit in budget.limits:
@@ -138,7 +153,7 @@ class Ledger:
         origin, above = without
         reserved = (
             held.amount.measured(measure)
-            for held in self._reservations.values()
+            for held in self._all()
             if name in held.names and not (held.peer in above and held.origin == origin)
         )
         return Standing(

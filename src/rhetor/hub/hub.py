@@ -374,10 +374,13 @@ async def _mirroring(state: State, shared: SharedRows) -> Sequence[Coroutine[Any
     """Return what keeps the memory of the hub as other nodes change its rows. From now on, changes are noted;
     they are applied when everything is loaded."""
     from .nodes.mirrors import Mirrors  # most hubs have no other nodes
+    from .nodes.reservations import SharedReservations
 
     state.mirrors = mirrors = Mirrors(state, shared)
     await mirrors.begin()
-    return mirrors.run(), mirrors.sweep()
+    reservations = SharedReservations(state)
+    await reservations.begin()
+    return mirrors.run(), mirrors.sweep(), reservations.run()
 
 
 def _on_left(state: State, stream: str) -> None:

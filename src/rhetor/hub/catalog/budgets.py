@@ -1,12 +1,12 @@
 """The budgets in force: those of the configuration, and those that clients set, which are catalog rows.
 
 What is spent is in the rows of `usage`. What is reserved for running turns is only in memory: it is lost with
-the hub, and so are the turns.
+the hub, and so are the turns. If several hubs share a database, each has a row of it for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -18,12 +18,25 @@ from rhetor.store.base import Catalog, Row
 
 KIND, SET = "budget", "set"
 NOTE, NOTED = "budget-note", "noted"
+RESERVED = "budget-reservations"  # the kind of the rows whose ids are the names of nodes
+_reservations = msgspec.json.Decoder(dict[str, Reservation]).decode
+
+
+async def confirm_nothing() -> bool:
+    """Confirm reservations of a hub that shares its database with no other: no other node has any."""
+    return False
+
+
+def tell_nobody() -> None:
+    """Tell no other node what is reserved."""
 
 
 class Budgets:
     """All budgets, what is spent of them, and what is reserved. False if there are no budgets.
 
-    `changed` fires when there may be more room in a budget. `usage`: has what was spent.
+    `changed` fires when there may be more room in a budget. `usage`: has what was spent. `confirm` stores
+    what is reserved here and reads what other nodes have reserved; it returns False if there are no others.
+    `reserved` is called when the reservations have changed.
     """
 
     def __init__(self, usage: Usage, configured: Iterable[Budget] = ()) -> None:
@@ -32,6 +45,8 @@ class Budgets:
         self._set: dict[str, Budget] = {}
         self._usage = usage
         self._ledger = Ledger(self._spent)
+        self.confirm: Callable[[], Awaitable[bool]] = confirm_nothing
+        self.reserved: Callable[[], None] = tell_nobody
         self._use()
 
     async def load(self, catalog: Catalog) -> None:
@@ -44,7 +59,13 @@ class Budgets:
 
     def mirror(self, kind: str, id: str, row: Row | None) -> None:
         """Use a row as it is stored. None: it was dropped."""
-        if kind == NOTE:
+        if kind == RESERVED:
+            if row is None:
+                self._ledger.elsewhere.pop(id, None)
+            else:
+                self._ledger.elsewhere[id] = _reservations(row.doc)
+            self.changed.notify()
+        elif kind == NOTE:
             if row is not None:
                 self._ledger.mark_noted([msgspec.json.decode(row.doc, type=Mark)])
         elif row is not None:
@@ -93,15 +114,32 @@ class Budgets:
         self, turn_id: str, wanted: Reservation, now: int, *, above: Collection[str], excused: Collection[str]
     ) -> Reached | None:
         """Reserve an amount for a turn, or return a limit that is reached; see `Ledger.reserve`."""
-        return self._ledger.reserve(turn_id, wanted, now, above=above, excused=excused)
+        reached = self._ledger.reserve(turn_id, wanted, now, above=above, excused=excused)
+        self.reserved()
+        return reached
 
     def took(self, turn_id: str, amount: Amount) -> None:
         """Note that a turn spent an amount, which is in the sums of `usage` now."""
         self._ledger.took(turn_id, amount)
+        self.reserved()
 
     def release(self, turn_id: str) -> None:
         """Remove what is left of a turn's reservation, if there is one."""
         if self._ledger.release(turn_id):
+            self.changed.notify()
+            self.reserved()
+
+    @property
+    def reservations(self) -> Mapping[str, Reservation]:
+        """What is reserved here in the budgets, by turn."""
+        return self._ledger.reservations
+
+    def keep_nodes(self, nodes: Collection[str]) -> None:
+        """Count only what these other nodes have reserved."""
+        lost = self._ledger.elsewhere.keys() - set(nodes)
+        for node in lost:
+            del self._ledger.elsewhere[node]
+        if lost:
             self.changed.notify()
 
     def standings(self, name: str, now: int) -> Sequence[Standing]:

@@ -33,6 +33,8 @@ from rhetor.hub.programs import adoption
 from rhetor.hub.sessions import projects
 from rhetor.store.base import Row
 
+from . import reservations
+
 if TYPE_CHECKING:
     from rhetor.hub.state import State
 
@@ -119,6 +121,9 @@ KINDS: dict[str, Kind] = {
     budgets.KIND: Kind(
         lambda state, kind, id, row: state.budgets.mirror(kind, id, row),
         lambda state: state.budgets.names_set,
+    ),
+    budgets.RESERVED: Kind(
+        lambda state, kind, id, row: reservations.mirror(state, id, row), lambda state: ()
     ),
     budgets.NOTE: Kind(lambda state, kind, id, row: state.budgets.mirror(kind, id, row), lambda state: ()),
     "context": _rule("context"),

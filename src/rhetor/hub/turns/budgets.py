@@ -7,6 +7,7 @@ budgets have room again.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -42,6 +43,7 @@ RAISE = "raise"  # the id of an option
 ROOM = "budget"  # the value of `by` if room in the budgets answered the request
 SETTLE_SECONDS = 10.0  # how long a turn waits for others that have reserved the rest of a limit
 TICK_SECONDS = 60.0  # timers do not count the time in which a machine is suspended
+AGAIN_SECONDS = 0.1  # at most, after which a call that another node was in the way of is tried again
 OFFERED_PEERS = 2
 
 
@@ -72,7 +74,7 @@ class BudgetedCall:
         state = self._state
         while True:
             changed = state.budgets.changed.next()
-            if self.try_to_reserve(peer) is None:
+            if await self._try_at_all_nodes(peer) is None:
                 await paused.choose(pauses.CONTINUE, ROOM)
                 return
             left = (paused.pause.question.resets_at or 0) / 1000 - state.ids.now() / 1000
@@ -97,12 +99,26 @@ class BudgetedCall:
         now = state.ids.now()
         return state.budgets.reserve(pending.turn_id, wanted, now, above=pending.via, excused=self.excused)
 
+    async def _try_at_all_nodes(self, peer: Peer) -> Reached | None:
+        """Do as `try_to_reserve`. If another node reserves at the same time so that a limit is reached,
+        nothing is reserved here, and an attempt a moment later may succeed."""
+        reached = self.try_to_reserve(peer)
+        if reached is not None or not self._state.budgets or not await self._state.budgets.confirm():
+            return reached
+        reached = self.try_to_reserve(peer)
+        if reached is not None and not reached.is_spent:
+            await asyncio.sleep(random.uniform(0, AGAIN_SECONDS))
+            reached = self.try_to_reserve(peer)
+            if reached is None and await self._state.budgets.confirm():
+                reached = self.try_to_reserve(peer)
+        return reached
+
     async def _reached(self, peer: Peer) -> Reached | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         while True:
             changed = self._state.budgets.changed.next()
-            reached = self.try_to_reserve(peer)
+            reached = await self._try_at_all_nodes(peer)
             left = deadline - loop.time()
             if reached is None or reached.is_spent or left <= 0:
                 return reached
