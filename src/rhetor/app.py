@@ -331,6 +331,7 @@ async def _opened(
         ring=ring,
         at_rest=sealed,
         lease=leases,
+        witness=Path(start.home.folder) / "postgres.witness",
     )
     return shared, None, shared.blobs, shared
 

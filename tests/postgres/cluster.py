@@ -113,6 +113,16 @@ class Cluster(Struct, frozen=True):
             "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, self.url(database)
         )
 
+    def dump(self, url: str, name: str) -> Path:
+        """Write a backup of a database, and return its file."""
+        file = self.folder / name
+        self._run("pg_dump", "-Fc", "-f", file, url)
+        return file
+
+    def restore(self, url: str, file: Path) -> None:
+        """Put a backup in the place of a database's content."""
+        self._run("pg_restore", "--clean", "--if-exists", "--no-owner", "-d", url, file)
+
     def _locale(self) -> tuple[str, ...]:
         """One that does not sort by code points, as most databases have; else, one that all builds have."""
         configured = self._run("pg_config", "--configure")

@@ -64,7 +64,8 @@ def add_to(commands: Any) -> list[argparse.ArgumentParser]:
     migrate.add_argument(
         "--new-epochs",
         action="store_true",
-        help="with --to sqlite:PATH: clients read everything again, because the log is older than they are",
+        help="clients read everything again, because the log is older than they are; in PostgreSQL, or with "
+        "--to sqlite:PATH",
     )
     migrate.set_defaults(run=_stoppable(_migrate))
     return [backup, restore, check, export, migrate]
@@ -211,6 +212,8 @@ def _migrate(arguments: argparse.Namespace) -> int:
     from .stores import require_file
 
     folder = arguments.home.absolute() if arguments.home else state_home(os.environ)
+    if arguments.to is None and arguments.new_epochs:
+        return _renew_epochs(folder, Ring(folder, encryption(folder).key))
     if arguments.to is None:
         require_file(folder, "a start of the hub brings the tables to the newest schema")
     home = Home(folder, os.environ)
@@ -231,6 +234,25 @@ def _migrate(arguments: argparse.Namespace) -> int:
         return _migrate_schema(folder, ring) if arguments.to is None else _move(arguments, folder, ring)
     finally:
         home.release()
+
+
+def _renew_epochs(folder: Path, ring: Ring) -> int:
+    import asyncio
+
+    from rhetor.settings import SQLITE, read_settings
+
+    store = read_settings(folder / "config.yaml").store
+    if store == SQLITE:
+        sys.stderr.write(
+            "rhetor: an older hub.db is noticed when the hub starts; "
+            "for sqlite:PATH, use --new-epochs with --to\n"
+        )
+        return WRONG_USAGE
+    from rhetor.store.postgres.transfer import renew_epochs
+
+    count = asyncio.run(renew_epochs(store, ring))
+    sys.stdout.write(f"{count:,} streams have new epochs; clients read them again\n")
+    return 0
 
 
 def _migrate_schema(folder: Path, ring: Ring) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from rhetor.domain.event import Position
 
 from .base import Head
 
+_EPOCH = re.compile(rb"[0-9a-zA-Z]{32}")
 KNOWN_STREAMS = 20_000  # incarnations that a writer remembers between transactions, about 500 bytes each
 
 
@@ -40,3 +42,8 @@ def remember(known: dict[str, Incarnation], touched: Mapping[str, Incarnation]) 
     if len(known) > KNOWN_STREAMS:
         known.clear()  # simpler than finding the oldest ones; reading one again is cheap
     known.update(touched)
+
+
+def with_new_epochs(doc: bytes, renewed: Mapping[bytes, bytes]) -> bytes:
+    """Return the document of a row with the new epochs in its cursors. `renewed`: by the earlier ones."""
+    return _EPOCH.sub(lambda match: renewed.get(match[0], match[0]), doc)

@@ -142,6 +142,33 @@ async def test_new_epochs_begin_where_clients_may_have_seen_more(tmp_path: Path)
     assert after["rows session"] == before["rows session"]
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_new_epochs_begin_in_a_database_of_postgresql(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    Home(tmp_path, {}).prepare()
+    wrong = rhetor("migrate", "--home", str(tmp_path), "--new-epochs")
+    assert (wrong.returncode, "an older hub.db is noticed" in wrong.stderr) == (2, True)
+    monkeypatch.setenv("RHETOR_STORE", postgres_url)
+    ring = Ring(tmp_path)
+    store = await PostgresStore.open(postgres_url, clock=wall_clock, ring=ring, at_rest=sealed)
+    await fill(store)
+    before = dict(await seen(store))
+    used = rhetor("migrate", "--home", str(tmp_path), "--new-epochs")
+    assert (used.returncode != 0, "a hub uses" in used.stderr) == (True, True)
+    await store.aclose()
+    done = rhetor("migrate", "--home", str(tmp_path), "--new-epochs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(" streams have new epochs; clients read them again\n")
+    store = await PostgresStore.open(postgres_url, clock=wall_clock, ring=ring, at_rest=sealed)
+    after = await seen(store)
+    await store.aclose()
+    for stream in STREAMS:
+        earlier, later = before[f"head {stream}"], after[f"head {stream}"]
+        assert later.epoch != earlier.epoch
+        assert (later.head, later.earliest) == (earlier.head, earlier.earliest)
+
+
 async def test_an_interrupted_move_is_finished_by_the_same_command(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
     await filled(home)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rhetor.domain.event import Event, Position
 from rhetor.domain.secrets import Secrets, shown_url
@@ -41,6 +42,7 @@ from .conversation import Conversations
 from .converting import settle
 from .events import Events
 from .finding import Messages
+from .history import RESTORED, Witness, check_history
 from .leases import Leases
 from .owners import has_owner
 from .schema import migrate
@@ -88,6 +90,7 @@ class PostgresStore(QueuedStore):
         self._swept: dict[str, tuple[str, int, int]] = {}
         self._watched: frozenset[str] = frozenset()
         self._watcher: RowWatcher | None = None
+        self._witness: Witness | None = None
         self._writer: Writer
         self._wake_ups: WakeUps
 
@@ -104,6 +107,7 @@ class PostgresStore(QueuedStore):
         ring: Ring | None = None,
         at_rest: bool | None = False,
         lease: Leases | None = None,
+        witness: Path | None = None,
     ) -> PostgresStore:
         """Open the store, and create its tables if they do not exist.
 
@@ -111,7 +115,8 @@ class PostgresStore(QueuedStore):
         with the same name before can write no more. `secrets`: masked in everything that is appended.
         `ring`: the keys that seal credentials and, with `at_rest`, all content; None means that content is
         sealed if it was so far. `lease`: one that this node has taken; without it, `node` has none, and loses
-        its right to commit only to a store with the same name.
+        its right to commit only to a store with the same name. `witness`: a file of this node, by which it
+        recognizes a database that was restored to an earlier state; all streams have new epochs then.
 
         Raises:
             KeysUnavailable: the database has sealed content, and its keys cannot be read.
@@ -120,6 +125,7 @@ class PostgresStore(QueuedStore):
         sealing = Sealing(ring, at_rest=at_rest)
         tail = Tail() if tail is None else tail  # an empty one is false
         store = cls(url, clock, new_epoch, tail, sealing, secrets)
+        store._witness = None if witness is None else Witness(witness)
         connection = await connect(url, "write", SETTINGS)
         try:
             await store._start(connection, node, lease)
@@ -142,6 +148,8 @@ class PostgresStore(QueuedStore):
         await self._wake_ups.aclose()
         await self._pool.aclose()
         await self._slow.aclose()
+        if self._witness is not None:
+            self._witness.close()
 
     @property
     def fence(self) -> Fence:
@@ -292,12 +300,19 @@ class PostgresStore(QueuedStore):
         await migrate(connection)
         await settle(connection, self._sealing)
         fence, commits = await self._begun(connection, node, lease)
+        if self._witness is not None and await check_history(
+            connection, self._witness, fence.node, commits, self._sealing, self._new_epoch
+        ):
+            log.warning(RESTORED)
+            self.notices += (RESTORED,)
         channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
         self._wake_ups = WakeUps(self._url, channel, self._changed, self._missed, self._sweep)
         await self._wake_ups.open()
         self._writer = Writer(
             self._url, fence, commits, self._new_epoch, self._deliver, self._sealing, self.is_shared
         )
+        if self._witness is not None:
+            self._writer.committed = self._witness.note
         self._writer.start(connection)
 
     async def _begun(self, connection: Connection, node: str, lease: Leases | None) -> tuple[Fence, int]:

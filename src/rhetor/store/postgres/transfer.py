@@ -9,10 +9,15 @@ from time import time_ns
 from rhetor.domain.secrets import shown_url
 from rhetor.errors import StoreRefused
 from rhetor.sealing.envelope import ID_END, OVERHEAD
+from rhetor.sealing.ring import Ring
+from rhetor.store.base import random_epoch
+from rhetor.store.sealed import Sealing
 from rhetor.store.transfer import Section, Values, batches
 
 from .blobs import MOST_BYTES, is_sealed_blob
 from .connection import ERRORS, Connection, close, connect, refusal, require_safe
+from .converting import settle
+from .history import begin_new_epochs
 from .schema import migrate
 from .statements import sql
 from .words import index_of
@@ -150,6 +155,21 @@ async def prepare(url: str) -> None:
         if names := await connection.fetchval(sql("users")):
             raise StoreRefused(f"a hub uses {shown_url(url)} ({names}); stop it with aish shutdown")
         await migrate(connection)
+
+
+async def renew_epochs(url: str, ring: Ring) -> int:
+    """Give every stream a new epoch, because clients may have seen more than the database has. Return how
+    many streams there are.
+
+    Raises:
+        StoreRefused: as `prepare`.
+        KeysUnavailable: the database has sealed content, and its keys cannot be read.
+    """
+    await prepare(url)
+    sealing = Sealing(ring, at_rest=None)
+    async with _opened(url) as connection:
+        await settle(connection, sealing)
+        return await begin_new_epochs(connection, sealing, random_epoch)
 
 
 async def has_log(url: str) -> bool:

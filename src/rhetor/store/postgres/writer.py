@@ -60,7 +60,8 @@ class Fence(Struct, frozen=True):
 class Writer:
     """Writes requests in their order. `deliver` gets each group with its outcomes, when it is durable or
     rejected. `fence`: of this node; it may be replaced when the node has a new one. `is_shared`: whether
-    other nodes write a stream, too, so that nothing is remembered of it."""
+    other nodes write a stream, too, so that nothing is remembered of it. `committed` is called with the
+    number of the node's transactions after each one."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Writer:
         is_shared: Callable[[str], bool],
     ) -> None:
         self.fence = fence
+        self.committed: Callable[[int], None] = lambda commits: None
         self._url = url
         self._commits = commits  # of the node, as its row counts them
         self._new_epoch = new_epoch
@@ -255,6 +257,7 @@ class Writer:
             await self._roll_back(connection)
             raise refusal(error) from error
         self._commits += 1
+        self.committed(self._commits)
 
     async def _was_committed(self) -> bool:
         """Ask the server, however long it takes, whether the last transaction was committed."""
@@ -295,7 +298,7 @@ class Writer:
         if self._refused is not None and monotonic() < self._next_attempt:
             raise _copy(self._refused)
         try:
-            self._connection = await connect(self._url, "write", SETTINGS)
+            self._connection = await self._new_connection()
         except StoreRefused as error:
             self._refused = error
             self._next_attempt = monotonic() + self._pause
@@ -303,6 +306,28 @@ class Writer:
             raise
         self._refused, self._pause = None, FIRST_PAUSE
         return self._connection
+
+    async def _new_connection(self) -> Connection:
+        """Connect to the server again. It may be another one now, or may have been restored.
+
+        Raises:
+            StoreRefused: it cannot be reached, or lacks transactions that this node has committed.
+        """
+        connection = await connect(self._url, "write", SETTINGS)
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                commits = await connection.fetchval(sql("commits"), self.fence.node)
+        except ERRORS as error:
+            connection.terminate()
+            raise refusal(error) from error
+        if commits is None or commits < self._commits:
+            await close(connection)
+            log.error("the database is in an earlier state", extra={"lost": self._commits - (commits or 0)})
+            raise StoreRefused(
+                "the database is in an earlier state than this node has seen",
+                hint="stop all nodes, and start them again; clients then read again",
+            )
+        return connection
 
     def forget(self, stream: str) -> None:
         """Forget what is known of a stream, because another node has changed it."""

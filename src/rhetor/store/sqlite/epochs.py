@@ -6,19 +6,18 @@ The events and their numbers stay. A client whose cursor has an earlier epoch is
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 from collections.abc import Callable
 
 from rhetor.errors import SealBroken
 from rhetor.sealing.envelope import is_sealed
+from rhetor.store.incarnation import with_new_epochs
 from rhetor.store.sealed import Sealing, of_row
 
 from .connection import atomic
 from .sealed import note_keys
 
 log = logging.getLogger(__name__)
-_EPOCH = re.compile(rb"[0-9a-zA-Z]{32}")
 
 
 def begin_new_epochs(connection: sqlite3.Connection, sealing: Sealing, new_epoch: Callable[[], str]) -> None:
@@ -38,9 +37,6 @@ def begin_new_epochs(connection: sqlite3.Connection, sealing: Sealing, new_epoch
 
 
 def _rename_in_rows(connection: sqlite3.Connection, sealing: Sealing, renewed: dict[bytes, bytes]) -> None:
-    def renamed(match: re.Match[bytes]) -> bytes:
-        return renewed.get(match[0], match[0])
-
     changed = []
     for kind, id, doc in connection.execute("SELECT kind, id, doc FROM rows"):
         try:
@@ -48,7 +44,7 @@ def _rename_in_rows(connection: sqlite3.Connection, sealing: Sealing, renewed: d
         except SealBroken as error:  # whoever reads it is told so
             log.error("unreadable row", extra={"kind": kind, "id": id, "reason": error.detail})
             continue
-        after = _EPOCH.sub(renamed, opened)
+        after = with_new_epochs(opened, renewed)
         if after != opened:
             changed.append((sealing.seal(after, of_row(kind, id)) if is_sealed(doc) else after, kind, id))
     connection.executemany("UPDATE rows SET doc = ? WHERE kind = ? AND id = ?", changed)

@@ -1,0 +1,2 @@
+-- How many transactions a node has committed.
+SELECT commits FROM nodes WHERE id = $1

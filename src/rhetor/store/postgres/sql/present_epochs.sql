@@ -1,0 +1,1 @@
+SELECT id, epoch FROM incarnations WHERE present
