@@ -144,9 +144,10 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
         }
 
     state = node.hub.state
-    node.access_tokens = AccessTokens(state.identities, partial(load_keys, state.identities, state.store))
+    keys_of_tokens = partial(load_keys, state.identities, state.store)
+    node.access_tokens = AccessTokens(state.identities, keys_of_tokens, fetch=state.mirrors.fetch)
     state.identities.hub_token = tokens.digest
-    node.logins.identities = state.identities
+    node.logins.identities, node.logins.fetch = state.identities, state.mirrors.fetch
     keys = KeysOfPrograms(state.program_keys)
     node.verifier = Verifier(tokens, node.owner, node.access_tokens, keys, issuers=node.issuers)
     node.attempts.noted = node.note_attempt

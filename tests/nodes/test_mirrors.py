@@ -189,6 +189,15 @@ async def test_tokens_that_were_signed_with_a_replaced_key_end_at_the_other_node
     await until(lambda: opens(homes.two, after))
 
 
+async def test_a_token_and_a_login_of_one_node_are_valid_at_the_other_at_once(homes: Homes) -> None:
+    for number in range(10):
+        assert await opens(homes.two, await issue(homes.one, f"robot{number}", "read"))
+        page = {**await logged_in(homes.one), **console(homes.two), "origin": homes.two.node.console}
+        assert (await homes.two.ask_tcp("GET", "/api/v2/ai", page)).status == 200
+    await done(homes.one, "POST", "/api/v2/signing-keys/rotate", {})
+    assert await opens(homes.two, await issue(homes.one, "last", "read"))
+
+
 async def test_a_login_is_valid_at_both_nodes_until_it_ends_at_one(homes: Homes) -> None:
     page = await logged_in(homes.one)
 

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rhetor.domain.identity import LEEWAY_SECONDS, MOST_SECONDS, Grant, Identities, SigningKey
+from rhetor.domain.identity import (
+    GRANT,
+    LEEWAY_SECONDS,
+    MOST_SECONDS,
+    SIGNING_KEY,
+    Grant,
+    Identities,
+    SigningKey,
+)
 from rhetor.errors import LoginExpired, RhetorError, Unauthenticated
 
 from . import signed
@@ -24,12 +32,17 @@ LIBRARY = "cryptography.hazmat.primitives.asymmetric.ed25519"
 ALGORITHM, TYPE, AUDIENCE = "Ed25519", "at+jwt", "rhetor"
 INVALID = "invalid token; `rhetor token` prints the hub's, `rhetor token issue` issues others"
 EXPIRED = "the token has expired; get a new one"
+Fetch = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]  # of rows, by kind and id
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def elapsed_seconds() -> float:
     """Return the seconds since the machine was booted, including those in which it was suspended."""
     return time.clock_gettime(_BOOTTIME)
+
+
+async def fetch_nothing(places: Sequence[tuple[str, str]]) -> None:
+    """Read no rows: no other node writes any."""
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -68,7 +81,7 @@ _json_of = msgspec.json.Encoder().encode
 
 class AccessTokens:
     """Signs and verifies the tokens of the grants in `identities`. `load_keys` reads their keys; further
-    calls do nothing.
+    calls do nothing. `fetch` reads rows that another node may have just written.
 
     `clock`: Unix time in seconds, to which the times in tokens refer. `elapsed`: seconds of a clock that
     cannot be set. A token that was verified once expires by that clock, so setting the machine's clock ends
@@ -80,11 +93,13 @@ class AccessTokens:
         identities: Identities,
         load_keys: Callable[[], Awaitable[None]],
         *,
+        fetch: Fetch = fetch_nothing,
         clock: Callable[[], float] = time.time,
         elapsed: Callable[[], float] = elapsed_seconds,
     ) -> None:
         self._identities = identities
         self._load_keys = load_keys
+        self._fetch = fetch
         self._clock = clock
         self._elapsed = elapsed
         self._keys: dict[str, _Key] = {}
@@ -94,6 +109,20 @@ class AccessTokens:
         if not self._identities.has_keys:
             await self._load_keys()
         await signed.load_library(LIBRARY)
+
+    async def look_up(self, token: str) -> None:
+        """Read what is missing in memory of a token that is not verified yet: another node may have issued it
+        a moment ago. Nobody else can let this read a grant."""
+        try:
+            kid = signed.header_of(token).get("kid")
+            if isinstance(kid, str) and kid not in self._identities.keys:
+                await self._fetch([(SIGNING_KEY, kid)])
+            _, claims = self._read(token)
+        except signed.Unreadable:
+            return
+        grant = claims.jti.partition(".")[0]
+        if grant not in self._identities.grants:
+            await self._fetch([(GRANT, grant)])
 
     def issue(self, grant: Grant, seconds: int) -> str:
         """Return a new token of a grant, which expires after so many seconds. There must be a signing key."""

@@ -6,8 +6,9 @@ import secrets
 import time
 from collections.abc import Callable
 
-from rhetor.domain.identity import COOKIE, Identities, Login, digest_of
+from rhetor.domain.identity import COOKIE, LOGIN, Identities, Login, digest_of
 
+from .access_tokens import Fetch, fetch_nothing
 from .one_time_codes import Codes, Requested
 
 COOKIE_SECONDS = 12 * 3600.0
@@ -22,7 +23,7 @@ def unix_milliseconds() -> int:
 class Logins:
     """The logins in `identities`, and the codes with which browsers log in. `clock` returns monotonic
     seconds, so setting the machine's clock ends no login that is in use; `now` returns Unix time in
-    milliseconds."""
+    milliseconds. `fetch` reads rows that another node may have just written."""
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Logins:
         self.clock = clock
         self._now = now
         self.codes = Codes(lambda: self.clock())
+        self.fetch: Fetch = fetch_nothing
         self._ends: dict[str, float] = {}
         self._granted: dict[str, Callable[[], bool]] = {}
         self._used: dict[str, int] = {}
@@ -79,6 +81,11 @@ class Logins:
                 kept.pop(digest, None)
         self._ends[login.digest] = self.clock() + (login.expires - login.at) / 1000
         self._granted[login.digest] = is_granted
+
+    async def look_up(self, cookie: str) -> None:
+        """Read the login of a cookie if it is not in memory: another node may have begun it a moment ago."""
+        if (digest := digest_of(cookie)) not in self.identities.logins:
+            await self.fetch([(LOGIN, digest)])
 
     def of(self, cookie: str, host: str) -> Login | None:
         """Return the login of a cookie that a browser has sent to this host name; None if it is invalid

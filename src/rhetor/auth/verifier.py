@@ -109,6 +109,7 @@ class Verifier:
     async def _signed(self, token: str) -> Verified:
         if self._file.opens(token):  # the file may have any text of enough length
             return self._unsigned(token)
+        await self._access.look_up(token)
         if self._issuers is not None and not self._access.is_own(token):
             found = await self._issuers.verify(token)
             credential = ByIssuer(self._issuers, found)

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
-from rhetor.domain.identity import SIGNING_KEY, Grant, Identities, Login, SigningKey
+from rhetor.domain.identity import GRANT, LOGIN, SIGNING_KEY, Grant, Identities, Login, SigningKey
 from rhetor.store.base import Catalog, Row
 
-GRANT, REFRESH_TOKEN, LOGIN = "grant", "refresh_token", "login"
+REFRESH_TOKEN = "refresh_token"
 VALID, USED = "valid", "used"  # states; a used refresh token is kept, so that its reuse is noticed
 MAX_ROWS = 1_000_000
 T = TypeVar("T")

@@ -12,6 +12,7 @@ from msgspec import Struct
 from rhetor.domain.identity import (
     ACCESS_SECONDS,
     COOKIE,
+    GRANT,
     HUB,
     ISSUED_SECONDS,
     JWT,
@@ -26,7 +27,6 @@ from rhetor.domain.principal import ADMIN, APPROVE, NODE, READ, SEND, Principal
 from rhetor.domain.token_commands import IssueToken, RevokeToken
 from rhetor.errors import Forbidden, NameTaken, NotFound, TooManyTokens, Unauthenticated, Unprocessable
 from rhetor.hub.catalog.identities import (
-    GRANT,
     MAX_ROWS,
     REFRESH_TOKEN,
     grant_row,

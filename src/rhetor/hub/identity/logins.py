@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rhetor.domain.identity import COOKIE, HUB, JWT, OIDC, Login
+from rhetor.domain.identity import COOKIE, HUB, JWT, LOGIN, OIDC, Login
 from rhetor.domain.principal import ADMIN, Principal
 from rhetor.errors import NotFound, Unauthenticated
-from rhetor.hub.catalog.identities import LOGIN, login_row
+from rhetor.hub.catalog.identities import login_row
 from rhetor.hub.catalog.programs import HUB_STREAM
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rhetor.domain.identity import REFRESH_SECONDS, Grant, digest_of
+from rhetor.domain.identity import GRANT, REFRESH_SECONDS, Grant, digest_of
 from rhetor.errors import InvalidGrant, StateConflict
-from rhetor.hub.catalog.identities import GRANT, REFRESH_TOKEN, USED, grant_row, refresh_row
+from rhetor.hub.catalog.identities import REFRESH_TOKEN, USED, grant_row, refresh_row
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.store.base import Expect
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from rhetor.domain.identity import SIGNING_KEY
+from rhetor.domain.identity import GRANT, LOGIN, SIGNING_KEY
 from rhetor.domain.turn import UNSTARTED
 from rhetor.domain.usage import day_of
 from rhetor.hub import tool_servers
@@ -131,8 +131,8 @@ KINDS: dict[str, Kind] = {
     "purpose": _rule("purpose"),
     "route": _rule("route"),
     "terminal": _rule("terminal"),
-    identities.GRANT: _identity(lambda state: list(state.identities.grants)),
-    identities.LOGIN: _identity(
+    GRANT: _identity(lambda state: list(state.identities.grants)),
+    LOGIN: _identity(
         lambda state: [login.digest for login in state.identities.logins.values() if login.parent]
     ),
     SIGNING_KEY: _identity(lambda state: list(state.identities.keys)),

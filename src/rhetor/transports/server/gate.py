@@ -275,16 +275,18 @@ class Gate:
                 raise wrong(self._attempts, scope, NOT_A_TOKEN)
             return await self._verify(token, address_of(scope))
         if "cookie" in headers and scope["state"]["is_console"]:
-            return self._by_cookie(scope, headers, addresses, host)
+            return await self._by_cookie(scope, headers, addresses, host)
         return None
 
-    def _by_cookie(
+    async def _by_cookie(
         self, scope: Scope, headers: dict[str, str], addresses: Addresses, host: Authority
     ) -> Verified | None:
         try:
             cookie = SimpleCookie(headers["cookie"]).get(addresses.cookie)
         except CookieError:
             return None
+        if cookie is not None:
+            await self._logins.look_up(cookie.value)
         login = self._logins.of(cookie.value, host[0]) if cookie is not None else None
         if login is None:
             return None
