@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from rhetor.domain.principal import Principal
-from rhetor.errors import StreamElsewhere
+from rhetor.errors import ShuttingDown, StreamElsewhere
 from rhetor.store.base import Place
 
 ATTEMPTS = 5  # to find the node of a stream while it moves to another one
@@ -36,6 +36,10 @@ class LiveNode(Struct, frozen=True, gc=False):
     address: str
     fence: int
     since: int
+
+
+class NodeStops(ShuttingDown):
+    """Another node is shutting down, and has rejected the command. Nothing was changed."""
 
 
 class Nodes(Protocol):
@@ -182,7 +186,7 @@ async def at_home(
     """Return the result of `here()` if `home()` returns this node, otherwise that of `there(node)`.
 
     If the stream turns out to belong to another node, nothing was changed, and that node is tried. If the
-    node is not live, wait until another one has taken over.
+    node shuts down or is not live, wait until another one has taken over, or it has started again.
 
     Raises:
         StreamElsewhere: the stream has moved `ATTEMPTS` times.
@@ -191,6 +195,9 @@ async def at_home(
     for attempt in range(1, ATTEMPTS):
         try:
             return await (here() if node == nodes.own else there(node))
+        except NodeStops:
+            await _until_gone(nodes, node)
+            node = await _live(nodes, home)
         except StreamElsewhere as error:
             await asyncio.sleep(PAUSE * (attempt - 1))
             node = error.data["node"]
@@ -207,6 +214,16 @@ async def is_own(nodes: Nodes, stream: str) -> bool:
 def is_live(nodes: Nodes, node: str) -> bool:
     """Return whether a node can execute commands, as far as this one knows."""
     return node == nodes.own or node in nodes.live
+
+
+async def _until_gone(nodes: Nodes, node: str) -> None:
+    """Wait until a node is no longer live, or was started again, but at most `LONGEST_WAIT` seconds."""
+    before, ends = nodes.live.get(node), asyncio.get_running_loop().time() + LONGEST_WAIT
+    while before is not None and asyncio.get_running_loop().time() < ends:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = nodes.live.get(node)
+        if now is None or now.fence != before.fence:
+            return
 
 
 async def _live(nodes: Nodes, home: Callable[[], Awaitable[str]]) -> str:

@@ -22,13 +22,13 @@ from rhetor.domain.principal import Principal
 from rhetor.errors import INTERNAL_HINT, FenceLost, NodeLost, PositionLost, RhetorError, ShuttingDown
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import until_accepted
-from rhetor.hub.core.nodes import LiveNode
+from rhetor.hub.core.nodes import LiveNode, NodeStops
 from rhetor.hub.core.notifier import Notifier
 from rhetor.store.base import Draft, Store, follow
 
 from .codec import CommandCodec, answer, error_of, rejected
 
-KEPT = 500  # read events that stay in a mailbox until they are removed together
+CLEAR_SECONDS = 10.0  # after which what was read is removed: it has the content of messages
 REMEMBERED = 10_000  # ids of executed commands; the database may be restored to an earlier state
 RETRY_SECONDS = 0.5  # after the mailbox could not be read
 Execute = Callable[[Principal, Any, str], Awaitable[Any]]
@@ -65,7 +65,7 @@ class Mailbox:
         self._executed: dict[str, None] = {}
         self._read = Position("", 0)
         self._progress = Notifier()
-        self._reading: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Read from now on.
@@ -76,12 +76,14 @@ class Mailbox:
         stream = mailbox_of(self._own)
         if await self._store.head(stream) is None:
             await self._store.commit(stream, [])
-        self._reading = start(self._keep_reading(stream), "mailbox")
+        self._tasks = [
+            start(self._keep_reading(stream), "mailbox"),
+            start(self._keep_clearing(stream), "clearing the mailbox"),
+        ]
 
     async def aclose(self) -> None:
         """Execute nothing more. Commands that are not answered yet raise `ShuttingDown`."""
-        if self._reading is not None:
-            await stop(self._reading)
+        await stop(*self._tasks)
         for sent in self._sent.values():
             if not sent.answer.done():
                 sent.answer.set_exception(ShuttingDown())
@@ -104,7 +106,8 @@ class Mailbox:
         finally:
             del self._sent[id]
         if found.error is not UNSET:
-            raise error_of(found.error)
+            error = error_of(found.error)
+            raise NodeStops if isinstance(error, ShuttingDown) else error
         return self._codec.result(command, found.result)
 
     def lose(self, live: Mapping[str, LiveNode]) -> None:
@@ -126,8 +129,7 @@ class Mailbox:
             sent.answer.set_exception(NodeLost(sent.node))
 
     def _is_behind(self, position: Position) -> bool:
-        is_reading = self._reading is not None and not self._reading.done()
-        return is_reading and self._read.epoch == position.epoch and self._read.seq < position.seq
+        return self._read.epoch == position.epoch and self._read.seq < position.seq
 
     async def _keep_reading(self, stream: str) -> None:
         while True:
@@ -147,16 +149,24 @@ class Mailbox:
             return
         if head.epoch != self._read.epoch:
             self._read = Position(head.epoch, head.earliest - 1)
-        kept = 0
         async for records in follow(self._store, stream, self._read):
             for record in records:
                 self._received(record.event.payload)
                 self._read = record.position
             self._progress.notify()
-            kept += len(records)
-            if kept >= KEPT:
-                kept = 0
-                await self._store.truncate(stream, self._read.seq + 1)
+
+    async def _keep_clearing(self, stream: str) -> None:
+        cleared = self._read
+        while True:
+            await asyncio.sleep(CLEAR_SECONDS)
+            read = self._read
+            if read == cleared:
+                continue
+            try:
+                await self._store.truncate(stream, read.seq + 1)
+                cleared = read
+            except RhetorError as error:  # it is tried again
+                log.info("clearing the mailbox failed", extra={"reason": error.detail})
 
     def _received(self, payload: Payload) -> None:
         if isinstance(payload, CommandAnswered):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 
 import pytest
 from tests.rhetor.hub.house import ME, OTHER
-from tests.rhetor.hub.nodes.together import node, several
+from tests.rhetor.hub.nodes.together import eventually, node, several
 
 from rhetor.domain import command as c
-from rhetor.domain.event import TurnCancelled, TurnCompleted, TurnInterrupted
+from rhetor.domain.command import Command
+from rhetor.domain.event import MessageAccepted, TurnCancelled, TurnCompleted, TurnInterrupted
 from rhetor.domain.output import Done, Text
+from rhetor.domain.principal import AGENT as AGENT_SCOPE
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import SessionState
 from rhetor.errors import Forbidden, NodeLost, NotFound, RhetorError, SessionOver, StreamElsewhere
+from rhetor.hub.core.limits import Limits
+from rhetor.hub.nodes import mailbox
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
+AGENT = Principal("agent:apollo", frozenset({AGENT_SCOPE}), local=True)
 
 
 async def test_a_message_runs_at_the_node_of_its_session_from_any_node(postgres_url: str) -> None:
@@ -61,35 +67,33 @@ async def test_a_session_is_interrupted_and_stopped_from_another_node(postgres_u
             await south.house.send(session_id=first.session_id, content="three")
 
 
-@pytest.mark.parametrize(
-    ("who", "command"),
-    [
-        (OTHER, lambda id: c.SendMessage("hi", session_id=id)),
-        (ME, lambda id: c.SendMessage("", session_id=id)),
-        (ME, lambda id: c.SendMessage("hi", "athena", session_id=id)),
-        (ME, lambda id: c.SendMessage("x" * 2_000_000, session_id=id)),
-        (ME, lambda id: c.RestoreSession(id, "no such checkpoint")),
-        (ME, lambda id: c.AnswerPermission(id, "r_1", "allow")),
-        (Principal("me", frozenset({"read"})), lambda id: c.StopSession(id)),
-        (ME, lambda id: c.SaveSession(id, name="taken")),
-        (ME, lambda id: c.UnshareSession(id, "nobody")),
-        (ME, lambda id: c.ForkSession(id, cwd="/tmp")),
-    ],
-)
-async def test_a_client_gets_the_error_that_it_would_get_at_the_owner(
-    postgres_url: str, who: Principal, command: object
-) -> None:
+REJECTED: list[tuple[Principal, Callable[[str], Command]]] = [
+    (OTHER, lambda id: c.SendMessage("hi", session_id=id)),
+    (ME, lambda id: c.SendMessage("", session_id=id)),
+    (ME, lambda id: c.SendMessage("hi", "athena", session_id=id)),
+    (ME, lambda id: c.SendMessage("x" * 2_000_000, session_id=id)),
+    (ME, lambda id: c.RestoreSession(id, "no such checkpoint")),
+    (ME, lambda id: c.AnswerPermission(id, "r_1", "allow")),
+    (Principal("me", frozenset({"read"})), lambda id: c.StopSession(id)),
+    (ME, lambda id: c.SaveSession(id, name="taken")),
+    (ME, lambda id: c.UnshareSession(id, "nobody")),
+    (ME, lambda id: c.ForkSession(id, cwd="/tmp")),
+]
+
+
+async def test_a_client_gets_the_error_that_it_would_get_at_the_owner(postgres_url: str) -> None:
     async with several(postgres_url, "north", "south") as (north, south):
         session = await north.execute(c.StartSession("apollo"))
         await north.execute(c.StartSession("apollo", name="taken"))
-        raised = []
-        for each in (north, south):
-            with pytest.raises(RhetorError) as error:
-                await each.house.hub.execute(who, command(session.id))  # type: ignore[operator]
-            raised.append(error.value)
-        here, there = raised
-        assert type(there) is type(here)
-        assert vars(there) == vars(here)
+        for who, command in REJECTED:
+            raised = []
+            for each in (north, south):
+                with pytest.raises(RhetorError) as error:
+                    await each.execute(command(session.id), who)
+                raised.append(error.value)
+            here, there = raised
+            assert type(there) is type(here), command(session.id)
+            assert vars(there) == vars(here)
 
 
 async def test_a_repeated_command_is_executed_once_at_whichever_node(postgres_url: str) -> None:
@@ -194,3 +198,70 @@ async def test_the_way_through_the_log_is_short(postgres_url: str) -> None:
             await south.execute(c.InterruptSession(session.id))
             took.append(time.perf_counter() - began)
         assert statistics.median(took) < 0.1
+
+
+async def test_commands_wait_while_the_node_of_a_session_is_stopped_and_another_takes_over(
+    postgres_url: str,
+) -> None:
+    async with node(postgres_url, "south") as south:
+        async with node(postgres_url, "north") as north:
+            await south.until_it_sees("north")
+            session = await north.execute(c.StartSession("apollo"))
+            assert not isinstance(await south.house.send(session_id=session.id, content="0"), Exception)
+
+            async def send_until_taken_over() -> int:
+                number = 0
+                while not south.driver.heard:
+                    number += 1
+                    accepted = await south.house.send(session_id=session.id, content=str(number))
+                    await south.house.end_of(accepted)
+                return number
+
+            sending = asyncio.create_task(send_until_taken_over())
+            await eventually(lambda: len(north.driver.heard) > 3)
+        sent = await sending
+        heard = [content for _, content in (*north.driver.heard, *south.driver.heard)]
+        assert heard == [str(number) for number in range(sent + 1)]
+
+
+async def test_what_nodes_send_each_other_is_not_readable_and_not_kept(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "CLEAR_SECONDS", 0.05)
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        sent = await south.house.send(session_id=session.id, content="secret words")
+        await south.house.end_of(sent)
+        for each in (north, south):
+            stream = f"node:{each.nodes.own}"
+            with pytest.raises(NotFound):
+                await each.house.hub.may_read(ME, stream)
+            async with asyncio.timeout(10):
+                while True:
+                    head = await each.store.head(stream)
+                    if head is not None and head.head and head.earliest == head.head + 1:
+                        break
+                    await asyncio.sleep(0.05)
+        assert {hit.stream for hit in await north.store.search("secret")} == {session.id}
+
+
+async def test_a_program_that_calls_from_another_node_passes_on_what_it_is_answering(
+    postgres_url: str,
+) -> None:
+    asked = asyncio.Event()
+    async with (
+        node(postgres_url, "north") as north,
+        node(postgres_url, "south", [asked, Text("done"), Done()], limits=Limits(hops=3)) as south,
+    ):
+        await south.until_it_sees("north")
+        await north.until_it_sees("south")
+        theirs = await north.execute(c.StartSession("athena"), AGENT)
+        question = await south.house.send(target="apollo", content="ask athena")
+        await eventually(lambda: bool(south.driver.heard))
+        await south.execute(c.SendMessage("on its behalf", session_id=theirs.id), AGENT)
+        asked.set()
+        await south.house.end_of(question)
+        accepted = next(p for p in await south.house.log(theirs.id) if isinstance(p, MessageAccepted))
+        assert accepted.via == ("apollo",)
+        assert accepted.cause
+        assert accepted.cause.origin == question.message_id

@@ -12,6 +12,7 @@ from typing import Any
 from tests.rhetor.hub.house import ME, House, house
 from tests.scripted import PEERS, ScriptedDriver
 
+from rhetor.background import stop
 from rhetor.domain.command import Command
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
@@ -54,7 +55,7 @@ class Node:
 
     async def die(self) -> None:
         """Stop all that reaches the database: the lease is not renewed, and nothing is committed or read."""
-        self.renewing.cancel()
+        await stop(self.renewing)
         await self.store.aclose()
 
 
@@ -79,7 +80,7 @@ async def node(
             made = Node(home, nodes, leases, store, asyncio.create_task(asyncio.sleep(0)))
             made.renewing = asyncio.create_task(_renew(made))
             yield made
-            made.renewing.cancel()
+            await stop(made.renewing)
     finally:
         with suppress(StoreRefused):
             await leases.release()
