@@ -13,6 +13,7 @@ import pytest
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Text, Usage
 from rhetor.errors import Unauthenticated
+from rhetor.hub.catalog import identities
 from rhetor.hub.catalog.peer_stats import PeerStatistics
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.core.limits import Limits
@@ -434,3 +435,29 @@ async def test_calls_that_begin_at_the_same_time_at_two_nodes_exceed_no_budget(
             homes.two, "/api/v2/budgets", lambda found: found["budgets"][0]["limits"][0]["spent"] == 12
         )
         assert homes.two.hub.state.budgets.standings("global", wall_clock())[0].reserved == 0
+
+
+async def test_two_nodes_that_need_a_signing_key_at_the_same_time_make_one(homes: Homes) -> None:
+    both = homes.one, homes.two
+    tokens = await asyncio.gather(*(issue(home, f"robot{n}", "read") for n, home in enumerate(both)))
+    assert len(await homes.one.hub.state.store.find("signing_key")) == 1
+    for home in both:
+        assert [await opens(home, token) for token in tokens] == [True, True]
+    rotated = await asyncio.gather(*(home.ask("POST", "/api/v2/signing-keys/rotate") for home in both))
+    assert [answer.status for answer in rotated] == [200, 200]
+    keys = [identities.key_of(row) for row in await homes.one.hub.state.store.find("signing_key")]
+    assert (len(keys), sum(key.ends is None for key in keys)) == (3, 1)
+
+
+async def test_tokens_and_logins_of_another_node_are_valid_before_it_has_said_so(homes: Homes) -> None:
+    store = homes.one.hub.state.store
+    store._wake_ups.notify = lambda names: None  # type: ignore[attr-defined]
+    first, second = await issue(homes.one, "robot", "read"), await login(homes.one)
+    assert await opens(homes.two, first)
+    assert await opens(homes.two, second["access_token"])
+    assert (await refresh(homes.two, (await login(homes.one))["refresh_token"])).status == 200
+    page = {**await logged_in(homes.one), **console(homes.two), "origin": homes.two.node.console}
+    assert (await homes.two.ask_tcp("GET", "/api/v2/ai", page)).status == 200
+    unknown = {**page, "cookie": page["cookie"][:-4] + "AAAA"}
+    assert (await homes.two.ask_tcp("GET", "/api/v2/ai", unknown)).status == 401
+    assert not await opens(homes.two, first[:-4] + "AAAA")

@@ -31,8 +31,14 @@ async def load_keys(identities: Identities, catalog: Catalog) -> None:
         return
     rows = await catalog.find(SIGNING_KEY, limit=MAX_ROWS)
     if not identities.has_keys:  # another caller may have read them, and replaced one, in the meantime
-        keys = [msgspec.json.decode(row.doc, type=SigningKey) for row in rows]
-        identities.keys, identities.has_keys = {key.kid: key for key in keys}, True
+        identities.keys, identities.has_keys = {row.id: key_of(row) for row in rows}, True
+
+
+async def read_keys(identities: Identities, catalog: Catalog) -> None:
+    """Read all signing keys again, because another node has changed them. The caller lets nobody change them
+    meanwhile."""
+    rows = await catalog.find(SIGNING_KEY, limit=MAX_ROWS)
+    identities.keys, identities.has_keys = {row.id: key_of(row) for row in rows}, True
 
 
 def mirror(identities: Identities, kind: str, id: str, row: Row | None) -> None:
@@ -50,6 +56,10 @@ def _put(known: dict[str, T], id: str, row: Row | None, type: type[T]) -> None:
         known.pop(id, None)
     elif (stored := msgspec.json.decode(row.doc, type=type)) != known.get(id):
         known[id] = stored
+
+
+def key_of(row: Row) -> SigningKey:
+    return msgspec.json.decode(row.doc, type=SigningKey)
 
 
 def key_row(key: SigningKey) -> Row:

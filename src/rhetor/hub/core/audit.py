@@ -292,7 +292,10 @@ class Audit:
             expects = []
         key = random.token_bytes(KEY_BYTES)
         row = Row(*KEY, "kept", msgspec.json.encode(AuditKey(key.hex())))
-        await self.store.commit(a.STREAM, [], rows=[row], expects=expects)
+        try:
+            await self.store.commit(a.STREAM, [], rows=[row], expects=expects)
+        except StateConflict:  # another node was first
+            return await self._key()
         return key, True
 
 

@@ -65,6 +65,8 @@ async def grant_of(state: State, token: str) -> Grant | None:
 
 async def _refreshed(state: State, digest: str, arrived: int, is_alone: bool) -> Issued:
     row = await state.store.get(REFRESH_TOKEN, digest)
+    if row is not None and row.parent not in state.identities.grants:
+        await state.mirrors.fetch([(GRANT, row.parent)])  # another node may have issued it a moment ago
     grant = state.identities.grants.get(row.parent) if row is not None else None
     now = state.ids.now()
     if row is None or grant is None or grant.expires <= now or state.identities.is_orphan(grant):
