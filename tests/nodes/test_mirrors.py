@@ -458,6 +458,8 @@ async def test_tokens_and_logins_of_another_node_are_valid_before_it_has_said_so
     assert (await refresh(homes.two, (await login(homes.one))["refresh_token"])).status == 200
     page = {**await logged_in(homes.one), **console(homes.two), "origin": homes.two.node.console}
     assert (await homes.two.ask_tcp("GET", "/api/v2/ai", page)).status == 200
+    strange = "eyJraWQiOiJhXHUwMDAwYiJ9.eyJqdGkiOiJnXzEuYSJ9.x"  # the id of its key has NUL
+    assert not await opens(homes.two, strange)
     unknown = {**page, "cookie": page["cookie"][:-4] + "AAAA"}
     assert (await homes.two.ask_tcp("GET", "/api/v2/ai", unknown)).status == 401
     assert not await opens(homes.two, first[:-4] + "AAAA")

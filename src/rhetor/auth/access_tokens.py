@@ -5,6 +5,7 @@ library for every JWT, and stricter."""
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +33,7 @@ LIBRARY = "cryptography.hazmat.primitives.asymmetric.ed25519"
 ALGORITHM, TYPE, AUDIENCE = "Ed25519", "at+jwt", "rhetor"
 INVALID = "invalid token; `rhetor token` prints the hub's, `rhetor token issue` issues others"
 EXPIRED = "the token has expired; get a new one"
+KID = re.compile(r"[0-9a-f]{16}")  # what this hub gives its keys
 Fetch = Callable[[Sequence[tuple[str, str]]], Awaitable[None]]  # of rows, by kind and id
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -115,7 +117,7 @@ class AccessTokens:
         a moment ago. Nobody else can let this read a grant."""
         try:
             kid = signed.header_of(token).get("kid")
-            if isinstance(kid, str) and kid not in self._identities.keys:
+            if isinstance(kid, str) and KID.fullmatch(kid) and kid not in self._identities.keys:
                 await self._fetch([(SIGNING_KEY, kid)])
             _, claims = self._read(token)
         except signed.Unreadable:
