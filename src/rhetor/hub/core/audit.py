@@ -250,11 +250,14 @@ class Audit:
 
     async def _found(self) -> tuple[_Standing, Sequence[tuple[AuditEntry, int]]]:
         """Return where the chain continues. If entries are missing, there is an entry that says so."""
-        (key, is_new), head = await self._key(), await self.store.head(a.STREAM)
-        number, chain = head.head if head else 0, ""
-        if head and number >= head.earliest:
-            chain = await self._chain(Position(head.epoch, number - 1))
-        version, count = await self._count()
+        while True:
+            version, count = await self._count()
+            (key, is_new), head = await self._key(), await self.store.head(a.STREAM)
+            number, chain = head.head if head else 0, ""
+            if head and number >= head.earliest:
+                chain = await self._chain(Position(head.epoch, number - 1))
+            if (await self._count())[0] == version:  # no other node has written an entry meanwhile
+                break
         standing = _Standing(key, number, chain, version)
         wrong = a.KEY_LOST if is_new and number else _difference(key, count, number, chain)
         if not wrong:
