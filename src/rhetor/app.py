@@ -49,6 +49,7 @@ from rhetor.home import Home, last_port, note_port, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.identity.grants import retire_hub_token
 from rhetor.hub.peers import Peers
 from rhetor.local_models import LocalLibrary
 from rhetor.program_drivers import program_drivers
@@ -147,6 +148,9 @@ def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
     keys_of_tokens = partial(load_keys, state.identities, state.store)
     node.access_tokens = AccessTokens(state.identities, keys_of_tokens, fetch=state.mirrors.fetch)
     state.identities.hub_token = tokens.digest
+    if state.nodes.own:
+        tokens.retired = state.identities.retired
+        tokens.replaced = partial(retire_hub_token, state)
     node.logins.identities, node.logins.fetch = state.identities, state.mirrors.fetch
     keys = KeysOfPrograms(state.program_keys)
     node.verifier = Verifier(tokens, node.owner, node.access_tokens, keys, issuers=node.issuers)

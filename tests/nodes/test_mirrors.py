@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rhetor.auth.tokens import rotate_token
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Text, Usage
 from rhetor.errors import Unauthenticated
@@ -463,3 +464,27 @@ async def test_tokens_and_logins_of_another_node_are_valid_before_it_has_said_so
     unknown = {**page, "cookie": page["cookie"][:-4] + "AAAA"}
     assert (await homes.two.ask_tcp("GET", "/api/v2/ai", unknown)).status == 401
     assert not await opens(homes.two, first[:-4] + "AAAA")
+
+
+async def test_a_token_of_the_hub_that_is_replaced_at_one_node_is_refused_at_the_other(homes: Homes) -> None:
+    files = [Path(home.node.home) / "token" for home in (homes.one, homes.two)]
+    old = files[0].read_text().strip()
+    assert await opens(homes.two, old)
+    granted = await login(homes.one)
+    assert await opens(homes.two, granted["access_token"])
+    async with open_client(homes.two, "ws", bearer(old)) as client:
+        new = rotate_token(files[0])
+        assert not await opens(homes.one, old)  # and so the change is noticed
+
+        async def is_refused() -> bool:
+            return not await opens(homes.two, old)
+
+        async with asyncio.timeout(WITHIN):
+            await until(is_refused)
+        assert (await client.ended())[0] == Unauthenticated.close
+    assert not await opens(homes.two, granted["access_token"])
+    assert await opens(homes.one, new)
+    assert not await opens(homes.two, new)  # until the file is copied
+    files[1].write_text(new)
+    assert await opens(homes.two, new)
+    assert await opens(homes.one, new)

@@ -8,7 +8,7 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from rhetor.errors import InvalidSettings
@@ -19,7 +19,11 @@ log = logging.getLogger(__name__)
 class TokenFile:
     """The token in a file, which may change while the hub runs. If the file is missing, or other users have
     access to it, no token is valid. `changed` is called after each change, and `generation` counts the
-    changes. A change is noticed when the token is next used."""
+    changes. A change is noticed when the token is next used.
+
+    `retired`: the digests of tokens that were replaced at another node, which are not valid here either.
+    `replaced` is called with the digest of a token that was replaced here.
+    """
 
     def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
         """Load the token, and create it if the file does not exist.
@@ -33,6 +37,8 @@ class TokenFile:
         self._digest = _digest(self._token)
         self._seen = _signature(path)
         self._generation = 0
+        self.retired: Collection[str] = ()
+        self.replaced: Callable[[str], None] = lambda digest: None
 
     @property
     def current(self) -> str | None:
@@ -57,15 +63,22 @@ class TokenFile:
         """Notice a change of the file. Each request calls stat(2) once; the file is read only if it has
         changed."""
         seen = _signature(self._path)
-        if seen == self._seen:
+        if seen != self._seen:
+            self._seen = seen
+            self._use(self._found())
+        if self._digest and self._digest in self.retired:
+            log.warning("token replaced at another node", extra={"file": str(self._path)})
+            self._use(None)
+
+    def _use(self, token: str | None) -> None:
+        if token == self._token:
             return
-        self._seen = seen
-        found = self._found()
-        if found != self._token:
-            self._token, self._digest = found, _digest(found)
-            self._generation += 1
-            log.info("token changed", extra={"usable": found is not None})
-            self._changed()
+        before, self._token, self._digest = self._digest, token, _digest(token)
+        self._generation += 1
+        log.info("token changed", extra={"usable": token is not None})
+        if before and before not in self.retired:
+            self.replaced(before)
+        self._changed()
 
     def _found(self) -> str | None:
         try:

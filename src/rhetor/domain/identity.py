@@ -111,7 +111,8 @@ class Identities:
     their cookies. They are in memory, because every new token is checked against them; the catalog has the
     same rows. The keys are read when they are first
     needed: opening them would make the start of the hub slower. `hub_token` returns the digest of the hub's
-    token, which may change at any time; empty if there is none."""
+    token, which may change at any time; empty if there is none. `retired`: the digests of those that were
+    replaced, if other nodes may still have them."""
 
     def __init__(self) -> None:
         self.has_keys = False
@@ -119,6 +120,7 @@ class Identities:
         self.keys: dict[str, SigningKey] = {}
         self.grants: dict[str, Grant] = {}
         self.logins: dict[str, Login] = {}
+        self.retired: set[str] = set()
 
     def holds(self, id: str) -> bool:
         """Return whether a grant is valid: neither was it revoked, nor was the hub's token replaced with

@@ -10,6 +10,7 @@ from rhetor.domain.identity import GRANT, LOGIN, SIGNING_KEY, Grant, Identities,
 from rhetor.store.base import Catalog, Row
 
 REFRESH_TOKEN = "refresh_token"
+RETIRED = "retired_token"
 VALID, USED = "valid", "used"  # states; a used refresh token is kept, so that its reuse is noticed
 MAX_ROWS = 1_000_000
 T = TypeVar("T")
@@ -23,6 +24,7 @@ async def load(identities: Identities, catalog: Catalog) -> None:
     for _, doc in await catalog.documents(LOGIN):
         login = msgspec.json.decode(doc, type=Login)
         identities.logins[login.digest] = login
+    identities.retired.update(id for id, _ in await catalog.documents(RETIRED))
 
 
 async def load_keys(identities: Identities, catalog: Catalog) -> None:
@@ -47,6 +49,8 @@ def mirror(identities: Identities, kind: str, id: str, row: Row | None) -> None:
         _put(identities.grants, id, row, Grant)
     elif kind == LOGIN:
         _put(identities.logins, id, row, Login)
+    elif kind == RETIRED:
+        identities.retired.add(id)
     elif kind == SIGNING_KEY and identities.has_keys:
         _put(identities.keys, id, row, SigningKey)
 
@@ -56,6 +60,11 @@ def _put(known: dict[str, T], id: str, row: Row | None, type: type[T]) -> None:
         known.pop(id, None)
     elif (stored := msgspec.json.decode(row.doc, type=type)) != known.get(id):
         known[id] = stored
+
+
+def retired_row(digest: str, at: int) -> Row:
+    """Return the row of a hub's token that was replaced, by its digest."""
+    return Row(RETIRED, digest, USED, b"{}", at=at)
 
 
 def key_of(row: Row) -> SigningKey:

@@ -31,9 +31,11 @@ from rhetor.hub.catalog.identities import (
     REFRESH_TOKEN,
     grant_row,
     refresh_row,
+    retired_row,
 )
 from rhetor.hub.catalog.programs import HUB_STREAM
 from rhetor.hub.core.checks import NAME, require_person
+from rhetor.hub.core.commits import commit_until_accepted
 
 from .signing_keys import LOCK, ensure_key
 
@@ -184,6 +186,14 @@ def is_in_force(state: State, credential: str) -> bool:
     return not credential or (
         grant is not None and state.identities.holds(credential) and grant.expires > state.ids.now()
     )
+
+
+def retire_hub_token(state: State, digest: str) -> None:
+    """Let no node accept a token of the hub any more that was replaced here."""
+    row = retired_row(digest, state.ids.now())
+    state.identities.retired.add(digest)
+    storing = commit_until_accepted(state.store, HUB_STREAM, [], [row])
+    state.background.start(storing, "replaced token")
 
 
 def new_refresh_token() -> str:

@@ -135,6 +135,7 @@ KINDS: dict[str, Kind] = {
     LOGIN: _identity(
         lambda state: [login.digest for login in state.identities.logins.values() if login.parent]
     ),
+    identities.RETIRED: _identity(lambda state: ()),
     SIGNING_KEY: _identity(lambda state: list(state.identities.keys)),
     machines.KIND: Kind(
         lambda state, kind, id, row: joining.mirror(state, id, row),
