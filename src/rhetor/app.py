@@ -393,6 +393,8 @@ async def _hub(
         ) as hub:
             hub.state.peers.use_installed(made.programs.is_usable)
             data_keys.background = hub.state.background
+            if hub.state.nodes.own:
+                data_keys.share(hub.state)
             hub.state.background.start(data_keys.resume(), "seal again")
             yield hub, reloading, data_keys
     finally:

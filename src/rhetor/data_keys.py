@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rhetor.domain.timestamps import timestamp
 from rhetor.errors import RhetorError
@@ -16,6 +16,11 @@ from rhetor.sealed_files import SealedFiles
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import Store
 from rhetor.store.resealing import Place, Step
+
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+    from .shared_keys import SharedKeys
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +55,13 @@ class DataKeys:
         self._unreadable = 0
         self._one = asyncio.Lock()
         self.background: Background | None = None
+        self._shared: SharedKeys | None = None
+
+    def share(self, state: State) -> None:
+        """Replace keys at all nodes of the database from now on."""
+        from .shared_keys import SharedKeys  # most hubs have no other nodes
+
+        self._shared = SharedKeys(self._ring, state, self._files.renew)
 
     async def described(self) -> dict[str, Any]:
         """Return the ids and dates of the keys, and which of them the database still needs; never a key.
@@ -81,7 +93,10 @@ class DataKeys:
         Raises:
             KeysUnavailable: the keys cannot be read or written; nothing was changed.
         """
-        fresh = await asyncio.to_thread(self._ring.rotate)
+        if self._shared is not None:
+            fresh = await self._shared.rotate()
+        else:
+            fresh = await asyncio.to_thread(self._ring.rotate)
         log.info("data key replaced", extra={"key": fresh.hex()})
         self._begin()
         return fresh.hex()

@@ -147,6 +147,57 @@ class Ring:
             retired = [key if key.retired else replace(key, retired=now) for key in keys.keys]
             return self._put(self._with_new(keys, retired)).newest.key_id
 
+    def prepare(self) -> Wrapped:
+        """Make a new key, with which nothing is sealed until `switch`, and return it as it is wrapped. If
+        there is none, the first one is made.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or written; the ring is unchanged.
+        """
+        with self._lock, locked(self._lock_file):
+            is_first = not self.exists
+            keys = self._stored()
+            if is_first:
+                return keys.newest
+            made = new_key(self._master, self._clock(), keys.keys)
+            self._put(replace(keys, keys=(*keys.keys, made)))
+            return made
+
+    def adopt(self, key: Wrapped) -> None:
+        """Add a key that another ring with the same master key has made.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or written, or this master key has not wrapped the key;
+                the ring is unchanged.
+        """
+        with self._lock, locked(self._lock_file):
+            keys = self._stored()
+            if key.id in (each.id for each in keys.keys):
+                return
+            try:
+                key.opened(self._master)
+            except (SealBroken, ValueError) as error:
+                raise KeysUnavailable(
+                    f"the new key was not wrapped by the master key of {self._path}"
+                ) from error
+            self._put(replace(keys, keys=(*keys.keys, replace(key, seals=0))))
+
+    def switch(self, id: str) -> bool:
+        """Seal new content with a key of the file, and retire all others. Return False if it was so already.
+
+        Raises:
+            KeysUnavailable: the keys cannot be read or written; the ring is unchanged.
+        """
+        with self._lock, locked(self._lock_file):
+            keys, now = self._stored(), self._clock()
+            if keys.current == id:
+                return False
+            if id not in (each.id for each in keys.keys):
+                raise KeysUnavailable(f"{self._path} does not have the key {id}")
+            changed = [k if k.id == id or k.retired else replace(k, retired=now) for k in keys.keys]
+            self._put(replace(keys, current=id, keys=changed))
+            return True
+
     def listed(self) -> Sequence[Wrapped]:
         """Return the keys in the file, oldest first, as they are wrapped.
 

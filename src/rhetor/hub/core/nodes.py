@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rhetor.domain.principal import Principal
 from rhetor.errors import ShuttingDown, StreamElsewhere
-from rhetor.store.base import Place
+from rhetor.store.base import Place, Row
 
 ATTEMPTS = 5  # to find the node of a stream while it moves to another one
 PAUSE = 0.1  # seconds, which grow with each attempt
@@ -129,6 +129,11 @@ class Mirrors(Protocol):
         """Wait until everything is applied that was heard so far, but at most a second."""
         ...
 
+    def listen(self, kind: str, listener: Callable[[str, Row | None], None]) -> None:
+        """Call `listener` with the id of each row of this kind that another node writes, and with the row;
+        None if it was dropped. There is one for each kind."""
+        ...
+
     def noting(self) -> AbstractContextManager[set[Place]]:
         """Return a context of a set to which the rows are added that this node changes meanwhile."""
         ...
@@ -140,6 +145,8 @@ class NoMirrors:
     async def fetch(self, places: Sequence[Place]) -> None: ...
 
     async def caught_up(self) -> None: ...
+
+    def listen(self, kind: str, listener: Callable[[str, Row | None], None]) -> None: ...
 
     def noting(self) -> AbstractContextManager[set[Place]]:
         return nullcontext(set())

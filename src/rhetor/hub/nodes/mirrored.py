@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 MAX_ROWS = 1_000_000
+DATA_KEY = "data_key"  # a key that one node gives to the others
 
 
 async def _all(state: State, kind: str) -> Sequence[Row]:
@@ -117,6 +118,7 @@ def _use_share(state: State, kind: str, id: str, row: Row | None) -> None:
 
 
 KINDS: dict[str, Kind] = {
+    DATA_KEY: Kind(ids=lambda state: ()),  # there is a listener
     boards.KIND: Kind(lambda state, kind, id, row: state.boards.apply(id, row), lambda state: ()),
     budgets.KIND: Kind(
         lambda state, kind, id, row: state.budgets.mirror(kind, id, row),

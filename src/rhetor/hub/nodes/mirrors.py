@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ class Mirrors:
         self._number = self._applied = 0  # of changes that were heard, and of those that were applied
         self._progress = asyncio.Event()
         self._notes: list[set[Place]] = []
+        self._listeners: dict[str, Callable[[str, Row | None], None]] = {}
 
     async def begin(self) -> None:
         """Watch from now on. Call it before anything is loaded.
@@ -117,6 +118,11 @@ class Mirrors:
             async with asyncio.timeout(LONGEST_WAIT):
                 while self._applied < number:
                     await self._progress.wait()
+
+    def listen(self, kind: str, listener: Callable[[str, Row | None], None]) -> None:
+        """Call `listener` with the id of each row of this kind that another node writes, and with the row;
+        None if it was dropped. There is one for each kind."""
+        self._listeners[kind] = listener
 
     @contextmanager
     def noting(self) -> Iterator[set[Place]]:
@@ -218,6 +224,8 @@ class Mirrors:
         try:
             self._kinds[name].use(self._state, name, id, row)
             self._state.live.mirror(name, id, row)
+            if (listener := self._listeners.get(name)) is not None:
+                listener(id, row)
         except RhetorError as error:
             log.warning("changed row not used", extra={"kind": name, "id": id, "reason": error.detail})
         except Exception:  # a row that a later release has written must not end the others
