@@ -41,6 +41,7 @@ class SharedKeys:
         self._state = state
         self._switched = switched
         self._one_at_a_time = asyncio.Lock()
+        ring.is_shared = True
         state.mirrors.listen(DATA_KEY, self._heard)
         state.background.start(self._take_stored(), "data keys of other nodes")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import threading
 import time
@@ -32,6 +33,7 @@ from .keys_file import (
 )
 from .master import COMMAND, source_of
 
+log = logging.getLogger(__name__)
 # Nonces are random, and two equal ones of one key would be a disaster. Among 2^28 of 96 bits, the probability
 # is 2^-41; at 2^32, where a key must not be used any more, it would be 2^-33.
 SEALS_PER_KEY = 1 << 28
@@ -44,7 +46,8 @@ def _now() -> int:
 
 
 class Ring:
-    """The keys in `keys.json` of a state folder. `setting`: of `encryption.key`.
+    """The keys in `keys.json` of a state folder. `setting`: of `encryption.key`. `is_shared`: others have the
+    same keys, so no key is replaced here alone.
 
     The file is read when a key is first needed, and made when something is first sealed; `load` does the
     former at a chosen time, because the keyring or a command may take seconds.
@@ -63,6 +66,7 @@ class Ring:
         self._digest_key: bytes | None = None
         self._left = 0
         self._step = _LEAST
+        self.is_shared = False
 
     @property
     def exists(self) -> bool:
@@ -248,7 +252,9 @@ class Ring:
             if self._left >= 0 and self._current is not None:
                 return
             keys = self._stored()
-            if keys.newest.seals >= SEALS_PER_KEY:
+            if keys.newest.seals >= SEALS_PER_KEY and self.is_shared:
+                log.warning("the data key is old; run rhetor keys rotate", extra={"key": keys.current})
+            elif keys.newest.seals >= SEALS_PER_KEY:
                 keys = self._with_new(keys, keys.keys)
             noted = [
                 replace(key, seals=key.seals + self._step) if key.id == keys.current else key

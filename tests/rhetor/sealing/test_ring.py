@@ -85,6 +85,18 @@ def test_a_key_is_replaced_long_before_its_nonces_could_repeat(
     assert ring.retired() == set()  # a full key is no reason to seal everything again
 
 
+def test_a_key_that_others_have_too_is_not_replaced_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rings, "SEALS_PER_KEY", 100)
+    monkeypatch.setattr(rings, "_LEAST", 50)
+    ring = Ring(tmp_path)
+    ring.is_shared = True
+    keys = {key_id_of(ring.seal(b"content", b"place")) for _ in range(500)}
+    assert keys == {ring.current}
+    assert "run rhetor keys rotate" in caplog.text
+
+
 def test_seals_are_counted_across_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rings, "SEALS_PER_KEY", 50)
     monkeypatch.setattr(rings, "_LEAST", 10)
