@@ -3,7 +3,7 @@
 
 The messages of conversations that have not ended, the audit, other rows of the catalog and the sums of usage
 stay. A reader whose position is removed gets `truncated`. Streams in which a turn or a plan runs are left for
-the next time.
+the next time. Each node removes what is old in its own streams.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ async def _fold(state: State) -> None:
         after = records[-1].position
         turns = {(record.stream, record.turn_id) for record in records if record.turn_id}
         for stream, turn_id in turns - before:
+            if not await state.owns(stream):
+                continue
             folded += await state.store.fold(stream, turn_id)
         before = turns
     if folded:
@@ -88,6 +90,8 @@ async def _remove(state: State, before: int, setting: Setting) -> None:
     streams = events = 0
     for stream, first in await state.store.old_events(before):
         if stream == audit.STREAM or stream in state.runners or stream in state.plans:
+            continue
+        if not await state.owns(stream):
             continue
         head = await state.store.head(stream)
         await state.store.truncate(stream, first)

@@ -286,6 +286,14 @@ class State:
         if self.closing:
             raise ShuttingDown
 
+    async def owns(self, stream: str) -> bool:
+        """Return whether this node, and no other, writes a session or a plan.
+
+        Raises:
+            StoreRefused: the database cannot be read now.
+        """
+        return await self.nodes.owner(stream) == self.nodes.own
+
     def running_turns(self) -> Iterator[RunningTurn]:
         """Yield the turns that run in sessions and plans."""
         yield from (runner.current for runner in self.runners.values() if runner.current)

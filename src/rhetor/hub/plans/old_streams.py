@@ -44,14 +44,15 @@ async def oldest(state: State) -> int | None:
 
 
 async def remove_old(state: State, before: int) -> int:
-    """Remove those that ended and were last used before a time, Unix time in milliseconds. Return their
-    number."""
+    """Remove those of this node that ended and were last used before a time, in Unix milliseconds. Return
+    their number."""
     removed = 0
     for kind, over in OVER.items():
         for row in await state.store.find(kind, state=over, limit=MANY):
             if row.at >= before:
                 break
-            removed += await _remove(state, row)
+            if await state.owns(row.id):
+                removed += await _remove(state, row)
     return removed
 
 

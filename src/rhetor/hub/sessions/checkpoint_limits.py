@@ -102,7 +102,7 @@ async def _too_large(state: State, made: CheckpointRow) -> tuple[list[Surplus], 
     """Return the oldest checkpoints without whose files the others do not take too much, and whether they do
     all the same. None are returned if only content that no checkpoint has is too much."""
     most = state.limits.checkpoints.max_bytes
-    kept = [row for row in await _all(state) if row.files is not None]
+    kept = [row for row in await _own(state) if row.files is not None]
     kept.sort(key=lambda row: (row.id != made.id, not row.is_named, -row.at))
     fixed = sum(row.is_named or row.id == made.id for row in kept)
     roots = [bytes.fromhex(row.files.root) for row in kept if row.files]
@@ -120,6 +120,15 @@ async def _too_large(state: State, made: CheckpointRow) -> tuple[list[Surplus], 
 
 async def _all(state: State) -> Sequence[CheckpointRow]:
     return [checkpoint_of(row) for row in await state.store.find(KIND, limit=ALL)]
+
+
+async def _own(state: State) -> Sequence[CheckpointRow]:
+    """Return the checkpoints of the sessions of this node, which has their files."""
+    owned: dict[str, bool] = {}
+    for row in (rows := await _all(state)):
+        if row.session_id not in owned:
+            owned[row.session_id] = await state.owns(row.session_id)
+    return [row for row in rows if owned[row.session_id]]
 
 
 async def _remove_all(state: State, surplus: Sequence[Surplus], turn_id: str | None = None) -> list[Removed]:
@@ -155,7 +164,7 @@ async def sweep(state: State) -> None:
     state.upkeep.swept = now
     old: list[Surplus] = [
         (row, "checkpoints.max_age_days")
-        for row in await _all(state)
+        for row in await _own(state)
         if _is_old(state, row) and not row.is_named
     ]
     await _remove_all(state, old)

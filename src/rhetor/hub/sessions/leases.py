@@ -34,6 +34,7 @@ def lease(state: State, session: Session) -> Iterator[None]:
         yield
         return
     with state.leases.hold(session.id, session.detach_ttl, lambda: _left(state, session)):
+        state.live.board_changed.notify()
         yield
 
 
@@ -77,7 +78,7 @@ async def expect_clients(state: State) -> None:
     for open_state in OPEN:
         for row in await state.store.find("session", state=open_state, limit=100_000):
             session = session_of(row)
-            if session.detach_ttl is not None and await _is_own(state, session):
+            if session.detach_ttl is not None and await state.owns(session.id):
                 _expect(state, session)
 
 
@@ -90,12 +91,8 @@ def _left(state: State, session: Session) -> None:
     state.background.start(_stop(state, session), f"lease {session.id}")
 
 
-async def _is_own(state: State, session: Session) -> bool:
-    return await state.nodes.owner(session.id) == state.nodes.own
-
-
 async def _stop(state: State, session: Session) -> None:
-    if not await until_accepted(lambda: _is_own(state, session), session.id):
+    if not await until_accepted(lambda: state.owns(session.id), session.id):
         state.boards.note_dropped(session.id)  # its owner knows of the clients at all nodes
         return
     while _is_running(state, session.id):

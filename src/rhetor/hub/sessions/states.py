@@ -136,14 +136,14 @@ async def become(
 
 
 async def expire_old(state: State) -> int:
-    """Expire the sessions that have not been used for their `ttl`, and return how many expired.
+    """Expire the sessions of this node that have not been used for their `ttl`, and return how many expired.
 
     If a session cannot be expired now, the failure is logged, and the next sweep retries.
     """
     expired = 0
     for row in await state.store.find("session", state=SessionState.ACTIVE, limit=10_000):
         session = session_of(row)
-        if _is_past_ttl(state, session):
+        if _is_past_ttl(state, session) and await state.owns(session.id):
             expired += await _expire(state, session)
     return expired
 

@@ -181,6 +181,8 @@ class FileStore(Files):
     def fitting(self, roots: Sequence[bytes], most: int) -> int:
         sizes, found, total = self.objects.sizes(), set[bytes](), 0
         for number, root in enumerate(roots):
+            if not self.objects.has(root):
+                continue  # it is on the disk of a node that is lost
             new = reachable(self.objects, {root}, known=found)
             total += sum(sizes.get(name, 0) for digest in new for name in self.objects.names_of(digest))
             if total > most:
