@@ -14,12 +14,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from rhetor.domain.machine import MACHINE
+from rhetor.domain.peer import Peer
 from rhetor.errors import RhetorError
 from rhetor.store.base import Row
 
 from .catalog.boards import KIND, Board, Departure, Elsewhere
 from .fanout.presence import RemoteReader
 from .forwarding.terminals import note_readers
+from .programs import adoption
 from .programs.now import program_now, turn_now
 from .sessions import leases
 from .turns.caller_limits import turns_by_caller
@@ -132,6 +134,7 @@ class Boards:
             tuple(program_now(state, each) for each in state.instances.values()),
             tuple(state.pauses.values()),
             dict(state.gone),
+            self._ended(),
             state.machines.here,
             self._terminals(),
             state.read_marks.read,
@@ -140,6 +143,11 @@ class Boards:
             tuple(self._left),
             tuple(self._dropped),
         )
+
+    def _ended(self) -> dict[str, tuple[Peer, str]]:
+        peers = self._state.peers
+        own = [name for name in self._state.gone if peers.is_announced(name) and not peers.node_of(name)]
+        return {name: (peers.get(name), peers.owner_of(name)) for name in own}
 
     def _terminals(self) -> dict[str, int]:
         streams = (each.stream for each in self._state.routing_table.terminals.values())
@@ -187,6 +195,7 @@ class Boards:
         if before.boards == live:
             return
         state.machines.elsewhere = state.elsewhere.machines
+        adoption.mirror_ended(state)
         own = state.nodes.own
         reads = (
             RemoteReader(node, stream, only_end)

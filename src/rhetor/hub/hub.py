@@ -319,9 +319,9 @@ async def open_hub(
         peers.use_connections(state.machines.is_online)
         peers.on_change(state.live.everything_changed)
         store.observe(state.live.committed)
-        boards = await _open_boards(state) if nodes is not None else None
         hub = Hub(state)
         mirroring = await _mirroring(state, shared) if shared is not None else []
+        boards = await _open_boards(state) if nodes is not None else None
         await peer_statistics.load(store)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it

@@ -85,7 +85,7 @@ class Peers:
 
     def put_elsewhere(self, peer: Peer, owner: str, node: str, program: str) -> bool:
         """Add a program that was announced at another node, unless another peer has its name. Return whether
-        it was added. `program`: the id of its row."""
+        it was added. `program`: the id of its row; empty if it has ended."""
         known = self.known_as(peer.name)
         if known is not None and known not in self._elsewhere:
             return False
@@ -103,6 +103,17 @@ class Peers:
             if known == program:
                 self.remove(name)
 
+    def end_elsewhere(self, program: str) -> None:
+        """Note that a program of another node has ended. Its peer stays until `remove`."""
+        for name, (node, known) in self._elsewhere.items():
+            if known == program:
+                self._elsewhere[name] = node, ""
+
+    @property
+    def ended_elsewhere(self) -> list[tuple[str, str]]:
+        """The peers whose programs have ended at other nodes, each with its node."""
+        return [(name, node) for name, (node, program) in self._elsewhere.items() if not program]
+
     def node_of(self, name: str) -> str:
         """Return the other node at which a program was announced; empty for all other peers."""
         return self._elsewhere.get(name, ("", ""))[0]
@@ -110,7 +121,7 @@ class Peers:
     @property
     def programs_elsewhere(self) -> list[str]:
         """The ids of the programs that were announced at other nodes."""
-        return [program for _, program in self._elsewhere.values()]
+        return [program for _, program in self._elsewhere.values() if program]
 
     def join(self, machine: str, peers: Iterable[Peer]) -> None:
         """Replace the peers of a machine that has joined."""
@@ -155,6 +166,10 @@ class Peers:
         seen._peers = {**known, **{n: self._configured[n] for n in hidden if n in self._configured}}
         seen._index()
         return seen
+
+    def owner_of(self, name: str) -> str:
+        """Return who may use an announced program; empty if everybody may."""
+        return self._announced.get(name, "")
 
     def is_announced(self, name: str) -> bool:
         """Whether the peer is an announced program rather than a configured peer."""

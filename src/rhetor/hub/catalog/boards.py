@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from rhetor.domain.event import Cause
+from rhetor.domain.peer import Peer
 from rhetor.domain.principal import agent_subject
 from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.store.base import Row
@@ -60,7 +61,8 @@ class Board(Struct, frozen=True):
     """What is only in the memory of one node, and what others show.
 
     `running`: how many plans run, and sessions with a turn. `plans`: the ids of those plans. `callers`: how
-    many turns each caller has. `gone`: how and when a peer's last program ended. `machines`: those that are
+    many turns each caller has. `gone`: how and when a peer's last program ended; `ended`: the announced ones
+    of those peers, with their owners. `machines`: those that are
     connected to the node, and since when. `terminals`, `sockets`: how many readers each has. `reads`: the
     running streams of other nodes that clients of this one read, by the node that owns them; and whether all
     of their readers need only a turn's end. `holds`: the sessions of other nodes that clients of this one
@@ -75,6 +77,7 @@ class Board(Struct, frozen=True):
     programs: tuple[ProgramNow, ...] = ()
     pauses: tuple[Pause, ...] = ()
     gone: dict[str, tuple[Exit, int]] = {}
+    ended: dict[str, tuple[Peer, str]] = {}
     machines: dict[str, int] = {}
     terminals: dict[str, int] = {}
     sockets: dict[str, int] = {}

@@ -56,6 +56,7 @@ class Live:
 
     def everything_changed(self) -> None:
         """Note that the peers have changed, and so the sessions with them may have."""
+        self.board_changed.notify()
         self.peers.note_all()
         self.sessions.note_all()
 

@@ -53,11 +53,26 @@ def mirror(state: State, id: str, row: Row | None) -> None:
     if not is_elsewhere(state, entry):
         return
     if row.state != RUNNING:
-        state.peers.remove_elsewhere(id)
+        state.peers.end_elsewhere(id)
+        mirror_ended(state)
     elif entry.announced and not state.peers.put_elsewhere(entry.peer, entry.owner, entry.node, id):
         log.warning("program of another node hidden by a peer", extra={"peer": entry.peer.name})
     state.live.peer_changed(entry.peer.name)
     state.notifier.notify()
+
+
+def mirror_ended(state: State) -> None:
+    """Keep the peers of other nodes whose programs have ended, as long as those nodes do."""
+    boards = state.elsewhere.boards
+    for name, node in state.peers.ended_elsewhere:
+        board = boards.get(node)
+        is_outdated = board is not None and any(program.peer == name for program in board.programs)
+        if not is_outdated and (board is None or name not in board.ended):
+            state.peers.remove(name)
+    for node, board in boards.items():
+        for peer, owner in board.ended.values():
+            if not state.peers.has(peer.name):
+                state.peers.put_elsewhere(peer, owner, node, "")
 
 
 async def adopt(state: State) -> None:
