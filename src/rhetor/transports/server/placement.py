@@ -13,7 +13,7 @@ from rhetor.domain.machine import MACHINE
 from rhetor.domain.principal import Principal
 from rhetor.errors import RhetorError
 from rhetor.hub.core.nodes import Nodes
-from rhetor.hub.programs.ownership import peers_for
+from rhetor.hub.programs.ownership import is_own, own_instances, peers_for
 from rhetor.hub.sessions.checkpoints import owned_checkpoint
 from rhetor.hub.sessions.states import readable_session
 from rhetor.hub.state import State
@@ -23,14 +23,25 @@ At = Callable[[State, Scope, Mapping[str, str]], Awaitable[str]]
 
 
 def of_peer(name: str) -> At:
-    """Return the function for a path with a peer under this name: the node of its program."""
+    """Return the function for a path with a peer under this name: the node of its program. If the caller has
+    programs of the peer at several nodes, that of this node precedes."""
 
     async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
         with suppress(RhetorError):
-            return state.nodes.of_peer(peers_for(state, _caller(scope)).get(names[name]).name)
+            return _of_program(state, _caller(scope), peers_for(state, _caller(scope)).get(names[name]).name)
         return state.nodes.own
 
     return at
+
+
+def _of_program(state: State, who: Principal, peer: str) -> str:
+    node = state.nodes.of_peer(peer)
+    if node != state.nodes.own or own_instances(state, who, peer):
+        return node
+    for name, board in state.elsewhere.boards.items():
+        if any(each.peer == peer and is_own(state, who, each.owner) for each in board.programs):
+            return name
+    return node
 
 
 def of_session(name: str) -> At:
@@ -58,8 +69,13 @@ def of_checkpoint(name: str) -> At:
 
 
 async def of_machine(state: State, scope: Scope, names: Mapping[str, str]) -> str:
-    """Return the node that has the link of the machine that sends the request."""
-    return state.nodes.of_peer(MACHINE + _caller(scope).subject)
+    """Return the node that has the link of the machine that sends the request, also while the machine was
+    away: with it, what was said meanwhile arrives once and in order."""
+    name, nodes = _caller(scope).subject, state.nodes
+    machine = state.machines.find(name)
+    if machine is not None and machine.node in nodes.live:
+        return machine.node
+    return nodes.of_peer(MACHINE + name)
 
 
 def of_query(parameter: str) -> At:

@@ -24,7 +24,9 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from rhetor.domain.output import Text
 from rhetor.domain.principal import Principal
 from rhetor.errors import NodeLost
+from rhetor.hub.catalog.boards import Board, Elsewhere
 from rhetor.hub.core.nodes import LiveNode, OneNode
+from rhetor.hub.programs.now import program_now
 from rhetor.settings import ToolSettings
 from rhetor.store.base import Store
 from rhetor.store.memory import MemoryStore
@@ -168,6 +170,22 @@ async def test_the_status_of_a_program_is_that_of_its_node() -> None:
             assert [*map(str.lower, answer.headers)].count("date") == 1
         head = await nodes.here.ask("HEAD", PATH)
         assert (head.status, head.text) == (200, "")
+
+
+async def test_a_program_that_each_node_can_start_is_found_where_it_runs_for_the_caller() -> None:
+    async with two() as nodes:
+        await nodes.launch()
+        nodes.nodes.of_peer = lambda name: nodes.nodes.own  # type: ignore[method-assign]
+        assert (await nodes.here.ask("GET", PATH)).json["pid"] is None
+        (instance,) = nodes.there.hub.state.instances.values()
+        for owner, is_found in (("somebody", False), ("me", True)):
+            program = msgspec.structs.replace(program_now(nodes.there.hub.state, instance), owner=owner)
+            nodes.here.hub.state.elsewhere = Elsewhere({"there-00000002": Board(programs=(program,))})
+            found = (await nodes.here.ask("GET", PATH)).json["pid"]
+            assert (found == instance.running.pid) is is_found
+        assert (await nodes.here.ask("POST", "/api/v2/tools/echo/launch", {})).status == 200
+        here = (await nodes.here.ask("GET", PATH)).json["pid"]
+        assert here not in (None, instance.running.pid)
 
 
 async def test_the_other_node_applies_the_rights_of_the_caller_and_not_those_of_a_node() -> None:
