@@ -57,14 +57,17 @@ def refusal(error: BaseException) -> RhetorError:
 async def connect(
     url: str, name: str, settings: Mapping[str, str] | None = None, timeout: float = CONNECT_TIMEOUT
 ) -> Connection:
-    """Return a new connection. `name`: what the server's list of connections shows of it.
+    """Return a new connection. `name`: what the server's list of connections shows of it. `settings`: of its
+    session. They are not sent with its start, because a pooler would reject them there.
 
     Raises:
         StoreRefused: the server cannot be reached, or rejects the connection.
     """
-    given = {"application_name": f"rhetor {name}", **(settings or {})}
+    given = {"application_name": f"rhetor {name}"}
     try:
         connection: Connection = await asyncpg.connect(url, timeout=timeout, server_settings=given)
+        if settings:
+            await connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in settings.items()))
     except (*ERRORS, ValueError) as error:
         raise unreachable(url, error) from None  # its text may have parts of the URL
     return connection
