@@ -48,6 +48,7 @@ from rhetor.errors import FenceLost
 from rhetor.home import Home, last_port, note_port, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
+from rhetor.hub.core.nodes import Nodes
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.identity.grants import retire_hub_token
 from rhetor.hub.peers import Peers
@@ -91,6 +92,7 @@ from rhetor.transports.websocket.table import ROUTES as SOCKETS
 from rhetor.wiring import Configured, configure, issuers_of
 
 if TYPE_CHECKING:
+    from rhetor.nodes import Membership
     from rhetor.store.postgres.leases import Leases
 
 DISTRIBUTION = "tekton-aish"
@@ -127,6 +129,13 @@ class Start(Struct, frozen=True):
     by_itself: bool = False
     mark: Mark | None = None
     secrets: Secrets = msgspec.field(default_factory=Secrets)
+
+
+class Shared(Struct, frozen=True):
+    """What a hub needs of a store that several nodes share."""
+
+    rows: SharedRows
+    nodes: Nodes
 
 
 def gated(node: Node, tokens: TokenFile, mark: Mark | None = None) -> App:
@@ -204,7 +213,7 @@ async def serve(start: Start) -> None:
             )
         )
         ring = Ring(start.home.folder, settings.encryption.key)
-        leases = await _lease(stack, start, ring, tcp)
+        member = await _membership(stack, start, tcp)
         unix = stack.enter_context(unix_listener(start.home.socket))
         own_socket = start.home.socket.stat()
         spools = SpoolKeys(ring, active=settings.encryption.at_rest)
@@ -224,7 +233,7 @@ async def serve(start: Start) -> None:
             kept=api_keys.kept,
         )
         prompt = PromptHistory(start.home.folder, ring, active=settings.encryption.at_rest)
-        opened = _hub(start, made, ring, keys, prompt, stored, leases)
+        opened = _hub(start, made, ring, keys, prompt, stored, member)
         hub, reloading, data_keys = await stack.enter_async_context(opened)
         node = reloading.node = _node(start, hub, made)
         node.prompt = prompt
@@ -241,7 +250,7 @@ async def serve(start: Start) -> None:
         start.secrets.add(filter(None, [tokens.current]))
         app = gated(node, tokens, start.mark)
         _name(node, port, start, settings.hub, certificate, tokens)
-        server = HubServer(app, lambda: _say(node), hub.aclose, certificate=certificate)
+        server = HubServer(app, lambda: _say(node), partial(_close, hub, member), certificate=certificate)
         node.shut_down = lambda: setattr(server, "should_exit", True)
         node.reload = reloading.reload
         node.data_keys, node.seal = data_keys, ring
@@ -265,14 +274,15 @@ async def serve(start: Start) -> None:
             beside.append(hub.state.background.start(certificate.keep_current(), "certificate"))
             renewal = keep_renewed(certificate, start.home.folder)
             beside.append(hub.state.background.start(renewal, "renewal of the certificate"))
-        if leases is not None:
-            from rhetor.nodes import described as described_nodes
+        if member is not None:
             from rhetor.transports.server.node_connections import NodeConnections
             from rhetor.transports.server.passing import PassedRequests
 
-            node.nodes = partial(described_nodes, leases)
+            node.nodes = member.described
             node.passing = PassedRequests(node, NodeConnections(certificate))
-            beside.append(hub.state.background.start(_end_when_lost(leases, node), "loss of the lease"))
+            beside.append(
+                hub.state.background.start(_end_when_lost(member.leases, node), "loss of the lease")
+            )
         if start.by_itself:
             idle = stop_when_idle(server, lambda: _is_needed(hub), settings.hub.idle_exit)
             beside.append(hub.state.background.start(idle, "idle-exit"))
@@ -282,24 +292,29 @@ async def serve(start: Start) -> None:
             for task in beside:
                 task.cancel()
         remove_socket(start.home.socket, own_socket)
-        if leases is not None and leases.lost.is_set():
+        if member is not None and member.leases.lost.is_set():
             raise FenceLost
 
 
-async def _lease(stack: AsyncExitStack, start: Start, ring: Ring, tcp: socket.socket) -> Leases | None:
-    """Return the lease of this node, when it may serve; None without a database that nodes share."""
+async def _membership(stack: AsyncExitStack, start: Start, tcp: socket.socket) -> Membership | None:
+    """Return this node among those that share its database, with its lease; None without such a database."""
     settings = start.settings
     if settings.store == SQLITE:
         return None
     # most hubs never need it
-    from rhetor.nodes import node_name, own_address, serving
+    from rhetor.nodes import membership, node_name, own_address
     from rhetor.store.postgres.leases import Leases
 
     start.secrets.add(filter(is_secret, passwords_of(settings.store)))
     address = own_address(settings.hub.host, tcp, settings.hub.node_address)
     leases = Leases(settings.store, node_name(start.home.folder), address)
-    await stack.enter_async_context(serving(leases, ring, tcp))
-    return leases
+    return await stack.enter_async_context(membership(leases))
+
+
+async def _close(hub: Hub, member: Membership | None) -> None:
+    if member is not None:
+        member.keeps_lease = any(not each.peer.machine for each in hub.state.instances.values())
+    await hub.aclose()
 
 
 async def _end_when_lost(leases: Leases, node: Node) -> None:
@@ -314,10 +329,10 @@ def _is_needed(hub: Hub) -> bool:
 
 
 async def _opened(
-    start: Start, settings: Settings, ring: Ring, leases: Leases | None
-) -> tuple[AnyStore, FileBlobs | None, Blobs, SharedRows | None]:
+    start: Start, settings: Settings, ring: Ring, member: Membership | None
+) -> tuple[AnyStore, FileBlobs | None, Blobs, Shared | None]:
     """Open the store that the settings name, and return it with its binary content: that in files, too; and
-    with its rows, if other nodes change them."""
+    with what only a shared one has."""
     sealed = settings.encryption.at_rest
     if settings.store == SQLITE:
         files = FileBlobs(start.home.folder / "blobs", ring, sealed=sealed)
@@ -329,16 +344,17 @@ async def _opened(
     # most hubs never need it
     from rhetor.store.postgres.store import PostgresStore
 
+    assert member is not None
     shared = await PostgresStore.open(
         settings.store,
         clock=wall_clock,
         secrets=start.secrets,
         ring=ring,
         at_rest=sealed,
-        lease=leases,
+        lease=member.leases,
         witness=Path(start.home.folder) / "postgres.witness",
     )
-    return shared, None, shared.blobs, shared
+    return shared, None, shared.blobs, Shared(shared, member.nodes(shared.owner))
 
 
 @asynccontextmanager
@@ -349,10 +365,10 @@ async def _hub(
     keys: ProgramKeys,
     prompt: PromptHistory,
     stored: ApiKeys,
-    leases: Leases | None,
+    member: Membership | None,
 ) -> AsyncIterator[tuple[Hub, Reloading, DataKeys]]:
     sealed = made.settings.encryption.at_rest
-    store, blob_files, blobs, shared = await _opened(start, made.settings, ring, leases)
+    store, blob_files, blobs, shared = await _opened(start, made.settings, ring, member)
     for notice in store.notices:  # a plain sentence, which a shell that starts the hub shows
         sys.stderr.write(f"rhetor: {notice}\n")
     made.agents.forget()
@@ -389,8 +405,11 @@ async def _hub(
             owner=user_name(),
             inputs=made.access.inputs,
             download=download,
-            shared=shared,
+            shared=shared.rows if shared else None,
+            nodes=shared.nodes if shared else None,
         ) as hub:
+            if member is not None:
+                member.opened(hub.state)
             hub.state.peers.use_installed(made.programs.is_usable)
             data_keys.background = hub.state.background
             if hub.state.nodes.own:

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from rhetor.hub_client import NoHub
 
         sys.stderr.write(f"rhetor: {error.detail}\n")
-        # a hub that has lost its lease is started again, to stand by
+        # a hub that another one has taken over is started again, to begin anew
         return 1 if isinstance(error, NoHub | FenceLost) else WRONG_USAGE
     except Exception as error:  # noqa: BLE001  # a bug, or a full disk: a sentence, and no traceback
         _drop_output()

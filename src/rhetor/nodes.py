@@ -1,7 +1,4 @@
-"""Which node serves, if several share a database: this one waits for the lease, and keeps it while it serves.
-
-While it waits, it passes the connections of its clients on to the node that serves.
-"""
+"""This node among those that share a database: it keeps its lease, and takes over lost nodes as the lead."""
 
 from __future__ import annotations
 
@@ -9,20 +6,24 @@ import asyncio
 import logging
 import secrets
 import socket
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rhetor.background import start, stop
 from rhetor.errors import FenceLost, StoreRefused
-from rhetor.sealing.ring import Ring
-from rhetor.store.postgres.leases import Leases
-from rhetor.transports.server.standby import Address, Standby
+from rhetor.hub.core.commits import until_accepted
+from rhetor.hub.core.nodes import LiveNode
+from rhetor.hub.nodes.several import SeveralNodes
+from rhetor.hub.recovery import take_over
+from rhetor.hub.schedules import scheduler
+from rhetor.store.postgres.leases import Leases, Renewed, TakenOver
 
-LOOK_SECONDS = 1.0  # between attempts to take the lease
-RENEWALS = 4  # attempts to renew the lease before it ends
+if TYPE_CHECKING:
+    from rhetor.hub.state import State
+
+RENEWALS = 6  # attempts to renew the lease before it ends
 AGAIN_SECONDS = 0.5  # after a failed one
 ID = "node"
 EVERY_ADDRESS = ("0.0.0.0", "::", "")
@@ -40,12 +41,6 @@ def node_name(home: Path) -> str:
     return f"{socket.gethostname()}-{own}"
 
 
-def address_of(text: str) -> Address | None:
-    """Return the host and port of an address `HOST:PORT`; None if it is not one."""
-    host, _, port = text.rpartition(":")
-    return (host.strip("[]"), int(port)) if host and port.isdecimal() else None
-
-
 def own_address(host: str, listener: socket.socket, configured: str | None) -> str:
     """Return where other nodes reach this one, as `HOST:PORT`. `host`: on which it listens. `configured`: the
     setting `hub.node_address`."""
@@ -61,85 +56,125 @@ def port_of(listener: socket.socket) -> int:
 
 
 @asynccontextmanager
-async def serving(leases: Leases, ring: Ring, listener: socket.socket) -> AsyncIterator[None]:
-    """Wait until this node has the lease, and keep it while the block runs. `leases.lost` is set when another
-    node has taken it.
+async def membership(leases: Leases) -> AsyncIterator[Membership]:
+    """Take the lease of this node, and keep it while the block runs. `leases.lost` is set when another node
+    has taken over.
 
     Raises:
         StoreRefused: the database cannot be used at the beginning.
-        KeysUnavailable: the database has sealed content, and this node lacks its keys.
     """
+    member = Membership(leases)
     try:
-        await wait_for_lease(leases, ring, listener)
-        keeping = start(keep_lease(leases), "lease")
+        await member.begin()
+        keeping = start(member.keep(), "lease")
         try:
-            yield
+            yield member
         finally:
             await stop(keeping)
-            with suppress(StoreRefused):  # it ends by itself
-                await leases.release()
+            await member.end()
     finally:
         await leases.aclose()
 
 
-async def wait_for_lease(leases: Leases, ring: Ring, listener: socket.socket) -> None:
-    """Return when this node has the lease. Until then, pass on what the listener accepts.
+class Membership:
+    """The place of this node among the others.
 
-    Raises:
-        StoreRefused, KeysUnavailable: as `serving`.
+    `keeps_lease`: at the end, the lease is not given up, so that a start within it adopts the programs that
+    still run.
     """
-    found = await leases.take_alone()
-    if found is None:
-        await take_what_is_left(leases)
-        return
-    if needed := await leases.keys():  # better now than when the node is needed
-        ring.load(needed=needed)
-    sys.stdout.write(f"rhetor stands by: {found.name} at {found.address} serves\n")
-    sys.stdout.flush()
-    standby = Standby(lambda: address_of(found.address) if found else None)
-    async with standby.listening(listener):
-        while found is not None:
-            log.debug("standing by", extra={"serving": found.name, "seconds": found.seconds})
-            await asyncio.sleep(LOOK_SECONDS)
+
+    def __init__(self, leases: Leases) -> None:
+        self.leases = leases
+        self.keeps_lease = False
+        self._renewed = Renewed(leads=False, nodes=())
+        self._nodes: SeveralNodes | None = None
+        self._state: State | None = None
+        self._taking_over: asyncio.Task[None] | None = None
+
+    def nodes(self, owner_of: Callable[[str], Awaitable[str | None]]) -> SeveralNodes:
+        """Return the nodes as the hub sees them. `owner_of` returns the name of the owner of a stream."""
+        assert self.leases.fence is not None
+        self._nodes = SeveralNodes(self.leases.name, self.leases.fence.number, owner_of)
+        self._note(self._renewed)
+        return self._nodes
+
+    def opened(self, state: State) -> None:
+        """Take over lost nodes from now on, whenever this node is the lead."""
+        self._state = state
+
+    async def begin(self) -> None:
+        """Take the lease, and what nobody owns. The hub, which is opened next, recovers it as its own.
+
+        Raises:
+            StoreRefused: the database cannot be used.
+        """
+        self._note(await self.leases.take())
+        await self.leases.claim()
+
+    async def keep(self) -> None:
+        """Renew the lease until another node has taken over."""
+        while True:
+            pause = self.leases.seconds / RENEWALS
             try:
-                found = await leases.take_alone()
+                self._note(await self.leases.renew())
+            except FenceLost:
+                log.error("another node has taken over", extra={"node": self.leases.name})
+                return
             except StoreRefused as error:
-                log.warning("looking for the lease failed", extra={"reason": error.detail})
-    log.warning("this node takes over", extra={"node": leases.name})
-    await take_what_is_left(leases)
+                log.warning("renewing the lease failed", extra={"reason": error.detail})
+                pause = AGAIN_SECONDS
+            if self._renewed.ended and self._state is not None and self._is_free:
+                self._taking_over = start(self._take_over(self._state), "take-over")
+            await asyncio.sleep(pause)
 
+    async def end(self) -> None:
+        """Give the lease up, unless programs of this node still run."""
+        if self._taking_over is not None:
+            await stop(self._taking_over)
+        if not self.keeps_lease:
+            with suppress(StoreRefused):  # it ends by itself
+                await self.leases.release()
 
-async def take_what_is_left(leases: Leases) -> None:
-    """Become the owner of all streams."""
-    await leases.take_over()
-    await leases.claim()
+    async def described(self) -> list[dict[str, Any]]:
+        """Return the nodes, the live ones first."""
+        lead = self._nodes.lead if self._nodes is not None else ""
+        return [
+            {
+                "name": node.name,
+                "address": node.address,
+                "live": node.seconds > 0,
+                "leads": node.seconds > 0 and node.name == lead,
+                "own": node.name == self.leases.name,
+                "sessions": node.streams,
+                "refused_writes": node.refused,
+            }
+            for node in await self.leases.nodes()
+        ]
 
+    @property
+    def _is_free(self) -> bool:
+        return self._taking_over is None or self._taking_over.done()
 
-async def keep_lease(leases: Leases) -> None:
-    """Renew the lease until another node has taken it."""
-    pause = leases.seconds / RENEWALS
-    while True:
-        await asyncio.sleep(pause)
+    def _note(self, renewed: Renewed) -> None:
+        self._renewed = renewed
+        if self._nodes is not None:
+            live = [LiveNode(each.name, each.address, each.fence, each.since) for each in renewed.nodes]
+            self._nodes.renewed(live, renewed.leads, self.leases.ends)
+
+    async def _take_over(self, state: State) -> None:
+        """Take over the nodes whose leases have ended; what fails is tried again after the next renewal."""
         try:
-            await leases.renew()
-            pause = leases.seconds / RENEWALS
-        except FenceLost:
-            log.error("another node has taken over", extra={"node": leases.name})
-            return
-        except StoreRefused as error:
-            log.warning("renewing the lease failed", extra={"reason": error.detail})
-            pause = AGAIN_SECONDS
+            found = await self.leases.take_over(state.unrecovered.update)
+            for taken in found:
+                await _recover(state, taken)
+            self._note(await self.leases.renew())
+        except (StoreRefused, FenceLost) as error:
+            log.warning("taking over failed", extra={"reason": error.detail})
 
 
-async def described(leases: Leases) -> list[dict[str, Any]]:
-    """Return the nodes, the one that serves first."""
-    return [
-        {
-            "name": node.name,
-            "address": node.address,
-            "serves": node.seconds > 0,
-            "own": node.name == leases.name,
-            "refused_writes": node.refused,
-        }
-        for node in await leases.nodes()
-    ]
+async def _recover(state: State, taken: TakenOver) -> None:
+    try:
+        await until_accepted(lambda: take_over(state, taken.name, taken.streams), taken.name)
+        await scheduler.taken_over(state, taken.streams)
+    finally:  # whatever is left unfinished, its session can be used
+        state.unrecovered.difference_update(taken.streams)

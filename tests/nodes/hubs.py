@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Node:
 
     def __init__(self, folder: Path, port: int, variables: dict[str, str]) -> None:
         self.folder, self.port = folder, port
-        self.url = f"http://127.0.0.1:{port}"
+        self.address = f"127.0.0.1:{port}"
+        self.url = f"http://{self.address}"
         self.said = ""
         self._variables = variables
         self.process: asyncio.subprocess.Process | None = None
@@ -41,7 +42,7 @@ class Node:
         (folder / "token").write_text(TOKEN)
 
     async def start(self) -> str:
-        """Start it, and return what it says when it serves or stands by."""
+        """Start it, and return what it says when it accepts clients."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_RUNTIME_DIR") if name in os.environ}
         environment = {
             **kept,
@@ -65,15 +66,6 @@ class Node:
             self.said = (await self.process.stdout.readline()).decode()
         assert self.said, (self.folder / "stderr").read_text()
         return self.said
-
-    async def serves(self) -> None:
-        """Wait until this node serves."""
-        assert self.process is not None and self.process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            while "listening on" not in self.said:
-                line = await self.process.stdout.readline()
-                assert line, (self.folder / "stderr").read_text()
-                self.said = line.decode()
 
     @property
     def socket(self) -> str:
@@ -122,16 +114,19 @@ class Nodes:
                                 return await answer.json(content_type=None)
                 await asyncio.sleep(PAUSE)
 
-    async def serving(self, among: Iterable[Node] | None = None) -> Node:
-        """Wait until one of the nodes serves, and return it."""
-        waiting = {asyncio.create_task(node.serves()): node for node in among or self.nodes}
-        done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        task = done.pop()
-        task.result()
-        return waiting[task]
+    async def known(self, at: Node) -> dict[str, dict[str, Any]]:
+        """Return what a node says of all nodes, by their addresses."""
+        return {each["address"]: each for each in (await self.ask("GET", "/api/v2/health", at=at))["nodes"]}
+
+    async def takes_over(self, at: Node, lost: Node) -> Node:
+        """Wait until a live node owns what the lost one had, as a node says, and return the lead."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                known = await self.known(at)
+                leads = [node for node in self.nodes if known[node.address]["leads"]]
+                if leads and not known[lost.address]["sessions"]:
+                    return leads[0]
+                await asyncio.sleep(PAUSE)
 
     async def send(self, session: str, text: str, key: str) -> str:
         """Send a message once, however many attempts that takes. Return the turn's id without its answer."""
@@ -147,8 +142,10 @@ class Nodes:
                             assert stream.status == 503, await stream.text()
                 await asyncio.sleep(PAUSE)
 
-    async def session(self) -> str:
-        return str((await self.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"}))["id"])
+    async def session(self, at: Node | None = None) -> str:
+        """Begin a session, at a node that owns it then."""
+        body = {"specialist_id": "apollo"}
+        return str((await self.ask("POST", "/api/v2/sessions", body, at=at or self.nodes[0]))["id"])
 
     async def log(self, session: str) -> list[dict[str, Any]]:
         """Return all events of a session."""
@@ -190,8 +187,8 @@ def _quiet() -> aiohttp.ClientTimeout:
 async def running(
     folder: Path, url: str | Sequence[str], count: int, *, host: str = "localhost", **variables: str
 ) -> AsyncIterator[Nodes]:
-    """Start hubs on a database. The first one serves, the others stand by. `url`: of the database, or one for
-    each node. `host`: of a proxy before them."""
+    """Start hubs on a database. The first one is the lead. `url`: of the database, or one for each node.
+    `host`: of a proxy before them."""
     ports = _free_ports(count)
     hosts = json.dumps([host, *(f"127.0.0.1:{port}" for port in ports)])
     urls = [url] * count if isinstance(url, str) else url
@@ -206,8 +203,7 @@ async def running(
             for node in nodes:
                 if node is not nodes[0]:
                     await asyncio.to_thread(_share_keys, nodes[0].folder, node.folder)
-                said = await node.start()
-                assert ("stands by" in said) is (node is not nodes[0]), said
+                assert "listening on" in await node.start()
             yield Nodes(nodes, client)
         finally:
             for node in nodes:

@@ -1,4 +1,4 @@
-"""Three hubs on one database: clients, turns and programs when the hub that serves is lost."""
+"""Three hubs on one database: clients, turns and programs when one of them is lost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from rhetor.store.postgres.leases import LEASE_SECONDS
 from tests.nodes.hubs import Nodes, running
 from tests.postgres.cluster import VERSIONS
 from tests.postgres.cluster import running as cluster_of_its_own
@@ -82,7 +83,7 @@ def ends(log: Sequence[Event]) -> list[tuple[str, str]]:
 async def test_another_node_takes_over_and_clients_continue_with_their_cursors(
     nodes: Nodes, provider: ProviderProcess, gate: str
 ) -> None:
-    first = nodes.nodes[0]
+    first, second, third = nodes.nodes
     session = await nodes.session()
     readers = Readers(nodes, session)
     provider.script(Script(chunks=("first ", "never "), hold={1: gate}))
@@ -90,7 +91,9 @@ async def test_another_node_takes_over_and_clients_continue_with_their_cursors(
     await asyncio.to_thread(provider.reached, gate)
     first.signal(signal.SIGKILL)
     began = time.monotonic()
-    second = await nodes.serving(nodes.nodes[1:])
+    assert (
+        await nodes.takes_over(third, first) is second
+    )  # it has had its lease for longer than the third one
     assert time.monotonic() - began < TAKE_OVER
     provider.script(Script(chunks=("after",)))
     assert await nodes.send(session, "hi", "k1") == turn  # the same command is not executed again
@@ -98,52 +101,92 @@ async def test_another_node_takes_over_and_clients_continue_with_their_cursors(
     log = await ended(nodes, session, later)
     assert ends(log) == [(turn, "turn.interrupted"), (later, "turn.completed")]
     await readers.all_have(log)
-    # the node that was killed comes back, stands by, and takes over from the second one, which ends in order
+    # the node that was killed comes back, and the one that has its session now ends in order
     await first.ended()
-    assert "stands by" in await first.start()
+    await first.start()
     assert (await nodes.ask("GET", f"/api/v2/sessions/{session}", at=first))["head"] == len(log)
-    others = [node for node in nodes.nodes if node is not second]
     second.signal(signal.SIGTERM)
     assert await second.ended() == 0
     began = time.monotonic()
-    await nodes.serving(others)
+    assert await nodes.takes_over(first, second) is third
     assert time.monotonic() - began < 5  # its lease was released
     assert (await nodes.ask("GET", f"/api/v2/sessions/{session}"))["head"] == len(log)
+    provider.script(Script(chunks=("once more",)))
+    assert ends(await ended(nodes, session, await nodes.send(session, "and now", "k3")))[-1][1] == ENDS[0]
 
 
-async def test_late_writes_of_a_node_that_stood_still_are_refused_counted_and_shown(
+async def test_turns_that_wait_at_a_lost_node_run_at_the_lead(
     nodes: Nodes, provider: ProviderProcess, gate: str
 ) -> None:
-    first = nodes.nodes[0]
-    session = await nodes.session()
+    first, _, third = nodes.nodes
+    session = await nodes.session(at=third)
+    provider.script(Script(chunks=("first ", "never "), hold={1: gate}), Script(chunks=("second",)))
+    turn = await nodes.send(session, "hi", "k1")
+    await asyncio.to_thread(provider.reached, gate)
+    later = await nodes.send(session, "again", "k2")
+    third.signal(signal.SIGKILL)
+    assert await nodes.takes_over(first, third) is first
+    log = await ended(nodes, session, later)
+    assert ends(log) == [(turn, "turn.interrupted"), (later, "turn.completed")]
+
+
+@pytest.mark.parametrize("stopped", [0, 1], ids=["the-lead", "another-node"])
+async def test_late_writes_of_a_node_that_stood_still_are_refused_counted_and_shown(
+    nodes: Nodes, provider: ProviderProcess, gate: str, stopped: int
+) -> None:
+    owner, lead = nodes.nodes[stopped], nodes.nodes[1 - stopped]
+    session = await nodes.session(at=owner)
     readers = Readers(nodes, session)
     provider.script(Script(chunks=("first ", "late "), hold={1: gate}))
     turn = await nodes.send(session, "hi", "k1")
     await asyncio.to_thread(provider.reached, gate)
-    first.signal(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     began = time.monotonic()
-    second = await nodes.serving(nodes.nodes[1:])
+    assert await nodes.takes_over(nodes.nodes[2], owner) is lead
     assert time.monotonic() - began < TAKE_OVER
-    provider.release(gate)  # the answer goes on, to a node that has lost its lease
-    first.signal(signal.SIGCONT)
-    assert await first.ended() == 1
-    assert "this node has lost its lease" in (first.folder / "stderr").read_text()
-    provider.script(Script(chunks=("after",)))
-    later = await nodes.send(session, "again", "k2")
+    second_gate = f"{gate}-later"
+    provider.script(Script(chunks=("after", " it"), hold={1: second_gate}))
+    sending = asyncio.create_task(nodes.send(session, "again", "k2"))
+    await asyncio.to_thread(provider.reached, second_gate)
+    provider.release(gate)  # the answer goes on, to a node that lost its lease, while another one runs a turn
+    owner.signal(signal.SIGCONT)
+    assert await owner.ended() == 1
+    assert "this node has lost its lease" in (owner.folder / "stderr").read_text()
+    provider.release(second_gate)
+    later = await sending
     log = await ended(nodes, session, later)
     assert ends(log) == [(turn, "turn.interrupted"), (later, "turn.completed")]
     assert "late" not in str(log)
     assert len([call for call in provider.calls() if call["path"].endswith("/completions")]) == 2
     await readers.all_have(log)
-    shown = {each["address"]: each for each in (await nodes.ask("GET", "/api/v2/health"))["nodes"]}
-    assert shown[f"127.0.0.1:{first.port}"]["refused_writes"] > 0
-    assert shown[f"127.0.0.1:{second.port}"] == {
-        "name": shown[f"127.0.0.1:{second.port}"]["name"],
-        "address": f"127.0.0.1:{second.port}",
-        "serves": True,
+    known = await nodes.known(lead)
+    assert known[owner.address]["refused_writes"] > 0
+    assert known[lead.address] == {
+        "name": known[lead.address]["name"],
+        "address": lead.address,
+        "live": True,
+        "leads": True,
         "own": True,
+        "sessions": 1,
         "refused_writes": 0,
     }
+
+
+async def test_a_node_that_nobody_took_over_goes_on_after_it_stood_still(
+    tmp_path: Path, postgres_url: str, provider: ProviderProcess, gate: str
+) -> None:
+    async with running(tmp_path, postgres_url, 1, **model(provider)) as nodes:
+        [only] = nodes.nodes
+        session = await nodes.session()
+        provider.script(Script(chunks=("first ", "second"), hold={1: gate}))
+        turn = await nodes.send(session, "hi", "k1")
+        await asyncio.to_thread(provider.reached, gate)
+        only.signal(signal.SIGSTOP)
+        await asyncio.sleep(LEASE_SECONDS + 1)
+        provider.release(gate)
+        only.signal(signal.SIGCONT)
+        assert ends(await ended(nodes, session, turn)) == [(turn, "turn.completed")]
+        assert (await nodes.known(only))[only.address]["refused_writes"] == 0
 
 
 async def test_programs_survive_a_node_that_comes_back_within_its_lease_and_are_lost_with_it(
@@ -162,16 +205,18 @@ async def test_programs_survive_a_node_that_comes_back_within_its_lease_and_are_
     try:
         first.signal(signal.SIGKILL)
         await first.ended()
-        assert "listening on" in await first.start()
+        await first.start()
         status = await nodes.ask("GET", "/api/v2/ai/clerk/status")
         assert status["pid"] == pid, status
         session = status["session_id"]
         first.signal(signal.SIGKILL)
         await first.ended()
-        await nodes.serving(nodes.nodes[1:])
-        status = await nodes.ask("GET", "/api/v2/ai/clerk/status")
+        await nodes.takes_over(nodes.nodes[1], first)
+        async for event in nodes.follow(session, first=1):
+            if event["type"] == "peer.lost":
+                break
+        status = await nodes.ask("GET", "/api/v2/ai/clerk/status", at=nodes.nodes[1])
         assert (status["pid"], status["status"]) == (None, "gone"), status
-        assert [event["type"] for event in await nodes.log(session)][-1] == "peer.lost"
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

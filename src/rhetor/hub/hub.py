@@ -325,7 +325,9 @@ async def open_hub(
         await peer_statistics.load(store)
         if await store.head(HUB_STREAM) is None:
             await store.commit(HUB_STREAM, [])  # the stream must exist before a client follows it
-        await fold_log(store, state.ids.now())
+        leads = state.nodes.leads
+        if leads:
+            await fold_log(store, state.ids.now())
         await state.usage.load(store, state.ids.now())
         if limits.tokens_per_hour is not None:
             await state.usage.recent.load(store, state.ids.now())
@@ -333,7 +335,8 @@ async def open_hub(
         await identities.load(state.identities, store)
         await teams.load_teams(state)
         await tool_servers.load(state)
-        await blobs.sweep(state)
+        if leads:
+            await blobs.sweep(state)
         await state.routing_table.load(store)
         await state.shares.load(store)
         await state.live.load(store)

@@ -32,6 +32,7 @@ MOST_ATTEMPTS = 12
 MOST_AGE = 86_400_000  # milliseconds, after which a notification is of no use
 TICK_SECONDS = 60.0  # timers do not count the time in which a machine is suspended
 RETRY_SECONDS = 1.0
+LOOK_SECONDS = 2.0  # between looks for what other nodes have to send
 DRAIN_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ class Standing(NamedTuple):
 
 
 async def deliver(state: State) -> None:
-    """Deliver notifications for as long as the hub runs, also those of earlier hubs."""
+    """Deliver notifications for as long as the hub runs, also those of earlier hubs. If several nodes share
+    the store, the lead delivers those of all."""
+    state.nodes.on_change(state.notifications.changed.notify)
     tasks: dict[str, tuple[Sender, asyncio.Task[None]]] = {}
     try:
         while True:
@@ -71,7 +74,8 @@ async def deliver(state: State) -> None:
             for name in senders.keys() - tasks.keys():
                 work = _deliver_to(state, senders[name])
                 tasks[name] = senders[name], state.background.start(work, f"notify {name}")
-            await _persist(state, _give_up_removed)
+            if state.nodes.leads:
+                await _persist(state, _give_up_removed)
             await changed.wait()
     finally:
         await stop(*(task for _, task in tasks.values()))
@@ -130,7 +134,9 @@ async def _deliver_to(state: State, sender: Sender) -> None:
             rows = await state.store.find(KIND, state=DUE, parent=name, limit=MOST_WAITING)
             notifications.found(name, (row.id for row in rows))
             await _log_refused(state, name)
-            left = await _deliver_due(state, sender, rows, changed)
+            left = await _deliver_due(state, sender, rows, changed) if state.nodes.leads else TICK_SECONDS
+            if state.nodes.own:
+                left = min(left, LOOK_SECONDS)
         except StoreRefused as refusal:
             extra = {"to": name, "reason": refusal.detail}
             log.warning("delivering notifications failed; retrying", extra=extra)
@@ -148,7 +154,7 @@ async def _deliver_due(state: State, sender: Sender, rows: Sequence[Row], change
     waiting = sorted(((Outgoing.of(row), row) for row in rows), key=_order)
     is_tried = False
     for outgoing, row in waiting:
-        if changed.is_set():
+        if changed.is_set() or not state.nodes.leads:
             return 0.0
         if outgoing.due <= state.ids.now():
             with state.notifications.busy():

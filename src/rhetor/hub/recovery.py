@@ -8,12 +8,15 @@
 - Restores of files are finished.
 - Plans end as `interrupted`.
 
+If several nodes share the store, each recovers what is its own. The lead recovers what a lost node has left.
+
 After the restore of a backup, nothing is run, because it may have been run since: turns end as `interrupted`,
 and answers that were to be forwarded are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,7 +40,8 @@ from .catalog.sessions import session_of
 from .catalog.turn_log import received, so_far
 from .catalog.turns import PlanRow, TurnRow
 from .catalog.usage import Spent, source_of
-from .programs.adoption import adopt, register
+from .core.nodes import is_own
+from .programs.adoption import adopt, register, take_over_programs
 from .programs.instances import instances_of
 from .sessions.leases import expect_clients
 from .sessions.unfinished_restores import finish_restores
@@ -51,36 +55,82 @@ REASON = "the hub stopped before the answer was complete"
 RESTORED = "restored", "hub"  # the kind and id of the row that notes the restore of a backup
 RESTORED_REASON = "the hub was restored from a backup that was made before the turn ended"
 MANY = 100_000
+Mine = Callable[[str], Awaitable[bool]]  # whether a stream is to be recovered
 
 
 async def recover(state: State) -> None:
-    """Recover everything that an earlier hub left unfinished. Call it once, before any command is executed.
+    """Recover everything of this node that an earlier hub left unfinished. Call it once, before any command
+    is executed.
 
     Raises:
         StoreRefused: the store rejected a commit.
     """
+
+    async def mine(stream: str) -> bool:
+        return await is_own(state.nodes, stream)
+
     await register(state)
-    for row in await state.store.find("plan", state="running", limit=MANY):
-        await _end_plan(state, PlanRow.of(row))
+    await _end_plans(state, mine)
     if restored := await state.store.get(*RESTORED):
         await _end_restored(state, msgspec.json.decode(restored.doc, type=Restore))
-    running = [TurnRow.of(row) for row in await state.store.find("turn", state=TurnState.RUNNING, limit=MANY)]
+    running = await _turns(state, TurnState.RUNNING, mine)
     for turn in running:
         if not _continues(state, turn.peer):
             await _interrupt(state, turn)
     await adopt(state)
     await finish_restores(state)
-    await _take_up_pauses(state)
+    await _take_up_pauses(state, mine)
     for turn in running:
         if _continues(state, turn.peer) and not await _resume(state, turn):
             await _interrupt(state, turn)
-    for row in await state.store.find("turn", state=TurnState.ACCEPTED, limit=MANY):
-        turn = TurnRow.of(row)
+    await _run_accepted(state, mine)
+    await expect_clients(state)
+
+
+async def take_over(state: State, node: str, streams: Collection[str]) -> None:
+    """Recover what a lost node left unfinished in these streams, which belong to this node now: they must be
+    among `state.unrecovered`. No turn of a lost node is continued, because its programs are lost with it.
+
+    Raises:
+        StoreRefused: the store rejected a commit.
+    """
+    taken = frozenset(streams)
+
+    async def mine(stream: str) -> bool:
+        return stream in taken
+
+    reason = f"the node {node} was lost before the answer was complete"
+    await _end_plans(state, mine)
+    for turn in await _turns(state, TurnState.RUNNING, mine):
+        await _interrupt(state, turn, reason)
+    lost = await take_over_programs(state, node, taken)
+    for turn in await _turns(state, TurnState.ACCEPTED, mine):
+        if turn.peer in lost:
+            await _interrupt(state, turn, reason)
+    state.unrecovered -= taken
+    await _take_up_pauses(state, mine)
+    await _run_accepted(state, mine)
+    await expect_clients(state, taken)
+    state.nodes.taken_over()
+
+
+async def _turns(state: State, standing: TurnState, mine: Mine) -> list[TurnRow]:
+    rows = await state.store.find("turn", state=standing, limit=MANY)
+    return [TurnRow.of(row) for row in rows if await mine(row.parent)]
+
+
+async def _end_plans(state: State, mine: Mine) -> None:
+    for row in await state.store.find("plan", state="running", limit=MANY):
+        if await mine(row.id):
+            await _end_plan(state, PlanRow.of(row))
+
+
+async def _run_accepted(state: State, mine: Mine) -> None:
+    for turn in await _turns(state, TurnState.ACCEPTED, mine):
         if _types(state, turn.peer):
             await _interrupt(state, turn)
         else:
-            wake(state, row.parent)
-    await expect_clients(state)
+            wake(state, turn.stream)
 
 
 class Restore(Struct, frozen=True):
@@ -134,10 +184,10 @@ async def _resume(state: State, turn: TurnRow) -> bool:
     return True
 
 
-async def _take_up_pauses(state: State) -> None:
-    rows = await state.store.find("turn", state=TurnState.WAITING, limit=MANY)
-    pauses = await paused_turns(state.store) if rows else {}
-    for turn in map(TurnRow.of, rows):
+async def _take_up_pauses(state: State, mine: Mine) -> None:
+    turns = await _turns(state, TurnState.WAITING, mine)
+    pauses = await paused_turns(state.store) if turns else {}
+    for turn in turns:
         pause = pauses.get(turn.id)
         if pause is None or not await _take_up(state, turn, pause):
             await _interrupt(state, turn)

@@ -203,7 +203,7 @@ class State:
     `live`: what changes, for those who watch it. `machines`: those that have joined, and `machine_links`: the
     links to them. `nodes`: those that share the store. `elsewhere`: what the others of them have said
     last, and `boards`: how this one and the others say it. `mirrors`: what is in memory of the rows that they
-    change.
+    change. `unrecovered`: sessions of a lost node, whose turns have not ended yet.
     """
 
     store: Store
@@ -259,6 +259,7 @@ class State:
     configured_budgets: InitVar[Iterable[Budget]] = ()
     owner: InitVar[str] = ""
     given_key: bytes = b""
+    unrecovered: set[str] = field(default_factory=set)
     closing: bool = False
     _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -38,7 +40,8 @@ class SeveralNodes:
 
     def __init__(self, own: str, fence: int, owner_of: Callable[[str], Awaitable[str | None]]) -> None:
         self.own = own
-        self.leads = False
+        self._leads = False
+        self._until = inf
         self.lead = ""
         self.live: Mapping[str, LiveNode] = {}
         self.places: dict[str, str] = {}
@@ -74,15 +77,21 @@ class SeveralNodes:
         if self._mailbox is not None:
             await self._mailbox.aclose()
 
-    def renewed(self, nodes: Sequence[LiveNode], leads: bool) -> None:
-        """Note which nodes are live, this one included, and whether it leads."""
+    @property
+    def leads(self) -> bool:
+        return self._leads and monotonic() < self._until  # no longer than its lease
+
+    def renewed(self, nodes: Sequence[LiveNode], leads: bool, until: float = inf) -> None:
+        """Note which nodes are live, this one included, and whether it leads. `until`: when its lease ends if
+        it is not renewed, by the clock `monotonic`."""
+        self._until = until
         live = {node.name: node for node in nodes if node.name != self.own}
         lead = self.own if leads else min(nodes, key=lambda node: node.since).name if nodes else ""
-        if (live, leads, lead) == (self.live, self.leads, self.lead):
+        if (live, leads, lead) == (self.live, self._leads, self.lead):
             return
         came, went = live.keys() - self.live.keys(), self.live.keys() - live.keys()
         log.info("nodes changed", extra={"came": sorted(came), "went": sorted(went), "lead": lead})
-        self.live, self.leads, self.lead = live, leads, lead
+        self.live, self._leads, self.lead = live, leads, lead
         if self._mailbox is not None:
             self._mailbox.lose(live)
         for callback in self._callbacks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from rhetor.errors import TurnFailure
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.turns import TurnRow
+from rhetor.hub.core.nodes import is_own
 from rhetor.store.base import Draft, Row
 
 from .instances import add_instance, forget, status_changed
@@ -77,9 +79,37 @@ def mirror_ended(state: State) -> None:
 
 async def adopt(state: State) -> None:
     """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
-    rows = await state.store.find("program", state="running", limit=10_000)
+    found = [
+        entry
+        for entry in await _running(state)
+        # a node that was taken over has left it if only its session is this node's
+        if not is_elsewhere(state, entry) or await is_own(state.nodes, entry.session_id)
+    ]
     # all at the same time, because each may have to wait for a host that does not answer
-    await asyncio.gather(*(_adopt(state, ProgramRow.of(row)) for row in rows))
+    await asyncio.gather(*(_adopt(state, entry) for entry in found))
+
+
+async def take_over_programs(state: State, node: str, streams: Collection[str]) -> Collection[str]:
+    """Record that the programs of a lost node, which write into these streams, are lost. Return the names of
+    the announced ones, because nobody can start them again. Those on machines that have joined still run, and
+    may be reached by this node."""
+    rows = await _running(state)
+    found = [entry for entry in rows if entry.node == node or entry.session_id in streams]
+    lost = [entry for entry in found if not entry.peer.machine]
+    for entry in lost:
+        if entry.announced:
+            state.peers.put(entry.peer, entry.owner)  # shown as gone
+        await _record_end(state, entry, Exit(lost=f"the node {node} was lost"))
+    for entry in found:
+        if entry.peer.machine:
+            taken = replace(entry, node=state.nodes.own)
+            await state.store.commit(HUB_STREAM, [], rows=[taken.row(RUNNING)])
+            await _adopt(state, taken)
+    return {entry.peer.name for entry in lost if entry.announced}
+
+
+async def _running(state: State) -> list[ProgramRow]:
+    return [ProgramRow.of(row) for row in await state.store.find("program", state=RUNNING, limit=10_000)]
 
 
 async def _adopt(state: State, entry: ProgramRow) -> None:

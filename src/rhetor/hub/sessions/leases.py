@@ -73,11 +73,14 @@ class Holds:
             state.leases.expect_soon(id, left)
 
 
-async def expect_clients(state: State) -> None:
-    """Give the clients of each open session of this node its `detach_ttl` to reconnect after a restart."""
+async def expect_clients(state: State, streams: Collection[str] | None = None) -> None:
+    """Give the clients of each open session of this node its `detach_ttl` to reconnect after a restart.
+    `streams`: only of these, which were another node's."""
     for open_state in OPEN:
         for row in await state.store.find("session", state=open_state, limit=100_000):
             session = session_of(row)
+            if streams is not None and session.id not in streams:
+                continue
             if session.detach_ttl is not None and await state.owns(session.id):
                 _expect(state, session)
 

@@ -479,6 +479,8 @@ async def closing_if_once(state: State, stream: str, known: Session | None = Non
 
 def wake(state: State, session_id: str) -> None:
     """Run the waiting turns of the session, after its current turn if there is one."""
+    if session_id in state.unrecovered:
+        return  # it is woken when its last turn has ended
     if session_id not in state.runners and not state.closing:
         state.runners[session_id] = SessionRunner(state, session_id)
     if runner := state.runners.get(session_id):

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any
 
 from msgspec import Struct
 
@@ -31,15 +30,6 @@ _TAKING_OVER = {
 }
 log = logging.getLogger(__name__)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('rhetor lease ' || current_schema()))"
-
-
-class Serving(Struct, frozen=True):
-    """Another node that serves. `address`: where it accepts connections, as `HOST:PORT`. `seconds`: until its
-    lease ends, if it does not renew it."""
-
-    name: str
-    address: str
-    seconds: float
 
 
 class LiveLease(Struct, frozen=True):
@@ -97,6 +87,7 @@ class Leases:
         self._url = url
         self._address = address
         self._connection: Connection | None = None
+        self._one = asyncio.Lock()  # it is used for one thing at a time
 
     async def take(self) -> Renewed:
         """Take the lease of this node.
@@ -105,33 +96,11 @@ class Leases:
             StoreRefused: the database cannot be used now.
         """
         began = monotonic()
-        try:
-            connection = await self._connected()
+        async with self._using() as connection:
             row = await connection.fetchrow(sql("take_lease"), self.name, self._address, self.seconds)
-            return await self._taken(connection, row, began)
-        except ERRORS as error:
-            raise self._lost(error) from error
-
-    async def take_alone(self) -> Serving | None:
-        """Take the lease, or return another node that has one.
-
-        Raises:
-            StoreRefused: the database cannot be used now.
-        """
-        began = monotonic()
-        try:
-            connection = await self._connected()
-            async with connection.transaction():
-                await connection.execute(_LOCK)
-                other = await connection.fetchrow(sql("serving_node"), self.name)
-                if other is not None:
-                    return Serving(*other)
-                await connection.execute(sql("fence_off"), self.name)
-                row = await connection.fetchrow(sql("take_lease"), self.name, self._address, self.seconds)
-            await self._taken(connection, row, began)
-        except ERRORS as error:
-            raise self._lost(error) from error
-        return None
+            id, number, self.commits = row
+            self.fence, self.ends = Fence(id, number, self.seconds), began + self.seconds
+            return await self._standing(connection)
 
     async def renew(self) -> Renewed:
         """Extend the lease. One that has ended is taken again, if no other node has taken over.
@@ -142,14 +111,11 @@ class Leases:
         """
         assert self.fence is not None
         began = monotonic()
-        try:
-            connection = await self._connected()
+        async with self._using() as connection:
             given = self.fence.node, self.fence.number, self.seconds
             if await connection.execute(sql("renew_lease"), *given) == "UPDATE 1":
                 self.ends = began + self.seconds
                 return await self._standing(connection)
-        except ERRORS as error:
-            raise self._lost(error) from error
         self.lost.set()
         raise FenceLost
 
@@ -157,25 +123,26 @@ class Leases:
         """Give the lease up, so that the lead takes over at once."""
         if self.fence is None or self.lost.is_set():
             return
-        try:
-            connection = await self._connected()
+        async with self._using() as connection:
             await connection.execute(sql("renew_lease"), self.fence.node, self.fence.number, 0.0)
-        except ERRORS as error:
-            raise self._lost(error) from error
 
-    async def take_over(self) -> list[TakenOver]:
+    async def take_over(
+        self, noted: Callable[[Sequence[str]], None] = lambda streams: None
+    ) -> list[TakenOver]:
         """Fence off the nodes whose leases have ended, and become the owner of their streams. A node that
-        commits at this moment is left for the next time.
+        commits at this moment is left for the next time. `noted` gets the streams of each node before they
+        belong to this one.
 
         Raises:
             FenceLost: the lease of this node has ended.
             StoreRefused: the database cannot be used now; nothing was taken over.
         """
         async with self._changing() as connection:
-            found = [
-                TakenOver(name, fence, await self._take_streams(connection, id))
-                for id, name, fence in await connection.fetch(sql("end_lives"))
-            ]
+            found = []
+            for id, name, fence in await connection.fetch(sql("end_lives")):
+                streams = await self._take_streams(connection, id)
+                noted(streams)
+                found.append(TakenOver(name, fence, streams))
         for each in found:
             log.warning("node taken over", extra={"node": each.name, "streams": len(each.streams)})
         return found
@@ -197,32 +164,23 @@ class Leases:
         Raises:
             StoreRefused: the database cannot be used now.
         """
-        try:
-            connection = await self._connected()
+        async with self._using() as connection:
             return [NodeRow(*row) for row in await connection.fetch(sql("nodes"))]
-        except ERRORS as error:
-            raise self._lost(error) from error
-
-    async def keys(self) -> set[bytes]:
-        """Return the ids of the keys that a node must have to serve.
-
-        Raises:
-            StoreRefused: the database cannot be used now.
-        """
-        try:
-            connection = await self._connected()
-            return {key for (key,) in await connection.fetch(sql("seals"))}
-        except ERRORS as error:
-            raise self._lost(error) from error
 
     async def aclose(self) -> None:
         if self._connection is not None:
             await close(self._connection)
 
-    async def _taken(self, connection: Connection, row: Any, began: float) -> Renewed:
-        id, number, self.commits = row
-        self.fence, self.ends = Fence(id, number, self.seconds), began + self.seconds
-        return await self._standing(connection)
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[Connection]:
+        async with self._one:
+            try:
+                yield await self._connected()
+            except ERRORS as error:
+                if self._connection is not None:
+                    self._connection.terminate()
+                self._connection = None
+                raise refusal(error) from error
 
     async def _standing(self, connection: Connection) -> Renewed:
         assert self.fence is not None
@@ -262,9 +220,3 @@ class Leases:
                 await migrate(connection)
             self._connection = connection
         return self._connection
-
-    def _lost(self, error: BaseException) -> Exception:
-        if self._connection is not None:
-            self._connection.terminate()
-        self._connection = None
-        return refusal(error)

@@ -12,7 +12,7 @@ from rhetor.domain.event import Position
 from rhetor.errors import FenceLost, StoreRefused, StreamElsewhere
 from rhetor.store.base import Committed, Key, Row
 from rhetor.store.postgres.connection import connect
-from rhetor.store.postgres.leases import Leases, Renewed, Serving, TakenOver
+from rhetor.store.postgres.leases import Leases, Renewed, TakenOver
 from rhetor.store.postgres.store import PostgresStore
 from tests.contracts.store_kit import chunk, events, question, ticking
 from tests.postgres.cluster import Cluster
@@ -319,14 +319,6 @@ async def test_a_store_that_was_opened_without_a_lease_is_no_node(postgres_url: 
         assert [each.name for each in await a.nodes()] == ["a"]
     await store.commit("s", [question("still allowed", "t_1")])
     await store.aclose()
-
-
-async def test_a_node_that_serves_alone_waits_for_the_others(postgres_url: str) -> None:
-    async with leases(postgres_url, "a") as a, leases(postgres_url, "b") as b:
-        assert await a.take_alone() is None
-        assert isinstance(await b.take_alone(), Serving)
-        await a.release()
-        assert await b.take_alone() is None
 
 
 async def test_a_lost_database_is_an_error_and_the_next_attempt_connects_again(postgres: Cluster) -> None:

@@ -180,13 +180,16 @@ class LastBackup(Struct):
 
 
 class NodeHealth(Struct):
-    """A node that shares the database, or has. `serves`: it has the lease. `own`: it is this hub.
-    `refused_writes`: so many of its writes came after it had lost its lease; none of them was stored."""
+    """A node that shares the database, or has. `live`: it has a lease. `leads`: it does what only one
+    node may do. `own`: it is this hub. `sessions`: how many sessions and plans it owns. `refused_writes`: so
+    many of its writes came after another node had taken over; none of them was stored."""
 
     name: str
     address: str
-    serves: bool
+    live: bool
+    leads: bool
     own: bool
+    sessions: int
     refused_writes: int
 
 
