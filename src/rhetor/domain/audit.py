@@ -1,7 +1,8 @@
 """Entries of the audit: who did what from where, and how it ended.
 
 The entries are numbered from 1, and each is chained to the one before it: its `chain` is a MAC over the
-chain of that entry, its number, its time and its content.
+chain of that entry, its number, its time and its content. Each node of a shared database has a chain of its
+own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 STREAM = "audit"  # only the audit writes to it, and the routes of sessions cannot read it
+COUNT = "audit_count"  # the kind of the rows with the count of each stream, whose ids are its name
 BEGUN, DONE, CANCELLED = "begun", "done", "cancelled"
 UNKNOWN, PENDING = "unknown", "pending"  # what is shown of an action whose end has no entry
 STARTED = "hub.start"  # an action that an earlier hub began and did not end has an unknown outcome
@@ -47,6 +49,26 @@ class AuditEntry(Struct, frozen=True, gc=False, omit_defaults=True):
     detail: str = ""
     of: int | UnsetType = UNSET
     chain: str = ""
+
+
+def stream_of(node: str) -> str:
+    """Return the stream of a node's entries. `node`: empty for a hub that shares its database with no
+    other."""
+    return f"{STREAM}:{node}" if node else STREAM
+
+
+def node_of(stream: str) -> str:
+    return stream.partition(":")[2]
+
+
+def is_stream(stream: str) -> bool:
+    """Return whether only the audit writes to a stream."""
+    return stream == STREAM or stream.startswith(f"{STREAM}:")
+
+
+def key_for(key: bytes, stream: str) -> bytes:
+    """Return the key of the chain of a stream, so that no entry fits into another chain."""
+    return key if stream == STREAM else hmac.digest(key, stream.encode(), "sha256")
 
 
 def shortened(text: str) -> str:

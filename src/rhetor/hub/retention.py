@@ -89,7 +89,7 @@ async def _remove(state: State, before: int, setting: Setting) -> None:
         log.info("old sessions and plans removed", extra={"removed": gone, "setting": setting})
     streams = events = 0
     for stream, first in await state.store.old_events(before):
-        if stream == audit.STREAM or stream in state.runners or stream in state.plans:
+        if audit.is_stream(stream) or stream in state.runners or stream in state.plans:
             continue
         if not await state.owns(stream):
             continue

@@ -269,7 +269,7 @@ class State:
         self.broadcaster = Broadcaster(self.store)
         self.budgets = Budgets(self.usage, configured_budgets)
         self.notifications = Notifications(self.ids, self.secrets, owner)
-        self.audit = Audit(self.store, self.background, self.ids, self.secrets)
+        self.audit = Audit(self.store, self.background, self.ids, self.secrets, self.nodes.own)
 
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[None]:

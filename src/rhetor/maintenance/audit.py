@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from rhetor.domain import audit as a
 from rhetor.domain.audit import AuditEntry, Count
 from rhetor.errors import RhetorError, SealBroken
-from rhetor.hub.core.audit import COUNT, KEY, AuditKey
+from rhetor.hub.core.audit import KEY, AuditKey
 from rhetor.sealing.ring import Ring
 from rhetor.store.sealed import Sealing
 from rhetor.store.sqlite.sealed import sealing_of
@@ -23,10 +23,11 @@ from rhetor.store.sqlite.snapshot import snapshot
 
 from .archive import DATABASE
 from .check_log import Finding
-from .verify_audit import Stored, Verified, verified
+from .verify_audit import Stored, Verified, replaced, verified
 
 ORIGIN = "coalesce(sealed_as, epoch)"
-TABLE = "events JOIN incarnations ON inc = id WHERE stream = 'audit'"
+TABLE = "events JOIN incarnations ON inc = id WHERE stream = ?"
+STREAMS = "SELECT stream FROM incarnations UNION SELECT id FROM rows WHERE kind = ? ORDER BY 1"
 WHO, FROM, OUTCOME = 12, 15, 9  # the widths of columns of the text
 
 T = TypeVar("T")
@@ -62,10 +63,21 @@ class _Source(Struct):
     connection: sqlite3.Connection
     sealing: Sealing
 
-    def entries(self) -> Iterator[Stored]:
+    def streams(self) -> list[str]:
+        """Return the streams of the audit: that of a hub alone first, or only that if there is none."""
+        found = [name for (name,) in self.connection.execute(STREAMS, (a.COUNT,)) if a.is_stream(name)]
+        return found or [a.STREAM]
+
+    def all_entries(self) -> list[Stored]:
+        """Return the entries of all streams, in the order of their times."""
+        streams = self.streams()
+        found = [entry for stream in streams for entry in self.entries(stream)]
+        return found if len(streams) == 1 else sorted(found, key=lambda each: each.at)
+
+    def entries(self, stream: str) -> Iterator[Stored]:
         query = f"SELECT {ORIGIN}, seq, at, type, turn_id, step, data FROM {TABLE} ORDER BY inc, seq"
-        for origin, seq, at, kind, turn_id, step, data in self.connection.execute(query):
-            yield Stored(seq, at, kind, turn_id, step, self._data(origin, seq, data))
+        for origin, seq, at, kind, turn_id, step, data in self.connection.execute(query, (stream,)):
+            yield Stored(seq, at, kind, turn_id, step, self._data(origin, seq, data), a.node_of(stream))
 
     def _data(self, origin: str, seq: int, data: bytes) -> bytes:
         try:
@@ -102,15 +114,40 @@ def verify(home: Path, expected: tuple[int, str] | None = None, ring: Ring | Non
         NoAudit: there is no database, or it cannot be read.
     """
     with _opened(home, ring) as source:
-        found = [*_structure(source.connection)]
+        streams = source.streams()
+        found = [finding for stream in streams for finding in _structure(source.connection, stream)]
         stored = _decoded(source.document(KEY), AuditKey)
         if stored is None:
-            (number,) = source.connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
+            number = len(source.all_entries())
             detail = "the key of the chain is missing, so no entry can be checked"
             return Verified(number, "", (*found, Finding("audit_key", "row audit_key", detail)))
-        count = _decoded(source.document(COUNT), Count)
-        done = verified(source.entries, bytes.fromhex(stored.key), count, expected)
-    return msgspec.structs.replace(done, findings=(*found, *done.findings))
+        key = bytes.fromhex(stored.key)
+        if len(streams) == 1:
+            done = _chain(source, key, streams[0], expected)
+            return msgspec.structs.replace(done, findings=(*found, *done.findings))
+        chains = [_chain(source, key, stream) for stream in streams]
+        entries = source.all_entries()
+    checked = [finding for chain in chains for finding in chain.findings]
+    if expected is not None and not any(_is(stored, expected) for stored in entries):
+        checked.append(replaced(expected))
+    ends = tuple((c.node, c.entries, c.chain) for c in chains)
+    return Verified(len(entries), "", (*found, *checked), chains=ends)
+
+
+def _chain(source: _Source, key: bytes, stream: str, expected: tuple[int, str] | None = None) -> Verified:
+    """Check the entries of one stream."""
+    count = _decoded(source.document((a.COUNT, stream)), Count)
+    done = verified(lambda: source.entries(stream), a.key_for(key, stream), count, expected)
+    node = a.node_of(stream)
+    if not node:
+        return done
+    places = (msgspec.structs.replace(f, place=f"{f.place} of {node}") for f in done.findings)
+    return msgspec.structs.replace(done, findings=tuple(places), node=node)
+
+
+def _is(stored: Stored, expected: tuple[int, str]) -> bool:
+    entry = stored.entry()
+    return entry is not None and (stored.seq, entry.chain) == expected
 
 
 def _decoded(doc: bytes | None, kind: type[T]) -> T | None:
@@ -120,17 +157,18 @@ def _decoded(doc: bytes | None, kind: type[T]) -> T | None:
         return None
 
 
-def _structure(source: sqlite3.Connection) -> Iterator[Finding]:
-    """Check the row of the stream, which could hide entries."""
-    rows = source.execute("SELECT present, earliest FROM incarnations WHERE stream = 'audit'").fetchall()
+def _structure(source: sqlite3.Connection, stream: str) -> Iterator[Finding]:
+    """Check the row of a stream, which could hide entries."""
+    query = "SELECT present, earliest FROM incarnations WHERE stream = ?"
+    rows, place = source.execute(query, (stream,)).fetchall(), f"stream {stream}"
     if not rows:
         detail = "there is none; a hub writes an entry whenever it starts"
-        yield Finding("audit_missing", "stream audit", detail)
+        yield Finding("audit_missing", place, detail)
     elif len(rows) > 1:
-        yield Finding("audit_stream", "stream audit", f"there are {len(rows)} streams in place of one")
+        yield Finding("audit_stream", place, f"there are {len(rows)} streams in place of one")
     for present, earliest in rows:
         if not present or earliest != 1:
-            yield Finding("audit_stream", "stream audit", "its row was changed, so that entries are hidden")
+            yield Finding("audit_stream", place, "its row was changed, so that entries are hidden")
 
 
 class Line(Struct, frozen=True):
@@ -149,7 +187,7 @@ def entries(home: Path, shown: Shown, ring: Ring | None = None) -> Sequence[tupl
         NoAudit: there is no database, or it cannot be read.
     """
     with _opened(home, ring) as source:
-        read = _readable(source.entries())
+        read = _readable(source.all_entries())
         found = [(stored, entry) for stored, entry in read if shown.wants(stored, entry)]
     return found if shown.last is None else found[-shown.last :]
 
@@ -163,23 +201,27 @@ def lines(home: Path, shown: Shown, ring: Ring | None = None, *, is_running: boo
     """
     with _opened(home, ring) as source:
         kept: list[tuple[Stored, AuditEntry]] = []
-        ends: dict[int, AuditEntry] = {}
-        started = 0
-        for stored, entry in _readable(source.entries()):
+        ends: dict[tuple[str, int], AuditEntry] = {}
+        started: dict[str, int] = {}
+        for stored, entry in _readable(source.all_entries()):
             if entry.of is not UNSET:
-                ends[entry.of] = entry
+                ends[stored.node, entry.of] = entry
                 continue
             if entry.action == a.STARTED:
-                started = stored.seq
+                started[stored.node] = stored.seq
             if shown.wants(stored, entry):
                 kept.append((stored, entry))
     chosen = kept if shown.last is None else kept[-shown.last :]
-    return [_line(stored, entry, ends, started if is_running else None) for stored, entry in chosen]
+    # a hub that runs on a file is alone
+    running = started.get("", 0) if is_running else None
+    return [_line(s, entry, ends, None if s.node else running) for s, entry in chosen]
 
 
-def _line(stored: Stored, entry: AuditEntry, ends: Mapping[int, AuditEntry], started: int | None) -> Line:
+def _line(
+    stored: Stored, entry: AuditEntry, ends: Mapping[tuple[str, int], AuditEntry], started: int | None
+) -> Line:
     """`started`: the number of the entry of the start of the running hub; None if none is running."""
-    end = ends.get(stored.seq)
+    end = ends.get((stored.node, stored.seq))
     if entry.outcome != a.BEGUN or end is not None:
         details = (entry.detail, end.detail if end else "")
         return Line(stored, entry, end.outcome if end else entry.outcome, "; ".join(filter(None, details)))
@@ -197,7 +239,9 @@ def _readable(found: Iterable[Stored]) -> Iterator[tuple[Stored, AuditEntry]]:
 
 def as_json(stored: Stored, entry: AuditEntry) -> bytes:
     """Return an entry as one line of JSON, without its end."""
-    return msgspec.json.encode({"number": stored.seq, "at": _local(stored.at).isoformat(), **_members(entry)})
+    node = {"node": stored.node} if stored.node else {}
+    at = _local(stored.at).isoformat()
+    return msgspec.json.encode({"number": stored.seq, "at": at, **_members(entry), **node})
 
 
 def _members(entry: AuditEntry) -> dict[str, object]:

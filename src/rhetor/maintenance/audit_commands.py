@@ -104,5 +104,9 @@ def _report(done: Any, write: Callable[[str], object]) -> None:
     if done.findings:
         count = len(done.findings)
         write(f"{done.entries:,} entries: {count} {'finding' if count == 1 else 'findings'}\n")
+    elif done.chains:
+        write(f"{done.entries:,} entries of {len(done.chains)} chains, unchanged; the last ones are\n")
+        for node, entries, chain in done.chains:
+            write(f"{entries}:{chain}{f'  {node}' if node else ''}\n")
     else:
         write(f"{done.entries:,} entries, unchanged; the last one is\n{done.entries}:{done.chain}\n")

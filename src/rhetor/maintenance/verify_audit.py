@@ -20,7 +20,8 @@ from .check_log import Finding
 
 
 class Stored(Struct, frozen=True):
-    """An entry as the columns of its row have it, without encryption."""
+    """An entry as the columns of its row have it, without encryption. `node`: which has numbered it; empty
+    for a hub alone."""
 
     seq: int
     at: int
@@ -28,6 +29,7 @@ class Stored(Struct, frozen=True):
     turn_id: str | None
     step: str | None
     data: bytes
+    node: str = ""
 
     def entry(self) -> AuditEntry | None:
         """Return the entry; None if the row is not as the hub writes it."""
@@ -40,13 +42,18 @@ class Stored(Struct, frozen=True):
         return entry if a.content_of(entry) == self.data else None
 
 
-class Verified(Struct, frozen=True):
-    """How many entries there are, the chain of the last one, and what is wrong, in the order of the
-    entries."""
+class Verified(Struct, frozen=True, omit_defaults=True):
+    """How many entries there are, the chain of the last one, and what is wrong, in the order of the entries.
+
+    `node`: whose chain it is; empty for a hub alone. `chains`: if there are several, the node, the number of
+    entries and the end of each.
+    """
 
     entries: int
     chain: str
     findings: tuple[Finding, ...]
+    node: str = ""
+    chains: tuple[tuple[str, int, str], ...] = ()
 
 
 def verified(
@@ -77,9 +84,14 @@ def verified(
         is_as_expected = is_as_expected or (number, chain) == expected
     findings += _end(key, count, number, chain or "")
     if not is_as_expected and expected is not None:
-        detail = "there is no such entry with the chain that you have noted"
-        findings.append(Finding("audit_replaced", f"entry {expected[0]}", detail))
+        findings.append(replaced(expected))
     return Verified(number, chain or "", tuple(findings))
+
+
+def replaced(expected: tuple[int, str]) -> Finding:
+    """Return the finding that no entry is as expected."""
+    detail = "there is no such entry with the chain that you have noted"
+    return Finding("audit_replaced", f"entry {expected[0]}", detail)
 
 
 def _fits(key: bytes, before: str, number: int, at: int, entry: AuditEntry) -> bool:

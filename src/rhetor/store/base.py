@@ -524,7 +524,7 @@ class Store(Log, Catalog, Protocol):
 
     async def oldest(self, without: str = "") -> int | None:
         """Return the time of the oldest event with which a stream begins; None if there is no event. The
-        stream `without` is left out."""
+        stream `without` is left out, and those whose names begin with it and a colon."""
         ...
 
     async def size(self) -> int:

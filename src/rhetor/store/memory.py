@@ -185,7 +185,10 @@ class MemoryStore:
         return found
 
     async def oldest(self, without: str = "") -> int | None:
-        streams = (i for name, i in self._streams.items() if name != without)
+        of_it = without, f"{without}:"
+        streams = (
+            i for name, i in self._streams.items() if name != of_it[0] and not name.startswith(of_it[1])
+        )
         return min((i.records[0].at for i in streams if i.records), default=None)
 
     async def size(self) -> int:

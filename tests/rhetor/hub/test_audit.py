@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -245,7 +246,7 @@ async def test_pages_are_in_order_from_either_end() -> None:
         for number in range(1, 8):
             await audit.note(CASEY, "some", str(number))
 
-        async def numbers(**given: int) -> list[int]:
+        async def numbers(**given: Any) -> list[int]:
             return [record.seq for record in await audit.page(**given)]
 
         assert await numbers(limit=3) == [5, 6, 7]

@@ -29,7 +29,8 @@ from .commits import until_accepted
 from .ids import Ids
 from .refusals import RefusalLimit
 
-KEY, COUNT = ("audit_key", "audit"), ("audit_count", "audit")  # kind and id of the rows
+KEY, COUNT = ("audit_key", "audit"), (a.COUNT, a.STREAM)  # kind and id of the rows of a hub alone
+MOST_NODES = 1_000
 KEY_BYTES = 32
 MOST_AT_ONCE = 256
 UNREADABLE = SealBroken, msgspec.MsgspecError, ValueError  # what somebody has changed
@@ -67,12 +68,13 @@ class _Waiting(msgspec.Struct):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Audit:
-    """The audit of one hub."""
+    """The audit of one hub. `node`: its name, if it shares its database with others."""
 
     store: Store
     background: Background
     ids: Ids
     secrets: Secrets
+    node: str = ""
     _standing: _Standing | None = None
     _waiting: list[_Waiting] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
@@ -145,14 +147,31 @@ class Audit:
 
     async def begin(self, who: Principal, detail: str) -> None:
         """Write that the hub has started, so that actions without an end have an unknown outcome."""
-        await until_accepted(lambda: self.note(who, a.STARTED, detail=detail), a.STREAM)
+        await until_accepted(lambda: self.note(who, a.STARTED, detail=detail), self.stream)
+
+    @property
+    def stream(self) -> str:
+        """The stream of this hub's entries."""
+        return a.stream_of(self.node)
+
+    async def nodes(self) -> list[str]:
+        """Return the names of the nodes that have entries; one is empty if a hub alone has written some."""
+        rows = await self.store.find(a.COUNT, limit=MOST_NODES)
+        return sorted(a.node_of(row.id) for row in rows)
+
+    async def last(self, limit: int) -> Sequence[Record]:
+        """Return the last entries of all nodes, in the order of their times."""
+        pages = [await self.page(node=node, limit=limit) for node in await self.nodes()]
+        found = sorted((record for page in pages for record in page), key=lambda record: record.at)
+        return found[-limit:]
 
     async def page(
-        self, *, after: int | None = None, before: int | None = None, limit: int
+        self, *, node: str | None = None, after: int | None = None, before: int | None = None, limit: int
     ) -> Sequence[Record]:
-        """Return up to `limit` entries, in their order: those after a number, or the last ones, or the last
-        ones before a number."""
-        head = await self.store.head(a.STREAM)
+        """Return up to `limit` entries of a node, this one by default, in their order: those after a number,
+        or the last ones, or the last ones before a number."""
+        stream = self.stream if node is None else a.stream_of(node)
+        head = await self.store.head(stream)
         if head is None:
             return []
         end = head.head + 1 if before is None else min(before, head.head + 1)
@@ -161,7 +180,7 @@ class Audit:
         limit = min(limit, end - after - 1)
         if limit <= 0:
             return []
-        return await self.store.page(a.STREAM, Position(head.epoch, max(after, head.earliest - 1)), limit)
+        return await self.store.page(stream, Position(head.epoch, max(after, head.earliest - 1)), limit)
 
     def _entry(
         self, who: Principal, action: str, outcome: str, target: str, detail: str, api: str
@@ -235,10 +254,10 @@ class Audit:
                 number += 1
                 chain = a.chain_of(key, chain, number, at, entry)
                 drafts.append(Draft(replace(entry, chain=chain), at=at))
-            row = Row(*COUNT, "kept", msgspec.json.encode(Count.of(key, number, chain)))
-            rows, expects = [row], [Expect(*COUNT, version=standing.version)]
+            row = Row(a.COUNT, self.stream, "kept", msgspec.json.encode(Count.of(key, number, chain)))
+            rows, expects = [row], [Expect(a.COUNT, self.stream, version=standing.version)]
             try:
-                committed = await self.store.commit(a.STREAM, drafts, rows=rows, expects=expects)
+                committed = await self.store.commit(self.stream, drafts, rows=rows, expects=expects)
             except StateConflict:  # another writer was first
                 self._standing = None
                 continue
@@ -252,12 +271,13 @@ class Audit:
         """Return where the chain continues. If entries are missing, there is an entry that says so."""
         while True:
             version, count = await self._count()
-            (key, is_new), head = await self._key(), await self.store.head(a.STREAM)
+            (key, is_new), head = await self._key(), await self.store.head(self.stream)
             number, chain = head.head if head else 0, ""
             if head and number >= head.earliest:
                 chain = await self._chain(Position(head.epoch, number - 1))
-            if (await self._count())[0] == version:  # no other node has written an entry meanwhile
+            if (await self._count())[0] == version:  # no other hub has written an entry meanwhile
                 break
+        key = a.key_for(key, self.stream)
         standing = _Standing(key, number, chain, version)
         wrong = a.KEY_LOST if is_new and number else _difference(key, count, number, chain)
         if not wrong:
@@ -268,7 +288,7 @@ class Audit:
     async def _chain(self, after: Position) -> str:
         """Return the chain of the entry after a position; empty if it is unreadable."""
         try:
-            (record,) = await self.store.page(a.STREAM, after, 1)
+            (record,) = await self.store.page(self.stream, after, 1)
             entry = record.event.payload
         except UNREADABLE:
             return ""
@@ -278,7 +298,7 @@ class Audit:
         """Return what was counted, with the version of its row: None if it is unreadable, 0 if there is
         none."""
         try:
-            row = await self.store.get(*COUNT)
+            row = await self.store.get(a.COUNT, self.stream)
             return (row.version, msgspec.json.decode(row.doc, type=Count)) if row else (0, None)
         except UNREADABLE:
             return None, Count(0, "")
@@ -296,7 +316,7 @@ class Audit:
         key = random.token_bytes(KEY_BYTES)
         row = Row(*KEY, "kept", msgspec.json.encode(AuditKey(key.hex())))
         try:
-            await self.store.commit(a.STREAM, [], rows=[row], expects=expects)
+            await self.store.commit(self.stream, [], rows=[row], expects=expects)
         except StateConflict:  # another node was first
             return await self._key()
         return key, True

@@ -163,7 +163,10 @@ def old_events(connection: sqlite3.Connection, before: int) -> Sequence[tuple[st
 
 
 def oldest(connection: sqlite3.Connection, without: str) -> int | None:
-    query = f"SELECT min(({_BEGINS})) FROM incarnations i WHERE present AND stream <> ?"
+    query = f"""
+        SELECT min(({_BEGINS})) FROM incarnations i
+        WHERE present AND stream <> ?1 AND substr(stream, 1, length(?1) + 1) <> ?1 || ':'
+        """
     (at,) = connection.execute(query, (without,)).fetchone()
     return None if at is None else int(at)
 

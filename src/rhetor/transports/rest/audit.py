@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from rhetor.domain.audit import AuditEntry
+from rhetor.domain.audit import AuditEntry, node_of
 from rhetor.domain.timestamps import timestamp
 from rhetor.store.base import Record
 from rhetor.transports.server.call import Call
@@ -19,9 +19,13 @@ STARTED = "started"  # the outcome of a command whose end the hub does not see
 
 async def read_audit(call: Call, query: AuditQuery) -> dict[str, Any]:
     """Return entries of the audit, the oldest first: the last ones, those after a number, or the last ones
-    before a number. `rhetor audit verify` checks their chain."""
+    before a number. `rhetor audit verify` checks their chain. Several nodes number their entries on their
+    own: `node` names one. Without it, numbers are those of this node, and the last entries are of all."""
     audit = call.hub.state.audit
-    found = await audit.page(after=query.after, before=query.before, limit=query.limit)
+    if query.node is None and query.after is None and query.before is None and audit.node:
+        found = await audit.last(query.limit)
+    else:
+        found = await audit.page(node=query.node, after=query.after, before=query.before, limit=query.limit)
     return {"entries": [shown for record in found if (shown := _shape(record)) is not None]}
 
 
@@ -37,6 +41,7 @@ def _shape(record: Record) -> dict[str, Any] | None:
     if not isinstance(entry, AuditEntry):  # what a damaged database has lost
         return None
     return {
+        "node": node_of(record.stream),
         "number": record.seq,
         "at": timestamp(record.at),
         "subject": entry.subject,

@@ -108,8 +108,10 @@ class PageQuery(AfterQuery, frozen=True, kw_only=True):
 
 
 class AuditQuery(Query, frozen=True, kw_only=True):
-    """Which entries of the audit to return: those with numbers above `after` and below `before`."""
+    """Which entries of the audit to return: those with numbers above `after` and below `before`, of a
+    `node`."""
 
+    node: Annotated[str, Meta(max_length=300)] | None = None
     after: Annotated[int, Meta(ge=0)] | None = None
     before: Annotated[int, Meta(ge=0)] | None = None
     limit: Limit = 100

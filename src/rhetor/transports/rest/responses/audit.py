@@ -9,8 +9,10 @@ from .common import Time
 
 class AuditEntry(Struct):
     """An entry. `outcome`: `begun` before an action is executed; its end has the number of that entry in
-    `of`, and as outcome `done`, `cancelled` or the code of the error."""
+    `of`, and as outcome `done`, `cancelled` or the code of the error. `node`: which has numbered it; empty
+    for a hub alone."""
 
+    node: str
     number: int
     at: Time
     subject: str
