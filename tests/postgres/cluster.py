@@ -131,7 +131,7 @@ class Cluster(Struct, frozen=True):
         return "--locale", "C.UTF-8"
 
     def _run(self, program: str, *arguments: object) -> str:
-        return run(self.binaries / program, *arguments, **_ordinary_user())
+        return run(self.binaries / program, *arguments, **ordinary_user())
 
 
 def shared(version: str, *, durable: bool = False) -> Cluster:
@@ -199,7 +199,7 @@ def run(program: Path, *arguments: object, **more: Any) -> str:
 
 def begin(cluster: Cluster, *, durable: bool) -> None:
     """Make the files of a cluster in its folder, which exists and is empty, and start it."""
-    if user := _ordinary_user():
+    if user := ordinary_user():
         os.chown(cluster.folder, user["user"], user["group"])
     cluster.folder.chmod(0o755)  # `nobody` has the socket, which other users of the tests need
     _keep(cluster.folder)
@@ -226,7 +226,7 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _ordinary_user() -> dict[str, Any]:
+def ordinary_user() -> dict[str, Any]:
     """Return options that run a program as `nobody`, because a server does not run as root."""
     if os.geteuid() != 0:
         return {}
@@ -236,7 +236,7 @@ def _ordinary_user() -> dict[str, Any]:
 
 def _readable(installed: Path, version: str) -> Path:
     """Return the folder, or a copy for this run if its own is closed to the user that runs the server."""
-    user = _ordinary_user()
+    user = ordinary_user()
     if not user:
         return installed
     with contextlib.suppress(AssertionError, PermissionError):
