@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
-from rhetor.domain.program import Exit
+from rhetor.domain.program import Exit, ProgramStatus
 from rhetor.domain.turn import TurnState
 from rhetor.hub.active import OpenRequests, ProgramInstance
 from rhetor.hub.catalog.boards import ProgramNow, TurnNow
@@ -29,9 +29,11 @@ def open_turns(state: State) -> Iterator[OpenRequests | TurnNow]:
     yield from (turn for turn in state.elsewhere.turns.values() if turn.turn_id not in state.pending)
 
 
-def turns_now(state: State) -> Iterator[TurnNow]:
-    """Yield the turns that run, and what they do."""
-    return (turn if isinstance(turn, TurnNow) else turn_now(turn) for turn in open_turns(state))
+def turns_now(state: State, is_wanted: Callable[[str], bool] = lambda owner: True) -> Iterator[TurnNow]:
+    """Yield the turns that run, and what they do. `is_wanted`: whether the turns of an owner are yielded."""
+    for turn in open_turns(state):
+        if is_wanted(turn.owner):
+            yield turn if isinstance(turn, TurnNow) else turn_now(turn)
 
 
 def is_running(state: State, turn_id: str) -> bool:
@@ -84,6 +86,12 @@ def pauses_of(state: State, peer: Peer) -> list[Pause]:
     return [pause for pause in (*state.pauses.values(), *state.elsewhere.pauses) if pause.peer == peer.name]
 
 
+def statuses_of(state: State, peer: str) -> list[tuple[str, ProgramStatus]]:
+    """Return the owners of the programs of a peer that run, and their statuses."""
+    own = [(instance.entry.owner, instance.status) for instance in instances_of(state, peer)]
+    return [*own, *((each.owner, each.status) for each in state.elsewhere.programs_of(peer))]
+
+
 def programs_now(state: State, peer: str) -> list[ProgramNow]:
     """Return the programs of a peer that run: those of this node first."""
     own = [program_now(state, instance) for instance in instances_of(state, peer)]
@@ -96,7 +104,9 @@ def count_programs(state: State) -> int:
 
 def own_programs(state: State, principal: Principal, peer: str) -> list[ProgramNow]:
     """Return the programs of a peer that run for the caller, or for a peer's program that it answers for."""
-    return [each for each in programs_now(state, peer) if is_own(state, principal, each.owner)]
+    own = [each for each in instances_of(state, peer) if is_own(state, principal, each.entry.owner)]
+    others = [each for each in state.elsewhere.programs_of(peer) if is_own(state, principal, each.owner)]
+    return [*(program_now(state, each) for each in own), *others]
 
 
 def program_now(state: State, instance: ProgramInstance) -> ProgramNow:

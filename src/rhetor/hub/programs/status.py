@@ -16,12 +16,11 @@ from rhetor.domain.program import ProgramState, ProgramStatus
 from rhetor.domain.turn import STARTED, UNSTARTED
 from rhetor.errors import PeerBusy, TurnFailure
 from rhetor.hub.active import ProgramInstance
-from rhetor.hub.catalog.boards import ProgramNow
 from rhetor.hub.catalog.turns import TurnRow
 
 from .lifecycle import instance_key
 from .masking import masked_status
-from .now import gone_since, own_programs, pauses_of, programs_now, running_turns, waiting_turns
+from .now import gone_since, pauses_of, running_turns, statuses_of, waiting_turns
 from .ownership import is_own, peers_for
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def paused_status(state: State, peer: Peer) -> ProgramStatus | None:
 
 
 def _program_status(state: State, peer: Peer) -> ProgramStatus:
-    if programs := programs_now(state, peer.name):
-        return _most_urgent(programs)
+    if statuses := statuses_of(state, peer.name):
+        return _most_urgent(state, [status for _, status in statuses])
     if gone := gone_since(state, peer.name):
         ended, at = gone
         return ProgramStatus("gone", ended.detail, at)
@@ -84,16 +83,18 @@ def visible_to(state: State, principal: Principal, peer: Peer, status: ProgramSt
     """Return the part of a peer's status that the caller may see. If programs run or wait for others, that is
     the status of its own ones, or else only the state and its time; so for the program of a peer."""
     pauses = [is_own(state, principal, pause.owner) for pause in pauses_of(state, peer)]
-    own, count = own_programs(state, principal, peer.name), len(programs_now(state, peer.name))
-    if not principal.is_agent and len(own) == count and all(pauses):
+    every = statuses_of(state, peer.name)
+    own = [status for owner, status in every if is_own(state, principal, owner)]
+    if not principal.is_agent and len(own) == len(every) and all(pauses):
         return status
     if not principal.is_agent and own and not pauses:
-        return _most_urgent(own)
+        return _most_urgent(state, own)
     return ProgramStatus(status.state, "", status.since)
 
 
-def _most_urgent(programs: Sequence[ProgramNow]) -> ProgramStatus:
-    return min((each.status for each in programs), key=lambda status: URGENCY.index(status.state))
+def _most_urgent(state: State, statuses: Sequence[ProgramStatus]) -> ProgramStatus:
+    first = min(statuses, key=lambda status: URGENCY.index(status.state))
+    return masked_status(first, state.secrets)
 
 
 async def look_at_hosts(state: State, instances: Sequence[ProgramInstance]) -> None:

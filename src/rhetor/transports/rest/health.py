@@ -16,7 +16,7 @@ from rhetor.domain.audit import STREAM, AuditEntry
 from rhetor.domain.event import Position
 from rhetor.domain.principal import ADMIN
 from rhetor.domain.timestamps import timestamp
-from rhetor.hub.programs.now import count_programs, is_running, programs_now, turns_now
+from rhetor.hub.programs.now import count_programs, is_running, statuses_of, turns_now
 from rhetor.hub.programs.ownership import is_own, peers_for
 from rhetor.hub.programs.status import status_of
 from rhetor.hub.sessions import sessions
@@ -61,7 +61,7 @@ def _turns(call: Call, *, sees_all: bool) -> dict[str, int]:
     def counts(owner: str) -> bool:
         return sees_all or is_own(state, call.who, owner)
 
-    running = [each for each in turns_now(state) if counts(each.owner)]
+    running = list(turns_now(state, counts))
     waiting = sum(each.state == "waiting" for each in running)
     queued = sum(counts(row.owner) and not is_running(state, row.id) for row in state.live.queued)
     return {"running": len(running) - waiting, "waiting": waiting, "queued": queued}
@@ -114,7 +114,7 @@ def _problems(call: Call) -> Iterator[dict[str, str]]:
             hint = "renew it, for example with: rhetor cert create"
             yield _problem("certificate", f"the certificate of TCP expires at {found['expires']}", hint)
     for peer in peers_for(state, call.who):
-        if programs_now(state, peer.name) and status_of(state, peer).state == "stuck":
+        if statuses_of(state, peer.name) and status_of(state, peer).state == "stuck":
             hint = f"see: aish status {peer.name}"
             yield _problem("stuck", f"{peer.name} has printed nothing for a while, or does not answer", hint)
     if call.who.has(ADMIN):

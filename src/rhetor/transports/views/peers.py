@@ -93,9 +93,8 @@ _Own = tuple[str, str, str, int, str, str | None]
 def _own_turns(call: Viewer) -> Iterator[_Own]:
     """Yield the stream, the peer, the id, the beginning, the state and the activity of the caller's turns."""
     state = call.hub.state
-    for turn in turns_now(state):
-        if is_own(state, call.who, turn.owner):
-            yield turn.stream, turn.peer, turn.turn_id, turn.since, turn.state, turn.doing
+    for turn in turns_now(state, lambda owner: is_own(state, call.who, owner)):
+        yield turn.stream, turn.peer, turn.turn_id, turn.since, turn.state, turn.doing
     for row in state.live.queued:
         if not is_running(state, row.id) and is_own(state, call.who, row.owner):
             yield row.stream, row.peer, row.id, row.at, "queued", None
