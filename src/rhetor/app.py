@@ -52,6 +52,8 @@ from rhetor.hub.core.nodes import Nodes
 from rhetor.hub.hub import Hub, open_hub
 from rhetor.hub.identity.grants import retire_hub_token
 from rhetor.hub.peers import Peers
+from rhetor.hub.programs.adoption import end_lost
+from rhetor.hub.programs.instances import end_all
 from rhetor.local_models import LocalLibrary
 from rhetor.program_drivers import program_drivers
 from rhetor.provider_keys import ProviderKeys
@@ -312,7 +314,9 @@ async def _membership(stack: AsyncExitStack, start: Start, tcp: socket.socket) -
 
 
 async def _close(hub: Hub, member: Membership | None) -> None:
-    if member is not None:
+    if member is not None and member.leases.lost.is_set():
+        await end_all(hub.state)
+    elif member is not None:
         member.keeps_lease = any(not each.peer.machine for each in hub.state.instances.values())
     await hub.aclose()
 
@@ -410,6 +414,7 @@ async def _hub(
         ) as hub:
             if member is not None:
                 member.opened(hub.state)
+                hub.state.background.start(end_lost(hub.state, hosts.known()), "lost programs")
             hub.state.peers.use_installed(made.programs.is_usable)
             data_keys.background = hub.state.background
             if hub.state.nodes.own:

@@ -147,6 +147,15 @@ class Nodes:
         body = {"specialist_id": "apollo"}
         return str((await self.ask("POST", "/api/v2/sessions", body, at=at or self.nodes[0]))["id"])
 
+    async def announce(self, node: Node, program: dict[str, Any]) -> None:
+        """Start a program at a node."""
+        connector = aiohttp.UnixConnector(node.socket)
+        async with (
+            aiohttp.ClientSession(connector=connector) as owner,
+            owner.post("http://localhost/api/v2/programs", json=program) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+
     async def log(self, session: str) -> list[dict[str, Any]]:
         """Return all events of a session."""
         return [event async for event in self.follow(session, until_head=True)]

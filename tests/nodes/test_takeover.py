@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from rhetor.store.postgres.leases import LEASE_SECONDS
@@ -71,6 +70,20 @@ async def ended(nodes: Nodes, session: str, turn: str) -> list[Event]:
             break
     assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
     return log
+
+
+def runs(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process has ended."""
+    async with asyncio.timeout(30):
+        while runs(pid):  # noqa: ASYNC110  # it is no child of this process
+            await asyncio.sleep(0.05)
 
 
 ENDS = ("turn.completed", "turn.interrupted", "turn.failed")
@@ -195,12 +208,7 @@ async def test_programs_survive_a_node_that_comes_back_within_its_lease_and_are_
     first = nodes.nodes[0]
     argv = ["/bin/sh", "-c", "echo ready; exec cat"]
     body = {"name": "clerk", "kind": "stdio", "argv": argv, "cwd": "/", "env": {"PATH": os.environ["PATH"]}}
-    connector = aiohttp.UnixConnector(first.socket)
-    async with (
-        aiohttp.ClientSession(connector=connector) as owner,
-        owner.post("http://localhost/api/v2/programs", json=body) as answer,
-    ):
-        assert answer.status == 200, await answer.text()
+    await nodes.announce(first, body)
     pid = (await nodes.ask("GET", "/api/v2/ai/clerk/status"))["pid"]
     try:
         first.signal(signal.SIGKILL)
@@ -217,6 +225,26 @@ async def test_programs_survive_a_node_that_comes_back_within_its_lease_and_are_
                 break
         status = await nodes.ask("GET", "/api/v2/ai/clerk/status", at=nodes.nodes[1])
         assert (status["pid"], status["status"]) == (None, "gone"), status
+        assert runs(pid)
+        await first.start()
+        await gone(pid)  # it is lost, so it does not run any longer than its node is away
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_node_that_was_taken_over_ends_its_programs(nodes: Nodes) -> None:
+    owner = nodes.nodes[1]
+    argv = ["/bin/sh", "-c", "echo ready; exec cat"]
+    body = {"name": "clerk", "kind": "stdio", "argv": argv, "cwd": "/", "env": {"PATH": os.environ["PATH"]}}
+    await nodes.announce(owner, body)
+    pid = (await nodes.ask("GET", "/api/v2/ai/clerk/status", at=owner))["pid"]
+    try:
+        owner.signal(signal.SIGSTOP)
+        await nodes.takes_over(nodes.nodes[0], owner)
+        owner.signal(signal.SIGCONT)
+        assert await owner.ended() == 1
+        assert not runs(pid)
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

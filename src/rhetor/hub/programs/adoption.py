@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rhetor.domain.program import Exit
 from rhetor.domain.turn import TurnState
 from rhetor.drivers.base import SavedState
-from rhetor.errors import TurnFailure
+from rhetor.errors import RhetorError, TurnFailure
 from rhetor.hub.catalog.programs import HUB_STREAM, ProgramRow, end_event, memory_of
 from rhetor.hub.catalog.requests import open_requests_of
 from rhetor.hub.catalog.turns import TurnRow
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 RUNNING = "running"
+END_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -106,6 +107,33 @@ async def take_over_programs(state: State, node: str, streams: Collection[str]) 
             await state.store.commit(HUB_STREAM, [], rows=[taken.row(RUNNING)])
             await _adopt(state, taken)
     return {entry.peer.name for entry in lost if entry.announced}
+
+
+async def end_lost(state: State, host_ids: Iterable[str]) -> None:
+    """End those of these programs on this machine that are lost according to the log: another node had taken
+    over, while they ran on without a hub."""
+    for host_id in host_ids:
+        row = await state.store.get("program", host_id)
+        if row is not None and row.state == "lost":
+            try:
+                await _end(state, ProgramRow.of(row))
+            except (RhetorError, TimeoutError) as error:
+                log.warning("ending a lost program failed", extra={"host": host_id, "reason": str(error)})
+
+
+async def _end(state: State, entry: ProgramRow) -> None:
+    driver = state.program_drivers.get(entry.peer.driver)
+    if driver is None:
+        return
+    found = await driver.find(entry.peer, entry.host_id, SavedState(0), lambda running: None)
+    if not isinstance(found, Exit):
+        log.info("lost program ended", extra={"peer": entry.peer.name})
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await found.end(force=True)
+        finally:
+            await found.aclose()
+    forget(state, entry)
 
 
 async def _running(state: State) -> list[ProgramRow]:

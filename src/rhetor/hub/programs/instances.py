@@ -7,9 +7,10 @@ output is lost or logged twice.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from rhetor.background import stop
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 NOTIFY_SECONDS = 600
+END_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +105,19 @@ def release(state: State) -> None:
     for instance in state.instances.values():
         if not state.program_drivers[instance.peer.driver].continues:
             instance.running.release()
+
+
+async def end_all(state: State) -> None:
+    """End the programs on this machine, because another node has taken over, and calls them lost."""
+    found = [each for each in state.instances.values() if not each.peer.machine]
+
+    async def end(instance: ProgramInstance) -> None:
+        with suppress(RhetorError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await instance.running.end(force=True)
+                await instance.end_logged.wait()
+
+    await asyncio.gather(*(end(each) for each in found))
 
 
 async def detach(state: State) -> None:
