@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from rhetor.store.base import Committed
 from rhetor.store.commit import Append
-from rhetor.store.requests import Outcome, Request
+from rhetor.store.requests import Landed, Request
 
 from .connection import LOST
 from .statements import sql
@@ -18,16 +19,18 @@ from .transaction import Outdated, Transaction, columns
 
 
 class AtOnce(Transaction):
-    """Appends of events alone, each to a stream that is in `known`."""
+    """Appends of events alone, each to a stream that is in `known`. Nothing decides about them but the heads
+    of their streams. `is_alone`: when they were written, the database had no other node."""
 
-    def prepare(self, requests: Sequence[Request]) -> list[Outcome] | None:
-        """Check the commits in their order, and return their outcomes; None if one statement cannot write
-        them."""
+    is_alone = False
+
+    def prepare(self, requests: Sequence[Request]) -> list[Landed] | None:
+        """Return the outcomes of the commits; None if one statement cannot write them."""
         appends = [each for each in requests if isinstance(each, Append) and self._is_plain(each)]
         if len(appends) < len(requests):
             return None
         self._streams = {each.stream: self._known[each.stream] for each in appends}
-        outcomes = self.admit(appends)
+        outcomes = [self._landed(append) for append in appends]
         return None if self.texts or self.sealing.new_keys else outcomes
 
     async def execute(self, fence: int) -> None:
@@ -39,11 +42,21 @@ class AtOnce(Transaction):
         """
         values = *columns(self.events), *columns(self.moved(), 4), self._owners.own, fence
         try:
-            await self._connection.fetch(sql("append_at_once"), *values)
+            [(_, others)] = await self._connection.fetch(sql("append_at_once"), *values)
         except LOST:
             raise
         except asyncpg.PostgresError as error:
             raise Outdated from error
+        self.is_alone = not others
+
+    def _landed(self, append: Append) -> Landed:
+        before = self.touched.get(append.stream) or self._known[append.stream]
+        records = self._add_events(before, append)
+        after = before.grown(len(records))
+        self.touch(after)
+        return Landed(
+            Committed(before.epoch, before.head + 1, after.head), append.stream, after.standing(), records
+        )
 
     def _is_plain(self, append: Append) -> bool:
         decided = append.key or append.expects or append.base

@@ -339,6 +339,9 @@ class PostgresStore(QueuedStore):
             self._writer.put(tickets)
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
+        if self._writer.needs_no_wake_up:
+            super()._deliver(tickets, outcomes)
+            return
         names: list[Name] = []
         for ticket, outcome in zip(tickets, outcomes, strict=True):
             if isinstance(outcome, Landed):

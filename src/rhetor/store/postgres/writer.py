@@ -61,7 +61,8 @@ class Writer:
     """Writes requests in their order. `deliver` gets each group with its outcomes, when it is durable or
     rejected. `fence`: of this node; it may be replaced when the node has a new one. `is_shared`: whether
     other nodes write a stream, too, so that nothing is remembered of it. `committed` is called with the
-    number of the node's transactions after each one."""
+    number of the node's transactions after each one. `needs_no_wake_up`: the last group had only events, and
+    the database had no other node when they were written."""
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class Writer:
         self._sealing = sealing
         self._is_shared = is_shared
         self._queue: list[Ticket] = []
+        self.needs_no_wake_up = False
         self._known: dict[str, Incarnation] = {}
         self._filled = asyncio.Event()
         self._closing = False
@@ -149,6 +151,7 @@ class Writer:
             return [RhetorError(f"{type(error).__name__} in the store") for _ in requests]
 
     async def _written(self, requests: Sequence[Request]) -> Sequence[Outcome]:
+        self.needs_no_wake_up = False
         if (appended := await self._appended_at_once(requests)) is not None:
             return appended
         words = {} if self._sealing.may_be_sealed else await words_of_messages(requests)
@@ -199,6 +202,7 @@ class Writer:
             self._known.clear()
             return None
         remember(self._known, transaction.touched)
+        self.needs_no_wake_up = transaction.is_alone
         return outcomes
 
     async def _transact(

@@ -16,6 +16,7 @@ from rhetor.hub.core.commits import until_accepted
 from rhetor.store.base import Committed, Draft, Expect, Key, Row, follow
 from rhetor.store.postgres import wake_ups
 from rhetor.store.postgres.store import PostgresStore
+from rhetor.store.postgres.wake_ups import Name
 from tests.contracts.store_kit import chunk, events, question, ticking
 from tests.postgres.cluster import Cluster, running
 from tests.postgres.proxy import Side, proxied
@@ -224,6 +225,20 @@ async def test_an_event_of_another_node_wakes_a_follower_soon(postgres_url: str)
             assert record.seq == number + 2
             assert time.monotonic() - began < 4  # not by the sweep
         await following.aclose()  # type: ignore[attr-defined]
+
+
+async def test_events_of_the_only_node_of_a_database_are_not_announced(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[list[Name]] = []
+    async with node(postgres_url, "one") as one:
+        monkeypatch.setattr(one._wake_ups, "notify", lambda names: announced.append(list(names)))
+        for number in range(3):
+            await one.commit("own", [chunk(str(number), "t")])
+        assert announced == [["own"]]  # the stream began in an ordinary transaction, which does not look
+        async with node(postgres_url, "two"):
+            await one.commit("own", [chunk("for the other one", "t")])
+        assert announced == [["own"], ["own"]]
 
 
 async def test_a_follower_finds_what_a_lost_notification_was_about(
