@@ -22,7 +22,9 @@ class Recent(Struct):
     _began: float = -1.0
 
     def add(self, count: int) -> None:
-        now = self._now()
+        now = int(self.clock())
+        if now != self._second:  # else, there is nothing to forget
+            now = self._now()
         self._counts[now % MINUTE] += count
 
     @property

@@ -104,7 +104,7 @@ class QueuedStore(ABC):
         append.require_storable()
         append = masked(append, self._secrets)
         began = perf_counter()  # the clock of the loop may be as coarse as a millisecond
-        committed: Committed = await self._submit(append, sum(len(entry.data) for entry in append.entries))
+        committed: Committed = await self._submit(append, sum([len(entry.data) for entry in append.entries]))
         self.commit_stats.note(0 if committed.replayed else len(entries), perf_counter() - began)
         return committed
 
@@ -158,7 +158,9 @@ class QueuedStore(ABC):
 
     # ----
 
-    async def _submit(self, request: Request, size: int = 0) -> Any:
+    def _submit(self, request: Request, size: int = 0) -> asyncio.Future[Any]:
+        """Queue a request for the writer, and return the future of its answer. No frame may keep the future:
+        a refusal refers to the frames of those who wait, and would stay in memory with the request."""
         self._require_open()
         size += TICKET_BYTES
         if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
@@ -169,10 +171,7 @@ class QueuedStore(ABC):
         if len(self._submitted) == 1:
             # after this step of the loop, so that what is submitted in one step is one transaction
             self._loop.call_soon(self._hand_to_writer)
-        try:
-            return await ticket.answer
-        finally:
-            del ticket  # a refusal refers to this frame, and would stay in memory with the request
+        return ticket.answer
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
         # followers and callers run after this step: first the followers, for which clients wait
@@ -183,10 +182,9 @@ class QueuedStore(ABC):
                 self._waiting_bytes -= ticket.size
                 ticket.settle(outcome)
         for ticket, outcome in zip(tickets, outcomes, strict=True):
-            if isinstance(outcome, Landed) and isinstance(ticket.request, Append):
-                append, answer = ticket.request, outcome.answer
-                if not answer.replayed:
-                    self._observer(append.stream, append.rows, append.drop)
+            append = ticket.request
+            if isinstance(outcome, Landed) and isinstance(append, Append) and not outcome.answer.replayed:
+                self._observer(append.stream, append.rows, append.drop)
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         """Add what is durable to the tail, and wake the followers."""

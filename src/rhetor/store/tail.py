@@ -137,11 +137,13 @@ class Tail:
         if run is None or run.head.epoch != head.epoch:
             run = _Run(head)
         run.take(head, records, folds)
-        run.shrink(self._stream_records, self._stream_bytes)
+        if len(run.records) > self._stream_records or run.size > self._stream_bytes:
+            run.shrink(self._stream_records, self._stream_bytes)
         run.used = monotonic()
         self._runs[stream] = run
         self.size += run.size
-        self._shrink()
+        if self.size > self._total_bytes:
+            self._shrink()
 
     def forget(self, stream: str) -> None:
         """Forget a stream that does not exist any more."""
