@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .audit import AuditEntry
 from .given import Vendor
-from .mailbox import CommandAnswered, CommandRequested
+from .mailbox import CommandAnswered, CommandRequested, MailboxClosed
 from .parts import Part
 from .questions import Answers, Question
 from .schedule import Change
@@ -603,6 +603,7 @@ Payload = (
     | AuditEntry
     | CommandRequested
     | CommandAnswered
+    | MailboxClosed
     | Folded
 )
 PAYLOADS: dict[str, type[Payload]] = {kind.type: kind for kind in get_args(Payload)}

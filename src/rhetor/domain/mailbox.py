@@ -35,6 +35,15 @@ class CommandRequested(Struct, frozen=True, gc=False, rename=_FROM):
     api: str = ""
 
 
+class MailboxClosed(Struct, frozen=True, gc=False):
+    """The node whose mailbox this is has shut down, under the lease with the number `fence`. It has executed
+    nothing that came after the event with the number `read`."""
+
+    type: ClassVar[Literal["command.closed"]] = "command.closed"
+    fence: int
+    read: int
+
+
 class Rejection(Struct, frozen=True, gc=False):
     """An error as one node tells another. `name`: of its class. `members`: what it has besides what its class
     declares. The other members are for a node that does not know the class."""

@@ -39,7 +39,11 @@ class LiveNode(Struct, frozen=True, gc=False):
 
 
 class NodeStops(ShuttingDown):
-    """Another node is shutting down, and has rejected the command. Nothing was changed."""
+    """Another node shuts down, or has shut down, and has not executed the command. `fence`: of the node."""
+
+    def __init__(self, fence: int) -> None:
+        super().__init__()
+        self.fence = fence
 
 
 class Nodes(Protocol):
@@ -208,8 +212,8 @@ async def at_home(
     for attempt in range(1, ATTEMPTS):
         try:
             return await (here() if node == nodes.own else there(node))
-        except NodeStops:
-            await _until_gone(nodes, node)
+        except NodeStops as stops:
+            await _until_gone(nodes, node, stops.fence)
             node = await _live(nodes, home)
         except StreamElsewhere as error:
             await asyncio.sleep(PAUSE * (attempt - 1))
@@ -229,14 +233,14 @@ def is_live(nodes: Nodes, node: str) -> bool:
     return node == nodes.own or node in nodes.live
 
 
-async def _until_gone(nodes: Nodes, node: str) -> None:
+async def _until_gone(nodes: Nodes, node: str, fence: int) -> None:
     """Wait until a node is no longer live, or was started again, but at most `LONGEST_WAIT` seconds."""
-    before, ends = nodes.live.get(node), asyncio.get_running_loop().time() + LONGEST_WAIT
-    while before is not None and asyncio.get_running_loop().time() < ends:
-        await asyncio.sleep(LOOK_SECONDS)
+    ends = asyncio.get_running_loop().time() + LONGEST_WAIT
+    while asyncio.get_running_loop().time() < ends:
         now = nodes.live.get(node)
-        if now is None or now.fence != before.fence:
+        if now is None or now.fence != fence:
             return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _live(nodes: Nodes, home: Callable[[], Awaitable[str]]) -> str:

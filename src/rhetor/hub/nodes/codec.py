@@ -6,11 +6,13 @@ would get from the one that executes its command.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from rhetor.domain.mailbox import CommandAnswered, CommandRequested, Rejection
 from rhetor.domain.principal import Principal
@@ -42,7 +44,8 @@ class CommandCodec:
             msgspec.ValidationError, KeyError: a node with another version has sent it.
         """
         who = msgspec.convert(request.principal, Principal)
-        return who, _typed(request.body, self._kinds[request.command])
+        body = json.loads(request.body) if isinstance(request.body, str) else request.body
+        return who, _typed(body, self._kinds[request.command])
 
     def result(self, command: Any, result: Any) -> Any:
         """Return the result of a command, which is `result` in its answer."""
@@ -54,6 +57,18 @@ def result_type(run: Run) -> Any:
     """Return the type of what a use case returns."""
     found = get_type_hints(run, localns={"State": State})["return"]
     return get_args(found)[2] if hasattr(get_origin(found), "send") else found  # of a coroutine
+
+
+def escaped(request: CommandRequested) -> CommandRequested:
+    """Return a request whose command has texts that are not valid Unicode, in a form that can be stored."""
+    return replace(request, body=json.dumps(request.body))
+
+
+def as_unicode(payload: CommandAnswered) -> CommandAnswered:
+    """Return an answer with other characters for those that are not valid Unicode: an error may repeat them
+    from its command."""
+    text = json.dumps(_plain(payload), ensure_ascii=False).encode(errors="replace")
+    return msgspec.json.decode(text, type=CommandAnswered)
 
 
 def answer(id: str, result: Any) -> CommandAnswered:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -17,16 +18,24 @@ from msgspec import UNSET, Struct
 
 from rhetor.background import start, stop
 from rhetor.domain.event import Payload, Position
-from rhetor.domain.mailbox import CommandAnswered, CommandRequested, mailbox_of
+from rhetor.domain.mailbox import CommandAnswered, CommandRequested, MailboxClosed, mailbox_of
 from rhetor.domain.principal import Principal
-from rhetor.errors import INTERNAL_HINT, FenceLost, NodeLost, PositionLost, RhetorError, ShuttingDown
+from rhetor.errors import (
+    INTERNAL_HINT,
+    FenceLost,
+    Malformed,
+    NodeLost,
+    PositionLost,
+    RhetorError,
+    ShuttingDown,
+)
 from rhetor.hub.core.background import Background
 from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.nodes import LiveNode, NodeStops
 from rhetor.hub.core.notifier import Notifier
-from rhetor.store.base import Draft, Store, follow
+from rhetor.store.base import Committed, Draft, Store, follow
 
-from .codec import CommandCodec, answer, error_of, rejected
+from .codec import CommandCodec, answer, as_unicode, error_of, escaped, rejected
 
 CLEAR_SECONDS = 10.0  # after which what was read is removed: it has the content of messages
 REMEMBERED = 10_000  # ids of executed commands; the database may be restored to an earlier state
@@ -36,11 +45,17 @@ log = logging.getLogger(__name__)
 
 
 class _Sent(Struct, eq=False):
-    """A command that another node has, and has not answered yet."""
+    """A command that another node has, and has not answered yet. `number`: of its event; None until it is
+    stored."""
 
     node: str
     fence: int
     answer: asyncio.Future[CommandAnswered]
+    number: int | None = None
+
+    def is_lost(self, live: Mapping[str, LiveNode]) -> bool:
+        node = live.get(self.node)
+        return node is None or node.fence != self.fence
 
 
 class Mailbox:
@@ -62,6 +77,7 @@ class Mailbox:
         self._background = background
         self._execute = execute
         self._sent: dict[str, _Sent] = {}
+        self._live: Mapping[str, LiveNode] = {}
         self._executed: dict[str, None] = {}
         self._read = Position("", 0)
         self._progress = Notifier()
@@ -82,8 +98,14 @@ class Mailbox:
         ]
 
     async def aclose(self) -> None:
-        """Execute nothing more. Commands that are not answered yet raise `ShuttingDown`."""
+        """Execute nothing more, and tell the other nodes so. Commands that are not answered yet raise
+        `ShuttingDown`."""
+        if not self._tasks:
+            return
         await stop(*self._tasks)
+        closed = MailboxClosed(self._fence, self._read.seq)
+        with suppress(RhetorError):  # then they do not know
+            await self._store.commit(mailbox_of(self._own), [Draft(closed)])
         for sent in self._sent.values():
             if not sent.answer.done():
                 sent.answer.set_exception(ShuttingDown())
@@ -93,6 +115,7 @@ class Mailbox:
 
         Raises:
             NodeLost: `lose` was called with the node.
+            NodeStops: the other node shut down before it executed the command.
             StoreRefused: the command was not sent.
             RhetorError: the other node rejected it.
         """
@@ -101,21 +124,23 @@ class Mailbox:
         self._sent[id] = sent
         try:
             request = self._codec.request(id, self._own, node.fence, principal, command, api)
-            await self._store.commit(mailbox_of(node.name), [Draft(request)])
+            sent.number = (await self._put(node.name, request)).last
+            if sent.is_lost(self._live):
+                self._background.start(self._give_up(sent), f"lost {node.name}")
             found = await sent.answer
         finally:
             del self._sent[id]
         if found.error is not UNSET:
             error = error_of(found.error)
-            raise NodeStops if isinstance(error, ShuttingDown) else error
+            raise NodeStops(node.fence) if isinstance(error, ShuttingDown) else error
         return self._codec.result(command, found.result)
 
     def lose(self, live: Mapping[str, LiveNode]) -> None:
         """Give up what other nodes have not answered that are no longer live, or were started again. What
         they have answered before counts."""
+        self._live = live
         for sent in list(self._sent.values()):
-            node = live.get(sent.node)
-            if node is None or node.fence != sent.fence:
+            if sent.is_lost(live) and sent.number is not None:
                 self._background.start(self._give_up(sent), f"lost {sent.node}")
 
     async def _give_up(self, sent: _Sent) -> None:
@@ -125,8 +150,28 @@ class Mailbox:
             if sent.answer.done() or not self._is_behind(head.position):
                 break
             await progress.wait()
+        was_unread = await self._was_unread(sent)
         if not sent.answer.done():
-            sent.answer.set_exception(NodeLost(sent.node))
+            sent.answer.set_exception(NodeStops(sent.fence) if was_unread else NodeLost(sent.node))
+
+    async def _was_unread(self, sent: _Sent) -> bool:
+        """Return whether the other node has shut down before it read the command."""
+        stream = mailbox_of(sent.node)
+        head = await until_accepted(lambda: self._store.head(stream), stream)
+        if head is None or sent.number is None:
+            return False
+        before = Position(head.epoch, head.head + 1)
+        for record in await until_accepted(lambda: self._store.page_before(stream, before), stream):
+            payload = record.event.payload if record.type == MailboxClosed.type else None
+            if isinstance(payload, MailboxClosed) and payload.fence == sent.fence:
+                return payload.read < sent.number
+        return False
+
+    async def _put(self, node: str, request: CommandRequested) -> Committed:
+        try:
+            return await self._store.commit(mailbox_of(node), [Draft(request)])
+        except Malformed:  # the other node rejects it, as it would for a caller of its own
+            return await self._store.commit(mailbox_of(node), [Draft(escaped(request))])
 
     def _is_behind(self, position: Position) -> bool:
         return self._read.epoch == position.epoch and self._read.seq < position.seq
@@ -141,6 +186,9 @@ class Mailbox:
             except RhetorError as error:
                 log.warning("reading the mailbox failed", extra={"reason": error.detail})
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # without its mailbox, the node would answer nothing
+                log.exception("reading the mailbox failed")
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self, stream: str) -> None:
         head = await self._store.head(stream)
@@ -151,7 +199,10 @@ class Mailbox:
             self._read = Position(head.epoch, head.earliest - 1)
         async for records in follow(self._store, stream, self._read):
             for record in records:
-                self._received(record.event.payload)
+                try:
+                    self._received(record.event.payload)
+                except (msgspec.ValidationError, KeyError):  # a later version has sent it
+                    log.warning("event in the mailbox ignored", extra={"type": record.type})
                 self._read = record.position
             self._progress.notify()
 
@@ -188,7 +239,11 @@ class Mailbox:
         payload = await self._answered(request)
         stream = mailbox_of(request.from_)
         try:
-            await until_accepted(lambda: self._store.commit(stream, [Draft(payload)]), stream)
+            try:
+                await until_accepted(lambda: self._store.commit(stream, [Draft(payload)]), stream)
+            except Malformed:
+                valid = as_unicode(payload)
+                await until_accepted(lambda: self._store.commit(stream, [Draft(valid)]), stream)
         except FenceLost:  # the other node gives the command up
             log.info("command not answered", extra={"node": request.from_})
 
@@ -201,10 +256,9 @@ class Mailbox:
                 request.id, RhetorError(f"{self._own} does not know {request.command}", hint=hint)
             )
         try:
-            result = await self._execute(principal, command, request.api)
+            return answer(request.id, await self._execute(principal, command, request.api))
         except RhetorError as error:
             return rejected(request.id, error)
         except Exception as error:  # the caller gets an answer, whatever it is
             log.exception("command of another node failed", extra={"node": request.from_})
             return rejected(request.id, RhetorError(type(error).__name__, hint=INTERNAL_HINT))
-        return answer(request.id, result)

@@ -70,6 +70,7 @@ class SeveralNodes:
         codec = CommandCodec(RUNS)
         self._state = state
         self._mailbox = Mailbox(state.store, self.own, self._fence, codec, state.background, executed)
+        self._mailbox.lose(self.live)
         await self._mailbox.open()
 
     async def aclose(self) -> None:

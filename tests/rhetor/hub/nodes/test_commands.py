@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from tests.rhetor.hub.house import ME, OTHER
 from tests.rhetor.hub.nodes.together import eventually, node, several
 
 from rhetor.domain import command as c
 from rhetor.domain.command import Command
 from rhetor.domain.event import MessageAccepted, TurnCancelled, TurnCompleted, TurnInterrupted
+from rhetor.domain.mailbox import CommandRequested
 from rhetor.domain.output import Done, Text
 from rhetor.domain.principal import AGENT as AGENT_SCOPE
 from rhetor.domain.principal import Principal
@@ -21,6 +23,7 @@ from rhetor.domain.session import SessionState
 from rhetor.errors import Forbidden, NodeLost, NotFound, RhetorError, SessionOver, StreamElsewhere
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.nodes import mailbox
+from rhetor.store.base import Draft
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 AGENT = Principal("agent:apollo", frozenset({AGENT_SCOPE}), local=True)
@@ -70,6 +73,8 @@ async def test_a_session_is_interrupted_and_stopped_from_another_node(postgres_u
 REJECTED: list[tuple[Principal, Callable[[str], Command]]] = [
     (OTHER, lambda id: c.SendMessage("hi", session_id=id)),
     (ME, lambda id: c.SendMessage("", session_id=id)),
+    (ME, lambda id: c.SendMessage("a\ud800", session_id=id)),
+    (ME, lambda id: c.SendMessage("hi", session_id=id, model="a/b\ud800")),
     (ME, lambda id: c.SendMessage("hi", "athena", session_id=id)),
     (ME, lambda id: c.SendMessage("x" * 2_000_000, session_id=id)),
     (ME, lambda id: c.RestoreSession(id, "no such checkpoint")),
@@ -265,3 +270,22 @@ async def test_a_program_that_calls_from_another_node_passes_on_what_it_is_answe
         assert accepted.via == ("apollo",)
         assert accepted.cause
         assert accepted.cause.origin == question.message_id
+
+
+async def test_a_node_goes_on_after_an_event_that_it_does_not_know(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        for command, body in (("OfLater", {}), ("StopSession", {"session_id": 5})):
+            request = CommandRequested("c_x", "south", 1, {"subject": "me"}, command, body)
+            await south.store.commit("node:north", [Draft(replace(request, fence=north.nodes._fence))])
+            await south.store.commit("node:north", [Draft(replace(request, fence=-1))])
+        sent = await south.house.send(session_id=session.id, content="hi")
+        assert isinstance(await south.house.end_of(sent), TurnCompleted)
+
+
+async def test_an_error_that_repeats_invalid_text_arrives(postgres_url: str) -> None:
+    async with several(postgres_url, "north", "south") as (north, south):
+        session = await north.execute(c.StartSession("apollo"))
+        for each in (north, south):
+            with pytest.raises(NotFound):
+                await each.execute(c.RestoreSession(session.id, "\ud800"))

@@ -23,7 +23,7 @@ from rhetor.hub.nodes.several import SeveralNodes
 from rhetor.store.postgres.leases import Leases, Renewed
 from rhetor.store.postgres.store import PostgresStore
 
-SECONDS = 1.5  # of a lease
+SECONDS = 2.5  # of a lease
 RENEWAL = 0.2
 
 
@@ -75,13 +75,13 @@ async def node(
     assert leases.fence is not None
     nodes = SeveralNodes(name, leases.fence.number, store.owner)
     nodes.renewed(*_seen(renewed))
+    taken: list[str] = []
+    renewing = asyncio.create_task(_renew(leases, nodes, taken))
     try:
         async with house(*scripts, store=store, peers=peers, limits=limits, nodes=nodes) as home:
-            made = Node(home, nodes, leases, store, asyncio.create_task(asyncio.sleep(0)))
-            made.renewing = asyncio.create_task(_renew(made))
-            yield made
-            await stop(made.renewing)
+            yield Node(home, nodes, leases, store, renewing, taken)
     finally:
+        await stop(renewing)
         with suppress(StoreRefused):
             await leases.release()
         await leases.aclose()
@@ -105,19 +105,19 @@ async def eventually(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _renew(node: Node) -> None:
+async def _renew(leases: Leases, nodes: SeveralNodes, streams: list[str]) -> None:
     while True:
         await asyncio.sleep(RENEWAL)
         try:
-            renewed = await node.leases.renew()
+            renewed = await leases.renew()
             if renewed.ended:
-                for taken in await node.leases.take_over():
-                    node.taken += taken.streams
-                renewed = await node.leases.renew()
-                node.nodes.taken_over()
+                for taken in await leases.take_over():
+                    streams += taken.streams
+                renewed = await leases.renew()
+                nodes.taken_over()
         except (FenceLost, StoreRefused):
             continue
-        node.nodes.renewed(*_seen(renewed))
+        nodes.renewed(*_seen(renewed))
 
 
 def _seen(renewed: Renewed) -> tuple[list[LiveNode], bool]:
