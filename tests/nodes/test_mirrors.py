@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rhetor.auth.tokens import rotate_token
 from rhetor.domain.event import PermissionOption
+from rhetor.domain.machine import LINK_VERSION, Hello, Offer
 from rhetor.domain.output import Done, Permission, Text, Usage
-from rhetor.errors import Unauthenticated
+from rhetor.domain.principal import NODE, Principal
+from rhetor.domain.rule_commands import RemoveMachine
+from rhetor.drivers.programs.remote.machine import Machines
+from rhetor.errors import MachineTaken, Unauthenticated
 from rhetor.hub.catalog import identities
 from rhetor.hub.catalog.peer_stats import PeerStatistics
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.core.limits import Limits
+from rhetor.hub.machines import joining
 from rhetor.hub.nodes import mirrors
 from rhetor.hub.turns import budgets as turn_budgets
 from tests.callers import caller, console, logged_in
@@ -488,3 +494,37 @@ async def test_a_token_of_the_hub_that_is_replaced_at_one_node_is_refused_at_the
     files[1].write_text(new)
     assert await opens(homes.two, new)
     assert await opens(homes.one, new)
+
+
+async def test_a_machine_that_joins_one_node_is_known_at_the_other_until_it_is_removed(homes: Homes) -> None:
+    for home in (homes.one, homes.two):
+        home.hub.state.machine_links = Machines()
+    one, two = homes.one.hub.state, homes.two.hub.state
+    offer = Offer("worker", "stdio", "cat", "/")
+    build = Principal("build1", frozenset({NODE}))
+    await joining.join(one, build, Hello(LINK_VERSION, "m" * 32, offers=(offer,)))
+
+    async def is_known() -> bool:
+        return two.peers.has("worker@build1") and two.nodes.of_peer("machine:build1") == ONE
+
+    await until(is_known)
+    assert two.nodes.of_peer("worker@build1") == ONE
+    assert one.nodes.of_peer("worker@build1") == ONE
+    await shown(
+        homes.two, "/api/v2/machines", lambda found: [m["name"] for m in found["machines"]] == ["build1"]
+    )
+    more = replace(offer, name="other")
+    await joining.join(one, build, Hello(LINK_VERSION, "m" * 32, offers=(more,)))
+
+    async def is_changed() -> bool:
+        return two.peers.has("other@build1") and not two.peers.has("worker@build1")
+
+    await until(is_changed)
+    with pytest.raises(MachineTaken):
+        await joining.join(two, build, Hello(LINK_VERSION, "x" * 32))
+    await joining.remove(one, Principal.person("me", local=True), RemoveMachine("build1"))
+
+    async def is_gone() -> bool:
+        return two.machines.find("build1") is None and not two.peers.has("other@build1")
+
+    await until(is_gone)

@@ -152,6 +152,11 @@ class Peers:
         return named
 
     @property
+    def has_machines(self) -> bool:
+        """Whether there are peers on other machines."""
+        return bool(self._joined)
+
+    @property
     def has_wrapped(self) -> bool:
         """Whether there are announced programs that only their owners may use."""
         return any(self._announced.values())

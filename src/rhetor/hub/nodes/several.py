@@ -131,13 +131,20 @@ class SeveralNodes:
         peers = self._state.peers if self._state is not None else None
         if peers is not None and (announced_at := peers.node_of(name)):
             return announced_at
-        if not self.places:
-            return self.own
         if node := self.places.get(name):
             return node
-        if name.startswith(MACHINE) or peers is None or not peers.has(name):
+        if name.startswith(MACHINE):
+            return self._of_machine(name.removeprefix(MACHINE))
+        if peers is None or not peers.has_machines or not peers.has(name):
             return self.own
-        return self.places.get(f"{MACHINE}{peers.get(name).machine}", self.own)
+        return self._of_machine(peers.get(name).machine)
+
+    def _of_machine(self, machine: str) -> str:
+        """Return the node to which a machine is connected, or was last. If that is lost, each will do."""
+        if node := self.places.get(f"{MACHINE}{machine}"):
+            return node
+        known = self._state.machines.find(machine) if self._state is not None and machine else None
+        return known.node if known is not None and known.node in self.live else self.own
 
     async def execute(self, node: str, principal: Principal, command: Any, api: str = "") -> Any:
         if self._mailbox is None:
