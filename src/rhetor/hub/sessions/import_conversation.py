@@ -87,6 +87,8 @@ class Conversation:
         self.session_id = session.id
         if not session.takes_messages:
             return f"its session is {session.state}"
+        if not await self._state.owns(session.id):
+            return f"its session is at the node {await self._state.nodes.owner(session.id)}; import it there"
         if session.id in self._state.runners:
             return "a turn of its session is running"
         store = self._state.store
