@@ -388,10 +388,10 @@ class PostgresStore(QueuedStore):
 
     def _changed(self, streams: Sequence[str], places: Sequence[Place]) -> None:
         self._share(streams)
+        for stream in streams:  # first the followers, for which clients wait
+            self._wakeups.wake(stream)
         if self._watcher is not None:
             self._watcher.elsewhere(streams, places)
-        for stream in streams:
-            self._wakeups.wake(stream)
 
     def _missed(self) -> None:
         self._tail.forget_unused(0.0)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from rhetor.store.base import Place
 from .connection import ERRORS, Connection, close, connect
 
 SWEEP = 5.0  # seconds
+REST = 0.003  # seconds after a notification in which further changes are gathered for the next one
 MOST_BYTES = 7_500  # of a notification; the server takes less than 8,000
 LONGEST_PAUSE = 2.0  # seconds, between attempts to reach the server
 # a notification writes nothing, so it need not wait for the disk
@@ -122,15 +124,18 @@ class WakeUps:
 
     async def _keep_notifying(self) -> None:
         connection: Connection | None = None
+        sent = 0.0
         try:
             while True:
                 await self._filled.wait()
+                await asyncio.sleep(sent + REST - monotonic())
                 self._filled.clear()
                 names, self._pending = self._pending, {}
                 try:
                     if connection is None or connection.is_closed():
                         connection = await connect(self._url, "notify", SETTINGS)
                         self._own_pid = connection.get_server_pid()
+                    sent = monotonic()
                     for payload in _payloads(names):
                         await connection.execute("SELECT pg_notify($1, $2)", self._channel, payload)
                 except (StoreRefused, *ERRORS) as error:
