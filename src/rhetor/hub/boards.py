@@ -34,7 +34,7 @@ GATHER_SECONDS = 0.01  # what changes within this time is written together
 RETRY_SECONDS = 1.0
 REST = 20  # times the time that a writing took, none other is made
 MOST_DEPARTURES = 1_000  # that a row has
-MOST_OWNERS = 10_000  # of streams, that are remembered
+MOST_OWNERS = 100_000  # of streams, that are remembered
 V = TypeVar("V")
 log = logging.getLogger(__name__)
 
@@ -119,9 +119,12 @@ class Boards:
                 self._written = row
         except RhetorError as error:
             log.warning("writing this node's board failed; retrying", extra={"reason": error.detail})
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._state.live.board_changed.notify)
+            self._write_later()
             return RETRY_SECONDS
         return max(LEAST_SECONDS, REST * (monotonic() - began))
+
+    def _write_later(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._state.live.board_changed.notify)
 
     async def _board(self) -> Board:
         state = self._state
@@ -174,11 +177,16 @@ class Boards:
         return [each for each in departures if await self._owner(each.stream) != own]
 
     async def _owner(self, stream: str) -> str:
-        if stream not in self._owners:
-            if len(self._owners) > MOST_OWNERS:
+        if (known := self._owners.get(stream)) is not None:
+            return known
+        nodes = self._state.nodes
+        if (owner := await nodes.owner(stream)) in (nodes.own, *nodes.live):
+            if len(self._owners) >= MOST_OWNERS:
                 self._owners.clear()
-            self._owners[stream] = await self._state.nodes.owner(stream)
-        return self._owners[stream]
+            self._owners[stream] = owner
+        else:  # another node takes the stream over soon, and must be told
+            self._write_later()
+        return owner
 
     # what the others say
 

@@ -24,7 +24,7 @@ from rhetor.hub.core.limits import Limits, Retention
 from rhetor.hub.programs import now
 from rhetor.hub.programs.status import status_of, until_idle
 from rhetor.hub.sessions import sockets, states
-from rhetor.hub.sessions.leases import lease
+from rhetor.hub.sessions.leases import expect_clients, lease
 from rhetor.hub.sessions.send import Accepted
 
 pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
@@ -32,10 +32,16 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
 
 @asynccontextmanager
 async def two(url: str, **options: object) -> AsyncIterator[tuple[Node, Node]]:
-    async with several(url, "a", "b", **options) as (one, other):
-        polls = [asyncio.create_task(_poll(node)) for node in (one, other)]
+    async with some(url, "a", "b", **options) as (one, other):
+        yield one, other
+
+
+@asynccontextmanager
+async def some(url: str, *names: str, **options: object) -> AsyncIterator[list[Node]]:
+    async with several(url, *names, **options) as nodes:
+        polls = [asyncio.create_task(_poll(node)) for node in nodes]
         try:
-            yield one, other
+            yield nodes
         finally:
             for poll in polls:
                 poll.cancel()
@@ -215,6 +221,27 @@ async def test_the_sessions_that_clients_of_a_lost_node_kept_open_end(postgres_u
             await other.die()
             await one.house.until(id, head.position, SessionStateChanged)
             assert await state_of(one, id) is SessionState.STOPPED
+
+
+async def test_a_client_keeps_its_session_open_when_another_node_takes_the_session_over(
+    postgres_url: str,
+) -> None:
+    async with some(postgres_url, "a", "b", "c", limits=Limits(detach_ttl=2.5)) as (lost, heir, third):
+        id = await attended_at(lost)
+        row = await lost.store.get("session", id)
+        assert row is not None
+        with lease(third.house.hub.state, session_of(row)):
+            await eventually(lambda: id in lost.house.hub.state.leases)
+            await lost.die()
+            await eventually(lambda: id in heir.taken)
+            await expect_clients(heir.house.hub.state, heir.taken)
+            await eventually(lambda: id in heir.house.hub.state.leases)
+            await asyncio.sleep(3.0)
+            head = await heir.store.head(id)
+            assert head is not None
+            assert await state_of(heir, id) is SessionState.ACTIVE
+        await heir.house.until(id, head.position, SessionStateChanged)
+        assert await state_of(heir, id) is SessionState.STOPPED
 
 
 async def test_a_socket_is_read_where_it_was_left_at_another_node(postgres_url: str) -> None:
