@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
+import aiohttp
 import pytest
 
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Text
+from tests.e2e.home import BIN
+from tests.nodes.hubs import Node, running
 from tests.nodes.leased import Leased, two_nodes
 from tests.nodes.pairs import until
 from tests.rhetor.transports.calling import Caller, Frame, calling
@@ -178,3 +185,49 @@ async def die(node: Leased) -> None:
     for runner in node.home.hub.state.runners.values():
         assert runner.task is not None
         runner.task.cancel()
+
+
+async def test_the_shell_at_one_node_lists_explains_and_waits_for_a_program_of_another_one(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    async with running(tmp_path, postgres_url, 2) as nodes:
+        one, two = nodes.nodes
+        pid = await announced(one, "box", "cat")
+
+        async def is_idle() -> bool:
+            peers = json.loads(await aish(two, "list", "--json"))
+            return ("box", "idle", pid) in [(each["name"], each["status"], each["pid"]) for each in peers]
+
+        await until(is_idle)
+        assert "idle" in await aish(two, "explain", "box")
+        await aish(two, "wait", "box")
+        await nodes.ask("DELETE", "/api/v2/programs/box", at=two)
+        assert "box" not in await aish(one, "list")
+
+        async def is_removed() -> bool:
+            return "box" not in await aish(two, "list")
+
+        await until(is_removed)
+
+
+async def announced(node: Node, name: str, *argv: str) -> int:
+    """Wrap a program at a node, and return its process id."""
+    environment = {"PATH": os.environ["PATH"]}
+    body = {"name": name, "kind": "stdio", "argv": argv, "cwd": "/", "env": environment}
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(node.socket)) as client,
+        client.post("http://localhost/api/v2/programs", json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return int((await answer.json())["pid"])
+
+
+async def aish(node: Node, *words: str) -> str:
+    """Run the shell at a node, and return what it prints."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(node.folder), "RHETOR_HOME": str(node.folder)}
+    process = await asyncio.create_subprocess_exec(
+        BIN / "aish", *words, env=environment, stdout=PIPE, stderr=PIPE, stdin=DEVNULL
+    )
+    said, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return said.decode()

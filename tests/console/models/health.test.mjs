@@ -73,7 +73,7 @@ test("little free space is a problem", () => {
 });
 
 test("a problem is listed once, whichever route reports it", () => {
-  const stuck = { code: "stuck", detail: "codex has printed nothing", hint: "see: aish status codex" };
+  const stuck = { code: "stuck", detail: "codex has printed nothing", hint: "see: aish explain codex" };
   const health = { ...HEALTH, problems: [stuck, { code: "certificate", detail: "expires", hint: "" }, { code: "model", detail: "m", hint: "" }] };
   const tool = { name: "codex", installed: true, login: { known: "yes" }, status: "stuck", evidence: "no output" };
   const states = (found) => found.filter(({ state }) => state === "problem").map(({ about, hint }) => [about, hint]);

@@ -115,7 +115,7 @@ def _problems(call: Call) -> Iterator[dict[str, str]]:
             yield _problem("certificate", f"the certificate of TCP expires at {found['expires']}", hint)
     for peer in peers_for(state, call.who):
         if statuses_of(state, peer.name) and status_of(state, peer).state == "stuck":
-            hint = f"see: aish status {peer.name}"
+            hint = f"see: aish explain {peer.name}"
             yield _problem("stuck", f"{peer.name} has printed nothing for a while, or does not answer", hint)
     if call.who.has(ADMIN):
         for finding in call.node.providers.findings:
