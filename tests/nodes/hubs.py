@@ -72,6 +72,17 @@ class Node:
         """The path of its Unix socket."""
         return str(Home(self.folder, os.environ).socket)
 
+    async def aish(self, *words: str) -> str:
+        """Run `aish` in this node's home, and return what it prints."""
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "RHETOR_HOME": str(self.folder)}
+        process = await asyncio.create_subprocess_exec(
+            BIN / "aish", *words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        async with asyncio.timeout(SECONDS):
+            printed, _ = await process.communicate()
+        assert process.returncode == 0, printed
+        return printed.decode()
+
     def signal(self, signum: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(signum)

@@ -108,6 +108,9 @@ async def test_another_node_takes_over_and_clients_continue_with_their_cursors(
         await nodes.takes_over(third, first) is second
     )  # it has had its lease for longer than the third one
     assert time.monotonic() - began < TAKE_OVER
+    shown = await third.aish("status")
+    assert f"at {first.address}, lost\n" in shown and f"at {second.address}, leads, 1 session\n" in shown
+    assert f"at {third.address}, this one, 0 sessions" in shown
     provider.script(Script(chunks=("after",)))
     assert await nodes.send(session, "hi", "k1") == turn  # the same command is not executed again
     later = await nodes.send(session, "again", "k2")

@@ -87,6 +87,21 @@ def schedules_line(found: "dict[str, Any]") -> "str | None":
     return line if found["starts_again"] else f"{line}; {NOT_STARTED_AGAIN}"
 
 
+def node_line(node: "dict[str, Any]") -> str:
+    """Return a line about one of the nodes that share the database with the hub."""
+    said = [f"{node['name']} at {node['address']}"]
+    said += ["this one"] if node["own"] else []
+    said += ["leads"] if node["leads"] else []
+    said += [_counted(node["sessions"], "session") if node["live"] else "lost"]
+    if refused := node["refused_writes"]:
+        said.append(f"{_counted(refused, 'late write')} refused")
+    return ", ".join(said)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _table(found: "dict[str, Any]") -> str:
     from aish.render import cleaned, local_time
     from aish.screen.tables import stdout_columns, wrapped
@@ -102,6 +117,7 @@ def _table(found: "dict[str, Any]") -> str:
         "schedules": schedules_line(found.get("schedules") or {}),
         "provider": provider_line(found),
         "models": "\n          ".join(map(model_line, found.get("models") or ())) or None,
+        "nodes": "\n          ".join(map(node_line, found.get("nodes") or ())) or None,
     }
     lines = [f"{name:<9} {cleaned(str(value))}" for name, value in shown.items() if value is not None]
     return wrapped("\n".join(lines), stdout_columns(), _SECOND_COLUMN)

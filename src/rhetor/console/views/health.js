@@ -28,6 +28,7 @@ export default function Health() {
       ${findings.map((each) => html`<${Finding} key=${`${each.about} ${each.text}`} ...${each} />`)}
     </ul>
     ${status && html`<h2>Hub</h2><${Facts} list=${facts(status, health)} />`}
+    ${status?.nodes && html`<h2>Nodes</h2><${Facts} list=${status.nodes.map((each) => [each.name, nodeText(each)])} />`}
   `;
 }
 
@@ -76,6 +77,12 @@ function facts(status, health) {
     ["Turns that wait for a person", countText(turns?.waiting)],
     ["Turns in the queue", countText(turns?.queued)],
   ];
+}
+
+function nodeText({ address, own, leads, live, sessions, refused_writes: refused }) {
+  const counted = (count, what) => `${countText(count)} ${what}${count === 1 ? "" : "s"}`;
+  const parts = [address, own && "this one", leads && "leads", live ? counted(sessions, "session") : "lost"];
+  return [...parts, refused && `${counted(refused, "late write")} refused`].filter(Boolean).join(", ");
 }
 
 const connectionsText = (byApi) => Object.entries(byApi).map(([api, count]) => `${api} ${countText(count)}`).join(", ") || "none";

@@ -70,7 +70,14 @@ async def status(call: Call) -> dict[str, Any]:
     if call.who.is_agent or call.who.has(ADMIN):
         return whole
     provider = {key: whole["provider"][key] for key in ("name", "model") if key in whole["provider"]}
-    hidden: dict[str, Any] = {"pid": None, "home": None, "sockets": [], "models": [], "provider": provider}
+    hidden: dict[str, Any] = {
+        "pid": None,
+        "home": None,
+        "sockets": [],
+        "models": [],
+        "provider": provider,
+        "nodes": None,
+    }
     return {**whole, **hidden, "running": turns_of(call.hub.state, call.who.subject)}
 
 
@@ -94,6 +101,7 @@ async def _whole_status(call: Call) -> dict[str, Any]:
         "models": findings,
         "schedules": _schedules(call),
         "certificate": described(certificate.expires) if (certificate := call.node.certificate) else None,
+        "nodes": await call.node.nodes() if call.node.nodes else None,
     }
 
 

@@ -59,9 +59,24 @@ class ScheduleCounts(Struct):
     starts_again: bool
 
 
+class NodeHealth(Struct):
+    """A node that shares the database, or has. `live`: it has a lease. `leads`: it does what only one
+    node may do. `own`: it is this hub. `sessions`: how many sessions and plans it owns. `refused_writes`: so
+    many of its writes came after another node had taken over; none of them was stored."""
+
+    name: str
+    address: str
+    live: bool
+    leads: bool
+    own: bool
+    sessions: int
+    refused_writes: int
+
+
 class HubStatus(Struct):
-    """The status of the hub. Without the scope admin, `pid` and `home` are null, `sockets` and `models` are
-    empty, and `running` counts the caller's own turns."""
+    """The status of the hub. Without the scope admin, `pid`, `home` and `nodes` are null, `sockets` and
+    `models` are empty, and `running` counts the caller's own turns. `nodes` is also null if the log is in a
+    file."""
 
     version: str
     pid: int | None
@@ -76,6 +91,7 @@ class HubStatus(Struct):
     models: list[UnusableModel]
     schedules: ScheduleCounts
     certificate: Certificate | None
+    nodes: list[NodeHealth] | None
 
 
 class DataKey(Struct):
@@ -177,20 +193,6 @@ class Followers(Struct):
 class LastBackup(Struct):
     at: Time
     file: str
-
-
-class NodeHealth(Struct):
-    """A node that shares the database, or has. `live`: it has a lease. `leads`: it does what only one
-    node may do. `own`: it is this hub. `sessions`: how many sessions and plans it owns. `refused_writes`: so
-    many of its writes came after another node had taken over; none of them was stored."""
-
-    name: str
-    address: str
-    live: bool
-    leads: bool
-    own: bool
-    sessions: int
-    refused_writes: int
 
 
 class Health(Struct):
