@@ -7,11 +7,13 @@ database counts fewer, some are lost.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +27,7 @@ from .statements import sql
 
 RECORD_BYTES = 256
 ROWS = 500  # that are read at once
+WAIT_SECONDS, PAUSE = 12.0, 0.25  # a lease is shorter
 RESTORED = "the database was restored to an earlier state, so all streams have new epochs: clients read again"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('rhetor history ' || current_schema()))"
 log = logging.getLogger(__name__)
@@ -99,18 +102,32 @@ async def check_history(
         StoreRefused: it lacks something, and other nodes already use it.
     """
     async with connection.transaction():
+        is_lost = _has_lost(await _histories(connection), witness.seen, commits)
+    if is_lost:
+        await _until_alone(connection, node)
+    async with connection.transaction():
         histories = await _histories(connection)
-        is_lost = _has_lost(histories, witness.seen, commits)
         if is_lost:
-            if others := [address for (address,) in await connection.fetch(sql("other_nodes"), node)]:
-                raise StoreRefused(
-                    f"the database was restored to an earlier state, and is used by {', '.join(others)}",
-                    hint="stop all nodes, and start this one first",
-                )
             await _renew(connection, histories, sealing, new_epoch)
     sealing.note()
     witness.begin(Seen(histories[0], histories[-1], commits))
     return is_lost
+
+
+async def _until_alone(connection: Connection, node: int) -> None:
+    """Wait until no lease of another node is left: a backup has those of its time.
+
+    Raises:
+        StoreRefused: another node keeps its lease, because it runs.
+    """
+    began = monotonic()
+    while others := [address for (address,) in await connection.fetch(sql("other_nodes"), node)]:
+        if monotonic() - began > WAIT_SECONDS:
+            raise StoreRefused(
+                f"the database was restored to an earlier state, and is used by {', '.join(others)}",
+                hint="stop all nodes, and start this one first",
+            )
+        await asyncio.sleep(PAUSE)
 
 
 async def begin_new_epochs(connection: Connection, sealing: Sealing, new_epoch: Callable[[], str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rhetor.domain.event import Position
 from rhetor.errors import StoreRefused
 from rhetor.sealing.ring import Ring
 from rhetor.store.base import Key, Row, check_position
+from rhetor.store.postgres import history
 from rhetor.store.postgres.leases import Leases
 from rhetor.store.postgres.store import PostgresStore
 from tests.contracts.store_kit import chunk, ticking
@@ -110,8 +112,9 @@ async def test_another_node_finds_the_new_epochs_and_begins_none(
 
 
 async def test_a_node_that_misses_something_does_not_start_while_others_use_the_database(
-    postgres: Cluster, postgres_url: str, tmp_path: Path
+    postgres: Cluster, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(history, "WAIT_SECONDS", 0.5)
     async with node(postgres_url, tmp_path) as one:
         await written(one, 1)
         file = postgres.dump(postgres_url, f"{tmp_path.name}.dump")
@@ -143,7 +146,7 @@ async def test_a_node_that_runs_writes_nothing_more_when_the_database_is_restore
             " WHERE datname = current_database() AND pid <> pg_backend_pid()",
             postgres_url.partition("?")[0].rpartition("/")[2],
         )
-        postgres.restore(postgres_url, file)
+        await asyncio.to_thread(postgres.restore, postgres_url, file)
         for _ in range(3):
             with pytest.raises(StoreRefused) as caught:
                 await written(store, 1)
