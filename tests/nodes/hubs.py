@@ -211,10 +211,11 @@ async def running(
     `host`: of a proxy before them."""
     ports = _free_ports(count)
     hosts = json.dumps([host, *(f"127.0.0.1:{port}" for port in ports)])
+    keys = [{"OPENAI_API_KEY": f"key of node{number}"} for number in range(count)]
     urls = [url] * count if isinstance(url, str) else url
     shared = {"RHETOR_HUB__ALLOWED_HOSTS": hosts, **variables}
     nodes = [
-        Node(folder / f"node{number}", port, {**shared, "RHETOR_STORE": each})
+        Node(folder / f"node{number}", port, {**keys[number], **shared, "RHETOR_STORE": each})
         for number, (port, each) in enumerate(zip(ports, urls, strict=True))
     ]
     timeout = aiohttp.ClientTimeout(total=SECONDS, sock_connect=5.0)

@@ -17,8 +17,9 @@ from tests.nodes.chaos.clients import Crowd, Follower, Session, Talker
 from tests.nodes.chaos.database import Database
 from tests.nodes.chaos.faults import ALL, SOME, Faults
 from tests.nodes.chaos.following import WAYS
+from tests.nodes.chaos.programs import Caller, Programs
 from tests.nodes.chaos.vendors import VENDORS
-from tests.nodes.chaos.verifying import require_calls, require_digests, require_logs
+from tests.nodes.chaos.verifying import require_calls, require_digests, require_heard, require_logs
 from tests.nodes.hubs import Nodes, running
 from tests.postgres.cluster import running as cluster_of_its_own
 from tests.postgres.proxy import proxied
@@ -28,9 +29,10 @@ from tests.scale import FULL, scaled
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 NODES = 3
 CLIENTS, EVENTS = scaled(300, 30), scaled(20_000, 1_200)
+CALLERS = scaled(12, 3)  # of programs
 SESSIONS = scaled(12, 4)
 PAUSE = scaled(15, 2)  # seconds between messages of a client
-QUIET_SECONDS = 120.0
+QUIET_SECONDS = 180.0
 VERSION = "18" if FULL else "15"
 LIMITS = {
     "RHETOR_LIMITS__CONNECTIONS_PER_MINUTE": "1000000",
@@ -51,11 +53,7 @@ async def test_clients_on_all_apis_have_the_whole_log_while_nodes_and_the_databa
         provider = stack.enter_context(ProviderProcess("--interval", "0.03"))
         cluster = stack.enter_context(cluster_of_its_own(version))
         proxies = [await stack.enter_async_context(proxied(cluster)) for _ in range(NODES)]
-        model = {
-            "OPENAI_BASE_URL": f"{provider.url}/v1",
-            "OPENAI_API_KEY": "k",
-            "RHETOR_MODEL": "test-model",
-        }
+        model = {"OPENAI_BASE_URL": f"{provider.url}/v1", "RHETOR_MODEL": "test-model"}
         urls = [proxy.url("postgres") for proxy in proxies]
         nodes = await stack.enter_async_context(running(tmp_path, urls, NODES, **LIMITS, **model))
         connector = aiohttp.TCPConnector(limit=0)
@@ -64,17 +62,21 @@ async def test_clients_on_all_apis_have_the_whole_log_while_nodes_and_the_databa
         crowd = Crowd(nodes.nodes, http, seed, PAUSE)
         sessions = [await _session(nodes, number) for number in range(SESSIONS)]
         followers, talkers = _clients(crowd, sessions)
-        faults = Faults(crowd, proxies, cluster, database, provider)
+        programs = Programs(tmp_path, nodes.nodes)
+        callers = [Caller(crowd, CLIENTS + number, [*programs.notes]) for number in range(CALLERS)]
+        faults = Faults(crowd, nodes, proxies, cluster, database)
         async with asyncio.TaskGroup() as following:
             for follower in followers:
                 following.create_task(follower.follow())
-            keeping = following.create_task(faults.keep())
+            keeping = [following.create_task(each.keep()) for each in (faults, programs)]
             async with asyncio.TaskGroup() as talking:
                 for follower in followers:
                     talking.create_task(follower.talk())
                 for talker in talkers:
                     talking.create_task(talker.talk())
-                await faults.run(*(ALL if FULL else SOME))
+                for caller in callers:
+                    talking.create_task(caller.talk())
+                await faults.run(*(ALL if FULL or os.environ.get("RHETOR_TEST_FAULTS") == "all" else SOME))
                 while sum(session.head for session in sessions) < EVENTS:
                     crowd.took.clear()
                     await crowd.took.wait()
@@ -84,16 +86,19 @@ async def test_clients_on_all_apis_have_the_whole_log_while_nodes_and_the_databa
             faults.note("all turns have ended")
             for session in sessions:
                 await nodes.ask("DELETE", f"/api/v2/sessions/{session.id}")
-            keeping.cancel()
+            for task in keeping:
+                task.cancel()
         faults.note("all clients have seen the end")
         logs = await database.logs()
         require_digests(followers, logs)
         outcomes = require_logs(crowd, logs)
-        require_calls(await asyncio.to_thread(provider.calls), logs)
+        fences = sum(node.fence for node in await database.nodes())
+        calls = require_calls(await asyncio.to_thread(provider.calls), logs, fences)
+        require_heard(crowd, programs.heard(), logs)
         await _require_refused(nodes, database, faults)
         events = sum(map(len, logs.values()))
         assert events >= EVENTS
-        sys.stdout.write(f"{events} events, {dict(outcomes)}, {dict(crowd.happened)}\n")
+        sys.stdout.write(f"{events} events, {dict(outcomes)}, {dict(calls)}, {dict(crowd.happened)}\n")
 
 
 async def _session(nodes: Nodes, number: int) -> Session:

@@ -73,7 +73,7 @@ class Crowd:
         return not self.done.is_set()
 
 
-class _Client:
+class Client:
     """A client that is at one node at a time. `number`: of the client."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:
@@ -87,7 +87,7 @@ class _Client:
         )
 
 
-class Follower(_Client):
+class Follower(Client):
     """A client that follows a session and sends to it. `seen`: every frame that it got, in order."""
 
     def __init__(self, crowd: Crowd, number: int, way: Way, session: Session) -> None:
@@ -172,7 +172,7 @@ def _is_over(what: Carried) -> bool:
     return kind in ("status", "closed") and content in OVER
 
 
-class Talker(_Client):
+class Talker(Client):
     """A client of a vendor's API, in a conversation that it keeps itself."""
 
     def __init__(self, crowd: Crowd, number: int, vendor: Vendor) -> None:

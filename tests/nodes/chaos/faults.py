@@ -10,11 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from random import Random
 
-from tests.nodes.hubs import Node
+from tests.nodes.hubs import Node, Nodes
 from tests.postgres.cluster import Cluster
 from tests.postgres.proxy import Proxy, Side
-from tests.provider.process import ProviderProcess
-from tests.provider.script import Script
 
 from .clients import Crowd
 from .database import Database
@@ -23,7 +21,7 @@ STOPPED_SECONDS = 15.0
 TAKE_OVER_SECONDS = 15.0
 AGAIN_SECONDS = 20.0  # until messages are acknowledged again, after a fault
 CALM = (0.5, 2.0)  # seconds between faults
-LONG = Script(chunks=tuple(f"late{number} " for number in range(20)), delay=0.5)
+LONG = " and then" * 150  # words that the provider repeats one by one, which takes 9 s
 CUTS: tuple[tuple[bytes, Side, int], ...] = (
     (b"COMMIT", "request", 0),
     (b"COMMIT", "request", 3),
@@ -40,13 +38,13 @@ class Faults:
     def __init__(
         self,
         crowd: Crowd,
+        nodes: Nodes,
         proxies: Sequence[Proxy],
         cluster: Cluster,
         database: Database,
-        provider: ProviderProcess,
     ) -> None:
-        self._crowd, self._proxies = crowd, proxies
-        self._cluster, self._database, self._provider = cluster, database, provider
+        self._crowd, self._nodes, self._proxies = crowd, nodes, proxies
+        self._cluster, self._database, self._long = cluster, database, 0
         self._chance = Random(f"{crowd.seed} faults")
         self._began = time.monotonic()
         self._handled: Node | None = None  # the one that a fault ends and starts again
@@ -144,7 +142,7 @@ class Faults:
     async def a_node_stands_still_for_longer_than_its_lease(self) -> None:
         node, _ = await self._owner()
         self._handled = node
-        await self._long_turns()
+        await self._long_turns(node)
         node.signal(signal.SIGSTOP)
         began = time.monotonic()
         await self._taken_over(node)
@@ -157,7 +155,7 @@ class Faults:
         """A node that cannot reach the database still serves its clients when another one has taken over."""
         node, proxy = await self._owner()
         self._handled = node
-        await self._long_turns()
+        await self._long_turns(node)
         proxy.hold()
         try:
             await self._taken_over(node)
@@ -166,10 +164,15 @@ class Faults:
             proxy.release()
         await self._ends_as_it_lost_its_lease(node)
 
-    async def _long_turns(self) -> None:
-        """Let some turns run that will write for a long time."""
-        await asyncio.to_thread(self._provider.script, *[LONG] * 4)
-        await asyncio.sleep(2.0)
+    async def _long_turns(self, node: Node) -> None:
+        """Let turns run at a node that will still write when it has lost its lease."""
+        for _ in range(2):
+            self._long += 1
+            text = f"m9999-{self._long} tell me what comes next{LONG}"
+            self._crowd.sent.add(text)
+            session = await self._nodes.session(node)
+            self._crowd.acknowledge(text, await self._nodes.send(session, text, f"long {self._long}"))
+        await asyncio.sleep(1.0)
 
     async def _ends_as_it_lost_its_lease(self, node: Node) -> None:
         assert await node.ended() == 1, (node.folder / "stderr").read_text()[-2000:]

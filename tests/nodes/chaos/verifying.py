@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from .clients import Crowd, Follower, digest
 from .database import ENDS, turns_of
 from .following import Carried, Row
 
-MESSAGE = re.compile(r"[mv]\d+-\d+ tell me what comes next(?: \d+)*")
+MESSAGE = re.compile(r"[mv]\d+-\d+ tell me what comes next(?: \d+| and then)*")
+PROGRAM = re.compile(r"p\d+-\d+ write this down")
 AFTER_THE_END = ("output.partial", "usage.reported")
 
 
@@ -52,6 +54,9 @@ def require_logs(crowd: Crowd, logs: Mapping[str, list[Row]]) -> Counter[str]:
         assert len(ends) == 1, f"the turn {id} of {turn.text!r} ended {len(ends)} times: {ends}"
         assert turn.types["turn.started"] <= 1, f"the turn {id} of {turn.text!r} started twice"
         outcomes[ends[0]] += 1
+        if ends[0] != "turn.completed" and MESSAGE.fullmatch(turn.text):
+            known = [row for row in logs[turn.session] if row.turn_id == id]
+            assert _partial(known) == _said(known), f"the turn {id} broke off without what it said: {known}"
     for stream, rows in logs.items():
         ended = set[str]()
         for row in rows:
@@ -62,13 +67,42 @@ def require_logs(crowd: Crowd, logs: Mapping[str, list[Row]]) -> Counter[str]:
     return outcomes
 
 
-def require_calls(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, list[Row]]) -> None:
-    """The provider was called once for each turn that has completed, and for no turn twice."""
+def _said(turn: Sequence[Row]) -> str:
+    """Return the answer of a turn in pieces, put together."""
+    return "".join(row.data["text"] for row in turn if row.type == "output.delta")
+
+
+def _partial(turn: Sequence[Row]) -> str:
+    return "".join(row.data["text"] for row in turn if row.type == "output.partial")
+
+
+def require_calls(
+    calls: Sequence[Mapping[str, Any]], logs: Mapping[str, list[Row]], fences: int
+) -> Counter[str]:
+    """The provider was called once for each turn that has completed, and for no turn twice; and always by the
+    node that owned the session, which changes only with a fence. `fences`: the sum of all. Return how many
+    calls each node made, by its key."""
     called = Counter(text for call in calls if (text := _message_of(call["body"])))
     twice = {text: count for text, count in called.items() if count > 1}
     assert not twice, f"these turns ran more than once: {twice}"
     for id, turn in turns_of(logs).items():
-        assert turn.answer is None or called[turn.text] == 1, f"the turn {id} of {turn.text!r} has no call"
+        if turn.answer is not None and MESSAGE.fullmatch(turn.text):
+            assert called[turn.text] == 1, f"the turn {id} of {turn.text!r} has no call"
+    callers = {_message_of(call["body"]): call["headers"]["authorization"] for call in calls}
+    for stream, rows in logs.items():
+        texts = [row.data["content"] for row in rows if row.type == "message.accepted"]
+        owners = [key for key, _ in groupby(callers[text] for text in texts if text in callers)]
+        assert len(owners) <= fences, f"{stream} was run by {owners}"
+    return Counter(callers.values())
+
+
+def require_heard(crowd: Crowd, heard: Mapping[str, int], logs: Mapping[str, list[Row]]) -> None:
+    """No message reached a program twice, and each that was answered has reached it."""
+    twice = {text: count for text, count in heard.items() if count > 1 or text not in crowd.sent}
+    assert not twice, f"programs got these messages more than once, or nobody sent them: {twice}"
+    for id, turn in turns_of(logs).items():
+        if turn.answer is not None and PROGRAM.fullmatch(turn.text):
+            assert heard[turn.text] == 1, f"the turn {id} of {turn.text!r} was answered, but not heard"
 
 
 def _message_of(body: Any) -> str | None:
