@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from rhetor.background import start, stop
 from rhetor.errors import FenceLost, StoreRefused
-from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.nodes import LiveNode
 from rhetor.hub.nodes.several import SeveralNodes
 from rhetor.hub.recovery import take_over
@@ -174,7 +173,7 @@ class Membership:
 
 async def _recover(state: State, taken: TakenOver) -> None:
     try:
-        await until_accepted(lambda: take_over(state, taken.name, taken.streams), taken.name)
+        await take_over(state, taken.name, taken.streams)
         await scheduler.taken_over(state, taken.streams)
     finally:  # whatever is left unfinished, its session can be used
         state.unrecovered.difference_update(taken.streams)

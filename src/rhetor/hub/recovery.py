@@ -40,6 +40,7 @@ from .catalog.sessions import session_of
 from .catalog.turn_log import received, so_far
 from .catalog.turns import PlanRow, TurnRow
 from .catalog.usage import Spent, source_of
+from .core.commits import until_accepted
 from .core.nodes import is_own
 from .programs.adoption import adopt, register, take_over_programs
 from .programs.instances import instances_of
@@ -91,10 +92,23 @@ async def take_over(state: State, node: str, streams: Collection[str]) -> None:
     """Recover what a lost node left unfinished in these streams, which belong to this node now: they must be
     among `state.unrecovered`. No turn of a lost node is continued, because its programs are lost with it.
 
-    Raises:
-        StoreRefused: the store rejected a commit.
+    What the store refuses is tried again. That must not end a turn that this node has begun meanwhile.
     """
     taken = frozenset(streams)
+
+    async def waits(stream: str) -> bool:
+        return stream in taken and stream not in state.runners
+
+    await until_accepted(lambda: _end_of_lost(state, node, taken), node)
+    await until_accepted(lambda: _take_up_pauses(state, waits), node)
+    state.unrecovered -= taken
+    await until_accepted(lambda: _run_accepted(state, waits), node)
+    await until_accepted(lambda: expect_clients(state, taken), node)
+    state.nodes.taken_over()
+
+
+async def _end_of_lost(state: State, node: str, taken: Collection[str]) -> None:
+    """End the turns that run at a lost node, and those that wait for a program that is lost with it."""
 
     async def mine(stream: str) -> bool:
         return stream in taken
@@ -107,11 +121,6 @@ async def take_over(state: State, node: str, streams: Collection[str]) -> None:
     for turn in await _turns(state, TurnState.ACCEPTED, mine):
         if turn.peer in lost:
             await _interrupt(state, turn, reason)
-    state.unrecovered -= taken
-    await _take_up_pauses(state, mine)
-    await _run_accepted(state, mine)
-    await expect_clients(state, taken)
-    state.nodes.taken_over()
 
 
 async def _turns(state: State, standing: TurnState, mine: Mine) -> list[TurnRow]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.rhetor.hub.house import ME, House, house
@@ -27,10 +28,10 @@ from rhetor.domain.command import (
 from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
 from rhetor.drivers.base import PastMessage
-from rhetor.errors import ProviderCut, StateConflict
+from rhetor.errors import ProviderCut, StateConflict, StoreRefused
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
-from rhetor.hub.recovery import REASON
+from rhetor.hub.recovery import REASON, take_over
 from rhetor.hub.sessions.checkpoints import Made
 from rhetor.hub.sessions.forks import Forked
 from rhetor.hub.sessions.states import expire_old, owned_session
@@ -207,3 +208,44 @@ async def test_after_a_crash_the_open_requests_of_an_interrupted_turn_are_closed
                     await again.execute(command)
             assert await open_permissions(again.hub.state, ME) == []
             assert await again.log(session.id) == log
+
+
+async def test_a_take_over_that_the_store_interrupts_ends_no_turn_that_has_begun_here() -> None:
+    answers = asyncio.Event()
+    store = RefusesOnce(clock=lambda: 1)
+    async with house([Text("one"), answers, Text(" two"), Done()], store=store) as home:
+        state = home.hub.state
+        session: Session = await home.execute(StartSession("apollo"))  # type: ignore[assignment]
+        state.unrecovered.add(session.id)  # as if it had belonged to another node
+        accepted = await home.send(session_id=session.id, content="hi")
+        store.then = home.until(session.id, accepted.after, ev.OutputDelta)
+        await take_over(state, "lost", [session.id])
+        answers.set()
+        assert isinstance(await home.end_of(accepted), ev.TurnCompleted)
+        ends = [payload for payload in await home.log(session.id) if isinstance(payload, ev.TurnEnd)]
+        assert len(ends) == 1
+
+
+async def test_a_message_to_a_session_of_a_lost_node_runs_after_what_that_node_left() -> None:
+    async with house([Text("one"), Done()], [Text("two"), Done()]) as home:
+        session: Session = await home.execute(StartSession("apollo"))  # type: ignore[assignment]
+        home.hub.state.unrecovered.add(session.id)
+        first = await home.send(session_id=session.id, content="first")
+        second = await home.send(session_id=session.id, content="second")
+        assert home.driver.heard == []
+        await take_over(home.hub.state, "lost", [session.id])
+        ends = [await home.end_of(each) for each in (first, second)]
+        assert [end.text for end in ends if isinstance(end, ev.TurnCompleted)] == ["one", "two"]
+
+
+class RefusesOnce(MemoryStore):
+    """A store that waits for `then` when sessions are listed, and refuses that once."""
+
+    then: Awaitable[object] | None = None
+
+    async def find(self, kind: str, *what: Any, **how: Any) -> Any:
+        if kind == "session" and (waited := self.then) is not None:
+            self.then = None
+            await waited
+            raise StoreRefused("the database is not available")
+        return await super().find(kind, *what, **how)

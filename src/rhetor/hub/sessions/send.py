@@ -311,7 +311,8 @@ async def _accept(
     if command.if_offline != "queue":
         state.machines.require_online(peer)
     is_offline = not state.machines.is_here(peer)
-    direct = runner is None and session.state is SessionState.ACTIVE and not is_offline
+    is_free = runner is None and session.id not in state.unrecovered
+    direct = is_free and session.state is SessionState.ACTIVE and not is_offline
     opened = opens_session(command, peer)
     if direct and prepared.source.is_callers:
         require_turn(state, principal)
