@@ -241,3 +241,7 @@ class NodeBoards(Protocol):
     def apply(self, id: str, row: Row | None) -> None:
         """Take over the row of another node, or note that it was removed."""
         ...
+
+    async def flush(self) -> None:
+        """Write the row of this node now, if it has changed and there are other nodes."""
+        ...

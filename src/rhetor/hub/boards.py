@@ -109,6 +109,11 @@ class Boards:
             await changed.wait()
             await asyncio.sleep(GATHER_SECONDS)
 
+    async def flush(self) -> None:
+        """Write the row of this node now, if it has changed and there are other nodes."""
+        if self._state.nodes.live:
+            await self._write_changed()
+
     async def _write_changed(self) -> float:
         """Write the row if it has changed, and return the seconds until the next time."""
         began, own = monotonic(), self._state.nodes.own

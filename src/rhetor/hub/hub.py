@@ -232,6 +232,7 @@ class Hub:
         running = [task for task in tasks if task is not None]
         if running:
             await asyncio.wait(running, timeout=DRAIN_SECONDS)
+        await state.boards.flush()  # the turns have ended, and the programs still run
         await detach(state)
         await state.audit.sum_up(is_last=True)
         await asyncio.sleep(0.01)  # let readers send the last events, which have just woken them

@@ -161,6 +161,8 @@ class NoBoards:
 
     def apply(self, id: str, row: Row | None) -> None: ...
 
+    async def flush(self) -> None: ...
+
 
 class NoToolServers:
     """The MCP servers of a hub whose models have no tools of servers."""

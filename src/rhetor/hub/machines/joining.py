@@ -85,7 +85,7 @@ def mirror(state: State, name: str, row: Row | None) -> None:
             _forget(state, known)
         return
     machine = machine_of(row)
-    if state.machines.is_online(name) and machine.node in ("", state.nodes.own):
+    if name in state.machines.here and machine.node in ("", state.nodes.own):
         return
     _use(state, machine)
     if known is None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from tests.rhetor.hub.house import ME
+from tests.rhetor.hub.nodes import together
 from tests.rhetor.hub.nodes.together import Node, eventually, several
 
 from rhetor.domain.command import OpenSocket, SendMessage, StartSession
@@ -18,7 +19,7 @@ from rhetor.domain.session import SessionState
 from rhetor.errors import TooManyTurns
 from rhetor.hub import retention
 from rhetor.hub.boards import Boards
-from rhetor.hub.catalog.boards import KIND
+from rhetor.hub.catalog.boards import KIND, Board
 from rhetor.hub.catalog.sessions import session_of
 from rhetor.hub.core.limits import Limits, Retention
 from rhetor.hub.programs import now
@@ -112,6 +113,19 @@ async def test_what_a_lost_node_has_said_counts_no_more(postgres_url: str) -> No
             await eventually(lambda: bool(state.elsewhere.turns))
             await one.die()
             await eventually(lambda: not state.elsewhere)
+
+
+async def test_the_last_that_a_stopping_node_says_is_that_its_turns_have_ended(postgres_url: str) -> None:
+    async with together.node(postgres_url, "b") as other:
+        async with together.node(postgres_url, "a") as one:
+            await one.until_it_sees("b")
+            one.driver.scripts.append([Text("one "), asyncio.Event(), Done()])
+            await one.house.send(content="hi", target="apollo")
+            polling = asyncio.create_task(_poll(other))
+            await eventually(lambda: len(other.house.hub.state.elsewhere.turns) == 1)
+            polling.cancel()
+        [row] = [row for row in await other.store.find(KIND) if row.id == "a"]
+        assert (Board.of(row).turns, Board.of(row).running) == ((), 0)
 
 
 async def test_turns_at_all_nodes_count_towards_a_callers_limit(postgres_url: str) -> None:
