@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 
 from tests.nodes.pairs import ONE, TWO, Homes, pair, until
 from tests.rhetor.drivers.programs.host.hosting import hosting
+from tests.served import PROGRAM_ENVIRONMENT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
 ECHO = (
@@ -96,3 +98,13 @@ async def test_a_program_is_ended_from_another_node(homes: Homes) -> None:
     await until(is_gone)
     again = await homes.two.ask("DELETE", "/api/v2/programs/echo")
     assert again.json["code"] == "unknown_peer"
+
+
+async def test_only_one_node_gets_a_name_that_two_ask_for_at_once(homes: Homes) -> None:
+    body = {"kind": "stdio", "argv": ECHO, "cwd": "/", "env": PROGRAM_ENVIRONMENT}
+    for name in ("waiter", "porter", "cook"):
+        given = {"name": name, **body}
+        asked = [home.ask("POST", "/api/v2/programs", given) for home in (homes.one, homes.two)]
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status for answer in answers) == [200, 409]
+        assert {answer.json.get("code") for answer in answers} == {None, "name_taken"}

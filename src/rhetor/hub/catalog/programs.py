@@ -36,9 +36,11 @@ class ProgramRow(msgspec.Struct, frozen=True):
     node: str = ""
 
     def row(self, state: str) -> Row:
-        """Return the catalog row with `state`: `running`, `exited` or `lost`."""
-        doc = msgspec.json.encode(self)
-        return Row("program", self.host_id, state, doc, owner=self.owner, parent=self.peer.name, at=self.at)
+        """Return the catalog row with `state`: `running`, `exited` or `lost`. While it runs, an announced one
+        has its name alone, at whichever node."""
+        doc, name = msgspec.json.encode(self), self.peer.name
+        taken = name.lower() if self.announced and state == "running" else None
+        return Row("program", self.host_id, state, doc, owner=self.owner, parent=name, name=taken, at=self.at)
 
     def ended(self, how: Exit) -> Row:
         """Return the catalog row of the program after its end."""
