@@ -20,7 +20,7 @@ from rhetor.store.files.base import DamagedObject, Journal, Obstructed, RestoreU
 
 from .checkpoint_limits import of_session
 from .checkpoints import Place, make
-from .session_files import cannot, taken
+from .session_files import cannot, taken, unreadable
 
 if TYPE_CHECKING:
     from rhetor.hub.state import State
@@ -41,7 +41,7 @@ async def snapshot_of(state: State, files: KeptFiles) -> Snapshot:
     try:
         wanted = await asyncio.to_thread(lambda: state.files().paths(bytes.fromhex(files.root)))
     except DamagedObject as error:
-        raise cannot("the files of the checkpoint cannot be read", error) from error
+        raise unreadable(state, error) from error
     return await taken(state, Path(files.folder), wanted)
 
 

@@ -103,7 +103,17 @@ async def differences(state: State, old: str, new: str) -> list[Change]:
             lambda: state.files().diff(bytes.fromhex(old), bytes.fromhex(new)),
         )
     except DamagedObject as error:
-        raise cannot("the files of a checkpoint cannot be read", error) from error
+        raise unreadable(state, error) from error
+
+
+def unreadable(state: State, error: DamagedObject) -> Unprocessable:
+    """Return the error for a request that needs the files of a checkpoint, if they are damaged, or on the
+    disk of another node."""
+    found = cannot("the files of a checkpoint cannot be read", error)
+    if not state.nodes.own:
+        return found
+    hint = "another node may have them; to restore the conversation alone, give the cursor of the checkpoint"
+    return Unprocessable(found.detail, hint=hint)
 
 
 def cannot(what: str, error: OSError | DamagedObject | Obstructed) -> Unprocessable:

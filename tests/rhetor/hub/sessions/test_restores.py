@@ -3,6 +3,7 @@ together."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from rhetor.hub.catalog.checkpoints import checkpoint_of
 from rhetor.hub.catalog.programs import memory_row
 from rhetor.hub.catalog.sessions import session_of, session_row
 from rhetor.hub.core.limits import CheckpointLimits, Limits
+from rhetor.hub.core.nodes import OneNode
+from rhetor.hub.nodes.several import SeveralNodes
 from rhetor.hub.sessions.restored_files import Note
 from rhetor.store.files.restore import Restore
 from rhetor.store.memory import MemoryStore
@@ -440,3 +443,24 @@ async def test_another_agent_that_answered_since_is_told_the_restored_branch(tmp
         [row] = await store.find("session", name="work")
         assert session_of(row).heard == {}  # its own agent knows all of the branch
         assert await store.get("memory", f"scribe-2/{session.id}") is None
+
+
+@pytest.mark.parametrize("own", ["", "one-00000001"])
+async def test_a_checkpoint_whose_files_are_missing_is_not_restored(tmp_path: Path, own: str) -> None:
+    async with with_project(tmp_path) as (home, folder):
+        (folder / "a").write_text("one")
+        made = await saved(home, "first")
+        await told(home, "work", "two")
+        (folder / "a").write_text("two")
+        shutil.rmtree(tmp_path / "hub/checkpoints")
+        home.hub.state.nodes = SeveralNodes(own, 1, owner_of=_nobody) if own else OneNode()
+        answer = await home.ask("POST", f"{WORK}/restore", {"at": "first"})
+        assert (answer.status, "cannot be read" in answer.json["detail"]) == (422, True)
+        assert ("another node may have them" in answer.json.get("hint", "")) is bool(own)
+        assert len((await asked(home, "GET", WORK))["messages"]) == 2
+        alone = await restored(home, made["cursor"])
+        assert (alone["messages"], (folder / "a").read_text()) == ([], "two")
+
+
+async def _nobody(stream: str) -> None:
+    """Own no stream."""
