@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from rhetor.errors import RhetorError, StoreRefused
+from rhetor.errors import KeysUnavailable, RhetorError, SealBroken
 from rhetor.store.base import Place, Row, RowSum, SharedRows
 
 from .mirrored import KINDS, Kind
@@ -68,20 +68,30 @@ class Mirrors:
             number = self._number
             kinds, self._again = sorted(self._again), set()
             places, self._heard = list(self._heard), {}
-            try:
-                for kind in kinds:
-                    await self._read_all(kind)
-                for at in range(0, len(places), BATCH):
-                    await self._read(places[at : at + BATCH])
-            except StoreRefused as error:
-                log.info("reading changed rows failed", extra={"reason": error.detail})
+            if not await self._apply(kinds, places):
                 self._again |= set(kinds)
                 self._hear(places)
+                self._filled.set()
                 await asyncio.sleep(RETRY)
                 continue
             self._applied = number
             self._progress.set()
             self._progress = asyncio.Event()
+
+    async def _apply(self, kinds: Sequence[str], places: Sequence[Place]) -> bool:
+        """Read rows, and use them; return False if that is to be repeated."""
+        try:
+            for kind in kinds:
+                await self._read_all(kind)
+            for at in range(0, len(places), BATCH):
+                await self._read(places[at : at + BATCH])
+        except RhetorError as error:
+            log.warning("reading changed rows failed", extra={"reason": error.detail})
+            return False
+        except Exception:  # a bug must not end what keeps the memory current
+            log.exception("reading changed rows failed")
+            return False
+        return True
 
     async def sweep(self) -> None:
         """Look now and then for what was missed, for as long as the hub runs."""
@@ -93,7 +103,7 @@ class Mirrors:
             touched, self._touched = self._touched, set()
             try:
                 sums = await self._shared.row_sums(self._summed)
-            except StoreRefused as error:
+            except RhetorError as error:
                 log.info("looking for changed rows failed", extra={"reason": error.detail})
                 self._touched |= touched
                 continue
@@ -149,10 +159,8 @@ class Mirrors:
         for place in places:
             self._written.pop(place, None)
             self._written[place] = now
-        for place in list(self._written):  # the oldest come first
-            if self._written[place] > now - SETTLED:
-                break
-            del self._written[place]
+        while self._written[first := next(iter(self._written))] <= now - SETTLED:
+            del self._written[first]
         for noted in self._notes:
             noted.update(places)
 
@@ -194,7 +202,16 @@ class Mirrors:
         """Read rows, and use them."""
         began = self._loop.time()
         needed = [(kind, id) for kind, id in places if self._kinds[kind].is_needed(self._state)]
-        found = {(row.kind, row.id): row for row in await self._shared.rows_at(needed)} if needed else {}
+        try:
+            rows = await self._shared.rows_at(needed) if needed else ()
+        except (SealBroken, KeysUnavailable) as error:
+            if len(needed) > 1:
+                for place in needed:
+                    await self._read([place])
+                return
+            log.error("a changed row cannot be opened", extra={"row": needed[0], "reason": error.detail})
+            return
+        found = {(row.kind, row.id): row for row in rows}
         for place in needed:
             self._use(place, found.get(place), began)
         for kind in {kind for kind, _ in places}:
@@ -205,7 +222,11 @@ class Mirrors:
         """Read all rows of a kind, and use them; those that are in memory and do not exist were dropped."""
         kind, began = self._kinds[name], self._loop.time()
         if kind.ids is not None:
-            rows = {row.id: row for row in await kind.rows(self._state, name)}
+            try:
+                rows = {row.id: row for row in await kind.rows(self._state, name)}
+            except (SealBroken, KeysUnavailable) as error:  # they stay as they are in memory
+                log.error("changed rows cannot be opened", extra={"kind": name, "reason": error.detail})
+                return
             for number, id in enumerate({**dict.fromkeys(kind.ids(self._state)), **rows}):
                 self._use((name, id), rows.get(id), began)
                 if number % BATCH == BATCH - 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rhetor.hub.state import State
 
 REST = 0.05  # seconds, between two writings that nobody waits for
+LONGEST_WAIT = 10.0  # seconds, until the row is written
 RETRY = 0.2  # seconds
 MAX_NODES = 1_000
 log = logging.getLogger(__name__)
@@ -81,8 +83,10 @@ class SharedReservations:
         number = self._number
         self._waited_for.set()
         self._changed.set()
-        while self._stored < number:
-            await self._progress.wait()
+        with suppress(TimeoutError):  # then what is known must do
+            async with asyncio.timeout(LONGEST_WAIT):
+                while self._stored < number:
+                    await self._progress.wait()
         await until_accepted(self._read, f"budgets:{self._state.nodes.own}", lambda: self._state.closing)
         await self._state.mirrors.caught_up()  # what is not reserved there any more was spent
         return True
