@@ -60,6 +60,12 @@ class Live:
         self.peers.note_all()
         self.sessions.note_all()
 
+    def missed(self) -> None:
+        """Note that other nodes may have changed anything."""
+        self.everything_changed()
+        self.said.note_all()
+        self.rows.note_all()
+
     def committed(self, stream: str, rows: Sequence[Row], dropped: Sequence[tuple[str, str]]) -> None:
         """Note a commit. Call it when the commit is durable, before its caller continues."""
         for row in rows:

@@ -150,7 +150,9 @@ class Mirrors:
         if self._state.live.is_watched:
             self._state.live.changed_elsewhere(streams)
         self._touched.update(kind for kind, _ in places)
-        self._read_again(kind for kind, id in places if not id)
+        if unnamed := [kind for kind, id in places if not id]:
+            self._state.live.missed()
+            self._read_again(unnamed)
         self._hear([place for place in places if place[1]])
 
     def here(self, places: Sequence[Place]) -> None:
@@ -165,7 +167,7 @@ class Mirrors:
             noted.update(places)
 
     def missed(self) -> None:
-        self._state.live.everything_changed()
+        self._state.live.missed()
         self._read_again(self._kept)
         self._wake()
 

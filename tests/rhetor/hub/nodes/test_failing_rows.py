@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from tests.rhetor.hub.house import house
 
 from rhetor.errors import SealBroken, StoreRefused
+from rhetor.hub.core.changes import Changes
 from rhetor.hub.nodes import mirrors as module
 from rhetor.hub.nodes.mirrors import Mirrors
 from rhetor.store.base import Place, Row, RowSum, RowWatcher
@@ -56,3 +59,17 @@ async def test_rows_that_can_be_read_are_used(
         await mirrors.caught_up()
         assert "red" not in home.hub.state.peers.teams
         running.cancel()
+
+
+async def test_those_who_watch_read_everything_again_if_something_was_missed() -> None:
+    async with house() as home:
+        live = home.hub.state.live
+        mirrors = Mirrors(home.hub.state, FailingRows())
+        changes: list[Changes[Any]] = [live.peers, live.sessions, live.said, live.rows]
+        with ExitStack() as stack:
+            for each in changes:
+                stack.enter_context(each.watched())
+            for cause in (mirrors.missed, lambda: mirrors.elsewhere([], [("session", "")])):
+                before = [each.now for each in changes]
+                cause()
+                assert [each.since(now) for each, now in zip(changes, before, strict=True)] == [None] * 4
