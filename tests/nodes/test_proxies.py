@@ -202,8 +202,25 @@ async def a_terminal_is_attached(front: Front) -> None:
                 while b"heard %d" % number not in shown:
                     item = await terminal.recv()
                     shown += item if isinstance(item, bytes) else b""
+        await the_owner_attaches(front)
     finally:
         await front.ask("DELETE", "/api/v2/programs/echo")
+
+
+async def the_owner_attaches(front: Front) -> None:
+    """Attach to the program of the first node by the Unix socket of the second one, as aish does."""
+    connector = aiohttp.UnixConnector(front.nodes.nodes[1].socket)
+    async with (
+        aiohttp.ClientSession(connector=connector) as owner,
+        owner.ws_connect("http://localhost/ws/attach/echo") as terminal,
+        asyncio.timeout(SECONDS),
+    ):
+        await terminal.send_bytes(b"owner\n")
+        shown = b""
+        while b"heard owner" not in shown:
+            item = await terminal.receive()
+            assert item.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), item
+            shown += item.data if isinstance(item.data, bytes) else b""
 
 
 async def test_nodes_use_the_database_through_pgbouncer(

@@ -45,12 +45,14 @@ def _of_program(state: State, who: Principal, peer: str) -> str:
 
 
 def of_session(name: str) -> At:
-    """Return the function for a path with a session under this name: its owner."""
+    """Return the function for a path with a session under this name: its owner. If that was lost, the command
+    of the request waits for the next one."""
 
     async def at(state: State, scope: Scope, names: Mapping[str, str]) -> str:
         with suppress(RhetorError):
             session = await readable_session(state, _caller(scope), names[name])
-            return await state.nodes.owner(session.id)
+            owner = await state.nodes.owner(session.id)
+            return owner if owner in state.nodes.live else state.nodes.own
         return state.nodes.own
 
     return at

@@ -384,6 +384,8 @@ async def test_bodies_and_the_progress_of_long_work_are_passed_on() -> None:
         assert (stream.status, stream.headers["content-type"][:17]) == (200, "text/event-stream")
         assert "event: result" in stream.text
         assert '"name":"second"' in stream.text
+        nodes.nodes.lose()  # so that the command waits here for the next owner, which is this node
+        assert (await nodes.here.ask("POST", path, {"name": "third"})).status == 200
 
 
 async def test_an_event_stream_that_was_passed_on_says_why_it_ends_early() -> None:
