@@ -377,19 +377,20 @@ async def test_an_announced_program_can_be_named_at_the_other_node_until_it_ends
 
 
 async def test_what_a_lost_notification_was_about_is_found(
-    homes: Homes, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirrors, "SWEEP", 0.2)
-    token = await issue(homes.one, "robot", "read")
-    await until(lambda: opens(homes.two, token))
-    store = homes.one.hub.state.store
-    monkeypatch.setattr(store._wake_ups, "notify", lambda names: None)  # type: ignore[attr-defined]
-    await done(homes.one, "DELETE", "/api/v2/tokens/robot")
+    async with pair(postgres_url, tmp_path) as homes:
+        token = await issue(homes.one, "robot", "read")
+        await until(lambda: opens(homes.two, token))
+        store = homes.one.hub.state.store
+        monkeypatch.setattr(store._wake_ups, "notify", lambda names: None)  # type: ignore[attr-defined]
+        await done(homes.one, "DELETE", "/api/v2/tokens/robot")
 
-    async def is_invalid() -> bool:
-        return not await opens(homes.two, token)
+        async def is_invalid() -> bool:
+            return not await opens(homes.two, token)
 
-    await until(is_invalid)
+        await until(is_invalid)
 
 
 async def test_rows_are_used_at_once_if_somebody_cannot_wait(homes: Homes) -> None:
