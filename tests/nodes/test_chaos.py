@@ -28,10 +28,10 @@ from tests.scale import FULL, scaled
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 NODES = 3
-CLIENTS, EVENTS = scaled(300, 30), scaled(20_000, 1_200)
+CLIENTS, EVENTS = scaled(300, 30), scaled(20_000, 1_000)
 CALLERS = scaled(12, 3)  # of programs
-SESSIONS = scaled(12, 4)
-PAUSE = scaled(15, 2)  # seconds between messages of a client
+SESSIONS = scaled(12, 6)
+PAUSE = scaled(15, 3)  # seconds between messages of a client
 QUIET_SECONDS = 180.0
 VERSION = "18" if FULL else "15"
 LIMITS = {

@@ -101,12 +101,13 @@ class Database:
 
 class Turn(NamedTuple):
     """A turn in the log. `types`: how often each type of event is there. `answer`: None if the turn has not
-    completed."""
+    completed. `code`: why it failed."""
 
     session: str
     text: str
     types: Counter[str]
     answer: str | None
+    code: str
 
 
 def turns_of(logs: Mapping[str, list[Row]]) -> dict[str, Turn]:
@@ -114,6 +115,7 @@ def turns_of(logs: Mapping[str, list[Row]]) -> dict[str, Turn]:
     texts: dict[str, tuple[str, str]] = {}
     types: dict[str, Counter[str]] = {}
     answers: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for stream, rows in logs.items():
         for row in rows:
             if row.turn_id is None:
@@ -123,4 +125,6 @@ def turns_of(logs: Mapping[str, list[Row]]) -> dict[str, Turn]:
                 texts[row.turn_id] = stream, row.data["content"]
             elif row.type == "turn.completed":
                 answers[row.turn_id] = row.data["text"]
-    return {id: Turn(*texts[id], types[id], answers.get(id)) for id in texts}
+            elif row.type == "turn.failed":
+                codes[row.turn_id] = row.data["code"]
+    return {id: Turn(*texts[id], types[id], answers.get(id), codes.get(id, "")) for id in texts}

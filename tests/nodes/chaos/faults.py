@@ -19,7 +19,7 @@ from .database import Database
 
 STOPPED_SECONDS = 15.0
 TAKE_OVER_SECONDS = 15.0
-AGAIN_SECONDS = 20.0  # until messages are acknowledged again, after a fault
+AGAIN_SECONDS = 40.0  # until messages are acknowledged again, after a fault
 CALM = (0.5, 2.0)  # seconds between faults
 LONG = " and then" * 150  # words that the provider repeats one by one, which takes 9 s
 CUTS: tuple[tuple[bytes, Side, int], ...] = (

@@ -53,7 +53,7 @@ def require_logs(crowd: Crowd, logs: Mapping[str, list[Row]]) -> Counter[str]:
         ends = [type for type in ENDS for _ in range(turn.types[type])]
         assert len(ends) == 1, f"the turn {id} of {turn.text!r} ended {len(ends)} times: {ends}"
         assert turn.types["turn.started"] <= 1, f"the turn {id} of {turn.text!r} started twice"
-        outcomes[ends[0]] += 1
+        outcomes[f"{ends[0]} {turn.code}".strip()] += 1
         if ends[0] != "turn.completed" and MESSAGE.fullmatch(turn.text):
             known = [row for row in logs[turn.session] if row.turn_id == id]
             assert _partial(known) == _said(known), f"the turn {id} broke off without what it said: {known}"
