@@ -29,6 +29,8 @@ from rhetor.domain.output import Done, Permission, Text, ToolUse
 from rhetor.domain.session import Session
 from rhetor.drivers.base import PastMessage
 from rhetor.errors import ProviderCut, StateConflict, StoreRefused
+from rhetor.hub.catalog import turn_log
+from rhetor.hub.catalog.turns import TurnRow
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.recovery import REASON, take_over
@@ -236,6 +238,30 @@ async def test_a_message_to_a_session_of_a_lost_node_runs_after_what_that_node_l
         await take_over(home.hub.state, "lost", [session.id])
         ends = [await home.end_of(each) for each in (first, second)]
         assert [end.text for end in ends if isinstance(end, ev.TurnCompleted)] == ["one", "two"]
+
+
+async def test_a_message_is_found_although_the_store_was_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_log, "CATCH_UP_SECONDS", 0.01)
+    store = SlowOnce(clock=lambda: 1)
+    async with house([Text("one"), Done()], store=store) as home:
+        accepted = await home.send(target="apollo", content="hi")
+        await home.end_of(accepted)
+        row = await store.get("turn", accepted.turn_id)
+        assert row is not None
+        store.is_slow = True
+        assert (await turn_log.received(store, TurnRow.of(row))).message.content == "hi"
+
+
+class SlowOnce(MemoryStore):
+    """A store that does not return the next page."""
+
+    is_slow = False
+
+    async def page(self, *what: Any, **how: Any) -> Any:
+        if self.is_slow:
+            self.is_slow = False
+            await asyncio.Event().wait()
+        return await super().page(*what, **how)
 
 
 class RefusesOnce(MemoryStore):

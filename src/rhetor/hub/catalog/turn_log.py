@@ -92,20 +92,29 @@ async def events_until(log: Log, turn: TurnRow, until: type[MessageAccepted | Tu
 
     Call it if the catalog shows that the event was committed. Readers of the log may see a commit a moment
     after readers of the catalog do, so the function waits for the event for up to `CATCH_UP_SECONDS` seconds.
+    Then it reads what is there once more, because a slow store may have answered nothing until then.
     The result is empty if the event does not arrive, or if the log was cut or restored.
     """
     head = await log.head(turn.stream)
     if head is None:
         return []
     found: list[Event] = []
-    with suppress(TimeoutError, PositionLost):
-        async with asyncio.timeout(CATCH_UP_SECONDS):
-            async for records in follow(log, turn.stream, _start(head, turn.behind)):
-                for event in (record.event for record in records if record.turn_id == turn.id):
-                    if isinstance(event.payload, (ContextInjected, MessageAccepted, until)):
-                        found.append(event)
-                    if isinstance(event.payload, until):
-                        return found
+    with suppress(PositionLost):
+        try:
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                async for records in follow(log, turn.stream, _start(head, turn.behind)):
+                    for event in (record.event for record in records if record.turn_id == turn.id):
+                        if isinstance(event.payload, (ContextInjected, MessageAccepted, until)):
+                            found.append(event)
+                        if isinstance(event.payload, until):
+                            return found
+        except TimeoutError:
+            found.clear()
+            async for event in turn_events(log, turn):
+                if isinstance(event.payload, (ContextInjected, MessageAccepted, until)):
+                    found.append(event)
+                if isinstance(event.payload, until):
+                    return found
     return []
 
 
