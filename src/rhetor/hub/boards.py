@@ -250,8 +250,10 @@ class Boards:
             note_readers(state, stream)
         if before.gone != now.gone:
             state.live.sessions.note_all()  # those with an announced peer are shown as stopped
-        state.notifier.notify()
-        state.activity.notify()
+        if before.runs != now.runs:  # and not only who reads what
+            state.notifier.notify()
+        if before.turns.keys() != now.turns.keys():
+            state.activity.notify()
 
 
 def _stream(node: str) -> str:

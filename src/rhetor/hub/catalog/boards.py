@@ -137,6 +137,11 @@ class Elsewhere:
         """Return whether another node has said anything."""
         return bool(self.boards)
 
+    @property
+    def runs(self) -> tuple[object, ...]:
+        """What runs, to be compared with what ran before."""
+        return self.running, self.turns, self.programs, self.pauses, self.gone, self.machines
+
     def programs_of(self, peer: str) -> Sequence[ProgramNow]:
         return self.programs.get(peer, ())
 

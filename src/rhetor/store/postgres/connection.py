@@ -67,10 +67,21 @@ async def connect(
     try:
         connection: Connection = await asyncpg.connect(url, timeout=timeout, server_settings=given)
         if settings:
-            await connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in settings.items()))
+            await _set(connection, settings)
     except (*ERRORS, ValueError) as error:
         raise unreachable(url, error) from None  # its text may have parts of the URL
     return connection
+
+
+async def _set(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Change settings of a session. If this fails or is cancelled, the connection is closed."""
+    done = False
+    try:
+        await connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in settings.items()))
+        done = True
+    finally:
+        if not done:
+            connection.terminate()
 
 
 def unreachable(url: str, error: BaseException) -> StoreRefused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 import pytest
 from tests.rhetor.hub.house import ME
@@ -16,7 +16,7 @@ from rhetor.domain.event import Position, SessionStateChanged, TurnCompleted, Tu
 from rhetor.domain.output import Done, Text
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import SessionState
-from rhetor.errors import TooManyTurns
+from rhetor.errors import StoreRefused, TooManyTurns
 from rhetor.hub import retention
 from rhetor.hub.boards import Boards
 from rhetor.hub.catalog.boards import KIND, Board
@@ -39,21 +39,31 @@ async def two(url: str, **options: object) -> AsyncIterator[tuple[Node, Node]]:
 
 @asynccontextmanager
 async def some(url: str, *names: str, **options: object) -> AsyncIterator[list[Node]]:
-    async with several(url, *names, **options) as nodes:
-        polls = [asyncio.create_task(_poll(node)) for node in nodes]
-        try:
-            yield nodes
-        finally:
-            for poll in polls:
-                poll.cancel()
+    async with several(url, *names, **options) as nodes, AsyncExitStack() as stack:
+        for node in nodes:
+            await stack.enter_async_context(polling(node))
+        yield nodes
 
 
-async def _poll(node: Node) -> None:
+@asynccontextmanager
+async def polling(node: Node) -> AsyncIterator[None]:
+    """Read what the other nodes say, again and again, because these nodes have no mirrors."""
+    over = asyncio.Event()
+    task = asyncio.create_task(_poll(node, over))
+    try:
+        yield
+    finally:
+        over.set()
+        await task
+
+
+async def _poll(node: Node, over: asyncio.Event) -> None:
     boards = node.house.hub.state.boards
     assert isinstance(boards, Boards)
-    while True:
-        await asyncio.sleep(0.02)
-        await boards.refresh()
+    with suppress(StoreRefused):  # the node has died
+        while not over.is_set():
+            await asyncio.sleep(0.02)
+            await boards.refresh()
 
 
 @contextmanager
@@ -121,9 +131,8 @@ async def test_the_last_that_a_stopping_node_says_is_that_its_turns_have_ended(p
             await one.until_it_sees("b")
             one.driver.scripts.append([Text("one "), asyncio.Event(), Done()])
             await one.house.send(content="hi", target="apollo")
-            polling = asyncio.create_task(_poll(other))
-            await eventually(lambda: len(other.house.hub.state.elsewhere.turns) == 1)
-            polling.cancel()
+            async with polling(other):
+                await eventually(lambda: len(other.house.hub.state.elsewhere.turns) == 1)
         [row] = [row for row in await other.store.find(KIND) if row.id == "a"]
         assert (Board.of(row).turns, Board.of(row).running) == ((), 0)
 
