@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from rhetor.background import start, stop
 from rhetor.errors import FenceLost, StoreRefused
+from rhetor.hub.core.commits import until_accepted
 from rhetor.hub.core.nodes import LiveNode
+from rhetor.hub.machines import joining
 from rhetor.hub.nodes.several import SeveralNodes
 from rhetor.hub.recovery import take_over
 from rhetor.hub.schedules import scheduler
@@ -173,6 +175,7 @@ class Membership:
 
 async def _recover(state: State, taken: TakenOver) -> None:
     try:
+        await until_accepted(lambda: joining.take_over(state, taken.name), taken.name)
         await take_over(state, taken.name, taken.streams)
         await scheduler.taken_over(state, taken.streams)
     finally:  # whatever is left unfinished, its session can be used

@@ -32,6 +32,16 @@ async def token_of(nodes: Nodes, name: str) -> str:
         return token
 
 
+async def known(nodes: Nodes, at: Node) -> None:
+    """Wait until a node knows that the machine is connected."""
+    async with asyncio.timeout(TAKE_OVER):
+        while True:
+            machines = (await nodes.ask("GET", "/api/v2/machines", at=at))["machines"]
+            if [each["status"] for each in machines] == ["online"]:
+                return
+            await asyncio.sleep(0.1)
+
+
 class Switch:
     """Accepts connections, and joins them with ones to the node that is chosen, as a proxy does."""
 
@@ -104,5 +114,41 @@ async def test_a_machine_is_reached_through_each_node_wherever_it_connects(
             nodes.nodes = [second]
             async with asyncio.timeout(TAKE_OVER + 10):
                 assert await answer("three") == {"three"}
+        finally:
+            await asyncio.to_thread(host.leave)
+
+
+async def test_the_programs_of_a_machine_continue_when_its_node_is_lost(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    switch = Switch()
+    async with switch.listening() as address, running(tmp_path, postgres_url, 3, host=address) as nodes:
+        lead, other, switch.node = nodes.nodes
+        host = BuildHost(tmp_path / "build1", await token_of(nodes, "build1"))
+        try:
+            await asyncio.to_thread(host.join, f"http://{address}")
+            await known(nodes, other)
+            body = {"specialist_id": "shout@build1"}
+            session = (await nodes.ask("POST", "/api/v2/sessions", body, at=other))["id"]
+
+            async def sent(text: str, at: Node) -> str:
+                path = f"/api/v2/sessions/{session}/message"
+                answer = await nodes.ask("POST", path, {"message": text, "execute": True}, at=at)
+                return str(answer["response"]).strip()
+
+            async def pid(at: Node) -> int | None:
+                found: int | None = (await nodes.ask("GET", "/api/v2/ai/shout@build1/status", at=at))["pid"]
+                return found
+
+            assert await sent("one", other) == "one"
+            before = await pid(other)
+            assert before is not None
+            lost, switch.node = switch.node, other  # from where it is passed on to the lead
+            lost.signal(signal.SIGKILL)
+            assert await nodes.takes_over(other, lost) is lead
+            await asyncio.to_thread(host.until, "connected to")
+            assert await sent("two", other) == "two"
+            assert await pid(other) == await pid(lead) == before
+            assert "peer.lost" not in str(await nodes.log(session))
         finally:
             await asyncio.to_thread(host.leave)

@@ -90,7 +90,7 @@ async def recover(state: State) -> None:
 
 async def take_over(state: State, node: str, streams: Collection[str]) -> None:
     """Recover what a lost node left unfinished in these streams, which belong to this node now: they must be
-    among `state.unrecovered`. No turn of a lost node is continued, because its programs are lost with it.
+    among `state.unrecovered`. No turn of a program on its machine is continued, because that is lost, too.
 
     What the store refuses is tried again. That must not end a turn that this node has begun meanwhile.
     """
@@ -111,13 +111,18 @@ async def _end_of_lost(state: State, node: str, taken: Collection[str]) -> None:
     """End the turns that run at a lost node, and those that wait for a program that is lost with it."""
 
     async def mine(stream: str) -> bool:
-        return stream in taken
+        return stream in taken and stream not in state.runners  # of an attempt that the store refused
 
     reason = f"the node {node} was lost before the answer was complete"
     await _end_plans(state, mine)
-    for turn in await _turns(state, TurnState.RUNNING, mine):
-        await _interrupt(state, turn, reason)
+    running = await _turns(state, TurnState.RUNNING, mine)
+    for turn in running:
+        if not _continues_elsewhere(state, turn.peer):
+            await _interrupt(state, turn, reason)
     lost = await take_over_programs(state, node, taken)
+    for turn in running:
+        if _continues_elsewhere(state, turn.peer) and not await _resume(state, turn):
+            await _interrupt(state, turn, reason)
     for turn in await _turns(state, TurnState.ACCEPTED, mine):
         if turn.peer in lost:
             await _interrupt(state, turn, reason)
@@ -180,6 +185,11 @@ def _continues(state: State, peer: str) -> bool:
     except UnknownPeer:
         return False
     return driver is not None and driver.continues
+
+
+def _continues_elsewhere(state: State, peer: str) -> bool:
+    """Whether the turn of a peer continues on a machine that has joined."""
+    return _continues(state, peer) and bool(state.peers.get(peer).machine)
 
 
 async def _resume(state: State, turn: TurnRow) -> bool:

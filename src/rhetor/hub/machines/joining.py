@@ -93,6 +93,18 @@ def mirror(state: State, name: str, row: Row | None) -> None:
     state.live.peer_changed(f"machine:{name}", *(peer.name for peer in machine.peers))
 
 
+async def take_over(state: State, node: str) -> None:
+    """Let the machines that were connected to a lost node belong to this one, to which they connect next.
+
+    Raises:
+        StoreRefused: the store rejected a commit.
+    """
+    for machine in [each for each in state.machines if each.node == node]:
+        taken = replace(machine, node=state.nodes.own)
+        await state.store.commit(HUB_STREAM, [], rows=[machine_row(taken)])
+        state.machines.put(taken)
+
+
 def _check(name: str, hello: Hello) -> None:
     if not is_machine_name(name):
         rule = "letters, digits, `_`, `.` and `-`, at most 64"

@@ -102,7 +102,7 @@ async def take_over_programs(state: State, node: str, streams: Collection[str]) 
             state.peers.put(entry.peer, entry.owner)  # shown as gone
         await _record_end(state, entry, Exit(lost=f"the node {node} was lost"))
     for entry in found:
-        if entry.peer.machine:
+        if entry.peer.machine and entry.key not in state.instances:
             taken = replace(entry, node=state.nodes.own)
             await state.store.commit(HUB_STREAM, [], rows=[taken.row(RUNNING)])
             await _adopt(state, taken)
@@ -176,8 +176,8 @@ async def _record_end(state: State, entry: ProgramRow, ended: Exit) -> None:
     state.program_keys.end(entry.key_digest)
     end, rows = end_event(name, ended), [entry.ended(ended)]
     await state.store.commit(entry.session_id, [Draft(end)], rows=rows)
-    await state.store.commit(HUB_STREAM, [Draft(end)])
     state.gone[name] = (ended, state.ids.now())
+    await state.store.commit(HUB_STREAM, [Draft(end)])
     if entry.peer.driver in state.program_drivers:
         forget(state, entry)
 

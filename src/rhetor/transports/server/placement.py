@@ -72,11 +72,15 @@ def of_checkpoint(name: str) -> At:
 
 async def of_machine(state: State, scope: Scope, names: Mapping[str, str]) -> str:
     """Return the node that has the link of the machine that sends the request, also while the machine was
-    away: with it, what was said meanwhile arrives once and in order."""
+    away: with it, what was said meanwhile arrives once and in order. If that node was lost, the lead."""
     name, nodes = _caller(scope).subject, state.nodes
     machine = state.machines.find(name)
     if machine is not None and machine.node in nodes.live:
         return machine.node
+    if machine is not None and machine.node not in ("", nodes.own):
+        return (
+            nodes.lead or nodes.own
+        )  # which takes over what that node had, the programs of the machine, too
     return nodes.of_peer(MACHINE + name)
 
 
