@@ -11,16 +11,15 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rhetor.domain.machine import MACHINE
-from rhetor.domain.peer import Peer
 from rhetor.errors import RhetorError
 from rhetor.store.base import Row
 
-from .catalog.boards import KIND, Board, Departure, Elsewhere
+from .catalog.boards import KIND, Board, Departure, Elsewhere, different
 from .fanout.presence import RemoteReader
-from .forwarding.terminals import note_readers
+from .forwarding.terminals import note_readers, read_here
 from .programs import adoption
 from .programs.now import program_now, turn_now
 from .sessions import leases
@@ -35,7 +34,6 @@ RETRY_SECONDS = 1.0
 REST = 20  # times the time that a writing took, none other is made
 MOST_DEPARTURES = 1_000  # that a row has
 MOST_OWNERS = 100_000  # of streams, that are remembered
-V = TypeVar("V")
 log = logging.getLogger(__name__)
 
 
@@ -142,25 +140,15 @@ class Boards:
             tuple(program_now(state, each) for each in state.instances.values()),
             tuple(state.pauses.values()),
             dict(state.gone),
-            self._ended(),
+            adoption.ended_here(state),
             state.machines.here,
-            self._terminals(),
+            read_here(state),
             state.read_marks.read,
             self._reads(),
             await self._held(),
             tuple(self._left),
             tuple(self._dropped),
         )
-
-    def _ended(self) -> dict[str, tuple[Peer, str]]:
-        peers = self._state.peers
-        own = [name for name in self._state.gone if peers.is_announced(name) and not peers.node_of(name)]
-        return {name: (peers.get(name), peers.owner_of(name)) for name in own}
-
-    def _terminals(self) -> dict[str, int]:
-        streams = (each.stream for each in self._state.routing_table.terminals.values())
-        counts = {stream: self._state.presence.readers(stream) for stream in streams}
-        return {stream: count for stream, count in counts.items() if count}
 
     def _reads(self) -> dict[str, dict[str, bool]]:
         presence = self._state.presence
@@ -236,17 +224,17 @@ class Boards:
     def _tell(self, before: Elsewhere) -> None:
         """Wake those who watch what has changed since `before`."""
         state, now = self._state, self._state.elsewhere
-        for id in _different(before.turns, now.turns):
+        for id in different(before.turns, now.turns):
             for turn in (before.turns.get(id), now.turns.get(id)):
                 if turn is not None:
                     state.live.turn_changed(turn.stream, turn.peer)
-        peers = {*_different(before.programs, now.programs), *_different(before.gone, now.gone)}
+        peers = {*different(before.programs, now.programs), *different(before.gone, now.gone)}
         if before.pauses != now.pauses:
             peers |= {pause.peer for pause in (*before.pauses, *now.pauses)}
-        machines = _different(before.machines, now.machines)
+        machines = different(before.machines, now.machines)
         peers |= {peer.name for peer in state.peers if peer.machine in machines}
         state.live.peer_changed(*sorted(peers), *(MACHINE + name for name in sorted(machines)))
-        for stream in _different(before.terminals, now.terminals):
+        for stream in different(before.terminals, now.terminals):
             note_readers(state, stream)
         if before.gone != now.gone:
             state.live.sessions.note_all()  # those with an announced peer are shown as stopped
@@ -259,8 +247,3 @@ class Boards:
 def _stream(node: str) -> str:
     """Return the stream whose commits write the row of a node. It never has an event."""
     return f"board:{node}"
-
-
-def _different(before: Mapping[str, V], now: Mapping[str, V]) -> set[str]:
-    """Return the keys whose values differ."""
-    return {key for key in {*before, *now} if before.get(key) != now.get(key)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,7 @@ from rhetor.store.base import Row
 from .pauses import Pause
 
 KIND, CURRENT = "node_board", "current"
+V = TypeVar("V")
 
 
 class TurnNow(Struct, frozen=True):
@@ -166,6 +167,11 @@ class Elsewhere:
 
     def socket_readers(self, session_id: str) -> int:
         return self._sockets[session_id]
+
+
+def different(before: Mapping[str, V], now: Mapping[str, V]) -> set[str]:
+    """Return the keys whose values differ."""
+    return {key for key in {*before, *now} if before.get(key) != now.get(key)}
 
 
 def _summed(counts: Iterable[Mapping[str, int]]) -> Counter[str]:

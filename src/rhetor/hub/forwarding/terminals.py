@@ -94,6 +94,13 @@ def readers_of(state: State, terminal: Terminal) -> int:
     return state.presence.readers(terminal.stream) + state.elsewhere.terminal_readers(terminal.stream)
 
 
+def read_here(state: State) -> dict[str, int]:
+    """Return how many shells of this node show each terminal's stream that any of them shows."""
+    streams = (each.stream for each in state.routing_table.terminals.values())
+    counts = {stream: state.presence.readers(stream) for stream in streams}
+    return {stream: count for stream, count in counts.items() if count}
+
+
 def note_readers(state: State, stream: str) -> None:
     """Note that a reader of a stream came or left: if it is that of a terminal, its status may change."""
     if stream.startswith(f"{STREAM}_"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from rhetor.domain.peer import Peer
 from rhetor.domain.program import Exit
 from rhetor.domain.turn import TurnState
 from rhetor.drivers.base import SavedState
@@ -62,6 +63,13 @@ def mirror(state: State, id: str, row: Row | None) -> None:
         log.warning("program of another node hidden by a peer", extra={"peer": entry.peer.name})
     state.live.peer_changed(entry.peer.name)
     state.notifier.notify()
+
+
+def ended_here(state: State) -> dict[str, tuple[Peer, str]]:
+    """Return the peers that were announced at this node and whose programs have ended, with their owners."""
+    peers = state.peers
+    own = [name for name in state.gone if peers.is_announced(name) and not peers.node_of(name)]
+    return {name: (peers.get(name), peers.owner_of(name)) for name in own}
 
 
 def mirror_ended(state: State) -> None:
