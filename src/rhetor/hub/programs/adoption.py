@@ -88,12 +88,8 @@ def mirror_ended(state: State) -> None:
 
 async def adopt(state: State) -> None:
     """Reconnect to the programs that an earlier hub started, and record the end of those that have ended."""
-    found = [
-        entry
-        for entry in await _running(state)
-        # a node that was taken over has left it if only its session is this node's
-        if not is_elsewhere(state, entry) or await is_own(state.nodes, entry.session_id)
-    ]
+    # the session of a program belongs to its node, until another one takes over and records that it is lost
+    found = [entry for entry in await _running(state) if await is_own(state.nodes, entry.session_id)]
     # all at the same time, because each may have to wait for a host that does not answer
     await asyncio.gather(*(_adopt(state, entry) for entry in found))
 
