@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
+from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -51,7 +52,8 @@ class View:
             self._flush()
 
     def close(self, code: int, reason: str = "") -> None:
-        with self._changed:
+        """Close the connection, unless the shell has closed it already."""
+        with self._changed, contextlib.suppress(InvalidState):
             self._protocol.send_close(code, reason)
             self._flush()
 
