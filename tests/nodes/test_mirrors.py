@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -353,10 +355,12 @@ async def test_a_note_is_seen_at_the_other_node(homes: Homes) -> None:
         await changed.wait()
 
 
-async def test_an_announced_program_can_be_named_at_the_other_node_until_it_ends(
-    postgres_url: str, tmp_path: Path
-) -> None:
-    async with hosting(tmp_path) as hosts, pair(postgres_url, tmp_path, hosts=hosts) as homes:
+async def test_an_announced_program_can_be_named_at_the_other_node_until_it_ends(postgres_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        # the paths of sockets must be short
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rt")))
+        hosts = await stack.enter_async_context(hosting(folder))
+        homes = await stack.enter_async_context(pair(postgres_url, folder, hosts=hosts))
         await homes.one.announce("waiter", *WAITS)
 
         async def is_known() -> bool:
