@@ -368,8 +368,11 @@ def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage,
     """Whether the peer is called while the message is being committed.
 
     A rejected message then costs a call that is cut off. So a message that may be a repetition waits, and so
-    does one with what only the first of several messages can have.
+    does one with what only the first of several messages can have. If several nodes share the database, all
+    messages wait: this node may have lost the session to another one, which then calls the peer, too.
     """
+    if state.nodes.own:
+        return False
     source, session = prepared.source, prepared.session
     is_first_alone = prepared.fulfils is not None or prepared.taken.expects
     if command.command_id is not None or source.is_again or is_first_alone:

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 from tests.rhetor.hub.house import ME, OTHER
@@ -20,7 +21,7 @@ from rhetor.domain.output import Done, Text
 from rhetor.domain.principal import AGENT as AGENT_SCOPE
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import SessionState
-from rhetor.errors import Forbidden, NodeLost, NotFound, RhetorError, SessionOver, StreamElsewhere
+from rhetor.errors import FenceLost, Forbidden, NodeLost, NotFound, RhetorError, SessionOver, StreamElsewhere
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.nodes import mailbox
 from rhetor.store.base import Draft
@@ -153,6 +154,16 @@ async def test_a_command_whose_node_is_lost_says_so_and_can_be_sent_again(postgr
         assert isinstance(await south.house.end_of(again), TurnCompleted)
         assert south.driver.heard == [("apollo", "hello")]
         assert session.id in south.taken
+
+
+async def test_a_node_that_was_fenced_off_calls_no_peer_for_a_message(postgres_url: str) -> None:
+    async with node(postgres_url, "south", seconds=60) as south:
+        connection = await asyncpg.connect(postgres_url)
+        await connection.execute("UPDATE nodes SET fence = fence + 1")
+        await connection.close()
+        with pytest.raises(FenceLost):
+            await south.house.send(c.SendMessage("hello", "apollo"))
+        assert south.driver.heard == []
 
 
 async def test_a_node_that_starts_again_does_not_execute_what_its_earlier_start_was_asked(
