@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rhetor.errors import KeysUnavailable, RhetorError, SealBroken
+from rhetor.hub.core.backlog import Backlog
 from rhetor.store.base import Place, Row, RowSum, SharedRows
 
 from .mirrored import KINDS, Kind
@@ -46,8 +47,7 @@ class Mirrors:
         self._sums: Mapping[str, RowSum] = {}
         self._touched: set[str] = set()  # the kinds that have changed since the sums were read
         self._filled = asyncio.Event()
-        self._number = self._applied = 0  # of changes that were heard, and of those that were applied
-        self._progress = asyncio.Event()
+        self._changes = Backlog()
         self._notes: list[set[Place]] = []
         self._listeners: dict[str, Callable[[str, Row | None], None]] = {}
 
@@ -65,7 +65,7 @@ class Mirrors:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            number = self._number
+            number = self._changes.number
             kinds, self._again = sorted(self._again), set()
             places, self._heard = list(self._heard), {}
             if not await self._apply(kinds, places):
@@ -74,9 +74,7 @@ class Mirrors:
                 self._filled.set()
                 await asyncio.sleep(RETRY)
                 continue
-            self._applied = number
-            self._progress.set()
-            self._progress = asyncio.Event()
+            self._changes.done(number)
 
     async def _apply(self, kinds: Sequence[str], places: Sequence[Place]) -> bool:
         """Read rows, and use them; return False if that is to be repeated."""
@@ -123,11 +121,7 @@ class Mirrors:
 
     async def caught_up(self) -> None:
         """Wait until everything is applied that was heard so far, but at most `LONGEST_WAIT`."""
-        number = self._number
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_WAIT):
-                while self._applied < number:
-                    await self._progress.wait()
+        await self._changes.until_done(LONGEST_WAIT)
 
     def listen(self, kind: str, listener: Callable[[str, Row | None], None]) -> None:
         """Call `listener` with the id of each row of this kind that another node writes, and with the row;
@@ -191,13 +185,13 @@ class Mirrors:
     def _hear(self, places: Sequence[Place]) -> None:
         if places:
             self._heard.update(dict.fromkeys(places))
-            self._number += 1
+            self._changes.add()
             self._filled.set()
 
     def _read_again(self, kinds: Iterable[str]) -> None:
         if found := {kind for kind in kinds if kind in self._kinds}:
             self._again |= found
-            self._number += 1
+            self._changes.add()
             self._filled.set()
 
     async def _read(self, places: Sequence[Place]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from rhetor.errors import RhetorError
 from rhetor.hub.catalog.budgets import RESERVED
+from rhetor.hub.core.backlog import Backlog
 from rhetor.hub.core.commits import until_accepted
 from rhetor.store.base import Row
 
@@ -37,8 +38,7 @@ class SharedReservations:
         self._budgets = state.budgets
         self._changed = asyncio.Event()
         self._waited_for = asyncio.Event()
-        self._number = self._stored = 0  # of changes, and of those that are stored
-        self._progress = asyncio.Event()
+        self._changes = Backlog()
         self._written: bytes | None = None
 
     async def begin(self) -> None:
@@ -59,7 +59,7 @@ class SharedReservations:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            number = self._number
+            number = self._changes.number
             try:
                 if self._state.nodes.live or self._written is not None:
                     await self._write()
@@ -68,11 +68,10 @@ class SharedReservations:
                 self._changed.set()
                 await asyncio.sleep(RETRY)
                 continue
-            self._stored = number
-            self._progress.set()
-            self._progress = asyncio.Event()
-            if not self._waited_for.is_set():
-                await _either(self._waited_for, REST)
+            self._changes.done(number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REST):
+                    await self._waited_for.wait()
             self._waited_for.clear()
 
     async def _confirm(self) -> bool:
@@ -80,19 +79,15 @@ class SharedReservations:
         node."""
         if not self._state.nodes.live:
             return False
-        number = self._number
         self._waited_for.set()
         self._changed.set()
-        with suppress(TimeoutError):  # then what is known must do
-            async with asyncio.timeout(LONGEST_WAIT):
-                while self._stored < number:
-                    await self._progress.wait()
+        await self._changes.until_done(LONGEST_WAIT)  # if it takes longer, what is known must do
         await until_accepted(self._read, f"budgets:{self._state.nodes.own}", lambda: self._state.closing)
         await self._state.mirrors.caught_up()  # what is not reserved there any more was spent
         return True
 
     def _note(self) -> None:
-        self._number += 1
+        self._changes.add()
         self._changed.set()
 
     async def _read(self) -> None:
@@ -116,11 +111,3 @@ def mirror(state: State, node: str, row: Row | None) -> None:
     """Use the row of another node as it is stored. None: it was dropped."""
     if node != state.nodes.own:
         state.budgets.mirror(RESERVED, node, row)
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
