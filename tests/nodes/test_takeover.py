@@ -164,7 +164,8 @@ async def test_late_writes_of_a_node_that_stood_still_are_refused_counted_and_sh
     provider.script(Script(chunks=("after", " it"), hold={1: second_gate}))
     sending = asyncio.create_task(nodes.send(session, "again", "k2"))
     await asyncio.to_thread(provider.reached, second_gate)
-    provider.release(gate)  # the answer goes on, to a node that lost its lease, while another one runs a turn
+    # the old owner, which has lost its lease, receives the rest of its answer while the new one runs a turn
+    provider.release(gate)
     owner.signal(signal.SIGCONT)
     assert await owner.ended() == 1
     assert "this node has lost its lease" in (owner.folder / "stderr").read_text()

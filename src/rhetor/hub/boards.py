@@ -238,7 +238,7 @@ class Boards:
             note_readers(state, stream)
         if before.gone != now.gone:
             state.live.sessions.note_all()  # those with an announced peer are shown as stopped
-        if before.runs != now.runs:  # and not only who reads what
+        if before.runs != now.runs:  # more has changed than the readers
             state.notifier.notify()
         if before.turns.keys() != now.turns.keys():
             state.activity.notify()

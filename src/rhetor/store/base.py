@@ -555,8 +555,8 @@ class SharedRows(Protocol):
 
 
 class RowWatcher(Protocol):
-    """Is told of changes. All calls are made in the event loop, when the change is durable. They must be
-    fast, and must not raise."""
+    """Receives changes once they are durable. Its methods are called in the event loop, so they must be fast.
+    They must not raise."""
 
     def elsewhere(self, streams: Sequence[str], places: Sequence[Place]) -> None:
         """Another node has changed these streams, and written, added to or dropped these rows. A place

@@ -122,8 +122,8 @@ class Nodes(Protocol):
 
 
 class Mirrors(Protocol):
-    """What this node has in memory of the rows that other nodes change. It follows them by itself, usually
-    within milliseconds."""
+    """Copies in this node's memory of rows that other nodes change. They are usually up to date within
+    milliseconds."""
 
     async def fetch(self, places: Sequence[Place]) -> None:
         """Use these rows as they are stored now.

@@ -170,7 +170,7 @@ class Mailbox:
     async def _put(self, node: str, request: CommandRequested) -> Committed:
         try:
             return await self._store.commit(mailbox_of(node), [Draft(request)])
-        except Malformed:  # the other node rejects it, as it would for a caller of its own
+        except Malformed:  # the other node must reject it, as it does for its own clients
             return await self._store.commit(mailbox_of(node), [Draft(escaped(request))])
 
     def _is_behind(self, position: Position) -> bool:

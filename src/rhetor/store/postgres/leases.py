@@ -197,8 +197,8 @@ class Leases:
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[Connection]:
-        """Let no other node take over anything while the block runs. It has a connection of its own, because
-        the lease must be renewed meanwhile."""
+        """Keep other nodes from taking over anything while the block runs. The block uses a separate
+        connection, so that the lease can still be renewed."""
         assert self.fence is not None
         connection = await connect(self._url, "take over", _TAKING_OVER)
         try:

@@ -150,10 +150,10 @@ class PassedRequests:
 
     @contextmanager
     def _while_live(self, name: str) -> Iterator[None]:
-        """Cancel the body of the `with` when the node is no longer live.
+        """Cancel the task in the context when the lease of the node ends.
 
         Raises:
-            NodeLost: it is not.
+            NodeLost: it has ended.
         """
         task = asyncio.current_task()
         assert task is not None

@@ -78,9 +78,7 @@ async def of_machine(state: State, scope: Scope, names: Mapping[str, str]) -> st
     if machine is not None and machine.node in nodes.live:
         return machine.node
     if machine is not None and machine.node not in ("", nodes.own):
-        return (
-            nodes.lead or nodes.own
-        )  # which takes over what that node had, the programs of the machine, too
+        return nodes.lead or nodes.own  # it takes over the lost node, and with it the machine's programs
     return nodes.of_peer(MACHINE + name)
 
 
