@@ -13,8 +13,8 @@ from statistics import median
 import uvloop
 from tests.postgres.cluster import Cluster
 
-from bench.postgres_nodes import hub, reach
-from bench.process import fetched
+from bench.postgres_nodes import KEYS_SECONDS, reach
+from bench.process import fetched, running_hub
 from bench.table import Figure
 from rhetor.domain.event import (
     MessageAccepted,
@@ -39,12 +39,13 @@ def run(cluster: Cluster) -> list[Figure]:
         uvloop.run(_filled(url))
         cluster.sql("VACUUM ANALYZE", url.partition("?")[0].rpartition("/")[2])
         found = uvloop.run(_searched(url))
-        with hub(url) as home:
+        with running_hub({"RHETOR_STORE": url}) as hub:
+            time.sleep(KEYS_SECONDS)
             usage = [
-                _timed(partial(fetched, home / "hub.sock", f"/api/analytics/usage?group_by={by}"))
+                _timed(partial(fetched, hub.socket, f"/api/analytics/usage?group_by={by}"))
                 for by in ("day", "model", "peer")
             ]
-            reached = reach(url, home, "s_1")
+            reached = reach(url, hub.home, "s_1")
     return [
         *(_quick(f"search for {what} in 1,000,000 events", seconds) for what, seconds in found.items()),
         _quick("usage of 1,000,000 events by day, model or peer", max(usage)),

@@ -7,21 +7,18 @@ import asyncio
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import uvloop
 from tests.postgres.cluster import Cluster
 
-from bench.process import BIN, PROFILE, clean_environment
+from bench.process import fetched, running_hub
 from bench.stats import milliseconds, percentile
 from bench.table import Figure
 from rhetor.domain.event import OutputDelta
@@ -33,6 +30,7 @@ from rhetor.store.postgres.store import PostgresStore
 OTHERS = 500  # events of another node
 PAUSE = 0.01  # seconds between them
 TAKE_OVER_SECONDS = 60.0
+KEYS_SECONDS = 1.0  # after its start, in which a hub makes its keys
 
 
 def run(cluster: Cluster) -> list[Figure]:
@@ -45,7 +43,7 @@ def reach(url: str, home: Path, stream: str) -> Figure:
     path = f"/api/v2/sessions/{stream}/events"
     took: list[float] = []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool, _connected(home) as connection:
-        head = json.loads(_asked(home, "GET", f"/api/v2/sessions/{stream}"))["cursor"]
+        head = json.loads(fetched(home / "hub.sock", f"/api/v2/sessions/{stream}"))["cursor"]
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
             f"Last-Event-ID: {head}\r\n\r\n".encode()
@@ -84,9 +82,13 @@ async def _sent(url: str, home: Path, stream: str) -> None:
 
 def _take_over(url: str) -> Figure:
     """Kill a node, and return how long it takes until another one changes a session of it."""
-    with hub(url) as first, hub(url, first) as second:
-        session = json.loads(_asked(first, "POST", "/api/v2/sessions", {"specialist_id": "apollo"}))["id"]
-        os.kill(int((first / "hub.pid").read_text()), signal.SIGKILL)
+    with ExitStack() as stack:
+        first = stack.enter_context(running_hub({"RHETOR_STORE": url}))
+        time.sleep(KEYS_SECONDS)
+        second = stack.enter_context(running_hub({"RHETOR_STORE": url}, first)).home
+        made = _asked(first.home, "POST", "/api/v2/sessions", {"specialist_id": "apollo"})
+        session = json.loads(made)["id"]
+        os.kill(first.pid, signal.SIGKILL)
         began = time.monotonic()
         while True:
             try:
@@ -98,27 +100,6 @@ def _take_over(url: str) -> Figure:
     seconds = time.monotonic() - began
     what = "after kill -9 of a node, another one changes a session that was its own"
     return Figure(what, f"{seconds:.1f} s", "≤15 s", seconds <= 15)
-
-
-@contextmanager
-def hub(url: str, other: Path | None = None) -> Iterator[Path]:
-    """Start a hub on the database, and yield its state folder when it serves. `other`: the folder of another
-    node, which has the keys."""
-    with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
-        environment = {**clean_environment(folder), **PROFILE, "RHETOR_STORE": url}
-        if other is not None:
-            (Path(folder) / "home").mkdir(mode=0o700)
-            for name in ("token", "keys.json", "master.key"):
-                shutil.copy(other / name, Path(folder) / "home" / name)
-        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "the hub did not start"
-            time.sleep(1.0)  # it makes its keys when it has started
-            try:
-                yield Path(folder) / "home"
-            finally:
-                process.terminate()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -61,14 +62,25 @@ class RunningHub:
     token: str
 
     @property
+    def home(self) -> Path:
+        return Path(self.folder, "home")
+
+    @property
     def socket(self) -> str:
-        return f"{self.folder}/home/hub.sock"
+        return str(self.home / "hub.sock")
 
 
 @contextmanager
-def running_hub(variables: Mapping[str, str] | None = None) -> Iterator[RunningHub]:
-    """Start `rhetor serve` with a state folder of its own, and stop it at the end of the `with`."""
+def running_hub(
+    variables: Mapping[str, str] | None = None, keys: RunningHub | None = None
+) -> Iterator[RunningHub]:
+    """Start `rhetor serve` with a state folder of its own, and stop it at the end of the `with`. `keys`: the
+    node that has the keys of the database that both share."""
     with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
+        if keys is not None:
+            Path(folder, "home").mkdir(mode=0o700)
+            for name in ("token", "keys.json", "master.key"):
+                shutil.copy(keys.home / name, Path(folder, "home", name))
         environment = {**clean_environment(folder), **PROFILE, **(variables or {})}
         command = [f"{BIN}/rhetor", "serve", "--port", "0"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
