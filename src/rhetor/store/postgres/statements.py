@@ -1,4 +1,9 @@
-"""The SQL of the store: one file per statement, which `psql` can run with values for its parameters."""
+"""The SQL of the store: one file per statement, which `psql` can run with values for its parameters.
+
+The limit of a page of a stream is a subquery, so that the planner does not know it and follows the index. If
+statistics are missing or old, it would take a long stream for a short one, and read and sort all of it for
+each page.
+"""
 
 from __future__ import annotations
 

@@ -9,12 +9,12 @@ LIMIT CASE
     WHEN (SELECT bytes FROM incarnations WHERE id = $1) < $4 THEN $3
     WHEN (
         SELECT sum(octet_length(data))
-        FROM (SELECT data FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS next
+        FROM (SELECT data FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT (SELECT $3::bigint)) AS next
     ) < $4 THEN $3
     ELSE (
         SELECT count(*) FROM (
             SELECT sum(octet_length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - octet_length(data) AS before
-            FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT $3
+            FROM events WHERE inc = $1 AND seq > $2 ORDER BY seq LIMIT (SELECT $3::bigint)
         ) AS next
         WHERE before < $4
     )

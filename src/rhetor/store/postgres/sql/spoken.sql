@@ -8,7 +8,7 @@ WITH RECURSIVE view AS (
 )
 SELECT t.turn_id, t.role, t.content, t.sealed, t.at, t.seq, view.epoch, view.origin
 FROM view CROSS JOIN LATERAL (
-    SELECT * FROM texts WHERE inc = view.inc AND seq <= view.last ORDER BY seq DESC LIMIT $3
+    SELECT * FROM texts WHERE inc = view.inc AND seq <= view.last ORDER BY seq DESC LIMIT (SELECT $3::bigint)
 ) AS t
 ORDER BY view.depth, t.seq DESC
 LIMIT $3
