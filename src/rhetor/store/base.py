@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from rhetor.domain.event import Event, Folded, Payload, Position
 from rhetor.errors import MalformedCursor, PositionLost
@@ -123,12 +123,11 @@ class SourceOffset(Struct, frozen=True, gc=False):
     offset: int
 
 
-class Record(Struct, eq=False):
+class Record(Struct, eq=False, gc=False):
     """A committed event as it is stored. Two records are equal if they are the same event.
 
     `data` is the payload as JSON, `at` is Unix time in milliseconds. Code that only passes an event on uses
-    these fields; code that needs its content uses `event`. `frames` caches encoded frames by dialect, for
-    later readers.
+    these fields; code that needs its content uses `event`.
     """
 
     stream: str
@@ -139,7 +138,7 @@ class Record(Struct, eq=False):
     turn_id: str | None
     step: str | None
     data: bytes
-    frames: dict[str, bytes] = field(default_factory=dict)
+    _frames: dict[str, bytes] | None = None
     _event: Event | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -162,6 +161,13 @@ class Record(Struct, eq=False):
     @property
     def position(self) -> Position:
         return Position(self.epoch, self.seq)
+
+    @property
+    def frames(self) -> dict[str, bytes]:
+        """The encoded frames by dialect, kept for later readers. Most records of a replay have none."""
+        if self._frames is None:
+            self._frames = {}
+        return self._frames
 
     @property
     def _stored(self) -> tuple[object, ...]:
