@@ -54,6 +54,14 @@ def refusal(error: BaseException) -> RhetorError:
     return StoreRefused(f"the database is not available: {detail}", reason=reason, hint=HINT)
 
 
+def copy_of(error: RhetorError) -> RhetorError:
+    """Return an equal error without its traceback."""
+    copy = type(error).__new__(type(error))
+    Exception.__init__(copy, error.detail)
+    copy.detail, copy.data = error.detail, dict(error.data)
+    return copy
+
+
 async def connect(
     url: str, name: str, settings: Mapping[str, str] | None = None, timeout: float = CONNECT_TIMEOUT
 ) -> Connection:

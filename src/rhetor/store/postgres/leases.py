@@ -21,7 +21,7 @@ from rhetor.errors import FenceLost
 from .connection import ERRORS, IDLE_IN_TRANSACTION, Connection, close, connect, refusal, require_safe
 from .schema import migrate
 from .statements import sql
-from .writer import Fence
+from .write_connection import Fence
 
 LEASE_SECONDS = 9.0
 _TAKING_OVER = {

@@ -48,7 +48,8 @@ from .owners import has_owner
 from .schema import migrate
 from .statements import sql
 from .wake_ups import Name, WakeUps
-from .writer import SETTINGS, Fence, Writer
+from .write_connection import SETTINGS, Fence, WriteConnection
+from .writer import Writer
 
 READERS = 4  # connections for short reads
 SEARCHERS = 2  # connections for long ones, which must not keep others from reading
@@ -91,6 +92,7 @@ class PostgresStore(QueuedStore):
         self._watched: frozenset[str] = frozenset()
         self._watcher: RowWatcher | None = None
         self._witness: Witness | None = None
+        self._committing: WriteConnection
         self._writer: Writer
         self._wake_ups: WakeUps
 
@@ -153,11 +155,11 @@ class PostgresStore(QueuedStore):
 
     @property
     def fence(self) -> Fence:
-        return self._writer.fence
+        return self._committing.fence
 
     @fence.setter
     def fence(self, fence: Fence) -> None:
-        self._writer.fence = fence
+        self._committing.fence = fence
 
     # Store
 
@@ -308,12 +310,11 @@ class PostgresStore(QueuedStore):
         channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
         self._wake_ups = WakeUps(self._url, channel, self._changed, self._missed, self._sweep)
         await self._wake_ups.open()
-        self._writer = Writer(
-            self._url, fence, commits, self._new_epoch, self._deliver, self._sealing, self.is_shared
-        )
+        self._committing = WriteConnection(self._url, connection, fence, commits)
         if self._witness is not None:
-            self._writer.committed = self._witness.note
-        self._writer.start(connection)
+            self._committing.committed = self._witness.note
+        self._writer = Writer(self._committing, self._new_epoch, self._deliver, self._sealing, self.is_shared)
+        self._writer.start()
 
     async def _begun(self, connection: Connection, node: str, lease: Leases | None) -> tuple[Fence, int]:
         """Return the fence of this node, and how many transactions it has committed before."""

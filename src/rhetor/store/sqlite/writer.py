@@ -1,7 +1,7 @@
 """The only thread that writes: it takes requests, writes each batch in one durable transaction, and returns
 outcomes.
 
-A batch has the requests that arrived while the previous transaction was written to the disk, and while the
+A batch has the requests that arrived while the previous transaction was written to the disk, and while
 its own statements were executed. So batches grow with the load, and no request waits for a batch to fill.
 The writer accesses the tables only through `Transaction`.
 """
