@@ -28,7 +28,8 @@ from rhetor.domain.event import OutputDelta
 from rhetor.domain.principal import Principal
 from rhetor.home import Home
 from rhetor.hub.core.ids import wall_clock
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.settings import peers_of, read_settings
 from rhetor.store.base import Draft

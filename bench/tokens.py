@@ -26,7 +26,7 @@ from rhetor.domain.principal import Principal
 from rhetor.domain.token_commands import IssueToken
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
-from rhetor.hub.hub import open_hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore
 

@@ -137,6 +137,7 @@ STACKS = {
         {"use_cases"},
         {"nodes"},
         {"hub"},
+        {"opening"},
     ],
     "rhetor.transports": [
         {"server"},

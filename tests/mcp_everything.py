@@ -38,7 +38,7 @@ from rhetor.auth.tokens import TokenFile
 from rhetor.auth.verifier import Verifier
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
-from rhetor.hub.hub import open_hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore
 from rhetor.transports.mcp.caller import McpCaller, Report

@@ -36,7 +36,8 @@ from rhetor.drivers.programs.terminal.shells import MarkedShells
 from rhetor.errors import UnknownModel
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.core.nodes import Nodes
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.sealing.ring import Ring
 from rhetor.settings import Settings, ToolSettings, peers_of

@@ -49,8 +49,9 @@ from rhetor.home import Home, last_port, note_port, note_schedules, user_name
 from rhetor.hub.catalog.identities import load_keys
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.core.nodes import Nodes
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
 from rhetor.hub.identity.grants import retire_hub_token
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.programs.adoption import end_lost
 from rhetor.hub.programs.instances import end_all

@@ -22,7 +22,8 @@ from rhetor.drivers.agents.codex.protocol import Codex
 from rhetor.drivers.agents.driver import Agents
 from rhetor.drivers.agents.protocol import AgentProtocol, Opening
 from rhetor.drivers.programs.host.hosts import Hosts
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore
 

@@ -18,7 +18,8 @@ from rhetor.drivers.base import PeerInputs, Sender
 from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.core.nodes import Nodes
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.hub.plans.plans import Planned
 from rhetor.hub.sessions.send import Accepted

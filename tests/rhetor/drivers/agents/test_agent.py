@@ -43,7 +43,8 @@ from rhetor.drivers.base import Attachment, Prompt, RunningProgram, SavedState
 from rhetor.drivers.programs.host.hosts import Hosts
 from rhetor.errors import ProgramEnded, TurnFailure
 from rhetor.hub.core.limits import Limits
-from rhetor.hub.hub import Hub, open_hub
+from rhetor.hub.hub import Hub
+from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
 from rhetor.store.memory import MemoryStore
 from tests.rhetor.drivers.programs.host.hosting import PYTHON, hosting

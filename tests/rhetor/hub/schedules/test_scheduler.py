@@ -56,7 +56,7 @@ async def test_nothing_runs_before_its_time_and_the_timer_needs_no_clock_check()
 async def test_the_hub_notices_by_itself_that_the_machine_was_suspended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rhetor.hub.hub.EXPIRY_SECONDS", 0.01)
+    monkeypatch.setattr("rhetor.hub.opening.EXPIRY_SECONDS", 0.01)
     async with planned() as hub:
         schedule = await hub.add("apollo hi")
         hub.clock.now = millis("2026-11-30T09:30:00")  # the timer of a minute did not run meanwhile
