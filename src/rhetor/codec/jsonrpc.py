@@ -5,7 +5,6 @@ This module knows neither the methods nor the transport.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from rhetor.codec import typed_json
+from rhetor.codec.forms import in_words
 from rhetor.errors import Malformed, NotFound, RhetorError, Unprocessable
 
 PARSE_ERROR: Final = -32700
@@ -27,8 +27,6 @@ MESSAGES: Final = {
     INVALID_PARAMS: "Invalid params",
     INTERNAL_ERROR: "Internal error",
 }
-# names and ids are the only params with a pattern; the pattern itself would not help the reader of an error
-_PATTERN: Final = re.compile(r"matching regex .*?(?= - at |$)", re.DOTALL)
 # the codes of the same errors in the hub's other APIs
 NAMES: Final = {
     PARSE_ERROR: Malformed.code,
@@ -112,8 +110,7 @@ def params_of(call: Call, kind: type[T]) -> T:
             typed_json.check(params, kind)
         return msgspec.json.decode(params, type=kind)
     except msgspec.ValidationError as error:
-        why = _PATTERN.sub("without control characters", str(error))
-        raise Refused(INVALID_PARAMS, why[:200]) from error
+        raise Refused(INVALID_PARAMS, in_words(str(error))[:200]) from error
 
 
 def result(id: Id, value: Any) -> bytes:

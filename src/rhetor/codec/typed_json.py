@@ -16,14 +16,12 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, inspect
 
 from rhetor.errors import Malformed, TooLarge, Unprocessable
 
+from .forms import in_words
 from .incoming_json import IncomingJson
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 
-# Names must not contain control characters, because they are displayed and logged. The lookahead is needed in
-# Python, where `$` also matches before a final line feed; in the generated JSON Schema it changes nothing.
-PLAIN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 Object = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]  # any JSON object, read by `kept`
@@ -165,13 +163,11 @@ def _bounded(described: inspect.Type) -> type[Struct] | None:
 
 def fault(root: str, error: msgspec.ValidationError) -> dict[str, str]:
     """Return `{where, why}` for an invalid value. `where` is its path, such as `body.steps.0.id`."""
-    why, _, path = str(error).partition(" - at `")
+    why, _, path = in_words(str(error)).partition(" - at `")
     place = path.removeprefix("key` in `").rstrip("`").removeprefix("$").replace("[...]", "")
     where = root + place.replace("[", ".").replace("]", "")
     if missing := _MISSING.fullmatch(why):
         where = f"{where}.{missing[1]}"
-    if PLAIN in why:
-        why = "control characters are not allowed"
     return {"where": where, "why": why}
 
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Raw, Struct, field
 
-from .openai_chat_body import CacheMark, Id, Model, Tier
+from .openai_chat_body import CacheMark, FunctionName, Id, Model, Tier
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
-ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$(?!\n)")]
+ToolName = FunctionName
 Object = dict[str, Any]
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from rhetor.codec.typed_json import PLAIN, Object, kept, nothing, starts_with, unprocessable
+from rhetor.codec.forms import PLAIN, form
+from rhetor.codec.typed_json import Object, kept, nothing, starts_with, unprocessable
 from rhetor.domain.parts import MOST_PARTS, GivenPart
 from rhetor.domain.plan import IfOffline
 
 MEDIA_TYPE = r"^[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *;[^\x00-\x1f\x7f-\x9f]*)?$(?!\n)"
+A_TYPE = "must be a media type such as image/png"
 BLOB_ID = r"^[0-9a-f]{64}$(?!\n)"
 Model = Annotated[str, Meta(min_length=1, max_length=200, pattern=PLAIN)]
 
@@ -23,9 +25,9 @@ class PartBody(msgspec.Struct, frozen=True):
 
     type: Literal["text", "image", "audio", "file"]
     text: str | None = None
-    media_type: Annotated[str, Meta(max_length=255, pattern=MEDIA_TYPE)] | None = None
+    media_type: Annotated[str, form(MEDIA_TYPE, A_TYPE, max_length=255)] | None = None
     name: Annotated[str, Meta(max_length=200, pattern=PLAIN)] | None = None
-    blob_id: Annotated[str, Meta(pattern=BLOB_ID)] | None = None
+    blob_id: Annotated[str, form(BLOB_ID, "must be the blob_id of an upload")] | None = None
     data: bytes | None = None
     url: Annotated[str, Meta(min_length=1, max_length=4096, pattern=PLAIN)] | None = None
 

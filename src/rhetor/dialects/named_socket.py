@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from rhetor.codec.forms import form, in_words
 from rhetor.codec.websocket_frames import binary_frame
-from rhetor.dialects.extras import Extras
+from rhetor.dialects.extras import A_TYPE, Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender
 from rhetor.domain import event as ev
 from rhetor.domain.command import KeepBlob, SendMessage
@@ -210,7 +211,7 @@ class _Write(Extras, frozen=True, rename={"from_": "from"}):
 
     type: Literal["write", "message"]
     content: str | None = None
-    media_type: Annotated[str, Meta(max_length=255, pattern=MEDIA_TYPE)] | None = None
+    media_type: Annotated[str, form(MEDIA_TYPE, A_TYPE, max_length=255)] | None = None
     bytes: Annotated[int, Meta(ge=1)] | None = None
     execute: bool = False
     delimiter: Delimiter | None = None
@@ -299,6 +300,6 @@ def _decoded(text: str, session_id: str) -> SendMessage | Announced | RhetorErro
     except RecursionError:
         return Malformed("the JSON is nested too deeply")
     except msgspec.ValidationError as error:
-        return Malformed(f'a text frame must be {{"type": "write", …}}: {str(error)[:200]}')
+        return Malformed(f'a text frame must be {{"type": "write", …}}: {in_words(str(error))[:200]}')
     except (msgspec.MsgspecError, UnicodeError) as error:
         return Malformed(str(error)[:200])

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from rhetor.codec.typed_json import PLAIN
+from rhetor.codec.forms import PLAIN, form
 from rhetor.domain.given import CacheTime
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Id = Annotated[str, Meta(pattern=PLAIN)]  # of a call; some gateways put much into it
 Tier = Annotated[str, Meta(max_length=64)]
 Key = Annotated[str, Meta(max_length=512)]
-FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}$(?!\n)")]
+FunctionName = Annotated[
+    str, form(r"^[a-zA-Z0-9_-]{1,128}$(?!\n)", "must have 1 to 128 letters, digits, _ or -")
+]
 Model = Annotated[str, Meta(min_length=1, max_length=4096, pattern=PLAIN)]
 Texts = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1, max_length=4)]
 # only the value that changes nothing

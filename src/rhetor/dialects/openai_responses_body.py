@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from rhetor.codec.typed_json import PLAIN
+from rhetor.codec.forms import PLAIN
 
 from .openai_chat_body import Effort, FunctionName, Key, Model, Tier
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from rhetor.codec.forms import PLAIN
 from rhetor.codec.jsonrpc import METHOD_NOT_FOUND, Call, Refused, notice, params_of
-from rhetor.codec.typed_json import PLAIN
 from rhetor.domain import event as ev
 from rhetor.domain.command import SendMessage
 from rhetor.domain.plan import IfBusy

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from rhetor.codec import typed_json
-from rhetor.codec.typed_json import PLAIN
+from rhetor.codec.forms import PLAIN
 
 T = TypeVar("T", bound=Struct)
 

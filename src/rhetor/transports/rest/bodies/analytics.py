@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from msgspec import Meta
-
+from rhetor.codec.forms import form
 from rhetor.domain.usage_report import Grouping
 from rhetor.errors import Unprocessable
 
 from .common import Query
 
-Day = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_schema={"format": "date"})]
+Day = Annotated[
+    str,
+    form(
+        "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+        "must be a day such as 2026-11-30",
+        extra_json_schema={"format": "date"},
+    ),
+]
 
 
 class AnalyticsQuery(Query, frozen=True, kw_only=True, rename={"from_": "from"}):

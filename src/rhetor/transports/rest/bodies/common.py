@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from rhetor.codec.forms import form
 from rhetor.codec.typed_json import unprocessable
 from rhetor.dialects.event_filter import PATTERN
 from rhetor.dialects.extras import Model as Model
@@ -25,8 +26,10 @@ NewName = Annotated[
     str, Meta(min_length=1, max_length=200, extra_json_schema={"pattern": f"^{NAME.pattern}$"})
 ]
 Name = Id
+AN_URL = "must be an http or https URL, without a user name"
+A_NAME = "must be a letter, and up to 63 letters, digits, `_`, `.` or `-`"
 Purpose = Annotated[str, Meta(max_length=4096, extra_json_schema={"pattern": f"^$|{NOT_BLANK}"})]
-Folder = Annotated[str, Meta(max_length=4096, pattern=r"^/[^\x00]*$")]
+Folder = Annotated[str, form(r"^/[^\x00]*$", "must be an absolute path", max_length=4096)]
 Time = Annotated[str, Meta(max_length=40, extra_json_schema={"format": "date-time"})]
 
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from rhetor.codec.forms import form
 from rhetor.codec.typed_json import unprocessable, value
 from rhetor.errors import Unprocessable
 
-from .common import Body, Model, Name, one_of
+from .common import A_NAME, AN_URL, Body, Model, Name, one_of
 
 CONFIG_BYTES = 1 << 20
 # the hub checks the values as it checks those of the file
@@ -69,7 +70,15 @@ class ConfigBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class KeyBody(Body, frozen=True, kw_only=True):
     """The API key of a provider."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=10_000, pattern=r"^[!-~]+$(?!\n)")]
+    key: Annotated[
+        str,
+        form(
+            r"^[!-~]+$(?!\n)",
+            "must have printable ASCII characters and no spaces",
+            min_length=1,
+            max_length=10_000,
+        ),
+    ]
 
 
 class TrialBody(Body, frozen=True, kw_only=True):
@@ -78,7 +87,14 @@ class TrialBody(Body, frozen=True, kw_only=True):
     model: Model
 
 
-LocalName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)")]
+_SHA256 = "must be 64 hexadecimal digits in lower case"
+LocalName = Annotated[
+    str,
+    form(
+        r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)",
+        "must have 1 to 64 small letters, digits, `.`, `_` or `-`",
+    ),
+]
 
 
 class PullBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,8 +105,8 @@ class PullBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "dependentRequired": {"url": ["sha256"]}
     }
     model: LocalName | None = None
-    url: Annotated[str, Meta(max_length=4096, pattern=r"^https?://[^\s@]+$")] | None = None
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None = None
+    url: Annotated[str, form(r"^https?://[^\s@]+$", AN_URL, max_length=4096)] | None = None
+    sha256: Annotated[str, form(r"^[0-9a-f]{64}$(?!\n)", _SHA256)] | None = None
     name: LocalName | None = None
 
     def source(self) -> tuple[str, str]:
@@ -119,7 +135,7 @@ Prompt = Annotated[str, Meta(min_length=1, max_length=65_536)]
 Score = Annotated[float, Meta(ge=0, le=1)]
 Capabilities = Annotated[dict[str, Score], Meta(max_length=100)]
 Names = Annotated[list[Name], Meta(max_length=100)]
-SpecialistName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$(?!\n)")]
+SpecialistName = Annotated[str, form(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$(?!\n)", A_NAME)]
 
 
 class SpecialistBody(Body, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from rhetor.codec.forms import form
 from rhetor.codec.typed_json import no_object, texts
 from rhetor.dialects.peer_socket import Id
 from rhetor.domain.budget import MEASURES, NAME, Budget
@@ -18,7 +19,7 @@ from rhetor.domain.session import Voice
 from rhetor.domain.tool_server import ToolServer
 from rhetor.errors import Unprocessable
 
-from .common import Body, Model, Name, NewName, Text, one_of, some_of
+from .common import AN_URL, Body, Model, Name, NewName, Text, one_of, some_of
 from .programs import MOST_VARIABLES, Variables, Word, require_words
 
 
@@ -59,7 +60,7 @@ class ToolServerBody(Body, frozen=True, kw_only=True):
     constraints = one_of(command={"type": "array", "minItems": 1}, url={"type": "string"})
     name: NewName
     command: Annotated[list[Word], Meta(max_length=1000)] = field(default_factory=list)
-    url: Annotated[str, Meta(max_length=2000, pattern=rf"^https?://[^{_SPACES}@]+$")] | None = None
+    url: Annotated[str, form(rf"^https?://[^{_SPACES}@]+$", AN_URL, max_length=2000)] | None = None
     env: Variables = field(default_factory=no_object)
     allow_private: bool = False
     approve: Annotated[list[Name], Meta(max_length=1000)] | Literal["all"] = field(default_factory=list)
@@ -86,7 +87,15 @@ class ToolServerBody(Body, frozen=True, kw_only=True):
         return AddToolServer(server)
 
 
-Rule = Annotated[str, Meta(min_length=1, max_length=200, pattern=rf"^[^{_SPACES}()*]*\*?$(?!\n)")]
+Rule = Annotated[
+    str,
+    form(
+        rf"^[^{_SPACES}()*]*\*?$(?!\n)",
+        "must be the name of a tool; only its end can be `*`",
+        min_length=1,
+        max_length=200,
+    ),
+]
 RuleList = Annotated[list[Rule], Meta(max_length=1000)]
 
 
@@ -116,11 +125,13 @@ class ProjectBody(Body, frozen=True, kw_only=True):
     """A project. `path`: an existing folder under one of `projects.roots`."""
 
     name: NewName
-    path: Annotated[str, Meta(max_length=4096, pattern=r"^[/~][^\x00]*$")]
+    path: Annotated[
+        str, form(r"^[/~][^\x00]*$", "must be an absolute path, or begin with ~", max_length=4096)
+    ]
     settings: ProjectSettingsBody = field(default_factory=ProjectSettingsBody)
 
 
-Usd = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$(?!\n)")]
+Usd = Annotated[str, form(r"^[0-9]{1,9}(\.[0-9]{1,9})?$(?!\n)", "must be an amount such as 12.50")]
 BudgetName = Annotated[str, Meta(extra_json_schema={"pattern": NAME})]
 UsdNumber = Annotated[float, Meta(ge=0, le=1e9)]
 

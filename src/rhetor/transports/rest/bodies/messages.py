@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import PLAIN, Object, decoded, kept, no_object, tool_result
+from rhetor.codec.forms import PLAIN
+from rhetor.codec.typed_json import Object, decoded, kept, no_object, tool_result
 from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import AnswerPermission, AnswerTool, SendMessage

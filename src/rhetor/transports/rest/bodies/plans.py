@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import PLAIN, decoded, no_list
+from rhetor.codec.forms import PLAIN, form
+from rhetor.codec.typed_json import decoded, no_list
 from rhetor.dialects.extras import Extras
 from rhetor.dialects.peer_socket import Delimiter, Id, Sender, Window
 from rhetor.domain.command import StartPlan
@@ -28,7 +29,12 @@ def _bounded(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
-StepId = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.@-]+$")]
+StepId = Annotated[
+    str,
+    form(
+        r"^[A-Za-z0-9_.@-]+$", "must have letters, digits, `_`, `.`, `@` or `-`", min_length=1, max_length=100
+    ),
+]
 
 
 # decoded only after the dependencies of the whole plan have been counted

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, field
 
-from rhetor.codec.typed_json import PLAIN, Texts, no_object, texts
+from rhetor.codec.forms import PLAIN
+from rhetor.codec.typed_json import Texts, no_object, texts
 from rhetor.dialects.peer_socket import Delimiter
 from rhetor.domain.command import AnnounceProgram
 from rhetor.domain.program import Launch

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rhetor.codec.typed_json import PLAIN
+from rhetor.codec.forms import PLAIN
 from rhetor.domain.rule_commands import PutSchedule, RunSchedule
 from rhetor.domain.schedule import Overlap
 from rhetor.hub.schedules.timetable import MOST_CHARACTERS

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from rhetor.codec.typed_json import PLAIN, Object, check_total, kept, no_object
+from rhetor.codec.forms import PLAIN
+from rhetor.codec.typed_json import Object, check_total, kept, no_object
 from rhetor.dialects.peer_socket import Id, Window
 from rhetor.domain.command import (
     ForkSession,

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, field
 
+from rhetor.codec.forms import form
 from rhetor.codec.typed_json import nothing, text_of
 from rhetor.dialects.peer_socket import Id
 from rhetor.domain.command import MakeTeam, OpenSocket
 from rhetor.domain.session import Voice
 
-from .common import Body, Model
+from .common import A_NAME, Body, Model
 
 
 class SocketBody(Body, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class MembersBody(Body, frozen=True, kw_only=True):
 
 
 class GroupBody(MembersBody, frozen=True, kw_only=True):
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
+    name: Annotated[str, form(r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$", A_NAME)]
     command_id: Id | None = None
 
     def command(self, key: str | None) -> MakeTeam:
