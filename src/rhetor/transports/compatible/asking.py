@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -112,6 +112,17 @@ async def peer_of(caller: Caller, model: str) -> Peer:
     except Unprocessable as error:
         error.data["param"] = "model"
         raise
+
+
+def place_in(ids: Sequence[str], id: str, parameter: str) -> int:
+    """Return the place of an id in a list, at which a page begins or ends.
+
+    Raises:
+        Unprocessable: the list does not have it.
+    """
+    if id not in ids:
+        raise refused(parameter, f"{id[:200]!r} is not in the list; use an id of an earlier page")
+    return ids.index(id)
 
 
 def require_contents(given: GivenConversation, parameter: str) -> None:

@@ -33,6 +33,7 @@ from rhetor.transports.server.bodies import Scope
 from rhetor.transports.server.call import Call, Caller
 
 from .answers import TurnStream
+from .asking import place_in
 from .open_responses import open_responses
 from .response_shapes import ItemsQuery, ResponseQuery
 
@@ -85,7 +86,9 @@ async def list_input(call: Call, id: str, query: ItemsQuery) -> dict[str, Any]:
     items = list(items_of(conversation.messages, turn_name(found), about_of(found).names))
     if query.order == "desc":
         items.reverse()
-    begin = next((n + 1 for n, item in enumerate(items) if item["id"] == query.after), 0)
+    begin = 0
+    if query.after is not None:
+        begin = place_in([item["id"] for item in items], query.after, "after") + 1
     shown = items[begin : begin + query.limit]
     return {
         "object": "list",

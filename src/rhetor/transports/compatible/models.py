@@ -12,6 +12,7 @@ from rhetor.transports.server import vendor
 from rhetor.transports.server.call import Call
 from rhetor.transports.views.peers import peer_status
 
+from .asking import place_in
 from .shapes import ModelsQuery
 
 
@@ -67,13 +68,17 @@ def _more(peer: Peer) -> dict[str, Any]:
 
 
 def _page(found: list[dict[str, Any]], query: ModelsQuery) -> dict[str, Any]:
+    """Return the first models after `after_id`, or the last ones before `before_id`. There are more if the
+    list goes on in that direction."""
     ids = [each["id"] for each in found]
-    begin = ids.index(query.after_id) + 1 if query.after_id in ids else 0
-    end = ids.index(query.before_id) if query.before_id in ids else len(ids)
-    shown = found[begin:end][: query.limit]
+    begin = 0 if query.after_id is None else place_in(ids, query.after_id, "after_id") + 1
+    end = len(ids) if query.before_id is None else place_in(ids, query.before_id, "before_id")
+    within = found[begin:end]
+    is_backwards = query.before_id is not None and query.after_id is None
+    shown = within[-query.limit :] if is_backwards else within[: query.limit]
     return {
         "data": shown,
-        "has_more": begin + len(shown) < end,
+        "has_more": len(shown) < len(within),
         "first_id": shown[0]["id"] if shown else None,
         "last_id": shown[-1]["id"] if shown else None,
     }

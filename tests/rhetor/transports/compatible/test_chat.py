@@ -238,5 +238,14 @@ async def test_models_are_listed_for_the_clients_of_both_vendors(tmp_path: Path)
         assert (page["has_more"], page["last_id"], page["data"][0]["type"]) == (True, "apollo", "model")
         page = (await home.ask_tcp("GET", "/v1/models?after_id=apollo", theirs)).json
         assert page["data"][0]["id"] == "athena"
+        ids = [each["id"] for each in (await home.ask_tcp("GET", "/v1/models", theirs)).json["data"]]
+        page = (await home.ask_tcp("GET", f"/v1/models?limit=1&before_id={ids[2]}", theirs)).json
+        assert (page["has_more"], [each["id"] for each in page["data"]]) == (True, [ids[1]])
+        page = (await home.ask_tcp("GET", f"/v1/models?limit=1&before_id={ids[1]}", theirs)).json
+        assert (page["has_more"], [each["id"] for each in page["data"]]) == (False, [ids[0]])
+        for unknown in ("after_id=nobody", "before_id=nobody", "limit=0"):
+            refused = await home.ask_tcp("GET", f"/v1/models?{unknown}", theirs)
+            assert (refused.status, refused.json["error"]["type"]) == (400, "invalid_request_error")
+            assert unknown.partition("=")[0] in refused.json["error"]["message"]
         missing = await home.ask_tcp("GET", "/v1/models/nobody", theirs)
         assert (missing.status, missing.json["error"]["type"]) == (404, "not_found_error")
