@@ -35,6 +35,7 @@ from .asked import (
     decode,
     item,
     part_of,
+    require_message,
     with_users_joined,
 )
 from .openai_chat_body import cache_time
@@ -49,7 +50,7 @@ _WITH_SAMPLING = frozenset({"2023-01-01", OLD_VERSION})
 VERSIONS = _WITH_SAMPLING | {VERSION}
 _OWN_TYPES = frozenset({"text", "tool_use"})
 _OF_THE_USER = frozenset({"image", "document", "tool_result", "search_result"})
-_NO_PREFILL = "the last message must be the user's; you cannot prefill the answer"
+_THE_USERS = "the last message must be the user's"
 
 
 def asked(data: bytes | bytearray, betas: Sequence[str] = (), version: str = OLD_VERSION) -> Asked:
@@ -95,8 +96,10 @@ def _given(body: b.CountBody, options: CallOptions) -> GivenConversation:
         tuple(_tool(raw, f"tools[{n}]") for n, raw in enumerate(tools)),
         options,
     )
-    if not given.new:
-        raise refused("messages", _NO_PREFILL, UNSUPPORTED)
+    last = next((each for each in reversed(messages) if not isinstance(each, b.SystemMessage)), None)
+    if isinstance(last, b.AssistantMessage):
+        raise refused("messages", f"{_THE_USERS}; you cannot prefill the answer", UNSUPPORTED)
+    require_message(given, "messages", last is not None, _THE_USERS)
     if options.tool and all(tool.name != options.tool for tool in given.tools):
         raise refused("tool_choice", f"there is no tool {options.tool!r} in `tools`")
     if options.tool_choice == "required" and not given.tools:

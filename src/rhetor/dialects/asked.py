@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from rhetor.codec import typed_json
-from rhetor.domain.given import Block, GivenConversation, GivenMessage, KeptWithTurn
+from rhetor.domain.given import Block, GivenConversation, GivenMessage, KeptWithTurn, SaidText
 from rhetor.domain.parts import GivenPart, PartType, type_of
 from rhetor.errors import Unprocessable
 
@@ -28,6 +28,7 @@ _UNKNOWN = re.compile("^Object contains unknown field `(.*)`")
 PIECE = 1 << 20  # characters of base64 that are decoded at once; a multiple of four
 MOST_URL = 4096
 TOO_LONG = f"longer than {MOST_URL} characters"
+EMPTY = "the last message is empty; write something"
 NO_FILES = "the hub has no files API; send the content itself, or a URL"
 
 
@@ -96,8 +97,23 @@ def _invalid(where: str, error: msgspec.ValidationError, known: Mapping[str, str
     if (member := parameter.partition("[")[0]) in known:
         reason = UNSUPPORTED if "Expected `null`" in why else UNSUPPORTED_VALUE
         return refused(member, known[member], reason)
+    if not parameter:
+        return Unprocessable(f"the body must be a JSON object: {why}", reason="invalid_value")
     is_missing = "missing required field" in why
     return refused(parameter, "missing" if is_missing else why, MISSING if is_missing else "invalid_value")
+
+
+def require_message(given: GivenConversation, parameter: str, is_users: bool, otherwise: str) -> None:
+    """Check that a conversation ends with a message that says something. `parameter` has the messages;
+    `is_users`: whether the last one is the user's; if not, `otherwise` says what it must be.
+
+    Raises:
+        Unprocessable: it does not.
+    """
+    said = [block for message in given.new for block in message.blocks]
+    if any(not isinstance(block, SaidText) or block.text.strip() for block in said):
+        return
+    raise refused(parameter, EMPTY if is_users else otherwise)
 
 
 def with_users_joined(messages: Iterable[GivenMessage]) -> Iterator[GivenMessage]:

@@ -23,7 +23,18 @@ from rhetor.domain.given import (
 from rhetor.domain.parts import GivenPart
 
 from . import openai_chat_body as b
-from .asked import MISSING, NO_FILES, UNSUPPORTED, Asked, base64_of, decode, item, part_of, with_users_joined
+from .asked import (
+    MISSING,
+    NO_FILES,
+    UNSUPPORTED,
+    Asked,
+    base64_of,
+    decode,
+    item,
+    part_of,
+    require_message,
+    with_users_joined,
+)
 from .vendor_errors import refused
 
 # the parameters that only a model can honour
@@ -33,6 +44,10 @@ _ONLY_MODELS = (
 )
 _EMPTY: tuple[Any, ...] = (None, {}, [], "")
 _NEUTRAL: dict[str, Any] = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
+
+
+_INSTRUCTIONS = b.SystemMessage | b.DeveloperMessage
+_NO_ANSWER = "the last message must be the user's, or the result of a tool"
 
 
 class ChatAsked(Asked, frozen=True, kw_only=True):
@@ -59,8 +74,8 @@ def asked(data: bytes | bytearray) -> ChatAsked:
         tools,
         _options(body, choice, tool),
     )
-    if not given.new:
-        raise refused("messages", "the last message must be the user's, or the result of a tool")
+    last = next((each for each in reversed(messages) if not isinstance(each, _INSTRUCTIONS)), None)
+    require_message(given, "messages", isinstance(last, b.UserMessage | b.ToolMessage), _NO_ANSWER)
     return ChatAsked(
         model=body.model,
         given=given,

@@ -19,12 +19,13 @@ from rhetor.domain.given import (
 )
 
 from . import openai_responses_body as b
-from .asked import MISSING, UNSUPPORTED, UNSUPPORTED_VALUE, Asked, decode
-from .openai_responses_items import Referenced, decoded, said
+from .asked import MISSING, UNSUPPORTED, UNSUPPORTED_VALUE, Asked, decode, require_message
+from .openai_responses_items import Referenced, decoded, is_instruction, said
 from .openai_responses_tools import ToolName, Tools, tools_of
 from .vendor_errors import refused
 
 B = TypeVar("B", bound=Struct)
+_NO_ANSWER = "the last item must be the user's message, or the output of a tool"
 CONTINUE = "Continue from this summary."  # is the new message if the input ends with a compaction
 # the members that may differ in each request of a client
 _CHANGING = ("metadata", "previous_response_id")
@@ -165,9 +166,10 @@ def asked(request: Request[b.ResponsesBody], before: Before = NOTHING_BEFORE) ->
     if named is not None and given.earlier:
         why = "with `conversation`, send only what is new; the session has what was said before"
         raise refused("input", why)
-    if not b.prepares(body) and (not given.new or not found.messages):
-        why = "the last item must be the user's message, or the output of a tool"
-        raise refused("input", why, MISSING if body.input is None else "invalid_value")
+    if not b.prepares(body):
+        if body.input is None:
+            raise refused("input", "missing", MISSING)
+        _require_message(request.items, given if found.messages else GivenConversation(()))
     return ResponseAsked(
         model=body.model,
         given=given,
@@ -181,6 +183,12 @@ def asked(request: Request[b.ResponsesBody], before: Before = NOTHING_BEFORE) ->
         instructed=bool(instructions),
         conversation=named.id if isinstance(named, b.ConversationId) else named,
     )
+
+
+def _require_message(items: Sequence[b.Item], given: GivenConversation) -> None:
+    last = next((each for each in reversed(items) if not is_instruction(each)), None)
+    is_users = isinstance(last, b.MessageItem) and last.role == "user"
+    require_message(given, "input", is_users, _NO_ANSWER)
 
 
 def require_calls(given: GivenConversation) -> None:

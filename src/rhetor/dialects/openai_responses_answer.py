@@ -280,7 +280,7 @@ def _ended(end: ev.TurnEnd, at: int) -> tuple[Status, Shape]:
             return "incomplete", {"incomplete_details": {"reason": _INCOMPLETE[reason]}}
         case ev.TurnCancelled():
             return "cancelled", {}
-    error = vendor_errors.openai(failure_of(end))["error"]
+    error = vendor_errors.openai(failure_of(end), vendor_errors.OF_RESPONSES)["error"]
     code = error["code"] if error["code"] in _CODES else "server_error"
     return "failed", {"error": {"code": code, "message": error["message"]}}
 

@@ -76,11 +76,16 @@ def said(items: Sequence[b.Item], referenced: Referenced) -> Said:
     system: list[SaidText] = []
     for n, each in enumerate(items):
         where = f"input[{n}]"
-        if isinstance(each, b.MessageItem) and each.role in ("system", "developer"):
+        if isinstance(each, b.MessageItem) and is_instruction(each):
             system += _texts(each, where)
         elif (message := _message(each, where, referenced)).blocks:
             messages.append(message)
     return Said(tuple(_joined(messages)), tuple(system))
+
+
+def is_instruction(each: b.Item) -> bool:
+    """Whether an item is a system or developer message, which is sent to the model first."""
+    return isinstance(each, b.MessageItem) and each.role in ("system", "developer")
 
 
 def sealed(vendor: Vendor, data: dict[str, Any]) -> str:
@@ -187,8 +192,8 @@ def _part(part: b.InputImage | b.InputFile | b.InputAudio, where: str) -> GivenP
             return part_of(url, f"{where}.file_url", name=name or "")
     if part.file_id is not None:
         raise refused(f"{where}.file_id", NO_FILES, UNSUPPORTED)
-    members = "image_url" if isinstance(part, b.InputImage) else "file_data and file_url"
-    raise refused(where, f"exactly one of {members} is required")
+    members = "image_url" if isinstance(part, b.InputImage) else "either file_data or file_url"
+    raise refused(where, f"must have {members}")
 
 
 def _thought(given: b.ReasoningItem, where: str) -> SaidReasoning:

@@ -44,12 +44,12 @@ def frames_of(events: Iterable[dict[str, Any]]) -> bytes:
 def error_frame(error: RhetorError) -> bytes:
     """Return the last frame of a stream that the hub ends early. It has the members of both documents: those
     of OpenAI itself, and `error` as in Open Responses."""
-    found = vendor_errors.openai(error)["error"]
+    found = vendor_errors.openai(error, vendor_errors.OF_RESPONSES)["error"]
     flat = {name: found[name] for name in ("code", "message", "param")}
     return frames_of([{"type": "error", "sequence_number": 0, **flat, "error": found}]) + DONE
 
 
 def socket_error(error: RhetorError) -> bytes:
     """Return the message for an error on a WebSocket."""
-    found = vendor_errors.openai(error)["error"]
+    found = vendor_errors.openai(error, vendor_errors.OF_RESPONSES)["error"]
     return _encode({"type": "error", "status": vendor_errors.status_of(error), "error": found})

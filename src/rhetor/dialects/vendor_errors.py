@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from rhetor.errors import RhetorError, Unprocessable
@@ -17,6 +19,12 @@ _STATUSES = {
     "rate_limited": 429,
     "provider_cooling": 503,
 }
+# what an API calls a parameter, if it is not what the drivers of models call it
+Names = Mapping[str, str]
+NOTHING: Names = {}
+OF_RESPONSES: Names = {"messages": "input", "response_format": "text.format", "verbosity": "text.verbosity"}
+OF_MESSAGES: Names = {"stop": "stop_sequences", "response_format": "output_config.format"}
+_QUERY = "query."
 _REFUSED_BY_PROVIDER = frozenset({400, 413, 422})
 _OPENAI_CODES = {
     "unauthenticated": "invalid_api_key",
@@ -57,27 +65,34 @@ def status_of(error: RhetorError | type[RhetorError]) -> int:
     return _STATUSES.get(error.code, error.status)
 
 
-def openai(error: RhetorError) -> dict[str, Any]:
-    """Return the body of an error in OpenAI's shape."""
+def openai(error: RhetorError, names: Names = NOTHING) -> dict[str, Any]:
+    """Return the body of an error in OpenAI's shape. `names`: of the API's parameters."""
     status, data = status_of(error), error.data
     if status == 429:
         kind = "rate_limit_error"
     else:
         kind = "server_error" if status >= 500 else "invalid_request_error"
     code = data.get("reason") or _OPENAI_CODES.get(error.code, error.code)
-    param = data.get("param") or ("model" if code == "model_not_found" else None)
-    return {"error": {"message": message_of(error), "type": kind, "param": param, "code": code}}
+    param: str | None = data.get("param") or ("model" if code == "model_not_found" else None)
+    if in_query := [each["where"] for each in data.get("faults", ()) if each["where"].startswith(_QUERY)]:
+        code, param = "invalid_value", in_query[0].removeprefix(_QUERY)
+    text = message_of(error, names)
+    return {"error": {"message": text, "type": kind, "param": names.get(param or "", param), "code": code}}
 
 
 def anthropic(error: RhetorError, request_id: str) -> dict[str, Any]:
     """Return the body of an error in Anthropic's shape."""
     status = status_of(error)
     kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    found = {"type": kind, "message": message_of(error)}
+    found = {"type": kind, "message": message_of(error, OF_MESSAGES)}
     return {"type": "error", "error": found, "request_id": request_id}
 
 
-def message_of(error: RhetorError) -> str:
-    """Return what went wrong, and what to do about it, as the vendors' errors have only one text."""
-    hint = error.data.get("hint")
-    return f"{error.detail}; {hint}" if hint else error.detail
+def message_of(error: RhetorError, names: Names = NOTHING) -> str:
+    """Return what went wrong, and what to do about it, as the vendors' errors have only one text. `names`: of
+    the API's parameters."""
+    hint, known = error.data.get("hint"), error.data.get("param")
+    text = f"{error.detail}; {hint}" if hint else error.detail
+    if isinstance(known, str) and known in names:
+        text = re.sub(rf"\b(leave out|the parameter|use) {known}\b", rf"\1 {names[known]}", text)
+    return text

@@ -17,6 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 PREFIX = "/v1/"
 MESSAGES = "/v1/messages"
 MODELS = "/v1/models"
+RESPONSES = "/v1/responses"
 JSON = "application/json"
 ANTHROPIC_VERSION = b"anthropic-version"
 REQUEST_ID = "request_id"  # in the state of a scope
@@ -40,7 +41,8 @@ def error_body(error: RhetorError, scope: Scope) -> dict[str, Any]:
     """Return the body of a response with an error."""
     if is_anthropic(scope):
         return vendor_errors.anthropic(error, scope["state"][REQUEST_ID])
-    return vendor_errors.openai(error)
+    names = vendor_errors.OF_RESPONSES if scope["path"].startswith(RESPONSES) else vendor_errors.NOTHING
+    return vendor_errors.openai(error, names)
 
 
 def error_headers(error: RhetorError) -> dict[str, str]:

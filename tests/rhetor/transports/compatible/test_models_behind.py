@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from anthropic import APIStatusError as AnthropicError
 from msgspec.structs import replace
 from openai import APIStatusError
 from pydantic import BaseModel
@@ -126,6 +127,28 @@ async def test_clients_of_either_api_run_their_tools_with_models_of_the_other(tm
 class Weather(BaseModel):
     place: str
     rain: bool
+
+
+async def test_a_model_that_rejects_a_request_names_the_parameter_of_the_clients_api(tmp_path: Path) -> None:
+    result: Any = {"type": "function_call_output", "call_id": "c1", "output": "rain"}
+    called: Any = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"}
+    async with (
+        ProviderServer() as provider,
+        chat_driver(anthropic_at(provider)) as driver,
+        served(tmp_path, drivers={"chat": driver}, also=[CLAUDE]) as home,
+        openai(home) as theirs,
+        anthropic(home) as messages,
+    ):
+        with pytest.raises(APIStatusError) as refused:
+            await theirs.responses.create(model="claude", input=[*HELLO, called, result, result])
+        assert (refused.value.status_code, refused.value.param) == (400, "input")
+        with pytest.raises(APIStatusError) as refused:
+            await theirs.chat.completions.create(model="claude", messages=HELLO, stop=" ")
+        assert (refused.value.status_code, refused.value.param) == (400, "stop")
+        assert "leave out stop," in refused.value.message
+        with pytest.raises(AnthropicError, match="leave out stop_sequences, or use another model"):
+            await messages.messages.create(model="claude", max_tokens=9, messages=HELLO, stop_sequences=[" "])
+        assert provider.requests == []
 
 
 @pytest.mark.long

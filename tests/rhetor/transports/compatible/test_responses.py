@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import APIStatusError, AsyncOpenAI, NotFoundError
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 from openai.types.responses import Response
 from pydantic import BaseModel
 
@@ -132,6 +132,10 @@ async def test_a_stored_response_is_read_streamed_again_and_deleted(tmp_path: Pa
         assert events[-1].response == created
         page = await client.responses.input_items.list(created.id, limit=1)
         assert [item.type for item in page.data] == ["message"]
+        for query in ({"after": "msg_other"}, {"limit": 0}, {"order": "up"}):
+            with pytest.raises(BadRequestError) as caught:
+                await client.responses.input_items.list(created.id, **query)
+            assert (caught.value.param, caught.value.code) == (next(iter(query)), "invalid_value")
         await client.responses.delete(created.id)
         await _is_gone(client, created.id)
         assert [row.state for row in await home.hub.state.store.find("turn")] == ["completed"]
