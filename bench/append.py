@@ -27,8 +27,8 @@ import uvloop
 from bench.disk import disk_figure
 from bench.stats import milliseconds, percentile
 from bench.table import Figure, table
-from rhetor.app import collect_seldom
 from rhetor.domain.event import OutputDelta, Position
+from rhetor.serving import collect_seldom
 from rhetor.store.base import Draft, Store
 from rhetor.store.encoding import encode
 from rhetor.store.sqlite.connection import connect

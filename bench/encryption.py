@@ -24,10 +24,10 @@ from bench.append import CHUNK, replayed, saturated
 from bench.chunk import ask
 from bench.process import cpu, openai_variables, running_hub
 from bench.table import Figure
-from rhetor.app import collect_seldom
 from rhetor.domain.event import MessageAccepted
 from rhetor.sealing.envelope import cipher_of, seal, unseal
 from rhetor.sealing.ring import Ring
+from rhetor.serving import collect_seldom
 from rhetor.store.base import Draft
 from rhetor.store.encoding import encode
 from rhetor.store.sqlite.store import SqliteStore

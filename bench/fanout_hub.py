@@ -19,7 +19,6 @@ from pathlib import Path
 
 import uvloop
 
-from rhetor.app import collect_seldom, gated
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.logins import Logins
 from rhetor.auth.tokens import TokenFile
@@ -31,6 +30,8 @@ from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.hub import Hub
 from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
+from rhetor.routes import gated
+from rhetor.serving import collect_seldom
 from rhetor.settings import peers_of, read_settings
 from rhetor.store.base import Draft
 from rhetor.store.sqlite.store import SqliteStore

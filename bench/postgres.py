@@ -29,8 +29,8 @@ from bench.append import REPLAYED, paced, replayed
 from bench.disk import disk_figure
 from bench.stats import milliseconds, percentile
 from bench.table import Figure, table
-from rhetor.app import collect_seldom
 from rhetor.hub.core.ids import wall_clock
+from rhetor.serving import collect_seldom
 from rhetor.store.postgres.leases import Leases
 from rhetor.store.postgres.store import PostgresStore
 

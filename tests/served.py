@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from rhetor.app import TRANSCRIPTS, gated
+from rhetor.app import TRANSCRIPTS
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.issuers import Issuers
 from rhetor.auth.logins import Logins
@@ -39,6 +39,7 @@ from rhetor.hub.core.nodes import Nodes
 from rhetor.hub.hub import Hub
 from rhetor.hub.opening import open_hub
 from rhetor.hub.peers import Peers
+from rhetor.routes import gated
 from rhetor.sealing.ring import Ring
 from rhetor.settings import Settings, ToolSettings, peers_of
 from rhetor.store.base import SharedRows, Store, follow

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from rhetor import errors
-from rhetor.app import TABLE
 from rhetor.coding_agents import CODING_AGENTS
+from rhetor.routes import TABLE
 from rhetor.settings import (
     BudgetSettings,
     IssuerSettings,

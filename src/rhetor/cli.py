@@ -247,8 +247,9 @@ def _run(arguments: argparse.Namespace, home: Home) -> None:
 
     import uvloop
 
-    from rhetor.app import Start, serve
+    from rhetor.app import Start
     from rhetor.auth.process_tree import mark_own_process
+    from rhetor.serving import serve
 
     mark = mark_own_process(home.folder)
     start = Start(

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.hostile.running import RunningHub, at_a_port
 from tests.scale import sampled, scaled
 
-from rhetor.app import DISTRIBUTION, TABLE
+from rhetor.app import DISTRIBUTION
 from rhetor.auth.policy import Policy
+from rhetor.routes import TABLE
 from rhetor.transports.compatible.table import ROUTES as COMPATIBLE
 from rhetor.transports.console.table import ROUTES as CONSOLE
 from rhetor.transports.rest import openapi

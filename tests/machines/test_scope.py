@@ -10,12 +10,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.domain.principal import NODE, Principal
 from rhetor.errors import Forbidden
 from rhetor.hub.core.checks import require_person
 from rhetor.hub.use_cases import USE_CASES
+from rhetor.routes import TABLE
 from rhetor.transports.server.router import SocketRoute
 from tests.callers import caller
 from tests.rhetor.transports.socketio.hub_talker import connecting

@@ -11,9 +11,9 @@ from tests.hostile.raw import of_problem
 from tests.scale import FULL
 from tests.served import CONSOLE, TOKEN, served
 
-from rhetor.app import TABLE
 from rhetor.auth.addresses import Addresses
 from rhetor.auth.policy import Policy
+from rhetor.routes import TABLE
 
 pytestmark = pytest.mark.anyio
 

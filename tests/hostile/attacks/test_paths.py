@@ -10,7 +10,7 @@ import pytest
 import requests
 from tests.hostile.running import RunningHub, at_a_port
 
-from rhetor.app import TABLE
+from rhetor.routes import TABLE
 from rhetor.transports.console.page import page
 from rhetor.transports.console.table import VIEWS as VIEW_ROWS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.hostile.attacks.table import EVERY, TABLE
 
-from rhetor.app import TABLE as ROUTES
+from rhetor.routes import TABLE as ROUTES
 from rhetor.transports.server.router import AppRoute, SocketRoute
 
 TESTS = Path(__file__).parents[2]

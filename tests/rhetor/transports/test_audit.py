@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.domain.audit import AuditEntry
 from rhetor.domain.command import AnswerPermission, SendMessage
@@ -25,6 +24,7 @@ from rhetor.hub.audited import AUDITED
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.core.refusals import EACH
 from rhetor.hub.use_cases import USE_CASES
+from rhetor.routes import TABLE
 from rhetor.settings import ToolSettings
 from rhetor.store.base import follow
 from rhetor.transports.server.router import CHANGING, Route

@@ -17,13 +17,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.dialects.subscriptions import METHODS
 from rhetor.domain.event import PermissionOption
 from rhetor.domain.output import Done, Permission, Text
 from rhetor.domain.principal import ADMIN, ALL
 from rhetor.hub.core.limits import Limits
+from rhetor.routes import TABLE
 from rhetor.settings import ToolSettings
 from rhetor.transports.console.table import VIEWS
 from rhetor.transports.mcp.tools import TOOLS

@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.domain.command import Command
 from rhetor.domain.principal import ADMIN, ALL, APPROVE, READ, SEND
 from rhetor.hub.use_cases import USE_CASES
+from rhetor.routes import TABLE
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
 from tests.callers import caller
 from tests.rhetor.transports.socketio.hub_talker import connecting

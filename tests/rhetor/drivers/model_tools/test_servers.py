@@ -78,7 +78,7 @@ def test_a_server_program_sees_only_allowed_variables() -> None:
 @pytest.mark.long
 def test_no_heavy_module_is_imported_before_a_turn_needs_it() -> None:
     heavy = "{'pydantic_ai', 'mcp', 'openai', 'anthropic'}"
-    code = f"import sys, rhetor.app; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, rhetor.serving; print(sorted({heavy} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
 

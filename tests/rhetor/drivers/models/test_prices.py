@@ -128,7 +128,7 @@ async def test_the_price_table_is_loaded_only_for_providers_that_it_covers() -> 
 
 @pytest.mark.long
 def test_starting_the_hub_does_not_load_the_price_table() -> None:
-    code = "import rhetor.app, sys; sys.exit('genai_prices' in sys.modules)"
+    code = "import rhetor.serving, sys; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
 
 

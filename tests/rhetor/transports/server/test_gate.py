@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from rhetor.app import TABLE
 from rhetor.auth.policy import Policy
 from rhetor.domain.principal import ALL, READ, SEND, Principal
 from rhetor.errors import InvalidSettings
+from rhetor.routes import TABLE
 from rhetor.transports.server.flow import BODY_BYTES, LARGER_BODIES
 from rhetor.transports.server.router import AppRoute, Route, SocketRoute
 from rhetor.transports.server.server import tcp_listener
