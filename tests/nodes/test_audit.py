@@ -13,7 +13,7 @@ import pytest
 from rhetor.domain.audit import COUNT, Count, key_for, stream_of
 from rhetor.domain.event import Position
 from rhetor.domain.principal import Principal
-from rhetor.hub.core.audit import KEY, AuditKey
+from rhetor.hub.core.audit_chain import KEY, AuditKey
 from rhetor.hub.core.ids import wall_clock
 from rhetor.maintenance import audit as stored_audit
 from rhetor.maintenance.verify_audit import Stored, Verified, verified

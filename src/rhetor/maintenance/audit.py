@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from rhetor.domain import audit as a
 from rhetor.domain.audit import AuditEntry, Count
 from rhetor.errors import RhetorError, SealBroken
-from rhetor.hub.core.audit import KEY, AuditKey
+from rhetor.hub.core.audit_chain import KEY, AuditKey
 from rhetor.sealing.ring import Ring
 from rhetor.store.sealed import Sealing
 from rhetor.store.sqlite.sealed import sealing_of

@@ -16,7 +16,8 @@ from rhetor.domain.audit import MOST_TEXT, STREAM
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
 from rhetor.errors import Forbidden, NotFound, StoreRefused, Unauthenticated
-from rhetor.hub.core.audit import COUNT, KEY, Audit
+from rhetor.hub.core.audit import Audit
+from rhetor.hub.core.audit_chain import COUNT, KEY
 from rhetor.hub.core.ids import wall_clock
 from rhetor.hub.core.refusals import ALL, EACH, WINDOW_SECONDS, RefusalLimit
 from rhetor.maintenance.verify_audit import Stored, Verified, verified
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def verify(audit: Audit) -> Verified:
-    (key, _), row = await audit._key(), await audit.store.get(*COUNT)
+    (key, _), row = await audit._chain._key(), await audit.store.get(*COUNT)
     found = [Stored(r.seq, r.at, r.type, r.turn_id, r.step, r.data) for r in await records(audit)]
     return verified(lambda: found, key, msgspec.json.decode(row.doc, type=Count) if row else None)
 
@@ -148,7 +149,7 @@ async def test_a_gap_that_the_hub_finds_is_in_the_audit_from_then_on() -> None:
     async with auditing(store) as audit:
         for number in range(3):
             await audit.note(CASEY, "some", str(number))
-        key, _ = await audit._key()
+        key, _ = await audit._chain._key()
     forged = msgspec.json.encode(Count.of(key, 5, "f" * 64))
     await store.commit(STREAM, [], rows=[Row(*COUNT, "kept", forged)])
     async with auditing(store) as audit:

@@ -16,7 +16,7 @@ from rhetor.cli import main
 from rhetor.domain.audit import AuditEntry, Count
 from rhetor.domain.principal import Principal
 from rhetor.errors import NotFound
-from rhetor.hub.core.audit import COUNT, KEY
+from rhetor.hub.core.audit_chain import COUNT, KEY
 from rhetor.hub.core.ids import wall_clock
 from rhetor.maintenance.audit import Shown, as_text, lines, verify
 from rhetor.maintenance.check import check

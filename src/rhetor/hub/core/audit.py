@@ -8,54 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets as random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import msgspec
-from msgspec.structs import replace
 
 from rhetor.domain import audit as a
-from rhetor.domain.audit import AuditEntry, Count
+from rhetor.domain.audit import AuditEntry
 from rhetor.domain.event import Position
 from rhetor.domain.principal import Principal
 from rhetor.domain.secrets import Secrets
-from rhetor.errors import Forbidden, RhetorError, SealBroken, StateConflict
-from rhetor.store.base import Draft, Expect, Record, Row, Store
+from rhetor.errors import Forbidden, RhetorError
+from rhetor.store.base import Record, Store
 
+from .audit_chain import AuditChain
 from .background import Background
 from .commits import until_accepted
 from .ids import Ids
 from .refusals import RefusalLimit
 
-KEY, COUNT = ("audit_key", "audit"), (a.COUNT, a.STREAM)  # kind and id of the rows of a hub alone
 MOST_NODES = 1_000
-KEY_BYTES = 32
 MOST_AT_ONCE = 256
-UNREADABLE = SealBroken, msgspec.MsgspecError, ValueError  # what somebody has changed
 log = logging.getLogger(__name__)
-
-
-class AuditKey(msgspec.Struct, frozen=True):
-    """The key of the chain, in hex, as its row has it. The store seals such rows."""
-
-    key: str
 
 
 class Action(msgspec.Struct):
     """An action that is being executed. `detail`: for the entry about its end."""
 
     detail: str = ""
-
-
-class _Standing(msgspec.Struct):
-    """The key, the last entry, and the version of the row that counts the entries; None for any."""
-
-    key: bytes
-    number: int
-    chain: str
-    version: int | None
 
 
 class _Waiting(msgspec.Struct):
@@ -75,11 +56,14 @@ class Audit:
     ids: Ids
     secrets: Secrets
     node: str = ""
-    _standing: _Standing | None = None
+    _chain: AuditChain = field(init=False)
     _waiting: list[_Waiting] = field(default_factory=list)
     _writing: asyncio.Task[None] | None = None
     _strangers: RefusalLimit = field(default_factory=RefusalLimit)
     _callers: RefusalLimit = field(default_factory=RefusalLimit)
+
+    def __post_init__(self) -> None:
+        self._chain = AuditChain(self.store, self.ids, self.stream)
 
     @asynccontextmanager
     async def action(
@@ -233,7 +217,7 @@ class Audit:
 
     async def _write_batch(self, batch: Sequence[_Waiting]) -> None:
         try:
-            first = await self._commit(batch)
+            first = await self._chain.append([(each.entry, each.at) for each in batch])
         except Exception as error:  # noqa: BLE001  # each caller gets it, whatever it is
             for each in batch:
                 if not each.number.done():
@@ -242,97 +226,6 @@ class Audit:
             for number, each in enumerate(batch, start=first):
                 if not each.number.done():
                     each.number.set_result(number)
-
-    async def _commit(self, batch: Sequence[_Waiting]) -> int:
-        """Chain the entries, commit them, and return the number of the first one."""
-        while True:
-            standing, gap = (self._standing, ()) if self._standing else await self._found()
-            entries = [*gap, *((each.entry, each.at) for each in batch)]
-            key, number, chain = standing.key, standing.number, standing.chain
-            drafts = []
-            for entry, at in entries:
-                number += 1
-                chain = a.chain_of(key, chain, number, at, entry)
-                drafts.append(Draft(replace(entry, chain=chain), at=at))
-            row = Row(a.COUNT, self.stream, "kept", msgspec.json.encode(Count.of(key, number, chain)))
-            rows, expects = [row], [Expect(a.COUNT, self.stream, version=standing.version)]
-            try:
-                committed = await self.store.commit(self.stream, drafts, rows=rows, expects=expects)
-            except StateConflict:  # another writer was first
-                self._standing = None
-                continue
-            except BaseException:  # the entries may have been written nevertheless
-                self._standing = None
-                raise
-            self._standing = _Standing(key, number, chain, committed.version)
-            return committed.last - len(batch) + 1
-
-    async def _found(self) -> tuple[_Standing, Sequence[tuple[AuditEntry, int]]]:
-        """Return where the chain continues. If entries are missing, there is an entry that says so."""
-        while True:
-            version, count = await self._count()
-            (key, is_new), head = await self._key(), await self.store.head(self.stream)
-            number, chain = head.head if head else 0, ""
-            if head and number >= head.earliest:
-                chain = await self._chain(Position(head.epoch, number - 1))
-            if (await self._count())[0] == version:  # no other hub has written an entry meanwhile
-                break
-        key = a.key_for(key, self.stream)
-        standing = _Standing(key, number, chain, version)
-        wrong = a.KEY_LOST if is_new and number else _difference(key, count, number, chain)
-        if not wrong:
-            return standing, ()
-        log.error("the audit is not as the hub left it", extra={"reason": wrong})
-        return standing, [(AuditEntry(a.GAP, "found", detail=wrong), self.ids.now())]
-
-    async def _chain(self, after: Position) -> str:
-        """Return the chain of the entry after a position; empty if it is unreadable."""
-        try:
-            (record,) = await self.store.page(self.stream, after, 1)
-            entry = record.event.payload
-        except UNREADABLE:
-            return ""
-        return entry.chain if isinstance(entry, AuditEntry) else ""
-
-    async def _count(self) -> tuple[int | None, Count | None]:
-        """Return what was counted, with the version of its row: None if it is unreadable, 0 if there is
-        none."""
-        try:
-            row = await self.store.get(a.COUNT, self.stream)
-            return (row.version, msgspec.json.decode(row.doc, type=Count)) if row else (0, None)
-        except UNREADABLE:
-            return None, Count(0, "")
-
-    async def _key(self) -> tuple[bytes, bool]:
-        """Return the key of the chain, and whether it is new. If it is unreadable, or was not restored, the
-        chain continues with a new one, so that the hub can be used; the next entry says so."""
-        expects = [Expect.absent(*KEY)]
-        try:
-            if row := await self.store.get(*KEY):
-                return bytes.fromhex(msgspec.json.decode(row.doc, type=AuditKey).key), False
-        except UNREADABLE as error:
-            log.error("the key of the audit is unreadable, and a new one is used", exc_info=error)
-            expects = []
-        key = random.token_bytes(KEY_BYTES)
-        row = Row(*KEY, "kept", msgspec.json.encode(AuditKey(key.hex())))
-        try:
-            await self.store.commit(self.stream, [], rows=[row], expects=expects)
-        except StateConflict:  # another node was first
-            return await self._key()
-        return key, True
-
-
-def _difference(key: bytes, count: Count | None, number: int, chain: str) -> str:
-    """Return how the last entry differs from what was counted; empty if it does not."""
-    if count is None:
-        return f"the count of the {number} entries is missing" if number else ""
-    if not count.is_genuine(key):
-        return "the count of the entries was changed"
-    if count.number > number:
-        return f"the entries {number + 1} to {count.number} are missing"
-    if (count.number, count.chain) != (number, chain):
-        return f"the last entry is not the one that was counted, number {count.number}"
-    return ""
 
 
 def host_of(address: str) -> str:
