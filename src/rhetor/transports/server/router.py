@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cache, cached_property, partial
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import Struct
@@ -272,7 +273,7 @@ class Router:
             MethodNotAllowed: only rows for other methods have this path.
         """
         method = scope.get("method", "WEBSOCKET")
-        branch, values = self._branch(scope["path"])
+        branch, values = self._branch(scope)
         if found := branch.rows.get(method) or branch.rows.get("*"):
             row, names = found
             return row, dict(zip(names, values, strict=True))
@@ -281,13 +282,13 @@ class Router:
             raise NotFound("route", scope["path"])
         raise MethodNotAllowed(sorted(allowed))
 
-    def _branch(self, path: str) -> tuple[Branch, tuple[str, ...]]:
+    def _branch(self, scope: Scope) -> tuple[Branch, tuple[str, ...]]:
         """Return the node with the rows for a path, and the values of its names; one without rows if there is
         none. A path of words alone takes precedence over one with names, for all methods (OpenAPI 3.1,
         4.8.8)."""
-        if (branch := self._words.get(path)) is not None:
+        if (branch := self._words.get(scope["path"])) is not None:
             return branch, ()
-        matching = self._root.found(path.split("/")[1:])
+        matching = self._root.found(_segments(scope))
         return next(((at, names) for at, names in matching if at.rows), (Branch(), ()))
 
     async def _refuse(self, error: RhetorError, scope: Scope, receive: Receive, send: Send) -> None:
@@ -406,6 +407,15 @@ async def _read(receive: Receive, incoming: IncomingJson | None = None) -> bytea
         if is_last:
             return data
     raise CallerGone
+
+
+def _segments(scope: Scope) -> list[str]:
+    """Return what is between the slashes of a path. A `%2F` is a slash within a name."""
+    raw: bytes = scope["raw_path"]
+    if b"%2f" not in raw.lower():
+        path: str = scope["path"]
+        return path.split("/")[1:]
+    return [unquote(segment) for segment in raw.decode("ascii").split("/")[1:]]
 
 
 def _is_json(content_type: str) -> bool:

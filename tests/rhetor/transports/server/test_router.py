@@ -71,3 +71,18 @@ async def test_a_method_that_the_path_does_not_have_sends_nothing(tmp_path: Path
         answer = await home.ask("PUT", MESSAGE, {"content": "hi"})
         assert answer.status == 405
         assert home.driver.heard == []
+
+
+async def test_a_slash_in_a_name_is_written_as_percent_2f(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        created = await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo", "name": "a/b c"})
+        path = "/api/v2/sessions/a%2Fb%20c"
+        assert (await home.ask("GET", path)).json["id"] == created.json["id"]
+        assert (await home.ask("GET", f"{path}/events")).status == 200
+        assert (await home.ask("GET", "/api/v2/sessions/a/b%20c")).status == 404
+        share = {"subject": "team:https://login/anna", "scopes": ["read"]}
+        assert (await home.ask("POST", f"{path}/shares", share)).status == 200
+        taken_back = await home.ask("DELETE", f"{path}/shares/team%3Ahttps%3A%2f%2flogin%2fanna")
+        assert (taken_back.status, taken_back.json["subject"]) == (200, share["subject"])
+        assert (await home.ask("GET", f"{path}/shares")).json == {"shares": []}
+        assert (await home.ask_tcp("GET", path)).status == 401
