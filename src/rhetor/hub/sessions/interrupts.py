@@ -9,8 +9,8 @@ from rhetor.domain.event import TurnCancelled
 from rhetor.domain.principal import Principal
 from rhetor.domain.session import Session
 from rhetor.domain.turn import TurnState
-from rhetor.errors import UnknownPeer, UnknownTeam
-from rhetor.hub.catalog.turns import waiting_turns
+from rhetor.errors import NotFound, UnknownPeer, UnknownTeam
+from rhetor.hub.catalog.turns import TurnRow, waiting_turns
 from rhetor.hub.core.commits import until_unchanged
 from rhetor.store.base import Draft
 
@@ -38,11 +38,12 @@ async def abandon(state: State, principal: Principal, command: AbandonTurn) -> s
     running. A wrapped program is not interrupted. Return its name if it continues the turn.
 
     Raises:
-        NotFound, Forbidden: the caller has no such session, or may not send to it.
+        NotFound, Forbidden: the caller has no such session, or may not send to it, or it has no such turn.
     """
 
     async def attempt() -> str | None:
         session = await sendable_session(state, principal, command.session_id)
+        await _require_turn(state, session, command.turn_id)
         if await _cancelled_waiting(state, principal, session, command.turn_id):
             return None
         return _leave_running(state, principal, session, command.turn_id)
@@ -68,6 +69,12 @@ async def cancel(state: State, principal: Principal, command: CancelTurn) -> Non
                 run.stop(lambda turn: turn.cancel(principal.subject))
 
     await until_unchanged(attempt)
+
+
+async def _require_turn(state: State, session: Session, turn_id: str) -> None:
+    row = await state.store.get("turn", turn_id)
+    if row is None or TurnRow.of(row).stream != session.id:
+        raise NotFound("turn", turn_id)
 
 
 async def _cancelled_waiting(state: State, principal: Principal, session: Session, turn_id: str) -> bool:

@@ -81,6 +81,7 @@ async def one_plan(call: Call, id: str) -> dict[str, Any]:
 
 async def read_events(call: Call, id: str, query: AfterQuery) -> Response:
     """Follow a plan from a cursor to its end."""
+    await owned_plan(call.hub.state, call.who, id)
     _, position = await call.hub.position(call.who, id, call.last_event_id or query.after)
     wanted = types_of(split(query.events))
     return sse.plan_stream(call.hub, id, position, {"x-plan-id": id}, wanted)

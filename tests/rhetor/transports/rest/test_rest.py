@@ -311,6 +311,22 @@ async def test_different_provider_variables_are_requested_before_anything_runs(t
         assert home.driver.heard == [("apollo", "hi")]
 
 
+async def test_a_turn_that_the_session_does_not_have_cannot_be_abandoned(tmp_path: Path) -> None:
+    async with served(tmp_path) as home:
+        one, other = [
+            (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"] for _ in "ab"
+        ]
+        said = await home.ask("POST", f"/api/v2/sessions/{one}/message", {"message": "hi"})
+        turn = said.json["turn_id"]
+        for session, id in ((one, "t_none"), (other, turn)):
+            refused = await home.ask("POST", f"/api/v2/sessions/{session}/turns/{id}/abandon")
+            assert (refused.status, refused.json["detail"]) == (404, f"there is no turn {id!r}")
+        ended = await home.ask("POST", f"/api/v2/sessions/{one}/turns/{turn}/abandon")
+        assert (ended.status, ended.json) == (200, {"turn_id": turn, "continues": None})
+        events = await home.ask("GET", f"/api/v2/plans/{one}/events")
+        assert (events.status, events.json["detail"]) == (404, f"there is no plan {one!r}")
+
+
 async def test_an_anonymous_turn_is_interrupted_if_its_client_disconnects(tmp_path: Path) -> None:
     script = [Text("a"), asyncio.Event()]
     async with served(tmp_path, script, limits=Limits(abandon_after=0.01)) as home:
