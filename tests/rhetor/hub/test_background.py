@@ -28,7 +28,6 @@ from rhetor.domain.output import Done, Text
 from rhetor.domain.plan import Step
 from rhetor.domain.rule_commands import PutForward, PutTerminal
 from rhetor.errors import StateConflict, StoreRefused
-from rhetor.hub import hub as hub_module
 from rhetor.hub.core import commits
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.forwarding import relay
@@ -40,7 +39,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(hub_module, "EXPIRY_SECONDS", 0.01)
+    monkeypatch.setattr("rhetor.hub.opening.EXPIRY_SECONDS", 0.01)
     monkeypatch.setattr(relay, "RETRY_SECONDS", 0.001)
 
 
