@@ -5,7 +5,7 @@ has the newest records of the streams that only this node writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from rhetor.domain.event import Event, Position
@@ -28,9 +28,8 @@ from rhetor.store.base import (
     Summary,
     random_epoch,
 )
-from rhetor.store.commit import Append
 from rhetor.store.queued import QueuedStore
-from rhetor.store.requests import ForgetStream, Landed, Outcome, Ticket
+from rhetor.store.requests import Outcome, Ticket
 from rhetor.store.sealed import Sealing
 from rhetor.store.search import words_of
 from rhetor.store.tail import Tail
@@ -44,16 +43,16 @@ from .events import Events
 from .finding import Messages
 from .history import RESTORED, Witness, check_history
 from .leases import Leases
+from .other_nodes import OtherNodes
 from .owners import has_owner
 from .schema import migrate
 from .statements import sql
-from .wake_ups import Name, WakeUps
+from .wake_ups import WakeUps
 from .write_connection import SETTINGS, Fence, WriteConnection
 from .writer import Writer
 
 READERS = 4  # connections for short reads
 SEARCHERS = 2  # connections for long ones, which must not keep others from reading
-MOST_SHARED = 10_000  # names of streams that other nodes write, too
 log = logging.getLogger(__name__)
 
 
@@ -61,8 +60,7 @@ class PostgresStore(QueuedStore):
     """A `Store` in a database of a PostgreSQL server, for one event loop. Other nodes may use the database,
     too.
 
-    `fence`: what each commit checks; see `Fence`. `is_shared`: whether another node may write a stream at the
-    same time; such a stream is always read from the database.
+    `others`: what other nodes write.
     """
 
     def __init__(
@@ -85,14 +83,9 @@ class PostgresStore(QueuedStore):
         self._conversations = Conversations(self._pool, sealing)
         self._messages = Messages(self._slow, sealing)
         self._lists = Conversations(self._slow, sealing)
-        self.is_shared: Callable[[str], bool] = lambda stream: False
-        self._shared: set[str] = set()
         self.blobs = PostgresBlobs(self._slow, sealing.ring, sealed=sealing.at_rest, clock=clock)
-        self._swept: dict[str, tuple[str, int, int]] = {}
-        self._watched: frozenset[str] = frozenset()
-        self._watcher: RowWatcher | None = None
         self._witness: Witness | None = None
-        self._committing: WriteConnection
+        self.others: OtherNodes
         self._writer: Writer
         self._wake_ups: WakeUps
 
@@ -152,14 +145,6 @@ class PostgresStore(QueuedStore):
         await self._slow.aclose()
         if self._witness is not None:
             self._witness.close()
-
-    @property
-    def fence(self) -> Fence:
-        return self._committing.fence
-
-    @fence.setter
-    def fence(self, fence: Fence) -> None:
-        self._committing.fence = fence
 
     # Store
 
@@ -267,7 +252,7 @@ class PostgresStore(QueuedStore):
     # SharedRows
 
     def watch(self, kinds: Collection[str], watcher: RowWatcher) -> None:
-        self._watched, self._watcher = frozenset(kinds), watcher
+        self.others.watch(kinds, watcher)
 
     async def rows_at(self, places: Sequence[Place]) -> Sequence[Row]:
         self._require_open()
@@ -307,13 +292,16 @@ class PostgresStore(QueuedStore):
         ):
             log.warning(RESTORED)
             self.notices += (RESTORED,)
-        channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
-        self._wake_ups = WakeUps(self._url, channel, self._changed, self._missed, self._sweep)
-        await self._wake_ups.open()
-        self._committing = WriteConnection(self._url, connection, fence, commits)
+        writing = WriteConnection(self._url, connection, fence, commits)
         if self._witness is not None:
-            self._committing.committed = self._witness.note
-        self._writer = Writer(self._committing, self._new_epoch, self._deliver, self._sealing, self.is_shared)
+            writing.committed = self._witness.note
+        self.others = others = OtherNodes(self._tail, self._wakeups, self._events, writing.known)
+        if lease is not None:
+            others.is_shared = lambda stream: not has_owner(stream)
+        channel = f"rhetor {await connection.fetchval('SELECT current_schema()')}"
+        self._wake_ups = WakeUps(self._url, channel, others.changed, others.missed, others.sweep)
+        await self._wake_ups.open()
+        self._writer = Writer(writing, self._new_epoch, self._deliver, self._sealing, others.is_shared)
         self._writer.start()
 
     async def _begun(self, connection: Connection, node: str, lease: Leases | None) -> tuple[Fence, int]:
@@ -322,7 +310,6 @@ class PostgresStore(QueuedStore):
             hint = "remove store from the configuration, or name another database"
             raise StoreRefused(f"the log in {shown_url(self._url)} was moved away", hint=hint)
         if lease is not None and lease.fence is not None:
-            self.is_shared = lambda stream: not has_owner(stream)
             return lease.fence, lease.commits
         id, number, commits = await connection.fetchrow(sql("register_node"), node)
         return Fence(id, number), commits
@@ -340,73 +327,11 @@ class PostgresStore(QueuedStore):
             self._writer.put(tickets)
 
     def _deliver(self, tickets: Sequence[Ticket], outcomes: Sequence[Outcome]) -> None:
-        if self._writer.needs_no_wake_up:
-            super()._deliver(tickets, outcomes)
-            return
-        names: list[Name] = []
-        for ticket, outcome in zip(tickets, outcomes, strict=True):
-            if isinstance(outcome, Landed):
-                names += self._names_of(ticket, outcome)
-        if self._watcher is not None and (places := [name for name in names if not isinstance(name, str)]):
-            self._watcher.here(places)
+        names = () if self._writer.needs_no_wake_up else self.others.names_of(tickets, outcomes)
         super()._deliver(tickets, outcomes)
         if names:
             self._wake_ups.notify(names)
 
-    def _names_of(self, ticket: Ticket, landed: Landed) -> list[Name]:
-        """Return the names of what a request has changed."""
-        request = ticket.request
-        names: list[Name] = [landed.stream] if landed.head is not None else []
-        if isinstance(request, Append):
-            if (request.rows or request.adds or request.drop) and not landed.answer.replayed:
-                names += self._places_of(request)
-        elif isinstance(request, ForgetStream) and landed.answer:
-            names += [request.stream, *self._places_of(request.dropping)]
-        return names
-
-    def _places_of(self, append: Append) -> list[Place]:
-        """Return the watched rows that a commit changes."""
-        written = [(each.kind, each.id) for rows in (append.rows, append.adds) for each in rows]
-        return [place for place in (*append.drop, *written) if place[0] in self._watched]
-
     def _take(self, stream: str, head: Head, records: Sequence[Record], folds: Sequence[Record]) -> None:
-        known = self._tail.head(stream)
-        if known is not None and known.epoch == head.epoch and known.head + len(records) != head.head:
-            self._share([stream])  # another node has written in between
-        if has_owner(stream):
-            self._shared.discard(stream)  # it belongs to this node now
-        if stream not in self._shared and not self.is_shared(stream):
+        if self.others.note_written(stream, head, len(records)):
             super()._take(stream, head, records, folds)
-
-    def _share(self, streams: Iterable[str]) -> None:
-        """Keep no records of streams that other nodes write, too: they could be outdated."""
-        if len(self._shared) > MOST_SHARED:
-            self._shared.clear()
-        for stream in streams:
-            self._shared.add(stream)
-            self._tail.forget(stream)
-            self._writer.forget(stream)
-
-    def _changed(self, streams: Sequence[str], places: Sequence[Place]) -> None:
-        self._share(streams)
-        for stream in streams:  # first the followers, for which clients wait
-            self._wakeups.wake(stream)
-        if self._watcher is not None:
-            self._watcher.elsewhere(streams, places)
-
-    def _missed(self) -> None:
-        self._tail.forget_unused(0.0)
-        if self._watcher is not None:
-            self._watcher.missed()
-        self._wakeups.wake_all()
-
-    async def _sweep(self) -> None:
-        waiting = self._wakeups.names
-        found = await self._events.heads(waiting) if waiting else {}
-        for stream in waiting:
-            if found.get(stream) != self._swept.get(stream):
-                head, known = found.get(stream), self._tail.head(stream)
-                if known is not None and head != (known.epoch, known.head, known.earliest):
-                    self._share([stream])
-                self._wakeups.wake(stream)
-        self._swept = found

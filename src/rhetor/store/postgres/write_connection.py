@@ -49,10 +49,10 @@ class Fence(Struct, frozen=True):
 class WriteConnection:
     """The connection on which a node commits, one transaction at a time.
 
-    `fence`: of this node; it may be replaced when the node has a new one. `known`: the incarnations that the
-    last transactions have changed; empty after a failure. `committed` is called with the number of the node's
-    transactions after each one. `undecided` is called with the reason, each time that the server could not
-    say whether the last transaction was committed. `is_closing`: then it is not asked again.
+    `fence`: of this node. `known`: the incarnations that the last transactions have changed; empty after a
+    failure. `committed` is called with the number of the node's transactions after each one. `undecided` is
+    called with the reason, each time that the server could not say whether the last transaction was
+    committed. `is_closing`: then it is not asked again.
     """
 
     def __init__(self, url: str, connection: Connection, fence: Fence, commits: int) -> None:

@@ -64,10 +64,6 @@ class Writer:
         self._queue += tickets
         self._filled.set()
 
-    def forget(self, stream: str) -> None:
-        """Forget what is known of a stream, because another node has changed it."""
-        self._connection.known.pop(stream, None)
-
     async def aclose(self) -> None:
         """Write what is queued, and end."""
         self._connection.is_closing = True

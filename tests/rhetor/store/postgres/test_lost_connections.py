@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.anyio]
 @asynccontextmanager
 async def node(url: str, name: str = "main") -> AsyncIterator[PostgresStore]:
     store = await PostgresStore.open(url, clock=ticking(), node=name)
-    store.is_shared = lambda stream: stream == "s"
+    store.others.is_shared = lambda stream: stream == "s"
     try:
         yield store
     finally:

@@ -41,7 +41,7 @@ async def test_a_page_ends_with_the_event_that_makes_it_large(
     postgres_url: str, sizes: list[int], expected: list[int]
 ) -> None:
     store = await PostgresStore.open(postgres_url, clock=ticking())
-    store.is_shared = lambda stream: True  # so that pages are read from the database
+    store.others.is_shared = lambda stream: True  # so that pages are read from the database
     for size in sizes:
         done = await store.commit("s", [chunk("x" * size, "t")])
     read = await pages(store, Position(done.epoch, 0))
@@ -52,7 +52,7 @@ async def test_a_page_ends_with_the_event_that_makes_it_large(
 
 async def test_a_reader_of_pages_is_told_that_its_position_was_lost(postgres_url: str) -> None:
     store = await PostgresStore.open(postgres_url, clock=ticking())
-    store.is_shared = lambda stream: True
+    store.others.is_shared = lambda stream: True
     done = await store.commit("s", [chunk(str(number), "t") for number in range(9)])
     begin = Position(done.epoch, 0)
     assert len(await store.page("s", begin, 5)) == 5  # from here on, it knows the incarnation
