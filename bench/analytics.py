@@ -10,27 +10,19 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
-import os
 import random
 import sqlite3
 import statistics
-import subprocess
 import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bench.process import BIN, clean_environment, fetched
+from bench.process import fetched, running_hub
 from bench.table import Figure
-from rhetor.domain.event import (
-    MessageAccepted,
-    OutputDelta,
-    Payload,
-    TurnCompleted,
-    TurnStarted,
-    UsageReported,
-)
+from bench.turns import turn_events
+from rhetor.domain.event import UsageReported
 from rhetor.domain.session import Session
 from rhetor.domain.usage_report import GROUPINGS
 from rhetor.hub.catalog.sessions import session_row
@@ -57,12 +49,9 @@ def run() -> list[Figure]:
         home.mkdir(mode=0o700)
         asyncio.run(_fill(home / "hub.db"))
         counted = asyncio.run(_count(home / "hub.db"))
-        with _hub(folder) as hub:
-            assert hub.stdout is not None
-            hub.stdout.readline()
+        with running_hub(folder=folder):
             times = {by: [_timed(home, by) for _ in range(ROUNDS)] for by in GROUPINGS}
             wrong = [by for by in GROUPINGS if not _is_right(home, by)]
-            hub.terminate()
     figures = [
         Figure(
             f"usage by {by}: first · median of {ROUNDS - 1}",
@@ -77,12 +66,6 @@ def run() -> list[Figure]:
         Figure("groups whose tokens or cost differ from SQL", ", ".join(wrong) or "none", "none", not wrong),
         Figure("counting the whole log once, after an upgrade", f"{counted:.2f} s"),
     ]
-
-
-def _hub(folder: str) -> subprocess.Popen[str]:
-    environment = {**clean_environment(folder), "PATH": os.environ["PATH"]}
-    command = [f"{BIN}/rhetor", "serve", "--port", "0"]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 async def _fill(path: Path) -> None:
@@ -104,13 +87,8 @@ async def _turn(store: SqliteStore, draw: random.Random, number: int, begin: int
     cost = None if draw.random() < 0.2 else f"0.{draw.randrange(10**7):07}"
     kind = draw.randrange(12) if draw.random() < 0.1 else place % 12
     model, used = f"provider/model{kind}", (draw.randrange(20_000), draw.randrange(2_000))
-    payloads: list[Payload] = [
-        MessageAccepted(f"m_{number}", "user", "a question of some words"),
-        TurnStarted(peer),
-        OutputDelta("an answer " * 20),
-        UsageReported(model, *used, None, cost),
-        TurnCompleted(f"m_{number}", "an answer " * 20, "stop", None, cost, 1.0),
-    ]
+    usage = UsageReported(model, *used, None, cost)
+    payloads = turn_events(number, peer, "a question of some words", "an answer " * 20, usage)
     rows: list[Row] = [session_row(session)]
     await store.commit(id, [Draft(p, f"t_{number}", at=at) for p in payloads], rows=rows)
 

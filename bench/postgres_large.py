@@ -16,14 +16,8 @@ from tests.postgres.cluster import Cluster
 from bench.postgres_nodes import KEYS_SECONDS, reach
 from bench.process import fetched, running_hub
 from bench.table import Figure
-from rhetor.domain.event import (
-    MessageAccepted,
-    OutputDelta,
-    Payload,
-    TurnCompleted,
-    TurnStarted,
-    UsageReported,
-)
+from bench.turns import turn_events
+from rhetor.domain.event import UsageReported
 from rhetor.domain.session import Session
 from rhetor.hub.catalog.sessions import session_row
 from rhetor.hub.core.ids import wall_clock
@@ -71,15 +65,10 @@ async def _filled(url: str) -> None:
 
 async def _turn(store: PostgresStore, number: int, now: int) -> None:
     rare = "zebra" if number % 10_000 == 7 else "horse"
-    payloads: list[Payload] = [
-        MessageAccepted(f"m_{number}", "user", f"question {number} about a {rare} in the garden"),
-        TurnStarted(f"peer{number % 7}"),
-        OutputDelta("an answer of some words "),
-        UsageReported(f"provider/model{number % 12}", 100, 20, None, "0.001"),
-        TurnCompleted(
-            f"m_{number}", f"an answer of some words about word{number % 5_000}", "stop", None, "0.001", 1.0
-        ),
-    ]
+    question = f"question {number} about a {rare} in the garden"
+    answer = f"an answer of some words about word{number % 5_000}"
+    usage = UsageReported(f"provider/model{number % 12}", 100, 20, None, "0.001")
+    payloads = turn_events(number, f"peer{number % 7}", question, answer, usage)
     at = now - (TURNS - number) * 1_000
     await store.commit(f"s_{number % SESSIONS}", [Draft(each, f"t_{number}", at=at) for each in payloads])
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,15 +72,14 @@ class RunningHub:
 
 @contextmanager
 def running_hub(
-    variables: Mapping[str, str] | None = None, keys: RunningHub | None = None
+    variables: Mapping[str, str] | None = None, keys: RunningHub | None = None, folder: str | None = None
 ) -> Iterator[RunningHub]:
-    """Start `rhetor serve` with a state folder of its own, and stop it at the end of the `with`. `keys`: the
-    node that has the keys of the database that both share."""
-    with tempfile.TemporaryDirectory(prefix="aish-bench-") as folder:
+    """Start `rhetor serve`, and stop it at the end of the `with`. `keys`: the node that has the keys of the
+    database that both share. `folder`: its folder `home` is the state folder; a new one by default."""
+    with ExitStack() as stack:
+        folder = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="aish-bench-"))
         if keys is not None:
-            Path(folder, "home").mkdir(mode=0o700)
-            for name in ("token", "keys.json", "master.key"):
-                shutil.copy(keys.home / name, Path(folder, "home", name))
+            _copy_keys(keys.home, Path(folder, "home"))
         environment = {**clean_environment(folder), **PROFILE, **(variables or {})}
         command = [f"{BIN}/rhetor", "serve", "--port", "0"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
@@ -91,6 +90,12 @@ def running_hub(
                 yield RunningHub(hub.pid, folder, environment, port, token)
             finally:
                 hub.terminate()
+
+
+def _copy_keys(home: Path, to: Path) -> None:
+    to.mkdir(mode=0o700)
+    for name in ("token", "keys.json", "master.key"):
+        shutil.copy(home / name, to / name)
 
 
 def fetched(hub: str | Path, path: str) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import getpass
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.process import running_hub
 from bench.table import Figure
 from rhetor.domain.event import OutputDelta
 from rhetor.domain.session import Session
@@ -19,7 +18,6 @@ from rhetor.hub.core.ids import wall_clock
 from rhetor.store.base import Draft
 from rhetor.store.sqlite.store import SqliteStore
 
-BIN = Path(sys.executable).parent
 EVENTS = 100_000
 
 
@@ -28,30 +26,19 @@ def run() -> list[Figure]:
         home = Path(folder) / "home"
         home.mkdir(mode=0o700)
         asyncio.run(_fill(home / "hub.db"))
-        environment = {"PATH": os.environ["PATH"], "RHETOR_HOME": str(home)}
-        command = [f"{BIN}/rhetor", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as hub:
-            assert hub.stdout is not None
-            hub.stdout.readline()
-            rate = max(_replay(str(home / "hub.sock")) for _ in range(3))
-            hub.terminate()
+        with running_hub(folder=folder) as hub:
+            rate = max(_replay(hub.socket) for _ in range(3))
     return [Figure("100,000 stored events over SSE", f"{rate:,.0f}/s", "≥300,000/s", rate >= 300_000)]
 
 
 async def _fill(path: Path) -> None:
     store = await SqliteStore.open(path, clock=wall_clock)
     now = wall_clock()
-    session = Session("s_bench", "apollo", _me(), now, now)
+    session = Session("s_bench", "apollo", getpass.getuser(), now, now)
     await store.commit("s_bench", [], rows=[session_row(session)])
     for _ in range(EVENTS // 500):
         await store.commit("s_bench", [Draft(OutputDelta("some words "), "t_1")] * 500)
     await store.aclose()
-
-
-def _me() -> str:
-    import getpass
-
-    return getpass.getuser()
 
 
 def _replay(path: str) -> float:
