@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from rhetor.codec.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Call, Refused, notice, params_of
 from rhetor.codec.typed_json import (
     check_total,
+    decoded,
     items,
     kept,
     no_list,
@@ -171,9 +172,10 @@ def _tools(raw: Raw) -> tuple[Tool, ...]:
     if len(memoryview(raw)) > TOOLS_BYTES:
         raise TooLarge("tools", TOOLS_BYTES)
     try:
-        found = [msgspec.json.decode(each, type=_Tool) for each in items(raw, MOST)]
+        each = items(raw, MOST)
     except msgspec.ValidationError as error:
-        raise Refused(INVALID_PARAMS, f"{place}: {error}") from error
+        raise Refused(INVALID_PARAMS, f"{place}: must be a list of at most {MOST} tools") from error
+    found = [decoded(tool, _Tool, f"{place}.{n}") for n, tool in enumerate(each)]
     check_total([tool.parameters for tool in found], place)
     parameters = [kept(tool.parameters, f"{place}.{n}.parameters") for n, tool in enumerate(found)]
     return tuple(Tool(t.name, t.description, of) for t, of in zip(found, parameters, strict=True))

@@ -57,6 +57,13 @@ def test_oversized_context_and_tool_parameters_are_rejected() -> None:
             decode(call_of({"method": "startSession", "params": {"userId": "u", "sessionParams": wishes}}))
 
 
+def test_the_invalid_one_of_several_tools_is_named() -> None:
+    wishes = {"tools": [_tool("of a place"), {"parameters": {}}]}
+    with pytest.raises(Unprocessable) as caught:
+        decode(call_of({"method": "startSession", "params": {"userId": "u", "sessionParams": wishes}}))
+    assert caught.value.data["faults"][0]["where"] == "params.sessionParams.tools.1.name"
+
+
 def _tool(text: str) -> dict[str, Any]:
     return {"name": "weather", "parameters": {"type": "object", "description": text}}
 

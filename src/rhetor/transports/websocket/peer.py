@@ -74,7 +74,7 @@ class PeerHandler:
         try:
             head, after = await self._hub.position(self._connection.who, session_id, cursor)
         except PositionLost as lost:
-            return Reply(lost.data)
+            return Reply({"session_id": session_id, **lost.data})
 
         def begin() -> None:
             view = RawView(after.seq, wanted=wanted)

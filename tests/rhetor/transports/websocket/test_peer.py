@@ -170,6 +170,7 @@ async def test_subscribing_at_a_lost_cursor_returns_its_outcome(tmp_path: Path) 
         made = (await home.ask("POST", "/api/v2/sessions", {"specialist_id": "apollo"})).json["id"]
         lost = await caller.result("subscribe", session_id=made, cursor="0" * 32 + ":1")
         assert (lost["outcome"], lost["recovered"], lost["head"]) == ("epoch_changed", False, 1)
+        assert lost["session_id"] == made
         lost = await caller.result("subscribe", session_id=made, cursor=f"{lost['epoch']}:9")
         assert lost["outcome"] == "ahead"
         assert await caller.code("subscribe", session_id=made, cursor="nonsense") == -32602
