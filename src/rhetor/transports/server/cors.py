@@ -22,13 +22,14 @@ REQUEST_HEADERS = (
     "Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, "
     # those of the clients of the vendors' APIs
     "X-Api-Key, Anthropic-Version, Anthropic-Beta, Anthropic-Dangerous-Direct-Browser-Access, OpenAI-Beta, "
-    "OpenAI-Organization, OpenAI-Project, X-Stainless-Arch, X-Stainless-Helper-Method, X-Stainless-Lang, "
-    "X-Stainless-OS, X-Stainless-Package-Version, X-Stainless-Retry-Count, X-Stainless-Runtime, "
+    "OpenAI-Organization, OpenAI-Project, X-Stainless-Arch, X-Stainless-Custom-Poll-Interval, "
+    "X-Stainless-Helper, X-Stainless-Helper-Method, X-Stainless-Lang, X-Stainless-OS, "
+    "X-Stainless-Package-Version, X-Stainless-Poll-Helper, X-Stainless-Retry-Count, X-Stainless-Runtime, "
     "X-Stainless-Runtime-Version, X-Stainless-Timeout"
 )
 RESPONSE_HEADERS = (
     "Mcp-Session-Id, Preference-Applied, Request-Id, Retry-After, X-Cursor, X-Plan-Id, X-Request-Id, "
-    "X-Rhetor-Notice, X-Routed-To, X-Session-Id, X-Turn-Id"
+    "X-Rhetor-Notice, X-Routed-To, X-Session-Id, X-Should-Retry, X-Turn-Id, X-Unasked-After"
 )
 AGE_SECONDS = "600"
 

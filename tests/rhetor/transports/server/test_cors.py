@@ -31,6 +31,36 @@ async def test_a_page_of_an_allowed_origin_may_read_responses_and_errors(tmp_pat
             assert "access-control-allow-credentials" not in answer.headers
 
 
+async def test_a_page_may_read_every_header_of_the_hub(tmp_path: Path) -> None:
+    internal = {"x-content-type-options", "x-frame-options"}  # for the browser itself
+    chat = {"model": "apollo", "messages": [{"role": "user", "content": "hi"}]}
+    async with served(tmp_path) as home:
+        allow(home, PAGE)
+        sent = {**BEARER, "origin": PAGE}
+        answers = [
+            await home.ask_tcp("POST", "/api/v2/ai/@code-analysis/message", sent, json={"content": "hi"}),
+            await home.ask_tcp("POST", "/v1/chat/completions", sent, json=chat),
+            await home.ask_tcp("POST", "/v1/chat/completions", sent, json={}),
+        ]
+        for answer in answers:
+            exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+            names = {name.lower() for name in answer.headers if name.lower().startswith("x-")} - internal
+            assert names
+            assert names <= set(exposed)
+        assert "x-should-retry" in answers[-1].headers
+        assert "x-unasked-after" in exposed
+
+
+async def test_a_page_may_use_the_clients_of_the_vendors(tmp_path: Path) -> None:
+    headers = "authorization, x-api-key, anthropic-version, x-stainless-helper, x-stainless-poll-helper"
+    async with served(tmp_path) as home:
+        allow(home, PAGE)
+        asks = {"access-control-request-method": "POST", "access-control-request-headers": headers}
+        answer = await home.ask_tcp("OPTIONS", "/v1/messages", {"origin": PAGE, **asks})
+        allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+        assert set(headers.split(", ")) <= set(allowed)
+
+
 async def test_a_preflight_needs_no_token(tmp_path: Path) -> None:
     async with served(tmp_path) as home:
         allow(home, PAGE)
