@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rhetor.config_cli import add_to as add_config_commands
 from rhetor.errors import FenceLost, RhetorError
@@ -29,6 +29,9 @@ from rhetor.token_cli import add_to as add_token_commands
 from rhetor.token_cli import rotate_signing
 
 WRONG_USAGE = 2
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 HOME_HELP = "state folder (default: RHETOR_HOME)"
 OTHER_HUB_SECONDS = 10.0  # how long a hub that another shell started may take to listen
 
@@ -115,36 +118,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action=_Version, help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    serve = commands.add_parser("serve", help="run the hub in the foreground")
-    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="TCP port (default: 8300); 0 chooses a free one")
-    serve.add_argument(
-        "--tls-cert", type=Path, metavar="FILE", help="certificate (PEM, with its chain): TCP has TLS"
-    )
-    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="key of the certificate (PEM, mode 0600)")
-    serve.add_argument(
-        "--auto", action="store_true", help=argparse.SUPPRESS
-    )  # set by a shell that starts the hub
-    serve.set_defaults(run=_serve)
-    token = commands.add_parser("token", help="print the token for connections over TCP")
-    token.add_argument(
-        "--rotate",
-        action="store_true",
-        help="replace the token first; a running hub uses the new one at once",
-    )
-    token.set_defaults(run=_token)
+    serve, token = _add_serve(commands), _add_token(commands)
     issued = add_token_commands(token, _home)
     reload = commands.add_parser("reload", help="make the running hub read its configuration again")
     reload.set_defaults(run=_reload)
-    cert = commands.add_parser("cert", help="create a certificate for a home network")
-    certs = cert.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    create = certs.add_parser("create", help="create a small CA, and a certificate of it for the hub")
-    create.add_argument(
-        "names", nargs="*", metavar="NAME", help="host name or address (default: those of this machine)"
-    )
-    create.add_argument("--replace", action="store_true", help="replace the hub's certificate")
-    create.add_argument("--new-ca", action="store_true", help="replace the CA, too")
-    create.set_defaults(run=_cert_create)
+    create = _add_cert_create(commands)
     configs = add_config_commands(commands, _home, _file)
     doctor = commands.add_parser("doctor", help="check which tools are installed, work and are logged in")
     doctor.add_argument("--json", action="store_true", help="print JSON")
@@ -157,33 +135,63 @@ def _parser() -> argparse.ArgumentParser:
     )
     mcp.set_defaults(run=_mcp)
     join = add_join(commands)
-    machines = add_machine_commands(commands, _home)
-    maintenance = [
+    configured = [serve, reload, token, *configs, doctor, mcp, join]
+    others = [
+        create,
+        console,
+        *add_machine_commands(commands, _home),
         *key_commands.add_to(commands, _home, rotate_signing),
         *add_to(commands),
         *audit_commands.add_to(commands),
     ]
-    for command in (
-        serve,
-        reload,
-        token,
-        create,
-        *configs,
-        doctor,
-        console,
-        mcp,
-        join,
-        *machines,
-        *maintenance,
-    ):
+    for command in (*configured, *others):
         command.add_argument("--home", type=Path, help=HOME_HELP)
     for command in issued:  # the option may also stand before the word
         command.add_argument("--home", type=Path, default=argparse.SUPPRESS, help=HOME_HELP)
-    for command in (serve, reload, token, *configs, doctor, mcp, join):
+    for command in configured:
         command.add_argument(
             "--config", type=Path, help="configuration file (default: config.yaml in the state folder)"
         )
     return parser
+
+
+def _add_serve(commands: Commands) -> argparse.ArgumentParser:
+    serve = commands.add_parser("serve", help="run the hub in the foreground")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="TCP port (default: 8300); 0 chooses a free one")
+    serve.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="certificate (PEM, with its chain): TCP has TLS"
+    )
+    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="key of the certificate (PEM, mode 0600)")
+    serve.add_argument(
+        "--auto", action="store_true", help=argparse.SUPPRESS
+    )  # set by a shell that starts the hub
+    serve.set_defaults(run=_serve)
+    return serve
+
+
+def _add_token(commands: Commands) -> argparse.ArgumentParser:
+    token = commands.add_parser("token", help="print the token for connections over TCP")
+    token.add_argument(
+        "--rotate",
+        action="store_true",
+        help="replace the token first; a running hub uses the new one at once",
+    )
+    token.set_defaults(run=_token)
+    return token
+
+
+def _add_cert_create(commands: Commands) -> argparse.ArgumentParser:
+    cert = commands.add_parser("cert", help="create a certificate for a home network")
+    certs = cert.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    create = certs.add_parser("create", help="create a small CA, and a certificate of it for the hub")
+    create.add_argument(
+        "names", nargs="*", metavar="NAME", help="host name or address (default: those of this machine)"
+    )
+    create.add_argument("--replace", action="store_true", help="replace the hub's certificate")
+    create.add_argument("--new-ca", action="store_true", help="replace the CA, too")
+    create.set_defaults(run=_cert_create)
+    return create
 
 
 def _home(arguments: argparse.Namespace) -> Home:
