@@ -297,9 +297,50 @@ async def _accept(
     command: SendMessage,
     prepared: PreparedMessage,
 ) -> Accepted:
-    session, peer, match, taken = prepared.session, prepared.peer, prepared.match, prepared.taken
+    session, source = prepared.session, prepared.source
     if not await is_own(state.nodes, session.id):  # before its peer is called
         raise StreamElsewhere(session.id, await state.nodes.owner(session.id))
+    own_runner = None
+    if _can_begin(state, command, session, prepared.peer):
+        if source.is_callers:
+            require_turn(state, principal)
+        own_runner = SessionRunner(state, session.id, source.counted, held=True)
+        state.runners[session.id] = own_runner  # before the commit, so that later messages are queued
+    try:
+        turn, committed = await _commit(state, principal, command, prepared, own_runner)
+    except BaseException:  # also if the caller is cancelled
+        if own_runner is not None:
+            own_runner.withdraw()
+        raise
+    if committed.replayed:
+        if own_runner is not None:
+            own_runner.withdraw()
+        return _replayed(committed, principal, prepared.peer, prepared.match)
+    context_sent(state, prepared.taken)
+    if own_runner is not None:
+        own_runner.begin((replace(session, version=committed.version), turn, prepared.received))
+    else:
+        wake(state, session.id)
+    return Accepted(
+        session.id,
+        turn.id,
+        prepared.peer.name,
+        Position(committed.epoch, committed.first - 1),
+        session.once,
+        prepared.match,
+        message_id=turn.message_id,
+        sender=principal.subject,
+    )
+
+
+def _can_begin(state: State, command: SendMessage, session: Session, peer: Peer) -> bool:
+    """Return whether the turn of a message can begin now; otherwise it has to wait in its session. A running
+    turn is interrupted if the message says so.
+
+    Raises:
+        PeerBusy: the message would have to wait, and says that it must not.
+        MachineOffline: the peer's machine is not connected, and the message says that it must be.
+    """
     runner = state.runners.get(session.id)
     if runner is not None:
         _when_busy(command, runner, peer)
@@ -310,58 +351,38 @@ async def _accept(
             require_rest(state, peer, session.id)
     if command.if_offline != "queue":
         state.machines.require_online(peer)
-    is_offline = not state.machines.is_here(peer)
     is_free = runner is None and session.id not in state.unrecovered
-    direct = is_free and session.state is SessionState.ACTIVE and not is_offline
-    opened = opens_session(command, peer)
-    if direct and prepared.source.is_callers:
-        require_turn(state, principal)
-    own_runner = SessionRunner(state, session.id, prepared.source.counted, held=True) if direct else None
-    if own_runner is not None:
-        state.runners[session.id] = own_runner  # before the commit, so that later messages are queued
-    try:
-        turn, drafts = await drafts_of(state, principal, command, prepared, direct)
-        kept, needed = prepared.blobs(state, principal, turn.id)
-        dropped = prepared.dropped
-        if prepared.placed is not None:
-            also = await given.changes_of(state, principal, prepared.placed, session, turn.id)
-            kept, needed, dropped = kept + also.rows, needed + also.expects, dropped + also.drop
-        received = prepared.received
-        if own_runner is not None and _begins_early(state, command, prepared, received):
-            own_runner.begin_early((session, turn, received))
-        committed = await state.store.commit(
-            session.id,
-            drafts,
-            key=prepared.key(principal, command, turn),
-            expects=[*([] if opened else [unchanged(session)]), *taken.expects, *prepared.still_due, *needed],
-            rows=[session_row(session), turn.row(), *taken.rows, *kept],
-            drop=dropped,
-        )
-    except BaseException:  # also if the caller is cancelled
-        if own_runner is not None:
-            own_runner.withdraw()
-        raise
-    if committed.replayed:
-        if own_runner is not None:
-            own_runner.withdraw()
-        return _replayed(committed, principal, peer, match)
-    context_sent(state, taken)
-    if own_runner is not None:
-        stored = replace(session, version=committed.version)
-        own_runner.begin((stored, turn, received))
-    else:
-        wake(state, session.id)
-    after = Position(committed.epoch, committed.first - 1)
-    return Accepted(
+    return is_free and session.state is SessionState.ACTIVE and state.machines.is_here(peer)
+
+
+async def _commit(
+    state: State,
+    principal: Principal,
+    command: SendMessage,
+    prepared: PreparedMessage,
+    own_runner: SessionRunner | None,
+) -> tuple[TurnRow, Committed]:
+    """Commit a message with its turn, and whatever has to be stored with it. `own_runner`: of the turn, if it
+    can begin now. It may call the peer meanwhile."""
+    session, taken, received = prepared.session, prepared.taken, prepared.received
+    turn, drafts = await drafts_of(state, principal, command, prepared, own_runner is not None)
+    kept, needed = prepared.blobs(state, principal, turn.id)
+    dropped = prepared.dropped
+    if prepared.placed is not None:
+        also = await given.changes_of(state, principal, prepared.placed, session, turn.id)
+        kept, needed, dropped = kept + also.rows, needed + also.expects, dropped + also.drop
+    if own_runner is not None and _begins_early(state, command, prepared, received):
+        own_runner.begin_early((session, turn, received))
+    read = [] if opens_session(command, prepared.peer) else [unchanged(session)]
+    committed = await state.store.commit(
         session.id,
-        turn.id,
-        peer.name,
-        after,
-        session.once,
-        match,
-        message_id=turn.message_id,
-        sender=principal.subject,
+        drafts,
+        key=prepared.key(principal, command, turn),
+        expects=[*read, *taken.expects, *prepared.still_due, *needed],
+        rows=[session_row(session), turn.row(), *taken.rows, *kept],
+        drop=dropped,
     )
+    return turn, committed
 
 
 def _begins_early(state: State, command: SendMessage, prepared: PreparedMessage, received: Received) -> bool:
