@@ -233,7 +233,31 @@ class PlanRun:
         row = await self._turn_row(step, turn)
         capability, score = (match.capability.name, match.capability.score) if match else (None, None)
         started = StepStarted(step.id, peer.name, None, turn.turn_id, capability, score)
-        accepted = MessageAccepted(
+        accepted = self._accepted(step, message, turn, via)
+        context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
+        pending = self._pending(step, turn, accepted)
+        run = self._turn_run(step, row, peer, turn, pending)
+        self._runs[step.id] = run
+        if self._stopped_by is not None:
+            self.stop(self._stopped_by)
+        try:
+            prompt = Prompt(
+                message,
+                accepted.execute,
+                step.delimiter,
+                context=context,
+                turn=turn.turn_id,
+                parts=accepted.parts or (),
+                schema=None if accepted.response_schema is UNSET else accepted.response_schema,
+            )
+            await run.run(call_peer(state, peer.name, prompt, pending, voice_for(accepted)))
+            notify_relay(state.routing_table, row)
+        finally:
+            del self._runs[step.id]
+            state.notifier.notify()
+
+    def _accepted(self, step: Step, message: str, turn: Turn, via: tuple[str, ...]) -> MessageAccepted:
+        return MessageAccepted(
             turn.message_id,
             "user",
             message,
@@ -247,44 +271,32 @@ class PlanRun:
             self._parts.get(step.id) or UNSET,
             step.response_schema,
         )
-        context = await self._begin_turn(step, peer, row, (accepted, turn.start()), started)
-        pending = PendingRequests(state, self._row.id, self._row.owner, turn, step.id)
-        pending.via = via
+
+    def _pending(self, step: Step, turn: Turn, accepted: MessageAccepted) -> PendingRequests:
+        pending = PendingRequests(self._state, self._row.id, self._row.owner, turn, step.id)
+        pending.via = accepted.via
         pending.sender = accepted.from_
         pending.cause = accepted.cause or Cause(self._row.id)
         pending.cwd = self._command.cwd if self._principal.local else None
         pending.project = pending.cause.project or ""
+        return pending
+
+    def _turn_run(
+        self, step: Step, row: TurnRow, peer: Peer, turn: Turn, pending: PendingRequests
+    ) -> TurnRun:
+        state = self._state
         source = Source(peer.name, pending.caller, pending.project)
-        closing = self._closing(step, row, peer, turn)
-        run = TurnRun(
+        return TurnRun(
             state.store,
             state.background,
             self._row.id,
             turn,
             step.id,
-            closing,
+            self._closing(step, row, peer, turn),
             pending,
             Meter(state.usage, source, turn.turn_id, state.ids.now),
             partial(acknowledge, state),
         )
-        self._runs[step.id] = run
-        if self._stopped_by is not None:
-            self.stop(self._stopped_by)
-        try:
-            prompt = Prompt(
-                message,
-                self._runs_input(step),
-                step.delimiter,
-                context=context,
-                turn=turn.turn_id,
-                parts=accepted.parts or (),
-                schema=None if accepted.response_schema is UNSET else accepted.response_schema,
-            )
-            await run.run(call_peer(state, peer.name, prompt, pending, voice_for(accepted)))
-            notify_relay(state.routing_table, row)
-        finally:
-            del self._runs[step.id]
-            state.notifier.notify()
 
     async def _begin_turn(
         self, step: Step, peer: Peer, row: TurnRow, payloads: Sequence[Payload], started: StepStarted
