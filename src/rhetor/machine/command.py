@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +17,11 @@ from rhetor.home import Home, HomeTaken, state_home
 
 if TYPE_CHECKING:
     import ssl
+
+    from rhetor.settings import Settings
+
+    from .offers import Offered
+    from .programs import Served
 
 TOKEN = "RHETOR_NODE_TOKEN"
 _LOOPBACK = re.compile(r"(localhost|.*\.localhost|127(\.\d{1,3}){3}|::1)")
@@ -92,19 +98,10 @@ async def _join(
     import socket
 
     from rhetor.auth.tokens import load_token
-    from rhetor.drivers.programs.host.hosts import Hosts
-    from rhetor.drivers.programs.host.spool_keys import SpoolKeys
-    from rhetor.drivers.programs.places import Places
-    from rhetor.program_drivers import program_drivers
-    from rhetor.sealing.ring import Ring
     from rhetor.settings import Source
-    from rhetor.store.files.on_demand import FilesOnDemand
-    from rhetor.store.files.sealing import FileSeal
 
-    from .files import ProjectFiles
     from .joining import Joining, say
     from .offers import offered
-    from .programs import Served
 
     file = arguments.config or whole / "config.yaml"
     if arguments.config is not None and not file.exists():
@@ -112,33 +109,55 @@ async def _join(
     settings = Source(file).read()
     environment = {name: value for name, value in os.environ.items() if name != TOKEN}
     offers = offered(settings, environment, arguments.offer)
-    ring = Ring(home.folder, settings.encryption.key)
-    keys = SpoolKeys(ring, active=settings.encryption.at_rest)
+    secret = load_token(home.folder / "machine")  # by which the hub recognizes this machine
+    task = asyncio.current_task()
+    assert task is not None
+    with _served(offers, settings, whole, home, hidden) as served:
+        joining = Joining(
+            url, token, secret, socket.gethostname(), offers, served, _tls(url, arguments.ca), say
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        names = ", ".join(offer.name for offer in offers.offers()) or "no programs"
+        folders = "".join(f"; project {name} in {path}" for name, path in offers.projects.items())
+        say(f"offers {names}{folders}")
+        try:
+            await joining.run()
+        except asyncio.CancelledError:
+            say("ends; its programs continue to run")
+    return 0
+
+
+@contextmanager
+def _served(
+    offers: Offered, settings: Settings, whole: Path, home: Home, hidden: Secrets
+) -> Iterator[Served]:
+    """Serve the programs and the projects of this machine that are offered, with its own files."""
+    from rhetor.drivers.programs.host.hosts import Hosts
+    from rhetor.drivers.programs.host.spool_keys import SpoolKeys
+    from rhetor.drivers.programs.places import Places
+    from rhetor.program_drivers import program_drivers
+    from rhetor.sealing.ring import Ring
+    from rhetor.store.files.on_demand import FilesOnDemand
+    from rhetor.store.files.sealing import FileSeal
+
+    from .files import ProjectFiles
+    from .programs import Served
+
+    ring, sealed = Ring(home.folder, settings.encryption.key), settings.encryption.at_rest
+    keys = SpoolKeys(ring, active=sealed)
     hosts = Hosts(home.folder / "hosts", home.runtime, secrets=hidden, keys=keys)
     opened = FilesOnDemand(
         home.folder / "checkpoints",
         max_file_bytes=settings.checkpoints.max_file_bytes,
         without=[whole],
-        seal=FileSeal(ring, active=settings.encryption.at_rest),
+        seal=FileSeal(ring, active=sealed),
     )
-    files = ProjectFiles(opened, offers)
-    served = Served(offers, program_drivers(home.folder, Places(hosts)), hosts, files)
-    secret = load_token(home.folder / "machine")  # by which the hub recognizes this machine
-    joining = Joining(url, token, secret, socket.gethostname(), offers, served, _tls(url, arguments.ca), say)
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    names = ", ".join(offer.name for offer in offers.offers()) or "no programs"
-    folders = "".join(f"; project {name} in {path}" for name, path in offers.projects.items())
-    say(f"offers {names}{folders}")
     try:
-        await joining.run()
-    except asyncio.CancelledError:
-        say("ends; its programs continue to run")
+        files = ProjectFiles(opened, offers)
+        yield Served(offers, program_drivers(home.folder, Places(hosts)), hosts, files)
     finally:
         opened.close()
-    return 0
 
 
 def socket_url(url: str, *, plain: bool) -> str:
