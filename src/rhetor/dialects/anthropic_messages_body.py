@@ -185,11 +185,13 @@ class MessagesBody(CountBody, frozen=True, kw_only=True, forbid_unknown_fields=T
     diagnostics: Object | None = None
     # known, and not supported
     container: None = None
+    thread: None = None
 
 
 REFUSED: Final = {
     "mcp_servers": "not supported; add the servers to the hub (aish mcp add), and give them to a specialist",
     "container": "not supported; the hub has no containers",
+    "thread": "not supported; send the whole conversation with each request",
 }
 # sent on to providers with this API
 FORWARDED: Final = (

@@ -50,6 +50,10 @@ _ANTHROPIC_TYPES = {
 }
 
 
+# by the parameter: what tells Anthropic's clients to send the request again without it
+_ANTHROPIC_DETAILS = {"thread": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
+
+
 def refused(parameter: str, why: str, reason: str = "invalid_value") -> Unprocessable:
     """Return the error for a parameter. `parameter`: its path, as in `messages[0].content`; `reason`:
     OpenAI's code for it."""
@@ -84,7 +88,9 @@ def anthropic(error: RhetorError, request_id: str) -> dict[str, Any]:
     """Return the body of an error in Anthropic's shape."""
     status = status_of(error)
     kind = _ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    found = {"type": kind, "message": message_of(error, OF_MESSAGES)}
+    found: dict[str, Any] = {"type": kind, "message": message_of(error, OF_MESSAGES)}
+    if details := _ANTHROPIC_DETAILS.get(error.data.get("param", "")):
+        found["details"] = details
     return {"type": "error", "error": found, "request_id": request_id}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Any, Literal, NewType
 
 from msgspec import Meta, Struct
 
@@ -39,8 +39,11 @@ class OpenAIError(Struct):
 
 
 class AnthropicErrorDetail(Struct):
+    """`details`: what the clients need to send the request in another way."""
+
     type: str
     message: str
+    details: dict[str, Any] | None = None
 
 
 class AnthropicError(Struct):
