@@ -23,7 +23,9 @@ def start(
     If `work` raises, the error is logged with `name` and passed to `failed`, which must notify everything
     that waits for the task's results. The task itself does not raise the error.
     """
-    return asyncio.create_task(_run(work, name, failed), name=name)
+    task = asyncio.create_task(_run(work, name, failed), name=name)
+    task.add_done_callback(lambda _: work.close())  # it has not begun if the task was cancelled at once
+    return task
 
 
 async def _run(

@@ -42,6 +42,7 @@ class Proxy:
     def __init__(self, cluster: Cluster, port: int) -> None:
         self._cluster, self._port = cluster, port
         self._armed: Cut | None = None
+        self._holds: tuple[bytes, asyncio.Event] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._open.set()
@@ -73,6 +74,18 @@ class Proxy:
     def hold(self) -> None:
         """Keep everything back, in both directions, until `release`; connections stay open."""
         self._open.clear()
+
+    def hold_at(self, trigger: bytes) -> asyncio.Event:
+        """Hold as soon as a client sends `trigger` at once, which is passed on. The event is set then."""
+        self._holds = trigger, asyncio.Event()
+        return self._holds[1]
+
+    def requested(self, chunk: bytes) -> None:
+        """Hold if the client sends what was waited for."""
+        if self._holds is not None and self._holds[0] in chunk:
+            self._holds[1].set()
+            self._holds = None
+            self.hold()
 
     def release(self) -> None:
         self._open.set()
@@ -142,6 +155,7 @@ class _Link:
 
     def requested(self, chunk: bytes) -> tuple[bytes, Cut | None]:
         """Return what the server gets of what the client has sent, and the cut that follows, if one does."""
+        self._proxy.requested(chunk)
         if self._cut is None:
             sent = self._last + chunk
             found = self._proxy.triggered(sent, len(self._last))

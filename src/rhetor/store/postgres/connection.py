@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -75,21 +75,21 @@ async def connect(
     try:
         connection: Connection = await asyncpg.connect(url, timeout=timeout, server_settings=given)
         if settings:
-            await _set(connection, settings)
+            with closed_on_failure(connection):
+                await connection.execute("; ".join(f"SET {key} = '{each}'" for key, each in settings.items()))
     except (*ERRORS, ValueError) as error:
         raise unreachable(url, error) from None  # its text may have parts of the URL
     return connection
 
 
-async def _set(connection: Connection, settings: Mapping[str, str]) -> None:
-    """Change settings of a session. If this fails or is cancelled, the connection is closed."""
-    done = False
+@contextmanager
+def closed_on_failure(connection: Connection) -> Iterator[None]:
+    """Close the connection if the block fails or is cancelled. For a new one that has no owner yet."""
     try:
-        await connection.execute("; ".join(f"SET {key} = '{value}'" for key, value in settings.items()))
-        done = True
-    finally:
-        if not done:
-            connection.terminate()
+        yield
+    except BaseException:  # a cancelled block leaves it behind, too
+        connection.terminate()
+        raise
 
 
 def unreachable(url: str, error: BaseException) -> StoreRefused:
@@ -192,8 +192,12 @@ class Pool:
     async def aclose(self) -> None:
         """Close the connections that are not in use; those in use are closed after it."""
         self._closed = True
-        while self._idle:
-            await close(self._idle.pop())
+        try:
+            while self._idle:
+                await close(self._idle.pop())
+        finally:  # of those that are left if this is cancelled
+            for connection in self._idle:
+                connection.terminate()
 
     async def _fetch(self, connection: Connection, statement: str, values: tuple[object, ...]) -> list[Any]:
         try:
@@ -224,11 +228,8 @@ class Pool:
             self._idle.append(connection)
 
     async def _roll_back(self, connection: Connection) -> None:
-        try:
+        with suppress(*ERRORS), closed_on_failure(connection):
             await connection.execute("ROLLBACK")
-        except ERRORS:
-            connection.terminate()
-        else:
             self._give_back(connection)
 
 

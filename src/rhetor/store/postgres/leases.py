@@ -18,7 +18,16 @@ from msgspec import Struct
 
 from rhetor.errors import FenceLost
 
-from .connection import ERRORS, IDLE_IN_TRANSACTION, Connection, close, connect, refusal, require_safe
+from .connection import (
+    ERRORS,
+    IDLE_IN_TRANSACTION,
+    Connection,
+    close,
+    closed_on_failure,
+    connect,
+    refusal,
+    require_safe,
+)
 from .schema import migrate
 from .statements import sql
 from .write_connection import Fence
@@ -216,7 +225,8 @@ class Leases:
         if self._connection is None or self._connection.is_closed():
             connection = await connect(self._url, "lease", {"statement_timeout": "3000"})
             if self.fence is None:
-                await require_safe(self._url, connection)
-                await migrate(connection)
+                with closed_on_failure(connection):
+                    await require_safe(self._url, connection)
+                    await migrate(connection)
             self._connection = connection
         return self._connection

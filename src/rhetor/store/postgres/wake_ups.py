@@ -19,7 +19,7 @@ from rhetor.background import start, stop
 from rhetor.errors import StoreRefused
 from rhetor.store.base import Place
 
-from .connection import ERRORS, Connection, close, connect
+from .connection import ERRORS, Connection, close, closed_on_failure, connect
 
 SWEEP = 5.0  # seconds
 REST = 0.003  # seconds after a notification in which further changes are gathered for the next one
@@ -57,6 +57,7 @@ class WakeUps:
         self._pending: dict[Name, None] = {}
         self._filled = asyncio.Event()
         self._own_pid = 0
+        self._listening: Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -65,9 +66,9 @@ class WakeUps:
         Raises:
             StoreRefused: the server cannot be reached.
         """
-        listening = await self._listen()
+        self._listening = await self._listen()
         self._tasks = [
-            start(self._keep_listening(listening), "store listener"),
+            start(self._keep_listening(self._listening), "store listener"),
             start(self._keep_notifying(), "store notifier"),
             start(self._keep_sweeping(), "store sweep"),
         ]
@@ -79,11 +80,16 @@ class WakeUps:
         self._filled.set()
 
     async def aclose(self) -> None:
-        await stop(*self._tasks)
+        try:
+            await stop(*self._tasks)
+        finally:
+            if self._listening is not None:
+                await close(self._listening)
 
     async def _listen(self) -> Connection:
         connection = await connect(self._url, "listen")
-        await connection.add_listener(self._channel, self._received)
+        with closed_on_failure(connection):
+            await connection.add_listener(self._channel, self._received)
         return connection
 
     def _received(self, connection: Any, pid: int, channel: str, payload: Any) -> None:
@@ -105,15 +111,11 @@ class WakeUps:
             connection.add_termination_listener(lambda _, lost=lost: lost.set())
             if connection.is_closed():
                 lost.set()
-            try:
-                await lost.wait()
-            except asyncio.CancelledError:
-                await close(connection)
-                raise
+            await lost.wait()
             log.warning("listening connection lost")
             while True:
                 try:
-                    connection = await self._listen()
+                    connection = self._listening = await self._listen()
                     break
                 except (StoreRefused, *ERRORS) as error:
                     log.info("listening failed", extra={"reason": str(error)})

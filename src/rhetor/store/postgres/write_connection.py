@@ -25,6 +25,7 @@ from .connection import (
     STATEMENT_TIMEOUT,
     Connection,
     close,
+    closed_on_failure,
     connect,
     copy_of,
     refusal,
@@ -214,10 +215,10 @@ class WriteConnection:
         """
         connection = await connect(self._url, "write", SETTINGS)
         try:
-            async with asyncio.timeout(STATEMENT_TIMEOUT):
-                commits = await connection.fetchval(sql("commits"), self.fence.node)
+            with closed_on_failure(connection):
+                async with asyncio.timeout(STATEMENT_TIMEOUT):
+                    commits = await connection.fetchval(sql("commits"), self.fence.node)
         except ERRORS as error:
-            connection.terminate()
             raise refusal(error) from error
         if commits is None or commits < self._commits:
             await close(connection)

@@ -68,9 +68,11 @@ class Writer:
         """Write what is queued, and end."""
         self._connection.is_closing = True
         self._filled.set()
-        if self._task is not None:
-            await self._task
-        await self._connection.aclose()
+        try:
+            if self._task is not None:
+                await self._task
+        finally:
+            await self._connection.aclose()
 
     async def _run(self) -> None:
         while True:
