@@ -171,12 +171,20 @@ class Shell:
         return run.run(self._read_piped)
 
     def _value(self, name: str) -> str | None:
-        """Return the value of a variable, or None if it is not set."""
+        """Return the value of a variable, or None if it is not set.
+
+        Raises:
+            Failure: an argument of an alias is missing.
+        """
         if name in ("@", "*"):
             return " ".join(self._arguments[1:])
-        if name.isdigit():
-            return self._arguments[int(name)] if int(name) < len(self._arguments) else None
-        return os.environ.get(name)
+        if not name.isdigit():
+            return os.environ.get(name)
+        if int(name) < len(self._arguments):
+            return self._arguments[int(name)]
+        if self._inside_alias:
+            raise _missing_argument(self._arguments[0], name)
+        return None
 
     def _resolver(self) -> Resolver:
         return Resolver(self.hub, self._defaults, self._value, inside_alias=self._inside_alias)
@@ -307,6 +315,14 @@ def run_script_file(path: str, arguments: "Sequence[str]", defaults: "Options | 
         raise Failure(f"cannot read {path}: {error.strerror}", exits.UNKNOWN) from None
     shell = Shell(defaults=defaults, is_piped_into=True, arguments=(path, *arguments))
     return shell.run_lines(lines, path)
+
+
+def _missing_argument(alias: str, place: str) -> Failure:
+    return Failure(
+        f"the alias {alias} needs an argument for ${place}",
+        exits.USAGE,
+        hint=f"aish alias show {alias} prints its line",
+    )
 
 
 def run_text(text: str, defaults: "Options | None" = None, *, is_piped_into: bool = False) -> int:

@@ -9,6 +9,7 @@ from tests.aish.scripted import APOLLO, Ran, ScriptedHub, Shell, answer, problem
 LINES = {
     "up": "tr a-z A-Z",
     "ask": 'apollo "say: $@"',
+    "look": 'echo hi | apollo "look at $1 and $2"',
     "second": "echo $2; echo '$1'",
     "broken": "cat | | x",
 }
@@ -42,6 +43,13 @@ def test_arguments_that_a_line_has_no_place_for_exit_with_2(aish: Shell) -> None
     says = "aish: the alias up takes no arguments; write $@ where they belong\n"
     assert aish("up", "abc", given="") == Ran(2, "", says)
     assert aish("-c", "up abc") == Ran(2, "", says)
+
+
+def test_an_alias_without_an_argument_that_its_line_needs_exits_with_2(aish: Shell, hub: ScriptedHub) -> None:
+    hint = "aish alias show look prints its line\n"
+    assert aish("look") == Ran(2, "", f"aish: the alias look needs an argument for $1\n{hint}")
+    assert aish("-c", "look here") == Ran(2, "", f"aish: the alias look needs an argument for $2\n{hint}")
+    assert not hub.bodies(APOLLO)
 
 
 def test_an_invalid_line_of_an_alias_exits_with_2(aish: Shell) -> None:
