@@ -71,7 +71,7 @@ def test_unknown_and_ambiguous_checkpoints_are_named_as_such(machine: Machine, s
         run_ok(machine, "session", "checkpoint", "work", "same")
     for words, code, said in (
         (("restore", "work", "none", "--yes"), 3, "no checkpoint has the name or id 'none'"),
-        (("restore", "work", "same", "--yes"), 2, "several checkpoints have the name 'same'"),
+        (("restore", "work", "same", "--yes"), 2, "several checkpoints have the name 'same'; use an id: c_"),
         (("diff", "work", "none"), 3, "no checkpoint has the name or id 'none'"),
         (("checkpoint", "nobody"), 3, "no session has the name or id 'nobody'"),
         (("restore", "work", "same", "--force"), 2, "usage: aish sessions restore"),

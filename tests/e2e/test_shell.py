@@ -287,6 +287,13 @@ def test_a_failed_line_has_its_exit_code_and_error_message(
     assert (ran.returncode, ran.stdout, ran.stderr) == (code, "", says)
 
 
+def test_a_session_of_another_peer_exits_with_2(served: Machine) -> None:
+    served.run("session", "create", "mine", "--tool", "apollo")
+    ran = served.run("athena", "-s=mine", "hi")
+    says = "aish: session 'mine' belongs to apollo; send to it, or omit the target\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", says)
+
+
 def test_a_message_over_the_size_limit_is_rejected(served: Machine) -> None:
     ran = served.run("apollo", stdin="x" * 2_000_000)
     assert (ran.returncode, ran.stdout) == (2, "")

@@ -44,7 +44,7 @@ BEYOND_SCHEMA = (
     ("unprocessable", "^two (steps|tools) are called", "the names in a list are unique"),
     ("unprocessable", r"\(column \d+\)$", "`line` follows the grammar of the shell"),
     ("unprocessable", "chooses its own model", "whether `model` is allowed depends on the peer"),
-    ("unprocessable", "belongs to .*; omit the target$", "a session belongs to one peer"),
+    ("unprocessable", "belongs to .*, or omit the target$", "a session belongs to one peer"),
     ("cannot_schedule", "", "the hub can run a `line` by itself"),
     ("unprocessable", "^invalid times", "`cron` is an expression that comes true"),
     ("unprocessable", "^unknown time zone", "the machine knows the time zone"),

@@ -262,7 +262,8 @@ async def _session_for(
         peer, match = state.peers.get(session.peer), None
         if command.target and peers_for(state, principal).resolve(command.target)[0] != peer:
             raise Unprocessable(
-                f"session {session.id} belongs to {peer.name}; omit the target", session_id=session.id
+                f"session {command.session_id!r} belongs to {peer.name}; send to it, or omit the target",
+                session_id=session.id,
             )
         return session.used(state.ids.now()), peer, match
     if not command.target:
