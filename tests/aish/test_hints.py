@@ -86,7 +86,11 @@ NAMED = {"websocket_supported": True, "description": "", "capabilities": {"score
             "route show chek",
             "GET /api/v2/routes/chek",
             problem(404, "not_found", "there is no route 'chek'", kind="route", id="chek"),
-            ["aish: there is no route 'chek'", "Did you mean check?"],
+            [
+                "aish: there is no route 'chek'",
+                "aish route list shows those that exist",
+                "Did you mean check?",
+            ],
         ),
         (
             "sessions show wrk",

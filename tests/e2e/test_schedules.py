@@ -71,7 +71,8 @@ def test_a_schedule_is_added_shown_run_paused_and_removed_from_the_shell(
     )
     assert aish("schedule", "remove", "votes").stdout == "✓ Removed the schedule votes\n"
     missing = aish("schedule", "show", "votes")
-    assert (missing.returncode, missing.stderr) == (3, "aish: there is no schedule 'votes'\n")
+    said = "aish: there is no schedule 'votes'\naish schedule list shows those that exist\n"
+    assert (missing.returncode, missing.stderr) == (3, said)
 
 
 def test_what_cannot_be_scheduled_is_said_with_an_exit_code_before_it_is_stored(offline: Machine) -> None:

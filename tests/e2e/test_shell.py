@@ -277,7 +277,21 @@ def test_a_capability_is_routed_to_its_best_peer(served: Machine, model: Provide
         (("team:nobody", "hi"), 3, "aish: no team is called 'nobody'\n"),
         (("apollo",), 2, "aish: no message for apollo; type a text after the name, or pipe one in\n"),
         (("-c", "false | apollo"), 1, "aish: false: exit status 1\n"),
-        (("apollo", "--session-id", "s_none", "hi"), 3, "aish: there is no session 's_none'\n"),
+        (
+            ("apollo", "--session-id", "s_none", "hi"),
+            3,
+            "aish: there is no session 's_none'\naish sessions list --all shows those that exist\n",
+        ),
+        (
+            ("alias", "show", "none"),
+            3,
+            "aish: there is no alias 'none'\naish alias list shows those that exist\n",
+        ),
+        (
+            ("unforward", "apollo"),
+            3,
+            "aish: there is no forward 'apollo'\naish forward list shows those that exist\n",
+        ),
     ],
 )
 def test_a_failed_line_has_its_exit_code_and_error_message(

@@ -24,6 +24,19 @@ NO_HUB = "no_hub"  # the `problem` of a failure: no hub is running, and this cli
 _RETRY_PAUSE = 0.2  # seconds
 _UNKNOWN = {"unknown_peer": exits.PEER, "unknown_team": "TEAM", "no_capable_peer": "CAPABILITY"}
 _KINDS = {"MCP server": "SERVER", "permission request": "PERMISSION"}
+_LISTED = {  # the command that lists the names of a kind
+    "alias": "aish alias list",
+    "budget": "aish usage --budgets",
+    "forward": "aish forward list",
+    "login": "aish console logins",
+    "MCP server": "aish mcp list",
+    "project": "aish project list",
+    "recipient of notifications": "aish notify list",
+    "route": "aish route list",
+    "schedule": "aish schedule list",
+    "session": "aish sessions list --all",
+    "specialist": "aish specialist list",
+}
 
 
 class Binary:
@@ -171,6 +184,8 @@ def problem_failure(problem: "dict[str, Any]", status: int) -> Failure:
     """Return the failure for a problem that the hub reports, with its exit code and its hint."""
     code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
     hint, unknown = str(problem.get("hint") or ""), _unknown(code, problem)
+    if code == "not_found" and not hint and (listed := _LISTED.get(str(problem.get("kind")))):
+        hint = f"{listed} shows those that exist"
     if code == "unknown_peer" and "peer" in problem:
         detail = exits.unknown(unknown[1]).message
     exit_code = exits.exit_code(code, status)

@@ -187,7 +187,9 @@ def checkpoint_id(hub: Hub, session: "Found", name: str) -> str:
     found = [each["checkpoint_id"] for each in made if name == each["checkpoint_id"]]
     found = found or [each["checkpoint_id"] for each in made if name == each["name"]]
     if len(found) > 1:
-        raise Failure(f"several checkpoints have the name {name!r}; use an id: {', '.join(found)}", exits.USAGE)
+        raise Failure(
+            f"several checkpoints have the name {name!r}; use an id: {', '.join(found)}", exits.USAGE
+        )
     if not found:
         from aish.catalogue.nearest import did_you_mean
 
