@@ -17,6 +17,7 @@ from rhetor.domain.command import Command
 from rhetor.domain.peer import Peer
 from rhetor.domain.principal import Principal
 from rhetor.errors import FenceLost, StoreRefused
+from rhetor.hub.core.ids import Ids
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.core.nodes import LiveNode
 from rhetor.hub.nodes.several import SeveralNodes
@@ -67,6 +68,7 @@ async def node(
     peers: Sequence[Peer] = PEERS,
     limits: Limits | None = None,
     seconds: float = SECONDS,
+    ids: Ids | None = None,
 ) -> AsyncIterator[Node]:
     """Start a hub; it renews its lease and takes over others, as `rhetor serve` does."""
     leases = Leases(url, name, f"{name}.test:1", seconds)
@@ -78,7 +80,7 @@ async def node(
     taken: list[str] = []
     renewing = asyncio.create_task(_renew(leases, nodes, taken))
     try:
-        async with house(*scripts, store=store, peers=peers, limits=limits, nodes=nodes) as home:
+        async with house(*scripts, store=store, peers=peers, limits=limits, nodes=nodes, ids=ids) as home:
             yield Node(home, nodes, leases, store, renewing, taken)
     finally:
         await stop(renewing)
