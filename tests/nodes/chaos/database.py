@@ -17,6 +17,8 @@ from .following import Row
 
 AWAY_SECONDS = 60.0  # how long the server may be away
 PAUSE = 0.1  # seconds between looks
+# the last one is of a connection that the server has ended in the meantime
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 ENDS = ("turn.completed", "turn.failed", "turn.interrupted", "turn.cancelled")
 STREAMS = """
 SELECT i.stream, e.seq, e.type, e.turn_id, e.data FROM events e JOIN incarnations i ON i.id = e.inc
@@ -49,7 +51,7 @@ class Database:
     async def fetch(self, statement: str) -> list[Any]:
         async with asyncio.timeout(AWAY_SECONDS):
             while True:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                with suppress(*AWAY):
                     return await self._fetched(statement)
                 await asyncio.sleep(PAUSE)
 
