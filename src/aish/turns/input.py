@@ -4,6 +4,7 @@ import os
 
 from aish import exits
 from aish.exits import Failure
+from aish.output import say
 
 STDIN = 0
 # The hub rejects a body over 8 MiB, so the rest of a longer input is not read.
@@ -82,5 +83,11 @@ def input_too_large() -> Failure:
 
 
 def as_text(data: bytes) -> str:
-    """Decode a program's output as the input of a peer, without its final newline."""
-    return data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    """Decode a program's output as the input of a peer, without its final newline. A line on
+    stderr says if bytes are replaced because they are not UTF-8."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        say("the input is not text in UTF-8; invalid bytes are sent as \N{REPLACEMENT CHARACTER}")
+        text = data.decode("utf-8", "replace")
+    return text.removesuffix("\n").removesuffix("\r")

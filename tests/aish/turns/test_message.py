@@ -42,11 +42,24 @@ def test_a_message_is_sent_and_its_answer_goes_to_stdout(aish: Shell, hub: Scrip
 def test_piped_input_follows_the_message(aish: Shell, hub: ScriptedHub) -> None:
     hub.on(APOLLO, says("ok"))
     aish("apollo", "review this", given="a\nb\n")
-    aish("apollo", given=b"only \xff this\r\n")
+    aish("apollo", given=b"only this\r\n")
     assert hub.bodies(APOLLO) == [
         {"content": "review this\n\na\nb", "execute": True},
-        {"content": "only \ufffd this", "execute": True},
+        {"content": "only this", "execute": True},
     ]
+
+
+def test_stderr_says_that_input_which_is_not_utf_8_is_changed(aish: Shell, hub: ScriptedHub) -> None:
+    hub.on("GET /api/v2/ai", answer({"peers": [{"id": "apollo", "kind": "specialist"}]}))
+    hub.on(APOLLO, says("ok"))
+    told = "the input is not text in UTF-8; invalid bytes are sent as \ufffd\n"
+    ran = [
+        aish("apollo", given=b"only \xff this\r\n"),
+        aish("-c", "apollo", given=b"only \xff this\n"),
+        aish("-c", "printf 'only \\377 this' | apollo", env={"LC_ALL": "C"}),
+    ]
+    assert ran == [Ran(0, "ok\n", told)] * 3
+    assert [body["content"] for body in hub.bodies(APOLLO)] == ["only \ufffd this"] * 3
 
 
 def test_an_answer_that_ended_only_by_silence_exits_with_6(aish: Shell, hub: ScriptedHub) -> None:
