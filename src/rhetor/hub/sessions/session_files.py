@@ -112,7 +112,10 @@ def unreadable(state: State, error: DamagedObject) -> Unprocessable:
     found = cannot("the files of a checkpoint cannot be read", error)
     if not state.nodes.own:
         return found
-    hint = "another node may have them; to restore the conversation alone, give the cursor of the checkpoint"
+    hint = (
+        "if another node made the checkpoint, they are in the folder checkpoints of its state folder;"
+        " to restore the conversation alone, give the cursor of the checkpoint"
+    )
     return Unprocessable(found.detail, hint=hint)
 
 

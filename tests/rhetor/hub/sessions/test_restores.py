@@ -456,7 +456,7 @@ async def test_a_checkpoint_whose_files_are_missing_is_not_restored(tmp_path: Pa
         home.hub.state.nodes = SeveralNodes(own, 1, owner_of=_nobody) if own else OneNode()
         answer = await home.ask("POST", f"{WORK}/restore", {"at": "first"})
         assert (answer.status, "cannot be read" in answer.json["detail"]) == (422, True)
-        assert ("another node may have them" in answer.json.get("hint", "")) is bool(own)
+        assert ("in the folder checkpoints of its state folder" in answer.json.get("hint", "")) is bool(own)
         assert len((await asked(home, "GET", WORK))["messages"]) == 2
         alone = await restored(home, made["cursor"])
         assert (alone["messages"], (folder / "a").read_text()) == ([], "two")
