@@ -41,13 +41,14 @@ def open_standard_descriptors() -> None:
     """Open `/dev/null` as each of the descriptors 0 to 2 that is closed.
 
     Otherwise the next file or connection would get its number, and what is meant for stdout would be written
-    there.
+    there. A closed stdout cannot be written then, so that no answer is lost without a word.
     """
     for number in (0, STDOUT, STDERR):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            mode = os.O_RDONLY if number == STDOUT else os.O_RDWR
+            os.open(os.devnull, mode)  # gets the lowest free number, which is this one
             os.set_inheritable(number, True)
 
 

@@ -41,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done. 1: the hub failed or is not running. 2: wrong usage or an invalid configuration.
     """
-    _open_standard_descriptors()
+    is_closed = _open_standard_descriptors()
     try:
         arguments = _arguments(argv)
+        if is_closed and arguments.run is _serve:
+            _drop_output()  # nobody waits for the line that says where the hub listens
         os.umask(0o077)
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -71,20 +73,25 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         raise
 
 
-def _open_standard_descriptors() -> None:
-    """Open `/dev/null` as each of the descriptors 0 to 2 that is closed.
+def _open_standard_descriptors() -> bool:
+    """Open `/dev/null` as each of the descriptors 0 to 2 that is closed, and return whether stdout was.
 
-    Otherwise a file or socket of the hub would get its number, and log messages would be written there.
+    Otherwise a file or socket of the hub would get its number, and log messages would be written there. A
+    closed stdout cannot be written then, so that no output is lost without a word.
     """
+    is_closed = False
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            is_closed = is_closed or number == 1
+            mode = os.O_RDONLY if number == 1 else os.O_RDWR
+            os.open(os.devnull, mode)  # gets the lowest free number, which is this one
             os.set_inheritable(number, True)
     sys.stdin = sys.stdin or open(0)  # noqa: SIM115  # Python sets closed ones to None
     sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    return is_closed
 
 
 def _drop_output() -> None:

@@ -68,7 +68,7 @@ def test_a_shell_whose_standard_descriptors_are_closed_starts_the_hub(
         timeout=SECONDS,
         check=False,
     )
-    assert ran.returncode == 0
+    assert ran.returncode == 1  # nobody got the answer
     descriptors = [Path(f"/proc/{offline.hub_pid()}/fd/{number}").readlink() for number in (0, 2)]
     assert descriptors == [Path(os.devnull), offline.folder / "hub.log"]
     assert (offline.folder / "hub.pid").read_text() == f"{offline.hub_pid()}\n"
@@ -106,6 +106,23 @@ def test_a_full_standard_output_is_reported_in_one_sentence(offline: Machine) ->
             )
         assert ran.returncode == 1
         assert ran.stderr.endswith("No space left on device\n") and ran.stderr.count("\n") == 1
+
+
+def test_a_closed_standard_output_is_reported_in_one_sentence(offline: Machine) -> None:
+    offline.run("list")
+    for program, *words in WRITES_TO_STDOUT:
+        ran = subprocess.run(
+            [offline.bin / program, *words],
+            env=offline.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            preexec_fn=closing(1),
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert ran.returncode == 1, (program, words)
+        assert ran.stderr.endswith("Bad file descriptor\n") and ran.stderr.count("\n") == 1, ran.stderr
 
 
 def test_a_full_standard_error_loses_no_answer(offline: Machine) -> None:
