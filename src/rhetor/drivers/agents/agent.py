@@ -75,6 +75,7 @@ class AgentProgram(HostedProgram):
         self._asked = set(asked)
         self._stderr = ""
         self._stderr_at = stderr
+        self._error = ""  # that it reported while no turn ran
         self._at_rest = asyncio.Event()
         self._resumed = asyncio.Event()
         self._heard = asyncio.Event()
@@ -102,6 +103,7 @@ class AgentProgram(HostedProgram):
             outputs, ends = await self._taken(item)
             if ends is not None:
                 self._at_rest.set()
+                self._error = ends.failure.detail if ends.failure else ""
             yield self._spooled(await self._outside_turns(outputs))
             if not isinstance(item, Chunk):  # the agent has ended
                 for words in await self._last_words():
@@ -212,6 +214,8 @@ class AgentProgram(HostedProgram):
         failure = super().failure()
         if last := last_words(self._stderr, is_whole=len(self._stderr) < KEPT_STDERR):
             failure.detail += f"; it wrote: {last}"
+        if self._error:
+            failure.detail += f"; before that: {self._error}"
         return failure
 
     @property
