@@ -71,8 +71,7 @@ async def test_nodes_that_write_entries_at_the_same_time_do_not_wait_for_each_ot
 async def test_a_file_with_the_chains_of_several_nodes_is_shown_and_verified(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "hub.db", clock=wall_clock)
     for node in ("", "one", "two"):
-        async with auditing(store) as audit:
-            audit.node = node
+        async with auditing(store, node=node) as audit:
             for number in range(3):
                 async with audit.action(WHO, "some", str(number)):
                     pass

@@ -18,9 +18,9 @@ CASEY = Principal("casey", address="unix pid 7", credential="socket")
 
 
 @asynccontextmanager
-async def auditing(store: Store, secrets: Secrets | None = None) -> AsyncIterator[Audit]:
+async def auditing(store: Store, secrets: Secrets | None = None, node: str = "") -> AsyncIterator[Audit]:
     async with Background() as background:
-        yield Audit(store, background, Ids(), secrets or Secrets())
+        yield Audit(store, background, Ids(), secrets or Secrets(), node)
 
 
 async def records(audit: Audit) -> list[Record]:
