@@ -25,6 +25,7 @@ from rhetor.errors import FenceLost, Forbidden, NodeLost, NotFound, RhetorError,
 from rhetor.hub.core.limits import Limits
 from rhetor.hub.nodes import mailbox
 from rhetor.store.base import Draft
+from rhetor.store.postgres.wake_ups import SWEEP
 
 pytestmark = [pytest.mark.anyio, pytest.mark.postgres]
 AGENT = Principal("agent:apollo", frozenset({AGENT_SCOPE}), local=True)
@@ -205,15 +206,15 @@ async def test_what_does_not_exist_is_rejected_at_any_node(postgres_url: str) ->
             await south.house.hub.execute(Principal("me", frozenset({"read"})), c.StopPlan("p_none"))
 
 
-async def test_the_way_through_the_log_is_short(postgres_url: str) -> None:
+async def test_the_way_through_the_log_does_not_wait_for_the_sweep(postgres_url: str) -> None:
     async with several(postgres_url, "north", "south") as (north, south):
         session = await north.execute(c.StartSession("apollo"))
         took = []
-        for _ in range(100):
+        for _ in range(20):
             began = time.perf_counter()
             await south.execute(c.InterruptSession(session.id))
             took.append(time.perf_counter() - began)
-        assert statistics.median(took) < 0.1
+        assert statistics.median(took) < SWEEP / 5
 
 
 async def test_commands_wait_while_the_node_of_a_session_is_stopped_and_another_takes_over(
