@@ -9,7 +9,6 @@ from msgspec import Meta, Raw, Struct, field
 from .openai_chat_body import CacheMark, FunctionName, Id, Model, Tier
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
-ToolName = FunctionName
 Object = dict[str, Any]
 
 
@@ -52,7 +51,7 @@ class DocumentBlock(Struct, frozen=True, tag="document"):
 
 class ToolUseBlock(Struct, frozen=True, kw_only=True, tag="tool_use"):
     id: Id
-    name: ToolName
+    name: FunctionName
     input: Object = field(default_factory=dict)
     cache_control: CacheMark | None = None
 
@@ -97,7 +96,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     """A tool. One with a `type` other than `custom` is one that only Anthropic's models know; any other has a
     `name` and an `input_schema`."""
 
-    name: ToolName | None = None
+    name: FunctionName | None = None
     input_schema: Object | None = None
     type: str | None = None
     description: str | None = None

@@ -44,8 +44,6 @@ _ONLY_MODELS = (
 )
 _EMPTY: tuple[Any, ...] = (None, {}, [], "")
 _NEUTRAL: dict[str, Any] = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
-
-
 _INSTRUCTIONS = b.SystemMessage | b.DeveloperMessage
 _NO_ANSWER = "the last message must be the user's, or the result of a tool"
 

@@ -1,7 +1,7 @@
 """What the nodes of one database have to know of each other's writes.
 
-What this node changes, the others are told by name. What they change, it forgets, so that it is read from the
-database, and its followers are woken.
+A node tells the others the names of what it has changed. What the others have changed, it forgets and then
+reads from the database; it also wakes the followers of those streams.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ def _more(peer: Peer) -> dict[str, Any]:
 
 
 def _page(found: list[dict[str, Any]], query: ModelsQuery) -> dict[str, Any]:
-    """Return the first models after `after_id`, or the last ones before `before_id`. There are more if the
-    list goes on in that direction."""
+    """Return the first models after `after_id`, or the last ones before `before_id`. `has_more` says whether
+    more of them follow, or come before."""
     ids = [each["id"] for each in found]
     begin = 0 if query.after_id is None else place_in(ids, query.after_id, "after_id") + 1
     end = len(ids) if query.before_id is None else place_in(ids, query.before_id, "before_id")

@@ -91,7 +91,7 @@ async def connections(url: str) -> list[str]:
 
 
 async def cancelled_at(proxy: Proxy, said: bytes, work: Awaitable[None]) -> None:
-    """Cancel the work while the server is about to answer what was said to it."""
+    """Cancel the work after the server was sent these bytes, and before its answer arrives."""
     reached = proxy.hold_at(said)
     task = asyncio.ensure_future(work)
     async with asyncio.timeout(SECONDS):
